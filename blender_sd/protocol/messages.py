@@ -1,0 +1,180 @@
+"""The closed set of messages between the session and an engine, and the pipeline that both speak of.
+
+Every event carries its job's id: a stale one is dropped, never mistaken for the next job's. A job ends with exactly
+one of `Finished`, `Cancelled`, `Failed`.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, Union
+
+import numpy as np
+
+from .errors import SDError, error_of_kind
+from .request import Request
+
+PROTOCOL = 1
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """How an engine runs. `device`: auto, cpu, cuda, mps, xpu (with ":1" for the second …); `precision`: auto, fp32,
+    bf16, fp16; `threads`: CPU threads, 0 = all cores but one; `memory_mb`: budget for models kept loaded, 0 = half of
+    what the machine has; `preview_px`: longest side of previews, 0 = none."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    memory_mb: int = 0
+    preview_px: int = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The source image of a request, as it travels. Either `pixels` (H×W×4 uint8, row 0 on top, sRGB as displayed,
+    straight alpha) or `encoded` (the bytes of a PNG, JPEG, … file holding the same)."""
+
+    pixels: np.ndarray | None = None
+    encoded: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished picture, already on disk. `request` is the picture's own (`Request.single`)."""
+
+    path: str
+    request: Request
+    width: int
+    height: int
+
+
+# ---- to the engine -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The first message: which protocol the session speaks and how the engine is to run."""
+
+    config: EngineConfig
+    protocol: int = PROTOCOL
+
+
+@dataclass(frozen=True, eq=False)
+class Generate:
+    """Make `request`'s pictures with the model in `folder` and write them into `output` (a folder; "" = nowhere,
+    for callers that take pixels: see `engine.Engine`)."""
+
+    job: str
+    request: Request
+    folder: str
+    output: str
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Cancel:
+    job: str
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    pass
+
+
+# ---- from the engine -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The engine can take orders. `versions`: package name -> version."""
+
+    device: str
+    precision: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Alive:
+    """A heartbeat, about once a second, from a thread of its own."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    job: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """`step` of `steps` of picture `image` of `images` (all from 1) is done. `preview`: h×w×3 uint8 sRGB, row 0 on top."""
+
+    job: str
+    step: int
+    steps: int
+    image: int
+    images: int
+    preview: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something the artist should know that is no error, such as what of the prompt was cut."""
+
+    job: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    job: str
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    job: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """`job` is "" where the engine itself failed (it could not start)."""
+
+    job: str
+    kind: str
+    message: str
+    hint: str = ""
+    detail: str = ""
+
+    @classmethod
+    def of(cls, job: str, error: SDError) -> Failed:
+        return cls(job, error.kind, error.message, error.hint, error.detail)
+
+    def error(self) -> SDError:
+        return error_of_kind(self.kind, self.message, self.hint, self.detail)
+
+
+Command = Union[Hello, Generate, Cancel, Shutdown]
+Event = Union[Ready, Alive, Loading, Step, Note, Finished, Cancelled, Failed]
+ENDINGS = (Finished, Cancelled, Failed)
+
+
+class Pipeline(Protocol):
+    """What the background thread drives: an engine process at arm's length, or an engine inside the thread."""
+
+    def warm(self) -> Ready:
+        """Get ready to take orders (start the process, import the libraries). Idempotent; raises SDError."""
+
+    def run(self, order: Generate, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
+        """Carry out one order. Emits its events, the last being exactly one of ENDINGS; raises nothing for the
+        order's own failures. `cancelled()` is polled; it may be asked from any thread."""
+
+    def close(self) -> None:
+        """Free everything. Idempotent."""
+
+
+def text_of(error: BaseException) -> str:
+    """The traceback text of `error`, for `detail`."""
+    import traceback
+
+    return "".join(traceback.format_exception(error))

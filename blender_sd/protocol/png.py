@@ -1,0 +1,102 @@
+"""What our PNG files say of themselves: written by the engine (Pillow), read anywhere with the standard library.
+
+Two text chunks: `parameters` in the form that A1111's web UI made common (other tools read it), and `blender_sd`,
+the whole request as JSON (what Recall reads). PNG specification: https://www.w3.org/TR/png-3/
+"""
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+
+from .errors import InvalidRequest
+from .request import IMAGE_TO_IMAGE, Request
+from .samplers import SAMPLERS
+
+REQUEST_KEY = "blender_sd"
+PARAMETERS_KEY = "parameters"
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MAX_TEXT = 1 << 20  # bytes, unpacked; a stranger's file may claim anything
+
+
+def parameters_text(request: Request, model_name: str) -> str:
+    """The `parameters` text of one picture: prompt, negative prompt, then `Steps: …, Sampler: …, …`."""
+    settings = {
+        "Steps": request.steps,
+        "Sampler": SAMPLERS[request.sampler].a1111,
+        "CFG scale": f"{request.guidance:g}",
+        "Seed": request.seed,
+        "Size": f"{request.width}x{request.height}",
+        "Model": model_name.replace(",", " "),
+    }
+    if request.task == IMAGE_TO_IMAGE:
+        settings["Denoising strength"] = f"{request.strength:g}"
+    if request.tiling != "none":
+        settings["Tiling"] = "True"
+    lines = [request.prompt]
+    if request.negative:
+        lines.append(f"Negative prompt: {request.negative}")
+    lines.append(", ".join(f"{key}: {value}" for key, value in settings.items()))
+    return "\n".join(lines)
+
+
+def read_text(path: str | os.PathLike) -> dict[str, str]:
+    """All text chunks (tEXt, zTXt, iTXt) of the PNG file at `path`; empty where it is no PNG. Raises OSError."""
+    with open(path, "rb") as file:
+        return text_of(file.read())
+
+
+def text_of(data: bytes) -> dict[str, str]:
+    """All text chunks in a PNG file's bytes; broken ones are skipped, since the file may be a stranger's."""
+    found: dict[str, str] = {}
+    position = len(_SIGNATURE)
+    if not data.startswith(_SIGNATURE):
+        return found
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        body = data[position + 8 : position + 8 + length]
+        if len(body) < length:
+            break
+        if kind in _READERS:
+            try:
+                key, text = _READERS[kind](body)
+                found[key] = text
+            except (ValueError, IndexError, zlib.error):
+                pass  # one broken chunk does not hide the others
+        position += 12 + length
+    return found
+
+
+def request_in(text: dict[str, str]) -> Request:
+    """The request that the text chunks hold. Raises InvalidRequest where they hold none."""
+    if REQUEST_KEY not in text:
+        raise InvalidRequest("This image carries no settings.", "Choose one that was made with this add-on.")
+    return Request.from_json(text[REQUEST_KEY])
+
+
+def _inflate(data: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    out = unpacker.decompress(data, _MAX_TEXT)
+    if unpacker.unconsumed_tail:
+        raise ValueError("text chunk too long")
+    return out
+
+
+def _text(body: bytes) -> tuple[str, str]:
+    key, text = body[: _MAX_TEXT].split(b"\0", 1)
+    return key.decode("latin-1"), text.decode("latin-1")
+
+
+def _compressed(body: bytes) -> tuple[str, str]:
+    key, rest = body.split(b"\0", 1)
+    return key.decode("latin-1"), _inflate(rest[1:]).decode("latin-1")
+
+
+def _international(body: bytes) -> tuple[str, str]:
+    key, rest = body.split(b"\0", 1)
+    packed = rest[0] == 1
+    _language, _translated, text = rest[2:].split(b"\0", 2)
+    return key.decode("latin-1"), (_inflate(text) if packed else text[:_MAX_TEXT]).decode("utf-8")
+
+
+_READERS = {b"tEXt": _text, b"zTXt": _compressed, b"iTXt": _international}
