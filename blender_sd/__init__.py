@@ -1,5 +1,43 @@
 """Stable Diffusion inside Blender. `import blender_sd` works in any Python: bpy is imported only when it is needed.
 
-    job = blender_sd.generate("red brick wall", seed=7)
+    import blender_sd as sd                # installed as an extension: from bl_ext.user_default import blender_sd as sd
+    job = sd.generate("red brick wall", seed=7)
     image = job.result()[0]
+    sd.apply(image, bpy.context.object)
+
+`api` documents every call. The engine works without Blender too: `from blender_sd.engine import Engine`.
 """
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_API = ("apply", "cancel_all", "clear_jobs", "configure", "engine_status", "find_model", "generate", "jobs", "models", "output_folder", "pump",
+        "recall", "refresh_models", "restyle", "run", "samplers", "shutdown", "start_engine", "wait")
+
+__all__ = [*_API, "register", "unregister"]
+
+
+def __getattr__(name: str) -> Any:
+    """The scripting API, imported on first use: the engine process and plain Python have no bpy to import it with."""
+    if name in _API:
+        return getattr(import_module(".api", __package__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_API])
+
+
+def register() -> None:
+    """Called by Blender when the add-on is enabled."""
+    from . import addon
+
+    addon.register()
+
+
+def unregister() -> None:
+    """Called by Blender when the add-on is disabled: stops the engine and removes every trace."""
+    from . import addon
+
+    addon.unregister()

@@ -1,0 +1,257 @@
+"""The calls that scripts and operators share. Each returns at once; the work is done on the background thread.
+
+    import blender_sd as sd                                  # installed: from bl_ext.user_default import blender_sd as sd
+    job = sd.generate("red brick wall", seed=7)
+    image = job.result()[0]                                  # waits, and pumps meanwhile
+    sd.apply(image, bpy.context.object)
+
+Call from Blender's main thread only: results are put into Blender's data by whoever pumps (`Job.result`, `pump`, or
+the add-on's timer).
+"""
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import config, scene
+from .protocol.errors import InvalidRequest, SourceUnusable
+from .protocol.messages import Source
+from .protocol.request import IMAGE_TO_IMAGE, MAX_SEED, MAX_SIDE, MIN_SIDE, TEXT_TO_IMAGE, Request, round_size
+from .protocol.samplers import SAMPLERS
+from .session.job import Job
+from .session.library import ModelInfo, find_models, resolve_model
+from .session.session import Session
+
+if TYPE_CHECKING:
+    import bpy
+
+SourceLike = Source | Callable[[], Source]
+
+_session: Session | None = None
+_models: list[ModelInfo] | None = None
+
+
+# ---- orders --------------------------------------------------------------------------------------------------------
+
+
+def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps: int | None = None, guidance: float | None = None,
+             size: tuple[int, int] | None = None, sampler: str | None = None, model: str = "starter", count: int = 1,
+             tiling: str = "none", target: scene.Target | None = None, label: str = "") -> Job:
+    """Text → image. `None` means: what suits the model; for `seed`, a random one.
+
+    `size` (width, height in pixels) is rounded to what the model can paint, and `Job.notes` says so. `target` is what
+    `scene.freeze_target` gave; None makes a new image datablock. Raises SDError, at once, for settings that cannot be met.
+    """
+    info = find_model(model)
+    width, height = _checked_size(size or (info.default_width, info.default_height))
+    rounded = round_size(width, height, info.multiple)
+    request = _request(TEXT_TO_IMAGE, info, prompt, model, rounded, seed, steps, guidance, sampler,
+                       negative=negative, count=count, tiling=tiling)
+    job = _submit(request, info, None, target, label)
+    if rounded != (width, height):
+        job.notes.append(f"The size {width} × {height} was rounded to {rounded[0]} × {rounded[1]}, which this model can paint.")
+    return job
+
+
+def restyle(source: Any, prompt: str, *, strength: float = 0.5, negative: str = "", seed: int | None = None, steps: int | None = None,
+            guidance: float | None = None, size: tuple[int, int] | None = None, sampler: str | None = None, model: str = "starter",
+            count: int = 1, tiling: str = "none", target: scene.Target | None = None, label: str = "") -> Job:
+    """Image → image at `strength` (0 returns the source unchanged, 1 ignores it). The result has exactly `size`, by
+    default the source's own; alpha is kept.
+
+    `source`: a bpy image, "RENDER" (the Render Result as shown), "CAMERA" (renders now and waits), "VIEWPORT" (the 3D
+    View as seen; needs a window), a path, a PIL image, or an H×W×3|4 array (uint8, or float 0..1; sRGB as displayed,
+    row 0 on top). Raises SDError for a source or settings that cannot be used.
+    """
+    info = find_model(model)
+    data, source_size = scene.open_source(source)
+    _check_source_size(source_size)
+    request = _request(IMAGE_TO_IMAGE, info, prompt, model, _checked_size(size or source_size), seed, steps, guidance, sampler,
+                       negative=negative, count=count, tiling=tiling, strength=strength)
+    return _submit(request, info, data, target, label)
+
+
+def run(request: Request, source: Any = None, *, target: scene.Target | None = None, label: str = "") -> Job:
+    """Carries out a whole request as it stands: what `recall` gave, or one of a batch.
+
+    `source` as for `restyle`; without it, an image-to-image request looks for the copy of its source that the engine
+    kept in the output folder. Raises SDError.
+    """
+    info = find_model(request.model)
+    data = None
+    if request.task == IMAGE_TO_IMAGE:
+        data, size = scene.open_source(_kept_source(request) if source is None else source)
+        _check_source_size(size)
+    return _submit(request, info, data, target, label)
+
+
+def recall(image: bpy.types.Image | str | Path) -> Request:
+    """The settings that made `image` (a bpy image, or the path of a PNG). Raises InvalidRequest where it carries none."""
+    return scene.request_of(image)
+
+
+def apply(image: bpy.types.Image, obj: bpy.types.Object, slot: str = "Base Color") -> bpy.types.Material:
+    """Puts `image` into the input `slot` of the object's active material, making what is missing (material, shader,
+    UV map, image node). Raises TargetUnusable for linked data, objects without faces, and slots that do not exist."""
+    return scene.apply_image(image, obj, slot)
+
+
+# ---- the queue -----------------------------------------------------------------------------------------------------
+
+
+def jobs() -> list[Job]:
+    """Every job of this session, oldest first."""
+    return _session.jobs if _session else []
+
+
+def pump(budget: float = 0.008) -> bool:
+    """Brings what the background thread reported into Blender, for about `budget` seconds; whether anything changed.
+    Main thread only."""
+    return _session.pump(budget) if _session else False
+
+
+def wait(timeout: float | None = None) -> bool:
+    """Blocks until there is something to pump; whether there is."""
+    return _session.wait(timeout) if _session else False
+
+
+def cancel_all() -> None:
+    """Cancels the running job and everything queued."""
+    if _session:
+        _session.cancel_all()
+
+
+def clear_jobs() -> None:
+    """Forgets the jobs that have ended. Their pictures stay."""
+    if _session:
+        _session.clear_finished()
+
+
+# ---- engine and models ---------------------------------------------------------------------------------------------
+
+
+def configure(**changes: Any) -> None:
+    """Changes how jobs are run from the next one on: any field of `config.Config`, by name.
+
+    A changed engine setting closes the running engine after its current job. Raises InvalidRequest for an unknown name.
+    """
+    global _models
+    if config.change(**changes):
+        _models = None
+        if _session:
+            _session.use(config.make_pipeline)
+
+
+def start_engine() -> None:
+    """Starts the engine in the background, so that the first picture need not wait for it."""
+    _the_session().warm()
+
+
+def engine_status() -> tuple[str, str]:
+    """("off" | "starting" | "ready" | "failed", one line for a person)."""
+    if _session is None:
+        return "off", ""
+    return _session.status, _status_text(_session)
+
+
+def models() -> list[ModelInfo]:
+    """The models that can be chosen: the built-in one first, then those in the model folders. Read once and kept."""
+    global _models
+    if _models is None:
+        _models = find_models(config.current.model_folders)
+    return _models
+
+
+def refresh_models() -> list[ModelInfo]:
+    """Looks for models anew."""
+    global _models
+    _models = None
+    return models()
+
+
+def find_model(name_or_path: str) -> ModelInfo:
+    """The model of that name, id or folder. Raises ModelNotFound, ModelUnreadable."""
+    known = {info.id: info for info in models()}
+    return known.get(name_or_path) or resolve_model(name_or_path, config.current.model_folders)
+
+
+def samplers() -> Iterable[str]:
+    """The sampler names that requests take."""
+    return SAMPLERS.keys()
+
+
+def output_folder() -> Path:
+    """Where finished pictures are kept. Made on first use; raises OutputUnwritable where that fails."""
+    return config.output_folder()
+
+
+def shutdown() -> None:
+    """Cancels everything and stops the engine. The next call starts afresh."""
+    global _session
+    session, _session = _session, None
+    if session:
+        session.shutdown()
+
+
+# ---- inside --------------------------------------------------------------------------------------------------------
+
+
+def _the_session() -> Session:
+    global _session
+    if _session is None:
+        _session = Session(config.make_pipeline)
+    return _session
+
+
+def _submit(request: Request, info: ModelInfo, source: SourceLike | None, target: scene.Target | None, label: str) -> Job:
+    target = target or scene.new_image_target()
+
+    def commit(job: Job) -> list[bpy.types.Image]:
+        return scene.commit(target, job.results, job.label)
+
+    return _the_session().submit(request, folder=info.folder, output=str(config.output_folder()), source=source, commit=commit,
+                                 label=label or request.prompt or info.name)
+
+
+def _request(task: str, info: ModelInfo, prompt: str, model: str, size: tuple[int, int], seed: int | None, steps: int | None,
+             guidance: float | None, sampler: str | None, **rest: Any) -> Request:
+    return Request(
+        task=task, prompt=prompt, model=model, width=size[0], height=size[1],
+        seed=random.SystemRandom().randint(0, MAX_SEED) if seed is None else seed,
+        steps=info.steps if steps is None else steps,
+        guidance=info.guidance if guidance is None else guidance,
+        sampler=sampler or info.sampler, **rest)
+
+
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    try:
+        width, height = size
+    except (TypeError, ValueError):
+        raise InvalidRequest("The size must be two numbers: width and height in pixels.") from None
+    checked = replace(Request(), width=width, height=height)  # before rounding, which would turn a 0 into something
+    return checked.width, checked.height
+
+
+def _check_source_size(size: tuple[int, int]) -> None:
+    if min(size) < MIN_SIDE or max(size) > MAX_SIDE:
+        raise SourceUnusable(f"The source image is {size[0]} × {size[1]} pixels.",
+                             f"Use one with sides between {MIN_SIDE} and {MAX_SIDE} pixels.")
+
+
+def _kept_source(request: Request) -> Path:
+    digest = request.source.removeprefix("sha256:")
+    kept = sorted((config.output_folder() / "sources").glob(f"{digest}.*")) if digest.isalnum() else []
+    if not kept:
+        raise SourceUnusable("The source of these settings is no longer in the output folder.", "Choose a source image.")
+    return kept[0]
+
+
+def _status_text(session: Session) -> str:
+    if session.status == "ready" and session.engine_info:
+        return f"Ready on {session.engine_info.device} ({session.engine_info.precision})"
+    if session.status == "failed" and session.engine_error:
+        return str(session.engine_error)
+    return {"starting": "Starting…", "off": ""}.get(session.status, "")

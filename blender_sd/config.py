@@ -1,0 +1,100 @@
+"""How the add-on runs: which interpreter, device, folders. Preferences and `configure` write it; one place reads it."""
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from .protocol.errors import EngineMissing, InvalidRequest, OutputUnwritable
+from .protocol.messages import EngineConfig, Pipeline
+from .session.process import ProcessPipeline
+
+PYTHON_VARIABLE = "SD_ENGINE_PYTHON"
+_ENGINE_FIELDS = frozenset(field.name for field in fields(EngineConfig))
+
+
+@dataclass(frozen=True)
+class Config:
+    """`engine_python`: the interpreter that has torch and diffusers; "" = the environment variable SD_ENGINE_PYTHON,
+    else Blender's own if it has them. `in_thread`: run the engine inside Blender's process. `output`: folder for
+    finished pictures, "" = the extension's own. `model_folders`: folders that hold models in diffusers format.
+    The rest goes to the engine: see `protocol.messages.EngineConfig`."""
+
+    engine_python: str = ""
+    in_thread: bool = False
+    output: str = ""
+    model_folders: tuple[str, ...] = ()
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    memory_mb: int = 0
+    preview_px: int = 256
+
+
+current = Config()
+
+
+def change(**changes: object) -> bool:
+    """Applies `changes`; whether anything is now different. Raises InvalidRequest for a name that does not exist."""
+    global current
+    unknown = changes.keys() - {field.name for field in fields(Config)}
+    if unknown:
+        raise InvalidRequest(f"There is no setting called '{sorted(unknown)[0]}'.",
+                             f"The settings are: {', '.join(field.name for field in fields(Config))}.")
+    if "model_folders" in changes:
+        changes["model_folders"] = tuple(str(folder) for folder in changes["model_folders"])
+    before, current = current, replace(current, **{key: str(value) if isinstance(value, Path) else value for key, value in changes.items()})
+    return current != before
+
+
+def engine_config() -> EngineConfig:
+    """The part of the configuration that the engine reads."""
+    return EngineConfig(**{name: getattr(current, name) for name in _ENGINE_FIELDS})
+
+
+def make_pipeline() -> Pipeline:
+    """The pipeline that the configuration asks for. Raises EngineMissing."""
+    if current.in_thread:
+        if not _has_torch():
+            raise EngineMissing("This Python has no torch and diffusers, so the engine cannot run inside Blender.",
+                                "Switch off 'Run inside Blender', or install them.")
+        from .engine import Engine
+
+        return Engine(engine_config())
+    return ProcessPipeline(_interpreter(), engine_config())
+
+
+def output_folder() -> Path:
+    """The folder for finished pictures, made if missing. Raises OutputUnwritable."""
+    folder = Path(current.output).expanduser() if current.output else _default_output()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputUnwritable(f"The output folder {folder} cannot be made.", "Choose another in the preferences.", repr(error)) from error
+    if not os.access(folder, os.W_OK):
+        raise OutputUnwritable(f"The output folder {folder} is read-only.", "Choose another in the preferences.")
+    return folder
+
+
+def _default_output() -> Path:
+    import bpy
+
+    if __package__.startswith("bl_ext."):
+        return Path(bpy.utils.extension_path_user(__package__, path="output"))
+    return Path(bpy.utils.user_resource("DATAFILES", path="blender_sd")) / "output"
+
+
+def _interpreter() -> str:
+    named = current.engine_python or os.environ.get(PYTHON_VARIABLE, "")
+    if named:
+        return named
+    if _has_torch():
+        return sys.executable
+    raise EngineMissing("No Python with torch and diffusers is known.",
+                        "Name one in the add-on's preferences, or in the environment variable SD_ENGINE_PYTHON.")
+
+
+def _has_torch() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("torch", "diffusers", "transformers"))
