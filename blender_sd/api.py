@@ -142,7 +142,7 @@ def configure(**changes: Any) -> None:
     if config.change(**changes):
         _models = None
         if _session:
-            _session.use(config.make_pipeline)
+            _session.use(config.pipeline_factory())
 
 
 def start_engine() -> None:
@@ -202,7 +202,7 @@ def shutdown() -> None:
 def _the_session() -> Session:
     global _session
     if _session is None:
-        _session = Session(config.make_pipeline)
+        _session = Session(config.pipeline_factory())
     return _session
 
 

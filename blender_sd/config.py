@@ -4,6 +4,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -54,16 +55,29 @@ def engine_config() -> EngineConfig:
     return EngineConfig(**{name: getattr(current, name) for name in _ENGINE_FIELDS})
 
 
-def make_pipeline() -> Pipeline:
-    """The pipeline that the configuration asks for. Raises EngineMissing."""
-    if current.in_thread:
+def pipeline_factory() -> Callable[[], Pipeline]:
+    """What makes the pipeline that the configuration asks for; call it on the main thread. The function it gives runs
+    on the background thread, so it touches no bpy; it raises EngineMissing."""
+    config, engine, log_path = current, engine_config(), _log_path()
+    return lambda: _make_pipeline(config, engine, log_path)
+
+
+def _make_pipeline(config: Config, engine: EngineConfig, log_path: str | None) -> Pipeline:
+    if config.in_thread:
         if not _has_torch():
             raise EngineMissing("This Python has no torch and diffusers, so the engine cannot run inside Blender.",
                                 "Switch off 'Run inside Blender', or install them.")
         from .engine import Engine
 
-        return Engine(engine_config())
-    return ProcessPipeline(_interpreter(), engine_config())
+        return Engine(engine)
+    return ProcessPipeline(_interpreter(config), engine, log_path=log_path)
+
+
+def _log_path() -> str | None:
+    try:
+        return str(output_folder() / "engine.log")
+    except OutputUnwritable:
+        return None  # the first job says so in the panel
 
 
 def output_folder() -> Path:
@@ -86,8 +100,8 @@ def _default_output() -> Path:
     return Path(bpy.utils.user_resource("DATAFILES", path="blender_sd")) / "output"
 
 
-def _interpreter() -> str:
-    named = current.engine_python or os.environ.get(PYTHON_VARIABLE, "")
+def _interpreter(config: Config) -> str:
+    named = config.engine_python or os.environ.get(PYTHON_VARIABLE, "")
     if named:
         return named
     if _has_torch():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 COLOURS: dict[str, tuple[float, float, float]] = {
-    "red": (0.68, 0.13, 0.11),
+    "red": (0.64, 0.16, 0.12),
     "orange": (0.88, 0.45, 0.10),
     "yellow": (0.90, 0.77, 0.18),
     "green": (0.24, 0.50, 0.17),
@@ -17,7 +17,7 @@ COLOURS: dict[str, tuple[float, float, float]] = {
     "beige": (0.82, 0.72, 0.55),
     "white": (0.91, 0.90, 0.88),
     "grey": (0.52, 0.52, 0.53),
-    "black": (0.15, 0.15, 0.17),
+    "black": (0.17, 0.17, 0.18),
     "gold": (0.83, 0.63, 0.20),
     "copper": (0.73, 0.42, 0.29),
 }
