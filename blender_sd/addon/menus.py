@@ -1,0 +1,42 @@
+"""Entries in Blender's own menus and the progress in its status bar."""
+from __future__ import annotations
+
+import bpy
+
+
+def _image_menu(self, _context) -> None:
+    self.layout.separator()
+    self.layout.operator("sd.retexture", text="Repaint with Stable Diffusion", icon="NODE_TEXTURE")
+    self.layout.operator("sd.recall", icon="LOOP_BACK")
+    self.layout.operator("sd.apply")
+
+
+def _object_menu(self, _context) -> None:
+    self.layout.separator()
+    self.layout.operator("sd.generate_onto", icon="IMAGE_DATA")
+
+
+def _status_bar(self, context) -> None:
+    state = context.window_manager.sd
+    if state.active:
+        row = self.layout.row(align=True)
+        row.ui_units_x = 12
+        row.progress(factor=state.progress, text=f"SD {state.progress_text}")
+        row.operator("sd.cancel", text="", icon="X", emboss=False)
+
+
+_ENTRIES = (
+    ("IMAGE_MT_image", _image_menu),
+    ("VIEW3D_MT_object_context_menu", _object_menu),
+    ("STATUSBAR_HT_header", _status_bar),
+)
+
+
+def register() -> None:
+    for menu, draw in _ENTRIES:
+        getattr(bpy.types, menu).append(draw)
+
+
+def unregister() -> None:
+    for menu, draw in reversed(_ENTRIES):
+        getattr(bpy.types, menu).remove(draw)

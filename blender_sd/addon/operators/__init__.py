@@ -1,0 +1,4 @@
+"""The operators: each reads the properties and makes one call to the API."""
+from . import apply, cancel, engine, generate, recall, restyle, retexture
+
+CLASSES = (*generate.CLASSES, *retexture.CLASSES, *restyle.CLASSES, *cancel.CLASSES, *recall.CLASSES, *apply.CLASSES, *engine.CLASSES)

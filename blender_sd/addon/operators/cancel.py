@@ -1,0 +1,76 @@
+"""Ending jobs: the current one (button and Esc), one of the queue, and clearing the list."""
+from __future__ import annotations
+
+import bpy
+from bpy.props import StringProperty
+
+from ... import api
+from .. import state, tick
+from ..mirror import current_job
+from .start import first_refusal
+
+
+class SD_OT_cancel(bpy.types.Operator):
+    """Stop the running job; what is half painted is thrown away and the scene stays as it is"""
+
+    bl_idname = "sd.cancel"
+    bl_label = "Cancel Stable Diffusion Job"
+
+    @classmethod
+    def poll(cls, _context):
+        return first_refusal(cls, (current_job(api.jobs()) is not None, "No job is running"))
+
+    def execute(self, _context):
+        current_job(api.jobs()).cancel()
+        tick.soon()
+        return {"FINISHED"}
+
+
+class SD_OT_cancel_job(bpy.types.Operator):
+    """Stop this job, or take it out of the queue"""
+
+    bl_idname = "sd.cancel_job"
+    bl_label = "Cancel Job"
+    bl_options = {"INTERNAL"}
+
+    job_id: StringProperty(name="Id", description="The job to cancel")
+
+    def execute(self, _context):
+        for job in api.jobs():
+            if job.id == self.job_id and job.cancel():
+                tick.soon()
+                return {"FINISHED"}
+        self.report({"WARNING"}, "This job has ended already")
+        return {"CANCELLED"}
+
+
+class SD_OT_clear_jobs(bpy.types.Operator):
+    """Take the jobs that have ended off the list; their pictures stay"""
+
+    bl_idname = "sd.clear_jobs"
+    bl_label = "Clear Finished Jobs"
+
+    @classmethod
+    def poll(cls, _context):
+        return first_refusal(cls, (any(job.done for job in api.jobs()), "No job has ended yet"))
+
+    def execute(self, _context):
+        api.clear_jobs()
+        tick.soon()
+        return {"FINISHED"}
+
+
+class SD_OT_dismiss(bpy.types.Operator):
+    """Hide this message"""
+
+    bl_idname = "sd.dismiss"
+    bl_label = "Dismiss Message"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, _context):
+        state.clear_error()
+        tick.soon()
+        return {"FINISHED"}
+
+
+CLASSES = (SD_OT_cancel, SD_OT_cancel_job, SD_OT_clear_jobs, SD_OT_dismiss)

@@ -1,0 +1,56 @@
+"""The engine, its models and its folder."""
+from __future__ import annotations
+
+import bpy
+
+from ... import api
+from ...protocol.errors import SDError
+from .. import properties, state, tick
+from .start import first_refusal, refuse
+
+
+class SD_OT_start_engine(bpy.types.Operator):
+    """Start the engine in the background, so that the first picture need not wait for it"""
+
+    bl_idname = "sd.start_engine"
+    bl_label = "Start Engine"
+
+    @classmethod
+    def poll(cls, _context):
+        return first_refusal(cls, (api.engine_status()[0] in ("off", "failed"), "The engine is running already"))
+
+    def execute(self, _context):
+        state.clear_error()
+        api.start_engine()
+        tick.soon()
+        return {"FINISHED"}
+
+
+class SD_OT_refresh_models(bpy.types.Operator):
+    """Look for models anew in the model folders"""
+
+    bl_idname = "sd.refresh_models"
+    bl_label = "Refresh Models"
+
+    def execute(self, _context):
+        api.refresh_models()
+        properties.refresh_model_items()
+        tick.soon()
+        return {"FINISHED"}
+
+
+class SD_OT_open_output(bpy.types.Operator):
+    """Open the folder of finished pictures in the system's file browser"""
+
+    bl_idname = "sd.open_output"
+    bl_label = "Open Output Folder"
+
+    def execute(self, _context):
+        try:
+            folder = api.output_folder()
+        except SDError as error:
+            return refuse(self, error)
+        return bpy.ops.wm.path_open(filepath=str(folder))
+
+
+CLASSES = (SD_OT_start_engine, SD_OT_refresh_models, SD_OT_open_output)

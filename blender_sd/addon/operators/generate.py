@@ -1,0 +1,55 @@
+"""Text → image, into the target chosen in the panel or onto the active object."""
+from __future__ import annotations
+
+import bpy
+
+from ... import api, scene
+from .start import first_refusal, start
+
+_TYPE_PROMPT = "Type a prompt in the SD tab first"
+
+
+class SD_OT_generate(bpy.types.Operator):
+    """Paint what the prompt says and put it where Target says. Blender stays free meanwhile"""
+
+    bl_idname = "sd.generate"
+    bl_label = "Generate"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        settings = context.scene.sd
+        return first_refusal(
+            cls, (settings.prompt.strip(), _TYPE_PROMPT),
+            (settings.target != "MATERIAL" or is_mesh(context), "Select a mesh object, or choose New Image as the target"))
+
+    def execute(self, context):
+        return generate(self, context, context.scene.sd.target)
+
+
+class SD_OT_generate_onto(bpy.types.Operator):
+    """Paint what the prompt in the SD tab says and put it into the base color of the active object's material"""
+
+    bl_idname = "sd.generate_onto"
+    bl_label = "Generate Texture onto Object"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        return first_refusal(cls, (is_mesh(context), "Select a mesh object"), (context.scene.sd.prompt.strip(), _TYPE_PROMPT))
+
+    def execute(self, context):
+        return generate(self, context, "MATERIAL")
+
+
+def generate(operator: bpy.types.Operator, context: bpy.types.Context, kind: str) -> set[str]:
+    settings = context.scene.sd
+    return start(operator, context, lambda seed: api.generate(
+        settings.prompt, seed=seed, size=(settings.width, settings.height), target=scene.freeze_target(context, kind), **settings.order()))
+
+
+def is_mesh(context: bpy.types.Context) -> bool:
+    return context.object is not None and context.object.type == "MESH"
+
+
+CLASSES = (SD_OT_generate, SD_OT_generate_onto)

@@ -1,0 +1,55 @@
+"""Render → restyled render, from the Render Result, a fresh camera render, or the 3D View."""
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import bpy
+
+from ... import api, scene
+from ...protocol.errors import SDError
+from .start import refuse, start
+
+log = logging.getLogger("blender_sd")
+
+
+class SD_OT_restyle(bpy.types.Operator):
+    """Repaint the render or the 3D View after the prompt. The result is a new image, shown in an Image Editor if one is open"""
+
+    bl_idname = "sd.restyle"
+    bl_label = "Restyle"
+    bl_options = {"REGISTER"}
+
+    def execute(self, context):
+        settings = context.scene.sd
+        if settings.render_source == "CAMERA" and not bpy.app.background:
+            return self._after_camera_render(context)
+        order = _order(context)
+        return start(self, context, lambda seed: api.restyle(settings.render_source, seed=seed, **order))
+
+    def _after_camera_render(self, context) -> set[str]:
+        """Blender renders in its own time (and its own window, as the artist has set it); the job starts when it is done."""
+        order = _order(context)
+
+        def done() -> None:
+            start(None, bpy.context, lambda seed: api.restyle("RENDER", seed=seed, **order))
+
+        def cancelled() -> None:
+            log.info("the camera render was cancelled")
+
+        try:
+            scene.start_camera_render(context.scene, done, cancelled)
+        except SDError as error:
+            return refuse(self, error)
+        return {"FINISHED"}
+
+
+def _order(context: bpy.types.Context) -> dict[str, Any]:
+    """Everything but source and seed, as it is set at the click: a render may take long enough for second thoughts."""
+    settings = context.scene.sd
+    kind = "CAMERA" if settings.camera_background else "NEW"
+    return {"prompt": settings.prompt, "strength": settings.render_strength, "target": scene.freeze_target(context, kind),
+            "label": settings.prompt or "Restyle", **settings.order()}
+
+
+CLASSES = (SD_OT_restyle,)

@@ -1,0 +1,38 @@
+"""Texture slot → texture: the image of the active slot, repainted, put back into that slot as a new image."""
+from __future__ import annotations
+
+import bpy
+
+from ... import api, scene
+from ...protocol.errors import SDError
+from .start import start
+
+
+class SD_OT_retexture(bpy.types.Operator):
+    """Repaint the image of the active texture slot after the prompt. The result is a new image in that slot; the old one stays in the file"""
+
+    bl_idname = "sd.retexture"
+    bl_label = "Retexture Slot"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        try:
+            scene.active_slot_image(context)
+        except SDError as error:
+            cls.poll_message_set(str(error))
+            return False
+        return True
+
+    def execute(self, context):
+        settings = context.scene.sd
+
+        def order(seed):
+            image, target = scene.active_slot_image(context)
+            return api.restyle(image, settings.prompt, strength=settings.slot_strength, seed=seed, target=target,
+                               label=settings.prompt or image.name, **settings.order())
+
+        return start(self, context, order)
+
+
+CLASSES = (SD_OT_retexture,)

@@ -1,0 +1,201 @@
+"""The tab "SD" in the sidebars of the 3D View, Image Editor and Shader Editor. `draw` only reads.
+
+Every panel is written once and placed in each editor that it suits: `_place` makes a class per editor.
+"""
+from __future__ import annotations
+
+import bpy
+
+from .layout import wrapped
+from .tick import TAB
+
+_EDITORS = {"view3d": "VIEW_3D", "image": "IMAGE_EDITOR", "shader": "NODE_EDITOR"}
+_STATE_ICONS = {"queued": "TIME", "loading": "IMPORT", "running": "RENDER_ANIMATION", "finished": "CHECKMARK", "cancelled": "PANEL_CLOSE",
+                "failed": "ERROR"}
+
+
+class SD_UL_jobs(bpy.types.UIList):
+    """The queue: what each job is, how far it is, and a button that ends it."""
+
+    def draw_item(self, _context, layout, _data, item, _icon, _active, _name, _index=0, _flag=0) -> None:
+        row = layout.row(align=True)
+        row.label(text=item.name, icon=_STATE_ICONS.get(item.state, "NONE"))
+        if item.state in ("finished", "cancelled", "failed"):
+            status = row.row()
+            status.alignment = "RIGHT"
+            status.enabled = False
+            status.label(text=item.text)
+            return
+        if item.state == "running":
+            row.progress(factor=item.progress, text=f"{item.progress:.0%}")
+        else:
+            row.label(text=item.text)
+        row.operator("sd.cancel_job", text="", icon="X", emboss=False).job_id = item.job_id
+
+
+class _Panel:
+    """What all panels of the tab share."""
+
+    bl_region_type = "UI"
+    bl_category = TAB
+
+    @classmethod
+    def poll(cls, context):
+        return context.space_data.type != "NODE_EDITOR" or context.space_data.tree_type == "ShaderNodeTree"
+
+    def split(self) -> bpy.types.UILayout:
+        """A column with labels on the left of the fields, as Blender's own panels have."""
+        column = self.layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        return column
+
+
+class _Main(_Panel):
+    """Prompt, Generate, progress and messages."""
+
+    bl_label = "Stable Diffusion"
+    bl_order = 0
+
+    def draw(self, context) -> None:
+        settings, state = context.scene.sd, context.window_manager.sd
+        column = self.layout.column(align=True)
+        prompt = column.row(align=True)
+        prompt.scale_y = 1.3
+        prompt.prop(settings, "prompt", text="", placeholder="Describe the texture")
+        column.prop(settings, "negative", text="", placeholder="What to leave out")
+        self.layout.prop(settings, "target", text="")
+        self._draw_button(state)
+        self._draw_messages(context, state)
+        self._draw_engine(context, state)
+
+    def _draw_button(self, state) -> None:
+        column = self.layout.column(align=True)
+        button = column.row()
+        button.scale_y = 1.6
+        button.operator("sd.generate", text="Add to Queue" if state.active else "Generate", icon="IMAGE_DATA")
+        if state.active:
+            row = column.row(align=True)
+            row.scale_y = 1.2
+            row.progress(factor=state.progress, text=state.progress_text)
+            row.operator("sd.cancel", text="", icon="X")
+
+    def _draw_messages(self, context, state) -> None:
+        if state.error:
+            box = self.layout.box()
+            row = box.row()
+            body = row.column()
+            body.alert = True
+            wrapped(body, context, state.error, "ERROR")
+            row.operator("sd.dismiss", text="", icon="X", emboss=False)
+            if state.hint:
+                wrapped(box, context, state.hint)
+        if state.notes:
+            column = self.layout.column()
+            for note in state.notes.split("\n"):
+                wrapped(column, context, note, "INFO")
+
+    def _draw_engine(self, context, state) -> None:
+        if state.engine == "failed":
+            box = self.layout.box()
+            if state.engine_text != f"{state.error} {state.hint}".strip():  # said already in the box above
+                wrapped(box, context, state.engine_text, "ERROR")
+            row = box.row(align=True)
+            row.operator("sd.start_engine", text="Retry", icon="FILE_REFRESH")
+            row.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = __package__.rpartition(".")[0]
+        else:
+            row = self.layout.row()
+            row.enabled = False
+            row.label(text={"off": "Engine starts with the first job", "starting": "Engine is starting…"}.get(state.engine, state.engine_text),
+                      icon="CHECKMARK" if state.engine == "ready" else "TIME")
+
+
+class _Settings(_Panel):
+    """How the picture is made."""
+
+    bl_label = "Settings"
+    bl_order = 1
+
+    def draw(self, context) -> None:
+        settings = context.scene.sd
+        column = self.split()
+        row = column.row(align=True)
+        row.prop(settings, "model_choice")
+        row.operator("sd.refresh_models", text="", icon="FILE_REFRESH")
+        size = column.column(align=True)
+        size.prop(settings, "width")
+        size.prop(settings, "height")
+        column.separator()
+        column.prop(settings, "sampler")
+        column.prop(settings, "steps")
+        column.prop(settings, "guidance")
+        column.separator()
+        row = column.row(align=True, heading="Seed")
+        row.prop(settings, "seed", text="")
+        row.prop(settings, "random_seed", text="", icon="FILE_REFRESH")
+        column.prop(settings, "count")
+        column.row().prop(settings, "tiling", expand=True)
+
+
+class _FromImage(_Panel):
+    """Texture slot → texture."""
+
+    bl_label = "From Texture"
+    bl_order = 2
+
+    def draw(self, context) -> None:
+        column = self.split()
+        column.prop(context.scene.sd, "slot_strength", slider=True)
+        row = self.layout.row()
+        row.scale_y = 1.2
+        row.operator("sd.retexture", icon="NODE_TEXTURE")
+
+
+class _FromRender(_Panel):
+    """Render → restyled render."""
+
+    bl_label = "From Render"
+    bl_order = 3
+
+    def draw(self, context) -> None:
+        settings = context.scene.sd
+        column = self.split()
+        column.prop(settings, "render_source")
+        column.prop(settings, "render_strength", slider=True)
+        column.prop(settings, "camera_background")
+        row = self.layout.row()
+        row.scale_y = 1.2
+        row.operator("sd.restyle", icon="RENDER_STILL")
+
+
+class _Queue(_Panel):
+    """The jobs of this session."""
+
+    bl_label = "Queue"
+    bl_order = 4
+
+    def draw(self, context) -> None:
+        state = context.window_manager.sd
+        self.layout.template_list("SD_UL_jobs", "", state, "jobs", state, "job_index", rows=3)
+        row = self.layout.row(align=True)
+        row.operator("sd.clear_jobs", text="Clear Finished")
+        row.operator("sd.open_output", text="", icon="FILE_FOLDER")
+
+
+def _place(panel: type[_Panel], *editors: str) -> tuple[type[bpy.types.Panel], ...]:
+    """`panel` as one registrable class per editor: SD_PT_<editor>_<panel>."""
+    name = panel.__name__.strip("_").lower()
+    return tuple(
+        type(f"SD_PT_{editor}_{name}", (panel, bpy.types.Panel),
+             {"bl_idname": f"SD_PT_{editor}_{name}", "bl_space_type": _EDITORS[editor], "__doc__": panel.__doc__})
+        for editor in editors)
+
+
+CLASSES = (
+    SD_UL_jobs,
+    *_place(_Main, "view3d", "image", "shader"),
+    *_place(_Settings, "view3d", "image", "shader"),
+    *_place(_FromImage, "view3d", "image", "shader"),
+    *_place(_FromRender, "view3d", "image"),
+    *_place(_Queue, "view3d", "image", "shader"),
+)

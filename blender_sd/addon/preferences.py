@@ -1,0 +1,167 @@
+"""The add-on's preferences: which interpreter, device and folders. Each change goes to `api.configure` at once.
+
+(No `from __future__ import annotations` here: Blender reads properties from the annotations themselves.)
+"""
+import logging
+
+import bpy
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, IntProperty, StringProperty
+
+from .. import api
+from ..protocol.errors import SDError
+from . import properties
+from .layout import wrapped
+
+log = logging.getLogger("blender_sd")
+
+PACKAGE = __package__.rpartition(".")[0]  # the add-on's id: this is its "addon" room
+_DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu")
+
+
+def get() -> "SD_AP_preferences | None":
+    """This add-on's preferences; None where it runs as a plain module that was never enabled as an add-on."""
+    entry = bpy.context.preferences.addons.get(PACKAGE)
+    return entry.preferences if entry else None
+
+
+def _changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
+    apply()
+
+
+def apply() -> None:
+    """Hands the preferences to the API. Does nothing for a plain module: scripts call `configure` themselves."""
+    prefs = get()
+    if prefs is None:
+        return
+    try:
+        api.configure(
+            engine_python=bpy.path.abspath(prefs.engine_python), in_thread=prefs.in_thread,
+            device=prefs.device.strip() or "auto", precision=prefs.precision, threads=prefs.threads, memory_mb=prefs.memory_mb,
+            output=bpy.path.abspath(prefs.output),
+            model_folders=[bpy.path.abspath(folder.path) for folder in prefs.model_folders if folder.path])
+    except SDError as error:
+        log.warning("%s", error)
+
+
+class SD_PG_folder(bpy.types.PropertyGroup):
+    """One folder that holds models."""
+
+    path: StringProperty(name="Model Folder", subtype="DIR_PATH", update=_changed, description=(
+        "A model in diffusers format, or a folder that holds several"))
+
+
+class SD_UL_folders(bpy.types.UIList):
+    """The model folders, each with its path to edit."""
+
+    def draw_item(self, _context, layout, _data, item, _icon, _active, _name, _index=0, _flag=0) -> None:
+        layout.prop(item, "path", text="", emboss=False, icon="FILE_FOLDER", placeholder="Choose a folder")
+
+
+class SD_OT_folder_add(bpy.types.Operator):
+    """Add a folder in which to look for models"""
+
+    bl_idname = "sd.folder_add"
+    bl_label = "Add Model Folder"
+    bl_options = {"INTERNAL"}
+
+    directory: StringProperty(name="Folder", subtype="DIR_PATH", description="A folder with models in diffusers format")
+
+    def invoke(self, context, _event):
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, _context):
+        prefs = get()
+        if prefs is None:
+            self.report({"ERROR"}, "The preferences are there once the add-on is enabled. Use configure(model_folders=…) in scripts")
+            return {"CANCELLED"}
+        prefs.model_folders.add().path = self.directory
+        prefs.folder_index = len(prefs.model_folders) - 1
+        properties.refresh_model_items()
+        return {"FINISHED"}
+
+
+class SD_OT_folder_remove(bpy.types.Operator):
+    """Stop looking for models in the selected folder; its files stay"""
+
+    bl_idname = "sd.folder_remove"
+    bl_label = "Remove Model Folder"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, _context):
+        prefs = get()
+        return prefs is not None and len(prefs.model_folders) > 0
+
+    def execute(self, _context):
+        prefs = get()
+        prefs.model_folders.remove(prefs.folder_index)
+        prefs.folder_index = max(0, min(prefs.folder_index, len(prefs.model_folders) - 1))
+        apply()
+        properties.refresh_model_items()
+        return {"FINISHED"}
+
+
+class SD_AP_preferences(bpy.types.AddonPreferences):
+    """How the add-on runs on this machine."""
+
+    bl_idname = PACKAGE
+
+    engine_python: StringProperty(name="Engine's Python", subtype="FILE_PATH", update=_changed, description=(
+        "The Python that has torch and diffusers. Left empty: the one named by the environment variable SD_ENGINE_PYTHON, "
+        "or Blender's own if it has them"))
+    in_thread: BoolProperty(name="Run Inside Blender", update=_changed, description=(
+        "Run the engine in a thread of Blender instead of a process of its own. For debugging: it needs torch in Blender's Python, "
+        "and a crash or lack of memory takes Blender with it"))
+    device: StringProperty(name="Device", default="auto", update=_changed, search=lambda _self, _context, _text: _DEVICES, search_options={"SUGGESTION"},
+                           description="What denoises: auto, cpu, cuda (NVIDIA, and AMD through ROCm), mps (Apple), xpu (Intel); cuda:1 is the second")
+    precision: EnumProperty(name="Precision", update=_changed, description="The number format that models are run in", items=(
+        ("auto", "Automatic", "What is fastest on the device without loss that can be seen"),
+        ("fp32", "32 bit", "Exact, twice the memory"),
+        ("bf16", "16 bit (bf16)", "Half the memory; for recent devices"),
+        ("fp16", "16 bit (fp16)", "Half the memory; for graphics cards")))
+    threads: IntProperty(name="CPU Threads", min=0, max=1024, soft_max=64, update=_changed, description=(
+        "Processor threads that the engine uses; 0 leaves one core to Blender and takes the others"))
+    memory_mb: IntProperty(name="Memory for Models (MB)", min=0, max=2**24, soft_max=65536, step=256, update=_changed, description=(
+        "How many megabytes of models stay loaded between jobs; 0 is half of what the machine has"))
+    output: StringProperty(name="Output Folder", subtype="DIR_PATH", update=_changed, description=(
+        "Where finished pictures are written. Left empty: a folder of the extension"))
+    model_folders: CollectionProperty(type=SD_PG_folder, name="Model Folders", description="Where models are looked for")
+    folder_index: IntProperty(name="Selected Folder", description="The folder that Remove removes")
+
+    def draw(self, context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        self._draw_engine(context, layout)
+        layout.separator()
+        self._draw_folders(context, layout)
+
+    def _draw_engine(self, context, layout) -> None:
+        column = layout.column()
+        column.prop(self, "engine_python", placeholder="SD_ENGINE_PYTHON, or Blender's own")
+        wrapped(column, context, "A Python with torch, diffusers and transformers installed, such as "
+                "the python in a virtual environment's bin or Scripts folder.")
+        column.prop(self, "in_thread")
+        column = layout.column()
+        column.prop(self, "device")
+        column.prop(self, "precision")
+        column.prop(self, "threads")
+        column.prop(self, "memory_mb")
+
+    def _draw_folders(self, context, layout) -> None:
+        column = layout.column()
+        column.prop(self, "output", placeholder="The extension's own folder")
+        if not self.output:
+            wrapped(column, context, "Pictures are kept in the extension's folder, which is deleted when the extension is uninstalled. "
+                    "Choose a folder of your own to keep them.", icon="INFO")
+        column = layout.column()
+        column.label(text="Model Folders")
+        row = column.row()
+        row.template_list("SD_UL_folders", "", self, "model_folders", self, "folder_index", rows=3)
+        buttons = row.column(align=True)
+        buttons.operator("sd.folder_add", text="", icon="ADD")
+        buttons.operator("sd.folder_remove", text="", icon="REMOVE")
+
+
+CLASSES = (SD_PG_folder, SD_UL_folders, SD_OT_folder_add, SD_OT_folder_remove, SD_AP_preferences)

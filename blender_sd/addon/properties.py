@@ -1,0 +1,135 @@
+"""`Scene.sd`: the settings of the panel, saved with the file. Labels, tips and limits come from `protocol.request`.
+
+(No `from __future__ import annotations` here: Blender reads properties from the annotations themselves.)
+"""
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+
+from .. import api
+from ..protocol.errors import SDError
+from ..protocol.request import Request, default, setting
+from ..protocol.samplers import SAMPLERS
+
+STARTER = "starter"
+TARGETS = (
+    ("NEW", "New Image", "Make a new image and leave the scene as it is", "IMAGE_DATA", 0),
+    ("MATERIAL", "Material's Base Color", "Put the image into the base color of the active object's material; "
+     "material, shader, UV map and image node are made where missing", "MATERIAL", 1),
+    ("SLOT", "Active Image Slot", "Put the image into the active image texture node, paint slot or Image Editor", "NODE_TEXTURE", 2),
+)
+SOURCES = (
+    ("RENDER", "Render Result", "The last render, as it is shown", "RENDER_RESULT", 0),
+    ("CAMERA", "Camera", "A fresh render from the scene's camera", "CAMERA_DATA", 1),
+    ("VIEWPORT", "3D View", "The 3D View exactly as you see it", "VIEW3D", 2),
+)
+_TILING = {"none": ("Off", "The picture does not repeat"), "x": ("X", "Repeats without a seam from left to right"),
+           "y": ("Y", "Repeats without a seam from bottom to top"), "xy": ("Both", "Repeats without a seam in both directions")}
+
+
+def _starter_default(name: str) -> Any:
+    """What suits the built-in model, so that the first click gives its best picture; the request's default without one."""
+    of_model = {"width": "default_width", "height": "default_height", "steps": "steps", "guidance": "guidance", "sampler": "sampler"}
+    try:
+        return getattr(api.find_model(STARTER), of_model[name]) if name in of_model else default(name)
+    except SDError:
+        return default(name)
+
+
+def _setting(kind: Callable[..., Any], name: str, **extra: Any) -> Any:
+    """The Blender property of the request field `name`."""
+    rule = setting(name)
+    if rule.low is not None:
+        number = int if kind is IntProperty else float
+        extra |= {"min": number(rule.low), "max": number(rule.high), "soft_max": number(rule.soft_high or rule.high)}
+    return kind(name=rule.label, description=rule.tip, default=_starter_default(name), **extra)
+
+
+# ---- the model menu ------------------------------------------------------------------------------------------------
+# What is saved is the model's id, a text; the menu is a view of it. An enum's number would name another model as soon
+# as a folder is added.
+
+_model_items: list[tuple[str, str, str, int]] = []  # kept: Blender does not hold the strings of a dynamic enum
+
+
+def refresh_model_items() -> None:
+    """Reads the models anew into the menu. Reads folders: never called while drawing."""
+    _model_items[:] = [(info.id, info.name, info.folder, index) for index, info in enumerate(api.models())]
+
+
+def _items_with(model: str) -> list[tuple[str, str, str, int]]:
+    if not any(item[0] == model for item in _model_items):
+        label = bpy.path.display_name_from_filepath(model) or model
+        _model_items.append((model, label if model == STARTER else f"{label} (not in the model folders)", model, len(_model_items)))
+    return _model_items
+
+
+def _get_model(self: "SD_PG_settings") -> int:
+    return next(item[3] for item in _items_with(self.model) if item[0] == self.model)
+
+
+def _set_model(self: "SD_PG_settings", number: int) -> None:
+    self.model = next(item[0] for item in _model_items if item[3] == number)
+    self.suit_model()
+
+
+class SD_PG_settings(bpy.types.PropertyGroup):
+    """One scene's settings."""
+
+    prompt: _setting(StringProperty, "prompt", maxlen=8192)
+    negative: _setting(StringProperty, "negative", maxlen=8192)
+    model: _setting(StringProperty, "model")
+    model_choice: EnumProperty(name=setting("model").label, description=setting("model").tip,
+                               items=lambda self, _context: _items_with(self.model), get=_get_model, set=_set_model)
+    width: _setting(IntProperty, "width", subtype="PIXEL", step=64)
+    height: _setting(IntProperty, "height", subtype="PIXEL", step=64)
+    steps: _setting(IntProperty, "steps")
+    guidance: _setting(FloatProperty, "guidance", step=50, precision=1)
+    sampler: _setting(EnumProperty, "sampler", items=[(s.id, s.label, s.tip, i) for i, s in enumerate(SAMPLERS.values())])
+    seed: _setting(IntProperty, "seed")
+    random_seed: BoolProperty(name="Random", default=True, description=(
+        "Choose a new seed at every click. The seed shown is the last one used: switch this off to keep it"))
+    count: _setting(IntProperty, "count")
+    tiling: _setting(EnumProperty, "tiling", items=[(key, *_TILING[key], i) for i, key in enumerate(setting("tiling").choices)])
+    target: EnumProperty(name="Target", description="Where the finished picture goes", items=TARGETS, default="NEW")
+    slot_strength: _setting(FloatProperty, "strength", subtype="FACTOR")
+    render_strength: _setting(FloatProperty, "strength", subtype="FACTOR")
+    render_source: EnumProperty(name="Source", description="What is restyled", items=SOURCES, default="RENDER")
+    camera_background: BoolProperty(name="Set as Camera Background", default=False, description=(
+        "Show the result behind the scene when looking through the camera"))
+
+    def suit_model(self) -> None:
+        """Takes over the size, steps, guidance and sampler that suit the chosen model."""
+        try:
+            info = api.find_model(self.model)
+        except SDError:
+            return  # the folder is gone; the click says so
+        self.width, self.height = info.default_width, info.default_height
+        self.steps, self.guidance, self.sampler = info.steps, info.guidance, info.sampler
+
+    def order(self) -> dict[str, Any]:
+        """The keywords that `api.generate` and `api.restyle` share; the seed is left to the caller."""
+        return {"negative": self.negative, "steps": self.steps, "guidance": self.guidance, "sampler": self.sampler,
+                "model": self.model, "count": self.count, "tiling": self.tiling}
+
+    def fill_from(self, request: Request) -> None:
+        """Takes over everything that made a picture, so that the next click makes it again."""
+        for name in ("prompt", "negative", "model", "width", "height", "steps", "guidance", "sampler", "seed", "count", "tiling"):
+            setattr(self, name, getattr(request, name))
+        self.random_seed = False
+        if request.source:
+            self.slot_strength = self.render_strength = request.strength
+
+
+CLASSES = (SD_PG_settings,)
+
+
+def register() -> None:
+    bpy.types.Scene.sd = PointerProperty(type=SD_PG_settings, name="Stable Diffusion", description="Settings of the SD tab")
+
+
+def unregister() -> None:
+    del bpy.types.Scene.sd
+    _model_items.clear()

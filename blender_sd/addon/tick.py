@@ -1,0 +1,142 @@
+"""The timer: pumps the session, keeps the panels true, shows previews, starts the engine when the tab is first seen.
+
+`tick` is a plain function: timers do not run in background mode, and tests call it by hand.
+"""
+from __future__ import annotations
+
+import atexit
+import logging
+import time
+from collections.abc import Iterator
+
+import bpy
+from bpy.app.handlers import persistent
+
+from .. import api, scene
+from . import properties
+from .mirror import Mirror, current_job
+
+log = logging.getLogger("blender_sd")
+
+TAB = "SD"
+BUSY, STARTING, IDLE = 0.03, 0.1, 0.5  # seconds until the next tick
+BUDGET = 0.008  # seconds of the main thread that one pump may take
+PREVIEW_EVERY = 0.1  # seconds; a preview costs an upload and a redraw
+_AREAS = {"VIEW_3D", "IMAGE_EDITOR", "NODE_EDITOR"}
+
+_mirror = Mirror()
+_previewed: tuple[str, int] | None = None  # job and serial of the preview that is shown
+_preview_at = 0.0
+_engine_wanted = True  # the tab has not been seen yet
+
+
+def tick() -> float:
+    """One turn; the seconds until the next. Never raises: an exception would end the timer for good."""
+    try:
+        return _turn()
+    except Exception:  # whatever it is, the jobs after it still need their timer
+        log.exception("the timer met an error")
+        return IDLE
+
+
+def _turn() -> float:
+    _start_engine_when_seen()
+    api.pump(BUDGET)
+    jobs = api.jobs()
+    _show_preview(current_job(jobs))
+    if _mirror.update():
+        _redraw()
+    if any(not job.done for job in jobs):
+        return BUSY
+    return STARTING if api.engine_status()[0] == "starting" else IDLE
+
+
+def soon() -> None:
+    """Something was ordered: show it at once, and let the next tick come without waiting out the idle pause."""
+    if _mirror.update():
+        _redraw()
+    if bpy.app.timers.is_registered(tick):
+        bpy.app.timers.unregister(tick)
+        bpy.app.timers.register(tick, first_interval=BUSY, persistent=True)
+
+
+# ---- windows -------------------------------------------------------------------------------------------------------
+
+
+def _tabs() -> Iterator[bpy.types.Region]:
+    """The sidebars that show our tab now."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in _AREAS and area.spaces.active.show_region_ui:
+                for region in area.regions:
+                    if region.type == "UI" and region.width > 1 and region.active_panel_category == TAB:
+                        yield region
+
+
+def _start_engine_when_seen() -> None:
+    global _engine_wanted
+    if _engine_wanted and not bpy.app.background and next(_tabs(), None):
+        _engine_wanted = False
+        properties.refresh_model_items()
+        if api.engine_status()[0] == "off":
+            api.start_engine()
+
+
+def _redraw() -> None:
+    for region in _tabs():
+        region.tag_redraw()
+    for window in bpy.context.window_manager.windows:
+        # The status bar belongs to no screen; setting its text is what redraws it. A running tool's text stays.
+        if not window.modal_operators:
+            with bpy.context.temp_override(window=window):
+                window.workspace.status_text_set(None)
+
+
+def _show_preview(job) -> None:
+    global _previewed, _preview_at
+    if job is None or job.preview is None:
+        if _previewed is not None:
+            _previewed = None
+            scene.clear_preview()
+        return
+    newest = (job.id, job.preview_serial)
+    if newest != _previewed and time.monotonic() - _preview_at >= PREVIEW_EVERY:
+        _previewed, _preview_at = newest, time.monotonic()
+        scene.show_preview(job.preview)
+
+
+# ---- the life of the timer -----------------------------------------------------------------------------------------
+
+
+@persistent
+def _on_load(*_: object) -> None:
+    """A file was loaded: the window manager's state is gone or is the file's own."""
+    _mirror.forget()
+    _mirror.update()
+
+
+def _exit(*_: object) -> None:
+    api.shutdown()
+
+
+def _exit_handlers() -> list | None:
+    return getattr(bpy.app.handlers, "exit_pre", None)  # from 5.1 on; atexit does for the others
+
+
+def register() -> None:
+    global _engine_wanted, _mirror, _previewed
+    _engine_wanted, _mirror, _previewed = True, Mirror(), None
+    bpy.app.timers.register(tick, first_interval=0.1, persistent=True)
+    bpy.app.handlers.load_post.append(_on_load)
+    if _exit_handlers() is not None:
+        _exit_handlers().append(_exit)
+    atexit.register(_exit)
+
+
+def unregister() -> None:
+    if bpy.app.timers.is_registered(tick):
+        bpy.app.timers.unregister(tick)
+    bpy.app.handlers.load_post.remove(_on_load)
+    if _exit_handlers() is not None:
+        _exit_handlers().remove(_exit)
+    atexit.unregister(_exit)
