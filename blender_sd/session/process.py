@@ -185,6 +185,9 @@ class ProcessPipeline:
                 return self._died(child, order.job, message, cancelled_at is not None)
             if isinstance(message, Rejected):
                 return Failed.of(order.job, message.error)
+            if isinstance(message, Failed) and not message.job:  # the engine itself gave up
+                self._discard()
+                return Failed.of(order.job, message.error())
             if message is not None:
                 if getattr(message, "job", None) != order.job:
                     log.debug("dropped a stale %s", type(message).__name__)

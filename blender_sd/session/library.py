@@ -1,0 +1,301 @@
+"""The model folders: what is there and what each model wants, read from their small JSON files. Loads no weights.
+
+A folder in diffusers format holds `model_index.json` and one folder for each part. Beside it a `blender_sd.json` may say
+what its maker recommends: {"name": …, "size": 512 or [width, height], "steps": …, "guidance": …, "sampler": …, "text": one line}.
+"""
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
+from ..protocol.request import MAX_SIDE, MIN_SIDE, Request, round_size
+from ..protocol.samplers import DEFAULT_SAMPLER
+
+log = logging.getLogger("blender_sd")
+
+STARTER = "starter"
+STARTER_FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "starter")
+INDEX = "model_index.json"
+OWN = "blender_sd.json"
+_MAX_JSON = 1 << 20  # bytes; real ones have a few thousand
+_MAX_ENTRIES = 2000  # folder entries looked at in one place
+_HUB = "models--"  # Hugging Face's cache: models--owner--name/snapshots/<commit>/model_index.json
+_SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One model. `id` is what `Request.model` takes: "starter" or the folder's path. Both sides of a picture are
+    multiples of `multiple` pixels. The defaults are what the model works best with; `text` is one line on it."""
+
+    id: str
+    name: str
+    folder: str
+    family: str
+    multiple: int
+    default_width: int
+    default_height: int
+    steps: int
+    guidance: float
+    sampler: str
+    text: str
+
+
+@dataclass(frozen=True)
+class _Family:
+    """`packing`: latent pixels per side that the transformer takes as one, where its config does not say it."""
+
+    name: str
+    side: int
+    steps: int
+    guidance: float
+    sampler: str = DEFAULT_SAMPLER
+    packing: int = 0
+
+
+# The first prefix of the pipeline's class name that fits. Steps and guidance: the defaults in diffusers' pipelines and
+# the model cards. The flow-matching families have a scheduler of their own, an Euler method.
+_FAMILIES = {
+    "StableDiffusionXL": _Family("SDXL", 1024, 25, 6.0),
+    "StableDiffusion3": _Family("SD 3.5", 1024, 28, 4.5, "euler"),
+    "StableDiffusion": _Family("SD 1.5", 512, 20, 7.0),
+    "LatentConsistencyModel": _Family("SD 1.5", 512, 6, 1.5, "lcm"),
+    "Flux2": _Family("Flux.2", 1024, 28, 4.0, "euler", 2),
+    "Flux": _Family("Flux.1", 1024, 28, 3.5, "euler", 2),
+    "ZImage": _Family("Z-Image", 1024, 28, 4.0, "euler", 2),
+    "QwenImage": _Family("Qwen-Image", 1024, 30, 4.0, "euler", 2),
+    "SanaSprint": _Family("SANA", 1024, 2, 4.5),
+    "Sana": _Family("SANA", 1024, 20, 4.5),
+}
+_OTHER = _Family("", 1024, 25, 5.0)
+
+
+def find_models(folders: Iterable[str]) -> list[ModelInfo]:
+    """The starter model, where it is installed, and every readable model in `folders` or up to two levels below.
+
+    Each model is listed once, the starter first, the others by name. Unreadable ones are logged and left out.
+    """
+    found: dict[str, ModelInfo] = {}
+    places = [STARTER_FOLDER, *(place for folder in folders for place in _model_folders(_path(folder)))]
+    for place in places:
+        real = os.path.realpath(place)
+        if real in found or not os.path.isfile(os.path.join(place, INDEX)):
+            continue
+        try:
+            found[real] = read_model(place)
+        except (ModelNotFound, ModelUnreadable) as error:
+            log.warning("%s %s", error, error.detail)
+    return sorted(found.values(), key=lambda model: (model.id != STARTER, model.name.casefold(), model.folder))
+
+
+def resolve_model(name_or_path: str, folders: Iterable[str]) -> ModelInfo:
+    """The model that a person means: "starter", a model folder's path, or a model's name as `find_models` lists it.
+
+    Raises ModelNotFound (the hint lists what there is) and ModelUnreadable.
+    """
+    wanted = name_or_path.strip().strip("\"'")
+    if wanted.lower() == STARTER:
+        return read_model(STARTER_FOLDER)
+    path = _path(wanted)
+    if wanted and os.path.basename(path) == INDEX:
+        path = os.path.dirname(path)
+    if wanted and os.path.isfile(path) and path.lower().endswith(_SINGLE_FILES):
+        raise ModelUnreadable(f"{os.path.basename(path)} is a single file, not a model folder.", "Choose a folder in diffusers format.")
+    if wanted and os.path.isfile(os.path.join(path, INDEX)):
+        return read_model(path)
+    models = find_models(folders)
+    for model in models:
+        if wanted and model.name.casefold() == wanted.casefold():
+            return model
+    names = ", ".join(model.name for model in models[:12]) + (", …" if len(models) > 12 else "")
+    hint = f"There is: {names}." if models else "Name a folder in diffusers format in the add-on's preferences."
+    if wanted and os.path.isdir(path):
+        raise ModelNotFound(f"The folder {path} holds no model: it has no {INDEX}.", hint)
+    raise ModelNotFound(f"There is no model called '{wanted:.200}'.", hint)
+
+
+def read_model(folder: str) -> ModelInfo:
+    """What the model in `folder` is and wants. Raises ModelNotFound where no model is there, ModelUnreadable where its
+    files are broken."""
+    folder = os.path.abspath(folder)
+    is_starter = os.path.realpath(folder) == os.path.realpath(STARTER_FOLDER)
+    if not os.path.isfile(os.path.join(folder, INDEX)):
+        if is_starter:
+            raise ModelNotFound("The starter model is not installed.", "Install the add-on again, or choose another model.")
+        raise ModelNotFound(f"The folder {folder} holds no model: it has no {INDEX}.", "Choose a folder in diffusers format.")
+    index = _json(folder, INDEX)
+    kind = index.get("_class_name")
+    if not isinstance(kind, str) or not kind:
+        raise _unreadable(folder, INDEX, "_class_name is missing")
+    unet = _part(folder, index, "unet")
+    transformer = _part(folder, index, "transformer")
+    vae = _part(folder, index, "vae")
+    family = _family(kind, unet)
+    scale = _vae_scale(folder, vae)
+    multiple = scale * _latent_multiple(folder, family, unet, transformer)
+    side = _default_side(family, unet, scale)
+    info = ModelInfo(
+        id=STARTER if is_starter else folder, name=_name(folder), folder=folder, family=family.name, multiple=multiple,
+        default_width=side, default_height=side, steps=family.steps, guidance=family.guidance, sampler=family.sampler, text="")
+    if transformer is not None and family.name == "Flux.1" and transformer.get("guidance_embeds") is False:
+        info = replace(info, steps=4, guidance=1.0)  # the "schnell" distillation
+    if index.get("is_distilled") is True and family.name == "Flux.2":
+        info = replace(info, steps=4, guidance=1.0)  # Klein
+    info = _recommended(info)
+    width, height = round_size(info.default_width, info.default_height, multiple)
+    return replace(info, default_width=width, default_height=height)
+
+
+# ---- folders -------------------------------------------------------------------------------------------------------
+
+
+def _path(folder: str) -> str:
+    return os.path.abspath(os.path.expanduser(folder)) if folder else ""
+
+
+def _model_folders(folder: str, depth: int = 2) -> Iterator[str]:
+    if not folder:
+        return
+    if os.path.isfile(os.path.join(folder, INDEX)):
+        yield folder  # its parts are no models
+        return
+    for place in _subfolders(folder) if depth else ():
+        if os.path.basename(place).startswith(_HUB):
+            for snapshot in _subfolders(os.path.join(place, "snapshots")):
+                yield from _model_folders(snapshot, 0)
+        else:
+            yield from _model_folders(place, depth - 1)
+
+
+def _subfolders(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry.path for _, entry in zip(range(_MAX_ENTRIES), entries) if entry.is_dir() and not entry.name.startswith(".")]
+    except OSError as error:
+        log.info("cannot look for models in %s: %s", folder, error)
+        return []
+    return sorted(found)
+
+
+def _name(folder: str) -> str:
+    parts = folder.replace("\\", "/").split("/")
+    if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith(_HUB):
+        return parts[-3][len(_HUB):].replace("--", "/")
+    return parts[-1] or folder
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------
+
+
+def _unreadable(folder: str, file: str, detail: str) -> ModelUnreadable:
+    return ModelUnreadable(f"The model in {folder} cannot be read: its {file} is broken.", "Download or copy the model again.", detail)
+
+
+def _json(folder: str, *names: str) -> dict[str, Any]:
+    name = "/".join(names)
+    try:
+        with open(os.path.join(folder, *names), "rb") as file:
+            data = file.read(_MAX_JSON + 1)
+    except OSError as error:
+        raise ModelUnreadable(
+            f"The model in {folder} cannot be read: its {name} cannot be opened ({error.strerror}).",
+            "Download or copy the model again.", repr(error)) from error
+    if len(data) > _MAX_JSON:
+        raise _unreadable(folder, name, f"longer than {_MAX_JSON} bytes")
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(folder, name, repr(error)) from error
+    if not isinstance(value, dict):
+        raise _unreadable(folder, name, "not a JSON object")
+    return value
+
+
+def _part(folder: str, index: dict, part: str) -> dict | None:
+    """The config of a part that the index names; None where the model has no such part."""
+    entry = index.get(part)
+    named = isinstance(entry, list) and len(entry) == 2 and all(isinstance(word, str) for word in entry)
+    return _json(folder, part, "config.json") if named else None
+
+
+# ---- what the model wants --------------------------------------------------------------------------------------------
+
+
+def _family(kind: str, unet: dict | None) -> _Family:
+    for prefix, family in _FAMILIES.items():
+        if kind.startswith(prefix):
+            break
+    else:
+        return replace(_OTHER, name=kind)
+    if family.name == "SD 1.5" and unet is not None and unet.get("cross_attention_dim") == 1024:
+        return replace(family, name="SD 2")  # the same class; only the text encoder's width tells
+    return family
+
+
+def _levels(folder: str, part: str, config: dict, *keys: str) -> int:
+    """How many resolutions a net has, from the first of `keys` that its config holds."""
+    for key in keys:
+        channels = config.get(key)
+        if channels is not None:
+            if not isinstance(channels, list) or not 1 <= len(channels) <= 8:
+                raise _unreadable(folder, f"{part}/config.json", f"{key} is {channels!r:.80}")
+            return len(channels)
+    return 0
+
+
+def _vae_scale(folder: str, vae: dict | None) -> int:
+    """Pixels per latent pixel and side, counted as diffusers' pipelines do."""
+    if vae is None:
+        return 8
+    if vae.get("temperal_downsample") is not None:
+        return 2 ** _levels(folder, "vae", vae, "temperal_downsample")
+    levels = _levels(folder, "vae", vae, "block_out_channels", "encoder_block_out_channels", "down_block_out_channels")
+    return 2 ** (levels - 1) if levels else 8
+
+
+def _latent_multiple(folder: str, family: _Family, unet: dict | None, transformer: dict | None) -> int:
+    """The multiple that latents must have. A UNet halves them between its levels; diffusers can pad odd sizes, but then
+    circular padding no longer meets itself, so that tiling needs sizes which halve evenly."""
+    if unet is not None:
+        return 2 ** max(0, _levels(folder, "unet", unet, "block_out_channels") - 1)
+    if family.packing:
+        return family.packing
+    patch = (transformer or {}).get("patch_size", 1)
+    return patch if type(patch) is int and 1 <= patch <= 16 else 1
+
+
+def _default_side(family: _Family, unet: dict | None, scale: int) -> int:
+    sample = (unet or {}).get("sample_size")
+    if type(sample) is int and MIN_SIDE <= sample * scale <= MAX_SIDE:
+        return sample * scale
+    return family.side
+
+
+def _recommended(info: ModelInfo) -> ModelInfo:
+    """`info` with what the folder's own `blender_sd.json` says, where there is one; unknown keys are left alone."""
+    if not os.path.isfile(os.path.join(info.folder, OWN)):
+        return info
+    own = _json(info.folder, OWN)
+    size = own.get("size", [info.default_width, info.default_height])
+    width, height = size if isinstance(size, list) and len(size) == 2 else (size, size)
+    try:
+        checked = Request(
+            width=width, height=height, steps=own.get("steps", info.steps), guidance=own.get("guidance", info.guidance),
+            sampler=own.get("sampler", info.sampler))
+    except InvalidRequest as error:
+        raise _unreadable(info.folder, OWN, str(error)) from error
+    name, text = own.get("name", info.name), own.get("text", info.text)
+    if not isinstance(name, str) or not isinstance(text, str) or not name.strip():
+        raise _unreadable(info.folder, OWN, "name and text must be text")
+    return replace(
+        info, name=_line(name, 80), text=_line(text, 300), default_width=checked.width, default_height=checked.height,
+        steps=checked.steps, guidance=checked.guidance, sampler=checked.sampler)
+
+
+def _line(text: str, longest: int) -> str:
+    return " ".join(text.split())[:longest]
