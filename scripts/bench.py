@@ -1,0 +1,78 @@
+"""python scripts/bench.py NAME: measures one figure that the project promises; `--list` names them.
+
+Every module `scripts/benches/NAME.py` has `DESCRIPTION: str` and `run(log: Callable[[str], None]) -> dict`, which returns
+
+    {"figures": {name: number, …}, "bars": {name: {"value": 3.1, "bar": "<= 10", "holds": True}, …}}
+
+Progress goes to stderr. The last line of stdout is JSON: {"name", "ok", "figures", "bars"}, or {"name", "ok": false,
+"error"} where the bench itself failed. The exit status is 0 only if every bar holds.
+"""
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import json
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import envs
+
+BENCHES = Path(__file__).resolve().parent / "benches"
+
+
+def available(folder: Path = BENCHES) -> dict[str, str]:
+    """Name -> description of every bench, read from the source: listing imports neither torch nor bpy."""
+    return {path.stem: _description(path) for path in sorted(folder.glob("[!_]*.py")) if _description(path)}
+
+
+def _description(path: Path) -> str:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        if any(isinstance(target, ast.Name) and target.id == "DESCRIPTION" for target in targets):
+            return ast.literal_eval(node.value)
+    return ""  # a helper that benches share
+
+
+def measure(name: str) -> dict:
+    """Runs the bench `name` and returns what goes into the last line."""
+    started = time.monotonic()
+
+    def log(text: str) -> None:
+        print(f"[{name} {time.monotonic() - started:6.1f} s] {text}", file=sys.stderr, flush=True)
+
+    try:
+        report = importlib.import_module(f"benches.{name}").run(log)
+        bars = report["bars"]
+        return {"name": name, "ok": bool(bars) and all(bar["holds"] is True for bar in bars.values()), "figures": report["figures"], "bars": bars}
+    except Exception as error:  # whatever a bench breaks on is its result
+        traceback.print_exc()
+        return {"name": name, "ok": False, "error": f"{type(error).__name__}: {error}"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Measures one figure of the project.")
+    parser.add_argument("name", nargs="?", help="which bench")
+    parser.add_argument("--list", action="store_true", help="name all benches and end")
+    arguments = parser.parse_args()
+    benches = available()
+    if arguments.list:
+        for name, description in benches.items():
+            print(f"{name:12} {description}")
+        return 0
+    if arguments.name not in benches:
+        parser.error(f"choose a bench: {', '.join(benches) or 'there is none'}")
+    envs.run_inside()
+    sys.path.insert(0, str(envs.ROOT))  # for blender_sd; scripts/ is on the path already
+    result = measure(arguments.name)
+    for name, bar in result.get("bars", {}).items():
+        print(f"{'holds' if bar['holds'] is True else 'FAILS'}  {name}: {bar['value']} (bar: {bar['bar']})", file=sys.stderr)
+    sys.stderr.flush()
+    print(json.dumps(result, default=float), flush=True)
+    return 0 if result["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""What scripts/test.py is made of: one step is one process with a log, a time limit and counts at its end.
+
+A step that dies (a segfault of bpy, a kill, a hang) counts as a failure and shows the tail of its log. Standard library only.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+NO_TESTS = 5  # pytest's exit status where nothing was collected
+HEARTBEAT = 30.0  # seconds between two signs of life of a long step
+TAIL = 60  # lines of the log that are shown of a step that failed
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One process. `junit`: where pytest writes its counts; None for a plain check, which counts as one.
+
+    `missing`: why the step cannot run on this machine ("" = it can). `may_be_empty`: finding no test is no failure
+    (a selection was asked for). `alone`: nothing else runs beside it."""
+
+    layer: str
+    name: str
+    command: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+    junit: Path | None = None
+    timeout: float = 1200.0  # seconds
+    missing: str = ""
+    may_be_empty: bool = False
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a step ended. `note`: what went wrong beyond its tests' own failures, or why it was skipped."""
+
+    step: Step
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    note: str = ""
+
+
+def run_all(steps: Iterable[Step], logs: Path, cwd: Path, log: Log, jobs: int, strict: bool) -> list[Outcome]:
+    """Runs the steps, up to `jobs` side by side and those marked `alone` after the others, one by one; outcomes in the
+    steps' order. `strict`: a step that cannot run here counts as failed instead of skipped."""
+    steps = list(steps)
+    logs.mkdir(parents=True, exist_ok=True)
+    outcomes: dict[int, Outcome] = {}
+
+    def work(index: int) -> None:
+        outcomes[index] = run(steps[index], logs, cwd, log, strict)
+
+    shared = [index for index, step in enumerate(steps) if not step.alone]
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        list(pool.map(work, shared))
+    for index in range(len(steps)):
+        if index not in outcomes:
+            work(index)
+    return [outcomes[index] for index in range(len(steps))]
+
+
+def run(step: Step, logs: Path, cwd: Path, log: Log, strict: bool = False) -> Outcome:
+    """Runs one step to its end and tells of it through `log`."""
+    if step.missing:
+        log(f"{step.name}: {'CANNOT RUN' if strict else 'SKIPPED'}: {step.missing}")
+        return Outcome(step, failed=int(strict), skipped=int(not strict), note=step.missing)
+    log(f"{step.name}: started")
+    path = logs / f"{step.name.replace(' ', '-')}.log"
+    if step.junit is not None:
+        step.junit.unlink(missing_ok=True)
+    started = time.monotonic()
+    status, note = _watch(step, path, cwd, log, started)
+    seconds = time.monotonic() - started
+    passed, failed, skipped, verdict = count(step, status)
+    outcome = Outcome(step, passed, failed, skipped, seconds, note or verdict)
+    tail = f"\n{tail_of(path)}\n" if failed else ""
+    log(f"{tail}{step.name}: {passed} passed, {failed} failed, {skipped} skipped in {seconds:.0f} s"
+        + (f": {outcome.note}" if outcome.note else "") + (f" (log: {path})" if failed else ""))
+    return outcome
+
+
+def _watch(step: Step, path: Path, cwd: Path, log: Log, started: float) -> tuple[int, str]:
+    """The exit status of the step's process, and a note where it had to be ended."""
+    variables = {**os.environ, "PYTHONUNBUFFERED": "1", **step.variables}
+    with open(path, "wb") as output:
+        process = subprocess.Popen(step.command, cwd=cwd, env=variables, stdin=subprocess.DEVNULL, stdout=output,
+                                   stderr=subprocess.STDOUT, start_new_session=os.name != "nt")
+        try:
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return process.wait(HEARTBEAT), ""
+                elapsed = time.monotonic() - started
+                if elapsed > step.timeout:
+                    return -int(signal.SIGTERM), f"ended after its limit of {step.timeout:.0f} s"
+                log(f"{step.name}: {elapsed:.0f} s … {tail_of(path, 1)[:110]}")
+        finally:
+            end_tree(process)
+
+
+def end_tree(process: subprocess.Popen) -> None:
+    """Ends a process that was started in a session of its own, with all that it started."""
+    if os.name == "nt":
+        if process.poll() is None:
+            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True)
+    else:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def count(step: Step, status: int) -> tuple[int, int, int, str]:
+    """(passed, failed, skipped, note) of a step that ended with `status`."""
+    if step.junit is None:
+        return int(status == 0), int(status != 0), 0, ""
+    if status == NO_TESTS:
+        return (0, 0, 0, "nothing selected") if step.may_be_empty else (0, 1, 0, "no tests were found")
+    counted = read_junit(step.junit)
+    if counted is None:
+        return 0, 1, 0, f"the process ended {how(status)} before its tests did"
+    passed, failed, skipped = counted
+    if status not in (0, 1) or (status == 1 and failed == 0):
+        return passed, failed + 1, skipped, f"the process ended {how(status)} after its tests"
+    return passed, failed, skipped, ""
+
+
+def how(status: int) -> str:
+    """An exit status in words: "with status 3", "by SIGSEGV"."""
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"by {signal.Signals(-status).name}"
+    return f"with status {status}"
+
+
+def read_junit(path: Path) -> tuple[int, int, int] | None:
+    """(passed, failed, skipped) in pytest's JUnit file, None where there is no whole one."""
+    try:
+        suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
+    except (OSError, ElementTree.ParseError):
+        return None
+    total, failures, errors, skipped = (sum(int(suite.get(key, 0)) for suite in suites)
+                                        for key in ("tests", "failures", "errors", "skipped"))
+    return total - failures - errors - skipped, failures + errors, skipped
+
+
+def tail_of(path: Path, lines: int = TAIL) -> str:
+    """The last lines of a log that say anything."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """One row for each step, for people."""
+    width = max([len(outcome.step.name) for outcome in outcomes] + [5])
+    rows = [f"{'layer':{width}}  passed  failed  skipped  seconds"]
+    for outcome in outcomes:
+        rows.append(f"{outcome.step.name:{width}}  {outcome.passed:6}  {outcome.failed:6}  {outcome.skipped:7}  {outcome.seconds:7.1f}"
+                    + (f"  {outcome.note}" if outcome.note else ""))
+    return "\n".join(rows)
+
+
+def closing(outcomes: list[Outcome]) -> str:
+    """The one line that sums it all up: "12 passed, 0 failed" or "12 passed, 0 failed, 1 skipped"."""
+    passed, failed, skipped = (sum(getattr(outcome, key) for outcome in outcomes) for key in ("passed", "failed", "skipped"))
+    return f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else "")

@@ -1,0 +1,159 @@
+"""python scripts/test.py: every check of the project, from a fresh clone on.
+
+    python scripts/test.py                       lint, import contracts, unit, engine, Blender 4.2 4.5 5.0 5.2, window 4.2 5.2
+    python scripts/test.py --fast                lint, import contracts, quick unit and engine tests; no Blender
+    python scripts/test.py --layer blender --blender 5.0 -k commit
+    python scripts/test.py --layer unit -- --durations=5     (what follows "--" goes to pytest)
+
+It makes the environments it needs (scripts/envs.py), writes one log for each step into out/test/, and ends with a table and
+the line "N passed, N failed". What this machine lacks is said aloud and skipped; with CI=true in the environment it
+counts as a failure.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import envs
+import steps
+from steps import Step
+
+ROOT = envs.ROOT
+LOGS = ROOT / "out" / "test"
+LAYERS = ("lint", "unit", "engine", "blender", "window")
+WINDOW_BLENDERS = ("4.2", "5.2")
+WINDOW_TOOLS = {"Xvfb": "xvfb", "openbox": "openbox", "xdotool": "xdotool", "tesseract": "tesseract-ocr tesseract-ocr-eng",
+                "nm": "binutils", "objdump": "binutils"}  # program -> Debian packages
+
+
+def options(arguments: list[str]) -> argparse.Namespace:
+    """The command line; everything after "--" is `pytest`."""
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    own, extra = arguments[:at], arguments[at + 1 :]
+    parser = argparse.ArgumentParser(description="Runs the project's checks and tests.")
+    parser.add_argument("--fast", action="store_true", help="lint, import contracts and the quick tests without Blender")
+    parser.add_argument("--layer", action="append", choices=LAYERS, help="only this layer (may be given again)")
+    parser.add_argument("--blender", action="append", choices=tuple(envs.BLENDERS), help="only this Blender (may be given again)")
+    parser.add_argument("-k", metavar="EXPR", default="", help="only tests whose names match, as pytest's -k")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="steps that run side by side (default: %(default)s)")
+    chosen = parser.parse_args(own)
+    if chosen.fast and (chosen.layer or chosen.blender):
+        parser.error("--fast chooses its layers itself")
+    chosen.pytest = extra
+    return chosen
+
+
+class Plan:
+    """Turns the options into steps; makes the environments on the way."""
+
+    def __init__(self, chosen: argparse.Namespace, scratch: Path) -> None:
+        self.chosen = chosen
+        self.scratch = scratch
+        self.default = envs.default_env()
+        self.python = str(envs.ensure(self.default))
+        self.narrowed = bool(chosen.k or chosen.pytest)
+
+    def steps(self) -> list[Step]:
+        if self.chosen.fast:
+            layers: tuple[str, ...] = ("lint", "unit", "engine")
+        else:
+            layers = tuple(layer for layer in LAYERS if layer in (self.chosen.layer or LAYERS))
+            if self.chosen.blender and not self.chosen.layer:
+                layers = ("blender", "window")
+        return [step for layer in layers for step in getattr(self, layer)()]
+
+    def lint(self) -> list[Step]:
+        contracts = Path(self.python).with_name("lint-imports.exe" if envs.WINDOWS else "lint-imports")
+        return [Step("lint", "lint", (self.python, "-m", "ruff", "check", "--no-cache", "--output-format=concise", ".")),
+                Step("lint", "contracts", (str(contracts), "--no-cache", "--no-logo"), {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"})]
+
+    def unit(self) -> list[Step]:
+        return [self._pytest("unit", "unit", self.python)]
+
+    def engine(self) -> list[Step]:
+        return [self._pytest("engine", "engine", self.python)]
+
+    def blender(self) -> list[Step]:
+        return [self._in_blender("blender", blender) for blender in self.chosen.blender or envs.BLENDERS]
+
+    def window(self) -> list[Step]:
+        return [self._in_blender("window", blender) for blender in self.chosen.blender or WINDOW_BLENDERS]
+
+    def _in_blender(self, layer: str, blender: str) -> Step:
+        name = f"{layer} {blender}"
+        missing = missing_for_windows() if layer == "window" else ""
+        try:
+            python = "" if missing else str(envs.ensure(envs.blender_env(blender)))
+        except envs.PythonMissing as error:
+            missing = str(error)
+        if missing:
+            return Step(layer, name, missing=missing)
+        variables = {"SD_ENGINE_PYTHON": self.python, "SD_EXTENSION_ZIP": str(self.scratch / "extension.zip")}
+        if layer == "blender":
+            return self._pytest(layer, name, python, variables)
+        variables |= {"SD_WINDOW_PYTHON": python, "SD_WINDOW_BLENDER": blender}
+        return self._pytest(layer, name, self.python, variables, alone=True)
+
+    def _pytest(self, layer: str, name: str, python: str, variables: dict[str, str] | None = None, alone: bool = False) -> Step:
+        junit = self.scratch / f"{name.replace(' ', '-')}.xml"
+        command = [python, "-m", "pytest", f"tests/{layer}", "-v", "--tb=short", f"--junitxml={junit}"]
+        if self.chosen.fast:
+            command += ["-m", "not slow"]
+        if self.chosen.k:
+            command += ["-k", self.chosen.k]
+        user = self.scratch / f"user-{name.replace(' ', '-')}"  # Blender's settings: never the person's own
+        user.mkdir()
+        return Step(layer, name, (*command, *self.chosen.pytest), {"BLENDER_USER_RESOURCES": str(user), **(variables or {})}, junit,
+                    may_be_empty=self.narrowed, alone=alone)
+
+
+def missing_for_windows() -> str:
+    """What the window tests lack on this machine, in words that say what to do; "" where they can run."""
+    if not sys.platform.startswith("linux"):
+        return "window tests drive Blender under Xvfb, which needs Linux"
+    absent = [tool for tool in WINDOW_TOOLS if shutil.which(tool) is None]
+    packages = dict.fromkeys(name for tool in absent for name in WINDOW_TOOLS[tool].split())
+    return f"{', '.join(absent)} not found; install with: sudo apt-get install -y {' '.join(packages)}" if absent else ""
+
+
+def build_extension(plan: Plan, todo: list[Step]) -> list[steps.Outcome]:
+    """Builds the zip that the Blender and window tests install, as a step of its own; nothing where none of them runs."""
+    if not any(step.layer in ("blender", "window") and not step.missing for step in todo):
+        return []
+    folder = plan.scratch / "built"
+    outcome = steps.run(Step("build", "build", (plan.python, "scripts/build.py", "--output", str(folder))), LOGS, ROOT, say)
+    for archive in folder.glob("*.zip"):
+        archive.replace(plan.scratch / "extension.zip")
+    return [outcome]
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def main() -> int:
+    chosen = options(sys.argv[1:])
+    strict = os.environ.get("CI", "").lower() in ("1", "true")
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="blender_sd_test_", ignore_cleanup_errors=True) as folder:
+        try:
+            plan = Plan(chosen, Path(folder))
+            todo = plan.steps()
+        except envs.EnvError as error:
+            print(f"error: {error}\n0 passed, 1 failed")
+            return 1
+        LOGS.mkdir(parents=True, exist_ok=True)
+        outcomes = build_extension(plan, todo)
+        outcomes += steps.run_all(todo, LOGS, ROOT, say, chosen.jobs, strict)
+    print(f"\n{steps.table(outcomes)}\n\nlogs: {LOGS}, {time.monotonic() - started:.0f} s in all")
+    print(steps.closing(outcomes))
+    return 1 if any(outcome.failed for outcome in outcomes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
