@@ -1,0 +1,102 @@
+"""The engine process's first file: run as `python …/blender_sd/engine/boot.py` by any interpreter, from any folder.
+
+It is run as a plain file, so it sets up what an import would have: the package is found by its place on disk, and
+neither this folder (`models.py`, `process.py` … would hide other modules) nor the one that holds the package (other
+extensions' would) is on the search path. Standard library only, and syntax that an old Python can read, so that an
+interpreter without torch, or even without numpy, is told from one that is broken.
+"""
+import importlib
+import importlib.machinery
+import importlib.util
+import json
+import os
+import struct
+import sys
+
+PACKAGE = "blender_sd"
+OLDEST = (3, 10)
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_ROOT = os.path.dirname(_HERE)
+
+
+def private_streams():
+    """(reader, writer): the session's pipes, under descriptors that no library knows.
+
+    Afterwards descriptor 0 is empty and 1 leads to the log, so that a `print`, in C too, cannot break the messages.
+    """
+    reader, writer = os.dup(0), os.dup(1)
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.setmode(reader, os.O_BINARY)
+        msvcrt.setmode(writer, os.O_BINARY)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    return os.fdopen(reader, "rb"), os.fdopen(writer, "wb")
+
+
+def lower_priority():
+    """Blender comes first: its main thread must not wait for the processor."""
+    if sys.platform == "win32":
+        import ctypes
+
+        below_normal = 0x00004000
+        ctypes.windll.kernel32.SetPriorityClass(ctypes.windll.kernel32.GetCurrentProcess(), below_normal)
+    else:
+        try:
+            os.nice(10)
+        except OSError as error:
+            sys.stderr.write("priority could not be lowered: %s\n" % error)
+
+
+def mount_package():
+    """Makes the package importable by name without running its `__init__`, which belongs to Blender's side."""
+    here = os.path.normcase(_HERE)
+    sys.path[:] = [entry for entry in sys.path if os.path.normcase(os.path.abspath(entry or os.curdir)) != here]
+    spec = importlib.machinery.ModuleSpec(PACKAGE, None, is_package=True)
+    spec.submodule_search_locations = [_ROOT]
+    sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
+
+
+def report_missing(reader, writer, what):
+    """Tells the session what this interpreter lacks, in a frame written by hand: numpy, and with it `protocol.wire`,
+    may be what is missing."""
+    prefix = reader.read(8)  # Hello is taken first, or the session would write into a closed pipe
+    if len(prefix) == 8:
+        reader.read(struct.unpack("<4sI", prefix)[1])
+    version = ".".join(str(number) for number in sys.version_info[:3])
+    body = {
+        "job": "",
+        "kind": "engine_missing",
+        "message": "The engine's Python cannot paint: %s." % what,
+        "hint": "Install torch, diffusers, transformers, accelerate and safetensors for %s, or name another interpreter "
+                "in the preferences." % sys.executable,
+        "detail": "Python %s at %s" % (version, sys.executable),
+    }
+    text = json.dumps({"type": "Failed", "body": body, "blobs": []}).encode("utf-8")
+    writer.write(struct.pack("<4sI", b"SDB1", len(text)) + text)
+    writer.flush()
+
+
+def main():
+    reader, writer = private_streams()
+    lower_priority()
+    mount_package()
+    if sys.version_info < OLDEST:
+        report_missing(reader, writer, "it is Python %d.%d, and %d.%d or newer is needed" % (sys.version_info[:2] + OLDEST))
+        return 1
+    for needed in ("numpy", "torch", "diffusers", "transformers", "safetensors", "PIL"):
+        if importlib.util.find_spec(needed) is None:
+            report_missing(reader, writer, "it has no package '%s'" % needed)
+            return 1
+    process = importlib.import_module(PACKAGE + ".engine.process")
+    status = process.serve(reader, writer)
+    sys.stderr.flush()
+    os._exit(status)  # other threads still hold the streams, which an orderly exit would trip over
+
+
+if __name__ == "__main__":
+    sys.exit(main())

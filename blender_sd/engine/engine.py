@@ -1,0 +1,196 @@
+"""The engine: orders in, pictures and events out. Runs in a process of its own (`process`), or in any thread."""
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..protocol import request as defaults
+from ..protocol.errors import JobCancelled
+from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
+from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
+from ..protocol.request import IMAGE_TO_IMAGE, MAX_SEED, TEXT_TO_IMAGE, Request
+from . import devices, memory, output, quiet
+from .loader import Loader
+from .models import Library, Model, read_folder
+from .painting import Listener, notes_before, paint
+from .tasks import TASKS
+
+log = logging.getLogger(__name__)
+STARTER = Path(__file__).resolve().parent.parent / "models" / "starter"
+Emit = Callable[[Event], None]
+Cancel = Callable[[], bool]
+
+
+class Engine:
+    """Stable Diffusion on this machine; `protocol.messages.Pipeline`.
+
+    `Engine(config, **overrides)`: overrides are fields of `EngineConfig`, such as `device="cpu"`. One order at a time
+    is carried out, whoever asks; loaded models stay until the memory budget or `close` takes them.
+    """
+
+    def __init__(self, config: EngineConfig | None = None, **overrides: Any) -> None:
+        self._config = dataclasses.replace(config or EngineConfig(), **overrides)
+        self._busy = threading.RLock()
+        self._loader: Loader | None = None
+        self._ready: Ready | None = None
+
+    # ---- the pipeline that a session drives ------------------------------------------------------------------------
+
+    def warm(self) -> Ready:
+        """Chooses device, precision and threads. Idempotent. Raises InvalidRequest for a device this machine lacks."""
+        with self._busy:
+            if self._ready is None:
+                quiet.hush_libraries()
+                device = devices.choose(self._config)
+                devices.set_threads(self._config.threads)
+                self._loader = Loader(Library(device, devices.budget_bytes(device, self._config.memory_mb)))
+                self._ready = Ready(str(device.torch), device.usual_precision(), quiet.versions())
+            return self._ready
+
+    def preload(self, folder: str) -> None:
+        """Loads the model in `folder` before anybody orders. Raises SDError."""
+        with self._busy:
+            self.warm()
+            self._loader.get(read_folder(folder), lambda text: None, lambda: False)
+
+    def run(self, order: Generate, emit: Emit, cancelled: Cancel) -> None:
+        """Carries out one order. Emits `Loading` while a model is read, `Note`s, a `Step` per step of each picture,
+        and at last exactly one of Finished, Cancelled, Failed. Pictures that were finished before a cancel or failure
+        stay on disk."""
+        try:
+            with self._busy:
+                ending: Event = Finished(order.job, tuple(self._written(order, emit, cancelled)))
+        except JobCancelled:
+            ending = Cancelled(order.job)
+        except Exception as error:
+            log.info("job %s failed", order.job, exc_info=error)
+            ending = Failed.of(order.job, memory.translated(error))
+            self._release()
+        emit(ending)
+
+    def close(self) -> None:
+        """Frees all models. The engine can be used again; it then loads them anew. Idempotent."""
+        with self._busy:
+            if self._loader is not None:
+                self._loader.close()
+            self._loader = self._ready = None
+
+    # ---- the same as PIL images, with no session and no Blender ----------------------------------------------------
+
+    def generate(self, prompt: str, *, negative: str = "", seed: int | None = None, steps: int = defaults.default("steps"),
+                 guidance: float = defaults.default("guidance"), size: tuple[int, int] | None = None,
+                 sampler: str = defaults.default("sampler"), model: str = "starter", count: int = 1, tiling: str = "none",
+                 on_event: Emit | None = None) -> list[Image.Image]:
+        """Text → `count` RGB images of `size` (width, height; None: what the model was trained for). `seed` None is a
+        random one. `image.info["blender_sd"]` holds each picture's whole request. Raises SDError."""
+        width, height = size or self._load(model).default_size
+        request = Request(TEXT_TO_IMAGE, prompt, negative, model, width, height, steps, guidance, sampler, _seed(seed), count, tiling)
+        return self._pictures(request, None, on_event)
+
+    def restyle(self, image: Image.Image | np.ndarray, prompt: str, *, strength: float = 0.5, negative: str = "",
+                seed: int | None = None, steps: int = defaults.default("steps"), guidance: float = defaults.default("guidance"),
+                size: tuple[int, int] | None = None, sampler: str = defaults.default("sampler"), model: str = "starter",
+                count: int = 1, tiling: str = "none", on_event: Emit | None = None) -> list[Image.Image]:
+        """Image → `count` images at `strength` (0 returns the source's pixels). `image`: a PIL image, or H×W×3|4 uint8
+        with row 0 on top; sRGB, straight alpha, which the results keep. `size` None: the source's own. Raises SDError."""
+        source = Source(pixels=_pixels(image))
+        height, width = source.pixels.shape[:2]
+        width, height = size or (width, height)
+        request = Request(IMAGE_TO_IMAGE, prompt, negative, model, width, height, steps, guidance, sampler, _seed(seed), count, tiling,
+                          strength, output.digest_of(source))
+        return self._pictures(request, source, on_event)
+
+    # ---- one order -------------------------------------------------------------------------------------------------
+
+    def _pictures(self, request: Request, source: Source | None, on_event: Emit | None) -> list[Image.Image]:
+        order = Generate("", request, _folder(request.model), "", source)
+        pictures = []
+        with self._busy:
+            try:
+                for single, image, model in self._painted(order, on_event or (lambda event: None), lambda: False):
+                    image.info.update({REQUEST_KEY: single.to_json(), PARAMETERS_KEY: parameters_text(single, model.name)})
+                    pictures.append(image)
+            except Exception as error:
+                self._release()
+                raise memory.translated(error) from error
+        return pictures
+
+    def _written(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[Result]:
+        """Each picture's `Result`, once it is on disk (or at once where the order names no output folder)."""
+        folder = Path(order.output) if order.output else None
+        if folder is not None:
+            output.check_folder(folder)
+        for index, (request, image, model) in enumerate(self._painted(order, emit, cancelled), start=1):
+            path = ""
+            if folder is not None:
+                if order.source is not None and index == 1:
+                    output.save_source(order.source, request, folder)
+                path = str(output.save(image, folder, order.job, index, request, model.name))
+            yield Result(path, request, image.width, image.height)
+
+    def _painted(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[tuple[Request, Image.Image, Model]]:
+        """Each picture of the order with its own request. Everything that can be refused is, before the first is begun."""
+
+        def check() -> None:
+            if cancelled():
+                raise JobCancelled("The job was cancelled.")
+
+        check()
+        self.warm()
+        task = TASKS[order.request.task]
+        folder = read_folder(order.folder)
+        model = self._loader.get(folder, lambda text: emit(Loading(order.job, text)), cancelled)
+        check()
+        plan = task.prepare(order.request, order.source, model.multiple)
+        pipe = model.pipe(task.AUTO_CLASS)
+        if plan.unchanged is None:
+            memory.check_picture(model.device, pipe, *plan.size)
+        for text in (*plan.notes, *(notes_before(model, pipe, order.request) if plan.unchanged is None else ())):
+            emit(Note(order.job, text))
+        for index in range(order.request.count):
+            check()
+            single = order.request.single(index)
+            if plan.unchanged is not None:
+                yield single, plan.unchanged.copy(), model
+                continue
+            image = paint(model, pipe, single, plan, self._listener(order, index + 1, emit, check))
+            check()
+            yield single, image, model
+
+    def _listener(self, order: Generate, number: int, emit: Emit, check: Callable[[], None]) -> Listener:
+        def step(done: int, steps: int, preview: np.ndarray | None) -> None:
+            emit(Step(order.job, done, steps, number, order.request.count, preview))
+
+        return Listener(check, step, lambda text: emit(Note(order.job, text)), self._config.preview_px)
+
+    def _load(self, model: str) -> Model:
+        with self._busy:
+            self.warm()
+            return self._loader.get(read_folder(_folder(model)), lambda text: None, lambda: False)
+
+    def _release(self) -> None:
+        if self._loader is not None:
+            self._loader.library.device.release()
+
+
+def _folder(model: str) -> str:
+    return str(STARTER) if model == "starter" else model
+
+
+def _seed(seed: int | None) -> int:
+    return random.SystemRandom().randint(0, MAX_SEED) if seed is None else seed
+
+
+def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
+    """H×W×4 uint8, the form in which sources travel."""
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    return np.array(image.convert("RGBA"))

@@ -1,0 +1,108 @@
+"""What a model folder in diffusers format holds, read without loading it."""
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+from safetensors import SafetensorError, safe_open
+
+from ..protocol.errors import ModelNotFound, ModelUnreadable
+
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+_SAFE_REMEDY = "Get its safetensors version, or convert it with diffusers' save_pretrained(safe_serialization=True)."
+_ANEW = "Download the model again."
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A model folder that passed the checks. `components`: name -> (library, class); `absent`: those that the model
+    does without by intent, such as a safety checker. `fp32_bytes`: what all weights take in fp32. `variant`: "" or such as "fp16". `stamp` changes with the files."""
+
+    path: Path
+    pipeline: str
+    components: dict[str, tuple[str, str]]
+    absent: tuple[str, ...]
+    fp32_bytes: int
+    variant: str
+    stamp: tuple
+
+
+def inspect_folder(path: Path) -> Folder:
+    """Checks the model folder at `path`. Raises ModelNotFound or ModelUnreadable, each with one sentence that a person understands.
+
+    Weights are taken from safetensors files only: pickles can run any program when they are opened.
+    """
+    if not path.is_dir():
+        raise ModelNotFound(f"There is no model folder at {path}.", "Choose another model.")
+    index = _index(path)
+    pipeline = index.get("_class_name")
+    if not isinstance(pipeline, str) or not hasattr(diffusers, pipeline):
+        raise ModelUnreadable(f"The model asks for a pipeline that diffusers does not have: {pipeline}.",
+                              "Code inside model folders is never run; choose a model of a known family.")
+    parts = {name: entry for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2}
+    components = {name: (str(entry[0]), str(entry[1])) for name, entry in parts.items() if entry[0] is not None}
+    for name, (library, class_name) in components.items():
+        if library not in ("diffusers", "transformers") and not hasattr(diffusers.pipelines, library):
+            raise ModelUnreadable(f"The model's part '{name}' asks for foreign code: {library}.{class_name}",
+                                  "Code inside model folders is never run; choose a model of a known family.")
+        if not (path / name).is_dir():
+            raise ModelUnreadable(f"The model's part '{name}' is missing: {path / name}", _ANEW)
+    files = [file for name in components for file in _weights(path, name)]
+    return Folder(path, pipeline, components, tuple(parts.keys() - components.keys()), sum(map(_fp32_bytes, files)),
+                  _variant(path, components), _stamp(path, files))
+
+
+def _index(path: Path) -> dict[str, Any]:
+    file = path / "model_index.json"
+    if not file.is_file():
+        if any(path.glob("*.safetensors")) or any(path.glob("*.ckpt")):
+            raise ModelUnreadable(f"{path.name} holds a single-file checkpoint, not a folder in diffusers format.",
+                                  "Convert it with diffusers' from_single_file and save_pretrained.")
+        raise ModelNotFound(f"There is no model in {path}: model_index.json is missing.", "Choose a folder in diffusers format.")
+    try:
+        index = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelUnreadable(f"The model's model_index.json cannot be read: {file}", _ANEW, repr(error)) from None
+    if not isinstance(index, dict):
+        raise ModelUnreadable(f"The model's model_index.json is no model description: {file}", _ANEW)
+    return index
+
+
+def _weights(path: Path, name: str) -> list[Path]:
+    """The weight files of one component that will be loaded; refuses a component that has pickles only."""
+    files = sorted((path / name).glob("*.safetensors"))
+    if not files and any(file.suffix in _PICKLES for file in (path / name).glob("*")):
+        raise ModelUnreadable(f"The model's part '{name}' has only pickle files, which could run any program when opened.", _SAFE_REMEDY)
+    return [file for file in files if "." not in file.stem] or files  # a dot in the stem marks a variant of the same weights
+
+
+def _variant(path: Path, components: dict[str, tuple[str, str]]) -> str:
+    """"fp16" (or the like) where some component exists only as such: diffusers must be told."""
+    for name in components:
+        stems = [file.stem.split(".") for file in (path / name).glob("*.safetensors")]
+        if stems and all(len(parts) > 1 for parts in stems):
+            return stems[0][1].split("-")[0]  # model.fp16, or model.fp16-00001-of-00002
+    return ""
+
+
+def _fp32_bytes(file: Path) -> int:
+    """What the file's weights take in fp32. Opening it also shows whether it is whole."""
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            count = 0
+            for name in tensors.keys():
+                size = 1
+                for side in tensors.get_slice(name).get_shape():
+                    size *= side
+                count += size
+            return 4 * count
+    except (SafetensorError, OSError) as error:
+        raise ModelUnreadable(f"The model's file {file.parent.name}/{file.name} is broken or incomplete.", _ANEW, repr(error)) from None
+
+
+def _stamp(path: Path, files: list[Path]) -> tuple:
+    stats = [file.stat() for file in (path / "model_index.json", *files)]
+    return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)

@@ -1,0 +1,84 @@
+"""Whether a picture fits into memory, before it is begun: a machine that swaps is worse than a refusal."""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..protocol.errors import OutOfMemory, SDError
+from ..protocol.messages import text_of
+from .devices import Device
+
+_ADVICE = "Choose a smaller size, or close other programs."
+_MARKS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc failed")
+
+
+def check_picture(device: Device, pipe: Any, width: int, height: int) -> None:
+    """Raises OutOfMemory where a picture of this size clearly cannot fit beside the loaded weights."""
+    needed = picture_bytes(pipe, width, height)
+    free = device.free_bytes()
+    if needed > free:
+        raise OutOfMemory(f"A picture of {width} × {height} needs about {_gb(needed)} of memory; {_gb(free)} are free.", _ADVICE)
+
+
+def check_weights(device: Device, needed: int) -> None:
+    """Raises OutOfMemory where a model's weights (`needed` bytes) do not fit."""
+    free = device.free_bytes()
+    if needed > free:
+        raise OutOfMemory(f"This model needs {_gb(needed)} of memory; {_gb(free)} are free.",
+                          "Close other programs or choose a smaller model.")
+
+
+def picture_bytes(pipe: Any, width: int, height: int) -> int:
+    """A careful lower bound for the peak of activations while one picture is made, in bytes.
+
+    The peak is the VAE decoder's last stage, where its second-widest layers meet full resolution: an input, an output
+    and a normalised copy of it. The denoiser's widest full-resolution stage counts twice for guidance.
+    """
+    return max(_decode_bytes(pipe, width, height), _denoise_bytes(pipe, width, height))
+
+
+def _decode_bytes(pipe: Any, width: int, height: int) -> int:
+    vae = getattr(pipe, "vae", None)
+    widths = list(getattr(getattr(vae, "config", None), "block_out_channels", None) or [64])
+    channels = widths[min(1, len(widths) - 1)]
+    copies = 3 if hasattr(vae, "quant_conv") else 2  # a tiny autoencoder has no group normalisation to copy for
+    return width * height * channels * copies * _item(vae)
+
+
+def _denoise_bytes(pipe: Any, width: int, height: int) -> int:
+    scale = getattr(pipe, "vae_scale_factor", 8)
+    net = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+    config = getattr(net, "config", None)
+    widths = getattr(config, "block_out_channels", None)
+    channels = widths[0] if widths else 3072
+    return (width // scale) * (height // scale) * channels * 2 * 8 * _item(net)
+
+
+def _item(module: Any) -> int:
+    return getattr(module, "dtype", torch.float32).itemsize if module is not None else 4
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is torch's, the system's or Python's way of saying that memory has run out."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(mark in str(error).lower() for mark in _MARKS)
+
+
+def translated(error: BaseException) -> SDError:
+    """The error that a person should read for one that a library raised in the middle of a picture."""
+    if isinstance(error, SDError):
+        return error
+    if is_out_of_memory(error):
+        return OutOfMemory("The picture does not fit into the device's memory.", _ADVICE, text_of(error))
+    return SDError(f"The engine failed: {_short(error)}", "The log says more; another sampler, size or model may work.", text_of(error))
+
+
+def _short(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]:.200}".rstrip(": ")
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

@@ -1,0 +1,176 @@
+"""Models in memory: loaded from folders, kept within a budget, shared by all tasks."""
+from __future__ import annotations
+
+import gc
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+
+from ..protocol.errors import InvalidRequest, ModelUnreadable, SDError
+from ..protocol.messages import text_of
+from . import memory
+from .devices import Device
+from .folders import Folder, inspect_folder
+
+log = logging.getLogger(__name__)
+Check = Callable[[], None]
+Say = Callable[[str], None]
+_LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
+
+
+class Model:
+    """One loaded model. All tasks' pipelines share its parts; `own_scheduler` is never used itself, only copied."""
+
+    def __init__(self, folder: Folder, base: Any, device: Device, dtype: torch.dtype) -> None:
+        self.folder = folder
+        self.name = folder.path.name
+        self.base = base
+        self.device = device
+        self.dtype = dtype
+        self.own_scheduler = base.scheduler
+        self.size = sum(part.numel() * part.element_size() for module in self.modules() for part in module.parameters())
+        self.vae_needs_fp32 = False  # learned when its half-precision VAE gave NaN once
+        self.preview: Any = None  # previews.Preview, made when first needed
+        self._pipes: dict[str, Any] = {}
+
+    def modules(self) -> list[torch.nn.Module]:
+        return [part for part in self.base.components.values() if isinstance(part, torch.nn.Module)]
+
+    def pipe(self, auto_class: str) -> Any:
+        """The pipeline of diffusers' `auto_class` ("AutoPipelineForText2Image" …) over the same weights. Raises
+        InvalidRequest where the model's family has none."""
+        if auto_class not in self._pipes:
+            try:
+                pipe = getattr(diffusers, auto_class).from_pipe(self.base, dtype=self.dtype)
+            except ValueError as error:
+                task = "text-to-image" if "Text2Image" in auto_class else "image-to-image"
+                raise InvalidRequest(f"The model '{self.name}' cannot do {task}.", "Choose another model.", str(error)) from None
+            pipe.set_progress_bar_config(disable=True)
+            self._pipes[auto_class] = pipe
+        return self._pipes[auto_class]
+
+    @property
+    def denoiser(self) -> Any:
+        return getattr(self.base, "unet", None) or getattr(self.base, "transformer", None)
+
+    @property
+    def is_transformer(self) -> bool:
+        return getattr(self.base, "unet", None) is None
+
+    @property
+    def multiple(self) -> int:
+        """Pixels of which both sides of a picture must be multiples."""
+        scale = int(getattr(self.base, "vae_scale_factor", 8))
+        if not self.is_transformer:
+            return math.lcm(8, scale)  # 8 is demanded by diffusers' UNet pipelines whatever the VAE
+        patch = getattr(getattr(self.denoiser, "config", None), "patch_size", 1)
+        return scale if scale >= 16 else scale * max(2, patch if isinstance(patch, int) else 2)
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """Width and height in pixels that the model was trained for."""
+        side = getattr(getattr(self.denoiser, "config", None), "sample_size", None)
+        if not isinstance(side, int):
+            return 512, 512
+        pixels = max(self.multiple, side * int(getattr(self.base, "vae_scale_factor", 8)) // self.multiple * self.multiple)
+        return pixels, pixels
+
+
+class Library:
+    """The models that are loaded, the least recently used going first when `budget` (bytes) is exceeded. Not
+    thread-safe: one thread at a time uses an engine."""
+
+    def __init__(self, device: Device, budget: int) -> None:
+        self.device = device
+        self.budget = budget
+        self._models: OrderedDict[tuple, Model] = OrderedDict()
+
+    def find(self, folder: Folder) -> Model | None:
+        """The model of `folder` if it is loaded and its files have not changed since; marks it as used."""
+        key = self._key(folder)
+        if key in self._models:
+            self._models.move_to_end(key)
+        return self._models.get(key)
+
+    def load(self, folder: Folder, say: Say, check: Check) -> Model:
+        """Loads `folder`; `say` hears what is being read, `check` may raise to break off between the parts. Raises
+        ModelUnreadable, OutOfMemory, or what `check` raises; then nothing of the model stays in memory."""
+        transformer = "unet" not in folder.components
+        dtype = self.device.dtype(transformer, folder.fp32_bytes)
+        needed = folder.fp32_bytes * dtype.itemsize // 4
+        self._make_room(needed)
+        memory.check_weights(self.device, needed)
+        try:
+            base = _read(folder, dtype, say, check)
+            check()
+            base = base.to(self.device.torch)
+        except SDError:
+            self._collect()
+            raise
+        except Exception as error:
+            self._collect()
+            if memory.is_out_of_memory(error):
+                raise memory.translated(error) from error
+            raise ModelUnreadable(f"The model '{folder.path.name}' cannot be loaded.", "Its folder may be incomplete: download it again.",
+                                  text_of(error)) from error
+        model = Model(folder, base, self.device, dtype)
+        self._models[self._key(folder)] = model
+        log.info("loaded %s: %.0f MB, %s on %s", folder.path, model.size / 1e6, dtype, self.device.torch)
+        return model
+
+    def clear(self) -> None:
+        """Forgets every model and frees the device's memory."""
+        self._models.clear()
+        self._collect()
+
+    def loaded(self) -> list[str]:
+        """The names of the loaded models, the most recently used last."""
+        return [model.name for model in self._models.values()]
+
+    def _make_room(self, needed: int) -> None:
+        while self._models and sum(model.size for model in self._models.values()) + needed > self.budget:
+            _, model = self._models.popitem(last=False)
+            log.info("dropping %s to make room", model.name)
+            del model
+            self._collect()
+
+    def _collect(self) -> None:
+        gc.collect()
+        self.device.release()
+
+    @staticmethod
+    def _key(folder: Folder) -> tuple:
+        return str(folder.path.resolve()), folder.stamp
+
+
+def read_folder(path: str) -> Folder:
+    """`inspect_folder` of a path as it comes in an order."""
+    return inspect_folder(Path(path))
+
+
+def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check) -> Any:
+    """The pipeline of `folder`, in CPU memory. Heavy parts are read one by one, so that the reading can be broken off."""
+    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
+    if folder.variant:
+        options["variant"] = folder.variant
+    parts: dict[str, Any] = dict.fromkeys(folder.absent)  # said aloud: some families do not count these as optional
+    for name, (library, class_name) in folder.components.items():
+        cls = getattr(_LIBRARIES.get(library), class_name, None)
+        if not isinstance(cls, type) or not issubclass(cls, torch.nn.Module):
+            continue  # tokenizers, schedulers and the like are quick: the pipeline reads them itself
+        check()
+        say(f"Loading {folder.path.name}: {name.replace('_', ' ')}")
+        parts[name] = cls.from_pretrained(folder.path, subfolder=name, dtype=dtype, **options).eval()
+    check()
+    pipe = diffusers.DiffusionPipeline.from_pretrained(str(folder.path), dtype=dtype, **options, **parts)
+    for name, part in pipe.components.items():
+        if isinstance(part, torch.nn.Module) and any(weight.is_meta for weight in part.parameters()):
+            raise ModelUnreadable(f"The model's part '{name}' lacks some of its weights.", "Download the model again.")
+    return pipe

@@ -1,0 +1,129 @@
+"""One picture: the pipeline's call with a fresh scheduler, wrapped padding, a watched VAE and a callback per step."""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..protocol.errors import InvalidRequest
+from ..protocol.messages import text_of
+from ..protocol.request import Request
+from . import prompts, samplers
+from .guard import watched_vae
+from .models import Model
+from .previews import Preview
+from .tasks.plan import Plan
+from .tiling import circular
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears of a picture's progress. `check` raises to break off; it is called often. `step(step, steps, preview)`
+    counts from 1; `preview_px` 0 asks for no previews."""
+
+    check: Callable[[], None]
+    step: Callable[[int, int, np.ndarray | None], None]
+    note: Callable[[str], None]
+    preview_px: int
+
+
+def notes_before(model: Model, pipe: Any, request: Request) -> list[str]:
+    """What the artist should know of this order before it is painted."""
+    found = [prompts.note(pipe, request.prompt), prompts.note(pipe, request.negative, "negative prompt")]
+    found.append(samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)[1])
+    if request.tiling != "none" and model.is_transformer:
+        found.append("This model's family does not wrap around by itself; a faint seam may remain.")
+    known = inspect.signature(pipe.__call__).parameters
+    if "strength" not in known and request.task == "image_to_image":
+        found.append("This model edits by instruction: strength has no effect.")
+    return [text for text in found if text]
+
+
+def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Listener) -> Image.Image:
+    """The picture of `request` (count 1) as RGB or RGBA. The pipeline is left exactly as it was, also when `check`
+    raises. Raises SDError; libraries' own errors pass through."""
+    progress = _Progress(model, pipe, plan.size, listener)
+    arguments = _arguments(pipe, request, plan, progress)
+    previous = pipe.scheduler
+    with ExitStack() as stack:
+        stack.callback(setattr, pipe, "scheduler", previous)
+        pipe.scheduler, _ = samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)
+        stack.enter_context(circular(_wrapping(model), request.tiling))
+        stack.enter_context(watched_vae(model, listener.check, progress.decoded))
+        if "callback_on_step_end" not in arguments and isinstance(model.denoiser, torch.nn.Module):
+            handle = model.denoiser.register_forward_pre_hook(lambda *_: listener.check())
+            stack.callback(handle.remove)
+        listener.check()
+        try:
+            output = pipe(**arguments)
+        except ValueError as error:
+            raise InvalidRequest(f"The model refuses these settings: {error}", "Try another sampler, size or number of steps.",
+                                 text_of(error)) from error
+    if any(getattr(output, "nsfw_content_detected", None) or ()):
+        listener.note("The model's safety checker blanked this picture.")
+    return plan.finish(output.images[0])
+
+
+def _wrapping(model: Model) -> list[torch.nn.Module]:
+    parts = (getattr(model.base, name, None) for name in ("unet", "vae"))
+    return [part for part in parts if isinstance(part, torch.nn.Module)]
+
+
+def _arguments(pipe: Any, request: Request, plan: Plan, progress: _Progress) -> dict[str, Any]:
+    """The call's arguments, only those that this family's pipeline knows."""
+    known = inspect.signature(pipe.__call__).parameters
+    wanted: dict[str, Any] = {
+        "prompt": request.prompt,
+        "num_inference_steps": request.steps,
+        "guidance_scale": request.guidance,
+        "generator": torch.Generator("cpu").manual_seed(request.seed),  # the CPU's, so that every device starts alike
+        "callback_on_step_end": progress.step_done,
+        **plan.arguments,
+    }
+    if request.negative:  # SDXL treats a missing negative prompt otherwise than an empty one
+        wanted["negative_prompt"] = request.negative
+    true_guidance = known.get("true_cfg_scale")
+    if true_guidance is not None and isinstance(true_guidance.default, (int, float)) and true_guidance.default > 1:
+        wanted["true_cfg_scale"] = request.guidance  # Qwen-Image: here this, not guidance_scale, is what artists mean
+        wanted.setdefault("negative_prompt", " ")  # without one it would not be used
+        del wanted["guidance_scale"]
+    return {name: value for name, value in wanted.items() if name in known}
+
+
+class _Progress:
+    """Turns a pipeline's callbacks into steps as artists count them, with previews now and then."""
+
+    def __init__(self, model: Model, pipe: Any, size: tuple[int, int], listener: Listener) -> None:
+        if model.preview is None:
+            model.preview = Preview(model.base)
+        self._preview: Preview = model.preview
+        self._pipe = pipe
+        self._size = size
+        self._listener = listener
+        self._latents: torch.Tensor | None = None
+
+    def step_done(self, pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        """diffusers' `callback_on_step_end`. Second-order samplers call it twice a step; that is one step here."""
+        self._listener.check()
+        self._latents = tensors.get("latents")
+        order = max(1, getattr(pipe.scheduler, "order", 1))
+        total = getattr(pipe, "num_timesteps", None) or len(pipe.scheduler.timesteps)
+        if (index + 1) % order == 0 or index + 1 == total:
+            self._listener.step(-(-(index + 1) // order), -(-total // order), self._picture())
+        return {}
+
+    def decoded(self, picture: torch.Tensor) -> None:
+        """The VAE's finished picture: the previews learn from it."""
+        if self._latents is not None and self._listener.preview_px > 0:
+            self._preview.learn(self._pipe, self._latents, picture, self._size)
+
+    def _picture(self) -> np.ndarray | None:
+        if self._listener.preview_px <= 0 or self._latents is None or not self._preview.due():
+            return None
+        return self._preview.picture(self._pipe, self._latents, self._size, self._listener.preview_px)

@@ -1,0 +1,119 @@
+"""Small pictures of what is being denoised: cheap, and never touching what they show."""
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+INTERVAL = 0.25  # seconds between previews at least
+SHARE = 0.05  # of the time may go into previews
+_FIT_SIDE = 16  # latents a side that the first guess is fitted on
+_LEARN_SIDE = 64
+
+
+class Preview:
+    """Previews for one loaded model.
+
+    A tiny autoencoder is decoded outright, on latents shrunk to what is shown. Any other VAE is stood in for by a
+    linear map from latent channels to RGB, fitted to one small decode of smooth noise when first needed and again to
+    every finished picture (after "latent2rgb" of the community's web UIs, which ship fixed factors per family).
+    """
+
+    def __init__(self, pipe: Any) -> None:
+        self._vae = getattr(pipe, "vae", None)
+        self._tiny = type(self._vae).__name__ == "AutoencoderTiny"
+        self._map: np.ndarray | None = None  # (channels + 1) × 3: latents and 1 -> RGB in [-1, 1]
+        self._guessed = False
+        self._next = 0.0
+
+    def due(self) -> bool:
+        """Whether a preview may be made now without slowing the picture down."""
+        return time.monotonic() >= self._next
+
+    def picture(self, pipe: Any, latents: torch.Tensor, size: tuple[int, int], longest: int) -> np.ndarray | None:
+        """`latents` (as a pipeline's step callback gives them) as an h×w×3 uint8 sRGB array, row 0 on top, whose
+        longer side is at most `longest` pixels; None for latents of a form that is not understood. `size`: the final
+        picture's (width, height). Draws on no random generator."""
+        started = time.monotonic()
+        planes = _planes(pipe, latents, size)
+        shown = None
+        if planes is not None:
+            planes = planes / planes.std().clamp(min=1.0)  # early latents are large with noise in sigma-scaled samplers
+            shown = self._decoded(planes, size, longest) if self._tiny else self._mapped(planes, size, longest)
+        cost = time.monotonic() - started
+        self._next = time.monotonic() + max(INTERVAL, cost / SHARE)
+        return shown
+
+    def learn(self, pipe: Any, latents: torch.Tensor, picture: torch.Tensor, size: tuple[int, int]) -> None:
+        """Fits the map to a finished picture: `picture` is the VAE's own output (1×3×H×W in [-1, 1])."""
+        planes = None if self._tiny else _planes(pipe, latents, size)
+        if planes is not None and picture.ndim == 4:
+            self._fit(planes, picture)
+
+    def _decoded(self, planes: torch.Tensor, size: tuple[int, int], longest: int) -> np.ndarray:
+        shrunk = F.interpolate(planes, size=_shown(size, longest, size[0] / planes.shape[-1]), mode="area")
+        return _bytes(self._decode(shrunk))
+
+    def _mapped(self, planes: torch.Tensor, size: tuple[int, int], longest: int) -> np.ndarray | None:
+        if self._map is None and not self._guessed:
+            self._guessed = True
+            self._guess(planes)
+        if self._map is None:
+            return None
+        rows = np.concatenate([_rows(planes), np.ones((planes.shape[-2] * planes.shape[-1], 1), np.float32)], axis=1)
+        colours = torch.from_numpy((rows @ self._map).T.reshape(1, 3, *planes.shape[-2:]))
+        return _bytes(F.interpolate(colours, size=_shown(size, longest, 1.0), mode="bilinear", align_corners=False))
+
+    def _guess(self, planes: torch.Tensor) -> None:
+        if self._vae is None or getattr(self._vae.config, "scaling_factor", None) is None:
+            return
+        own = torch.Generator().manual_seed(0)  # never the picture's, never torch's global one
+        noise = torch.randn((1, planes.shape[1], 4, 4), generator=own)
+        smooth = F.interpolate(noise, size=(_FIT_SIDE, _FIT_SIDE), mode="bicubic").to(planes.device)
+        self._fit(smooth, self._decode(smooth))
+
+    def _decode(self, planes: torch.Tensor) -> torch.Tensor:
+        vae = self._vae
+        scaled = planes / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0.0)
+        # The class's own method: the instance's may be watched for the picture's sake.
+        return type(vae).decode(vae, scaled.to(vae.device, vae.dtype), return_dict=False)[0]
+
+    def _fit(self, planes: torch.Tensor, picture: torch.Tensor) -> None:
+        side = (min(_LEARN_SIDE, planes.shape[-2]), min(_LEARN_SIDE, planes.shape[-1]))
+        values = _rows(F.interpolate(planes.float(), size=side, mode="area"))
+        colours = _rows(F.interpolate(picture.float(), size=side, mode="area")[:, :3])
+        if np.isfinite(values).all() and np.isfinite(colours).all():
+            system = np.concatenate([values, np.ones((len(values), 1), np.float32)], axis=1)
+            self._map = np.linalg.lstsq(system, colours, rcond=None)[0].astype(np.float32)
+
+
+def _planes(pipe: Any, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor | None:
+    """The first picture's latents as 1×C×h×w in fp32; None for a form that is not understood."""
+    latents = latents.detach()[:1]
+    if latents.ndim == 3 and hasattr(pipe, "_unpack_latents"):  # Flux and its kin pack 2×2 latents into a token
+        try:
+            latents = pipe._unpack_latents(latents, size[1], size[0], pipe.vae_scale_factor)
+        except (RuntimeError, TypeError, ValueError):
+            return None
+    if latents.ndim == 5 and latents.shape[2] == 1:  # video-shaped VAEs
+        latents = latents[:, :, 0]
+    return latents.float() if latents.ndim == 4 else None
+
+
+def _shown(size: tuple[int, int], longest: int, per_cell: float) -> tuple[int, int]:
+    """(rows, columns) of the grid that shows a picture of `size` in at most `longest` pixels, `per_cell` pixels a cell."""
+    scale = min(1.0, longest / max(size))
+    return tuple(max(1, int(side * scale / per_cell)) for side in (size[1], size[0]))
+
+
+def _rows(planes: torch.Tensor) -> np.ndarray:
+    return planes[0].flatten(1).T.float().cpu().numpy()
+
+
+def _bytes(picture: torch.Tensor) -> np.ndarray:
+    """1×3×h×w in [-1, 1] -> h×w×3 uint8."""
+    shown = torch.nan_to_num(picture[0, :3].float(), nan=0.0).mul(127.5).add(127.5).clamp(0, 255)
+    return shown.round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()

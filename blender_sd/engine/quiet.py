@@ -1,0 +1,37 @@
+"""Keeps libraries from talking to the artist: logs go to `logging`, progress bars nowhere, the network is left alone."""
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import logging
+import os
+
+_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow")
+
+
+def stay_offline() -> None:
+    """Tells the Hugging Face libraries to ask nobody for anything. To be called before they are imported; only in a
+    process that is ours."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        os.environ[name] = "1"
+
+
+def hush_libraries() -> None:
+    """Sends diffusers' and transformers' logs through `logging` instead of their own handlers, and stops their bars."""
+    for library in ("diffusers", "transformers"):
+        logs = importlib.import_module(f"{library}.utils.logging")
+        logs.disable_default_handler()
+        logs.enable_propagation()
+        logs.disable_progress_bar()
+        logs.set_verbosity(logging.ERROR)
+
+
+def versions() -> dict[str, str]:
+    """Package name -> version of what makes the pictures; those that are not installed are left out."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

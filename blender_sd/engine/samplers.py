@@ -1,0 +1,60 @@
+"""From the artist's sampler to a diffusers scheduler that fits the model."""
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import diffusers
+
+from ..protocol.samplers import SAMPLERS, Sampler
+
+# What a model's own scheduler says about *how to walk* must not leak into the sampler that the artist chose; what it
+# says about the noise the model was trained with (betas, prediction_type, timestep_spacing …) must.
+_NEUTRAL = {
+    "use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False, "use_lu_lambdas": False,
+    "clip_sample": False, "thresholding": False,  # latents are not pixels: they have no [-1, 1] to be clipped to
+}
+_FOREIGN = ("algorithm_type", "solver_type", "solver_order", "lower_order_final", "final_sigmas_type", "noise_sampler_seed",
+            "interpolation_type", "skip_prk_steps", "original_inference_steps")
+# TCD and LCM pick their steps out of the teacher's; with more steps than that, set_timesteps refuses.
+_TEACHER_STEPS = 50
+
+
+def build(own: Any, request_sampler: str, steps: int, seed: int) -> tuple[Any, str]:
+    """A fresh scheduler for one picture, and a sentence for the artist where the choice could not be honoured ("" else).
+
+    `own` is the model's scheduler as loaded; it is never changed. Models that were trained for flow matching (SD 3,
+    Flux, Z-Image …) keep their own: the others' noise levels would mean nothing to them.
+    """
+    sampler = SAMPLERS[request_sampler]
+    target = getattr(diffusers, sampler.scheduler)
+    if not _fits(own, target):
+        fresh = type(own).from_config(own.config)
+        if sampler.id == "euler" and "Euler" in type(own).__name__:
+            return fresh, ""
+        return fresh, f"This model only works with its own sampler, so '{sampler.label}' was not used."
+    return target.from_config(_config(own, target), **_options(target, sampler, steps, seed)), ""
+
+
+def _fits(own: Any, target: type) -> bool:
+    config = own.config
+    if config.get("prediction_type") == "flow_prediction" or config.get("use_flow_sigmas"):
+        return False
+    return type(own) is target or type(own).__name__ in target._compatibles
+
+
+def _config(own: Any, target: type) -> dict[str, Any]:
+    config = {key: value for key, value in own.config.items() if not key.startswith("_") and key not in _FOREIGN}
+    if type(own).__name__ != target.__name__ and "set_alpha_to_one" not in config:
+        config["set_alpha_to_one"] = False  # Stable Diffusion's convention; DDIM's own default is pixel space's
+    return config
+
+
+def _options(target: type, sampler: Sampler, steps: int, seed: int) -> dict[str, Any]:
+    known = inspect.signature(target.__init__).parameters
+    options = {key: value for key, value in _NEUTRAL.items() if key in known}
+    if "noise_sampler_seed" in known:
+        options["noise_sampler_seed"] = seed  # it would draw a seed of its own
+    if "original_inference_steps" in known:
+        options["original_inference_steps"] = max(_TEACHER_STEPS, steps)
+    return {**options, **sampler.options}

@@ -1,0 +1,10 @@
+"""One file per task: what it asks of the source, which of diffusers' AutoPipelines it runs, how the picture is finished.
+
+To add a task: write a file with `AUTO_CLASS` and `prepare(request, source, multiple) -> Plan`, and name it in `TASKS`
+here and in `protocol.request`.
+"""
+from __future__ import annotations
+
+from . import image_to_image, text_to_image
+
+TASKS = {"text_to_image": text_to_image, "image_to_image": image_to_image}

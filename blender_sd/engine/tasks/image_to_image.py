@@ -1,0 +1,30 @@
+"""Image → image at a strength (SDEdit, Meng et al. 2022: noise the source part of the way, then denoise)."""
+from __future__ import annotations
+
+from PIL import Image
+
+from ...protocol.messages import Source
+from ...protocol.request import Request
+from .. import sources
+from .plan import Plan
+
+AUTO_CLASS = "AutoPipelineForImage2Image"
+
+
+def prepare(request: Request, source: Source | None, multiple: int) -> Plan:
+    """The result has exactly the request's size and the source's alpha. Where nothing would be denoised (strength 0,
+    or less than one step), the source's pixels come back untouched. Raises SourceUnusable."""
+    picture, alpha = sources.open_source(source)
+    size = (request.width, request.height)
+    picture, alpha = sources.resized(picture, alpha, size)
+    if int(request.steps * request.strength) < 1:
+        notes = () if request.strength == 0 else (
+            f"At strength {request.strength:g}, {request.steps} steps leave nothing to denoise: the source comes back unchanged.",)
+        return Plan({}, size, unchanged=sources.with_alpha(picture, alpha), notes=notes)
+    canvas = sources.padded(picture, multiple, request.tiling)
+
+    def finish(painted: Image.Image) -> Image.Image:
+        return sources.with_alpha(painted.crop((0, 0, *size)), alpha)
+
+    arguments = {"image": canvas, "strength": request.strength, "width": canvas.width, "height": canvas.height}
+    return Plan(arguments, canvas.size, finish)

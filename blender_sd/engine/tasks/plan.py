@@ -1,0 +1,25 @@
+"""What every task hands to the painter."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+
+def _as_it_is(picture: Image.Image) -> Image.Image:
+    return picture
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`arguments`: the task's own arguments of the pipeline's call. `size`: (width, height) that is painted. `finish`
+    turns the pipeline's RGB picture into the result. `unchanged`: the result where nothing is to be painted at all.
+    `notes`: what the artist should know."""
+
+    arguments: dict[str, Any]
+    size: tuple[int, int]
+    finish: Callable[[Image.Image], Image.Image] = _as_it_is
+    unchanged: Image.Image | None = None
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,107 @@
+"""Tiny models with random weights, in diffusers format, for tests: they paint noise, but by the same code as real ones.
+
+    python tests/engine/tiny_models.py FOLDER          # builds FOLDER/sd and FOLDER/sdxl and says where
+
+Seeded: the same versions of torch and diffusers give the same weights, and so the same pictures.
+"""
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL, AutoencoderTiny, DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler,
+    SD3Transformer2DModel, StableDiffusion3Pipeline, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+_WIDTH = 32  # of text features
+_TOKENS = 77
+_NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
+_UNET = {
+    "sample_size": 8, "layers_per_block": 1, "block_out_channels": (32, 64), "norm_num_groups": 8,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+}
+
+
+def build_tiny_sd(folder: str | Path, *, prediction_type: str = "epsilon") -> Path:
+    """A Stable Diffusion 1.x-like model (f=8 AutoencoderKL, UNet, CLIP) in `folder`, which is made and returned.
+    Paints multiples of 8 pixels; about 1 MB."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(**_UNET, attention_head_dim=8, cross_attention_dim=_WIDTH)
+    scheduler = PNDMScheduler(**_NOISE, skip_prk_steps=True, steps_offset=1, prediction_type=prediction_type)
+    pipe = StableDiffusionPipeline(_vae(), _text(CLIPTextModel), tokenizer(), unet, scheduler, None, None, requires_safety_checker=False)
+    return _saved(pipe, folder)
+
+
+def build_tiny_taesd(folder: str | Path) -> Path:
+    """The starter model's kind: a UNet over an AutoencoderTiny with f=4."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(**_UNET, attention_head_dim=8, cross_attention_dim=_WIDTH)
+    vae = AutoencoderTiny(encoder_block_out_channels=(8, 8, 8), decoder_block_out_channels=(8, 8, 8), num_encoder_blocks=(1, 1, 1),
+                          num_decoder_blocks=(1, 1, 1))
+    scheduler = DDIMScheduler(**_NOISE, clip_sample=False, set_alpha_to_one=False, steps_offset=1, prediction_type="v_prediction")
+    pipe = StableDiffusionPipeline(vae, _text(CLIPTextModel), tokenizer(), unet, scheduler, None, None, requires_safety_checker=False)
+    return _saved(pipe, folder)
+
+
+def build_tiny_sdxl(folder: str | Path) -> Path:
+    """An SDXL-like model: two text encoders, size conditioning, a VAE that asks to be upcast."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        **_UNET, attention_head_dim=(2, 4), use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
+        transformer_layers_per_block=(1, 1), projection_class_embeddings_input_dim=6 * 8 + _WIDTH, cross_attention_dim=2 * _WIDTH)
+    pipe = StableDiffusionXLPipeline(
+        _vae(force_upcast=True), _text(CLIPTextModel), _text(CLIPTextModelWithProjection), tokenizer(), tokenizer(), unet,
+        EulerDiscreteScheduler(**_NOISE, steps_offset=1, timestep_spacing="leading"), add_watermarker=False)
+    return _saved(pipe, folder)
+
+
+def build_tiny_sd3(folder: str | Path) -> Path:
+    """An SD 3-like model: a diffusion transformer trained by flow matching; without its T5 encoder, as many run it."""
+    torch.manual_seed(0)
+    transformer = SD3Transformer2DModel(
+        sample_size=8, patch_size=1, in_channels=4, num_layers=1, attention_head_dim=8, num_attention_heads=4, caption_projection_dim=32,
+        joint_attention_dim=64, pooled_projection_dim=2 * _WIDTH, out_channels=4)
+    pipe = StableDiffusion3Pipeline(
+        transformer, FlowMatchEulerDiscreteScheduler(), _vae(shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
+        _text(CLIPTextModelWithProjection), tokenizer(), _text(CLIPTextModelWithProjection), tokenizer(), None, None)
+    return _saved(pipe, folder)
+
+
+def tokenizer() -> CLIPTokenizer:
+    """CLIP's tokenizer with no merges: every character is one token, so a prompt's length is easily told."""
+    import tempfile
+
+    plain = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 256))]
+    signs = plain + [chr(256 + number) for number in range(256 - len(plain))]  # GPT-2's printable stand-ins for bytes
+    words = [*signs, *(sign + "</w>" for sign in signs), "<|startoftext|>", "<|endoftext|>"]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}), encoding="utf-8")
+        Path(folder, "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+        return CLIPTokenizer.from_pretrained(folder, model_max_length=_TOKENS)
+
+
+def _vae(**changes: object) -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=(8, 8, 16, 16), layers_per_block=1, norm_num_groups=4, latent_channels=4, sample_size=64, in_channels=3,
+        out_channels=3, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, **changes)
+
+
+def _text(cls: type) -> torch.nn.Module:
+    return cls(CLIPTextConfig(
+        vocab_size=514, hidden_size=_WIDTH, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4, projection_dim=_WIDTH,
+        max_position_embeddings=_TOKENS, bos_token_id=512, eos_token_id=513, pad_token_id=513))
+
+
+def _saved(pipe: object, folder: str | Path) -> Path:
+    pipe.save_pretrained(str(folder), safe_serialization=True)
+    return Path(folder)
+
+
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    print(build_tiny_sd(root / "sd"))
+    print(build_tiny_sdxl(root / "sdxl"))
