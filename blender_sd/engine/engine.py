@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 
 from ..protocol import request as defaults
-from ..protocol.errors import JobCancelled
+from ..protocol.errors import JobCancelled, SDError
 from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
 from ..protocol.request import IMAGE_TO_IMAGE, MAX_SEED, TEXT_TO_IMAGE, Request
 from . import devices, memory, output, quiet
 from .loader import Loader
-from .models import Library, Model, read_folder
+from .models import Library, Model
 from .painting import Listener, notes_before, paint
 from .tasks import TASKS
 
@@ -55,11 +55,17 @@ class Engine:
                 self._ready = Ready(str(device.torch), device.usual_precision(), quiet.versions())
             return self._ready
 
-    def preload(self, folder: str) -> None:
-        """Loads the model in `folder` before anybody orders. Raises SDError."""
+    def prepare(self) -> None:
+        """Does ahead what the first picture would wait for: imports the usual families' code and loads the starter
+        model, where there is one."""
         with self._busy:
             self.warm()
-            self._loader.get(read_folder(folder), lambda text: None, lambda: False)
+            quiet.import_families()
+            if STARTER.is_dir():
+                try:
+                    self._load("starter")
+                except SDError as error:
+                    log.warning("the starter model was not loaded ahead: %s", error)
 
     def run(self, order: Generate, emit: Emit, cancelled: Cancel) -> None:
         """Carries out one order. Emits `Loading` while a model is read, `Note`s, a `Step` per step of each picture,
@@ -146,8 +152,7 @@ class Engine:
         check()
         self.warm()
         task = TASKS[order.request.task]
-        folder = read_folder(order.folder)
-        model = self._loader.get(folder, lambda text: emit(Loading(order.job, text)), cancelled)
+        model = self._loader.get(order.folder, lambda text: emit(Loading(order.job, text)), cancelled)
         check()
         plan = task.prepare(order.request, order.source, model.multiple)
         pipe = model.pipe(task.AUTO_CLASS)
@@ -174,7 +179,7 @@ class Engine:
     def _load(self, model: str) -> Model:
         with self._busy:
             self.warm()
-            return self._loader.get(read_folder(_folder(model)), lambda text: None, lambda: False)
+            return self._loader.get(_folder(model), lambda text: None, lambda: False)
 
     def _release(self) -> None:
         if self._loader is not None:

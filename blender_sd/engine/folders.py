@@ -1,6 +1,7 @@
 """What a model folder in diffusers format holds, read without loading it."""
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,12 @@ def inspect_folder(path: Path) -> Folder:
     """
     if not path.is_dir():
         raise ModelNotFound(f"There is no model folder at {path}.", "Choose another model.")
+    return _inspected(path, _stamp(path))
+
+
+@functools.lru_cache(maxsize=32)
+def _inspected(path: Path, stamp: tuple) -> Folder:
+    """The checks themselves; they are done again only when `stamp` says that the files have changed."""
     index = _index(path)
     pipeline = index.get("_class_name")
     if not isinstance(pipeline, str) or not hasattr(diffusers, pipeline):
@@ -52,7 +59,7 @@ def inspect_folder(path: Path) -> Folder:
             raise ModelUnreadable(f"The model's part '{name}' is missing: {path / name}", _ANEW)
     files = [file for name in components for file in _weights(path, name)]
     return Folder(path, pipeline, components, tuple(parts.keys() - components.keys()), sum(map(_fp32_bytes, files)),
-                  _variant(path, components), _stamp(path, files))
+                  _variant(path, components), stamp)
 
 
 def _index(path: Path) -> dict[str, Any]:
@@ -103,6 +110,7 @@ def _fp32_bytes(file: Path) -> int:
         raise ModelUnreadable(f"The model's file {file.parent.name}/{file.name} is broken or incomplete.", _ANEW, repr(error)) from None
 
 
-def _stamp(path: Path, files: list[Path]) -> tuple:
-    stats = [file.stat() for file in (path / "model_index.json", *files)]
-    return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+def _stamp(path: Path) -> tuple:
+    files = sorted((*path.glob("*.json"), *path.glob("*/*")))
+    stats = [(str(file.relative_to(path)), file.stat()) for file in files]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from ..protocol.errors import JobCancelled, SDError
 from . import memory
-from .folders import Folder
+from .folders import inspect_folder
 from .models import Library, Model
 
 _POLL = 0.05  # seconds between looks at `cancelled`
@@ -21,13 +22,11 @@ class Loader:
         self._thread: threading.Thread | None = None
         self._abandoned = threading.Event()
 
-    def get(self, folder: Folder, say: Callable[[str], None], cancelled: Callable[[], bool]) -> Model:
-        """The model of `folder`, loaded if need be; `say` hears what is being read. Raises JobCancelled soon after
-        `cancelled()` turns true (the reading then ends by itself, at the next part), or what `Library.load` raises."""
+    def get(self, path: str, say: Callable[[str], None], cancelled: Callable[[], bool]) -> Model:
+        """The model in the folder `path`, loaded if need be; `say` hears what is being read. Raises JobCancelled soon
+        after `cancelled()` turns true (the reading then ends by itself, at the next part), or what
+        `folders.inspect_folder` and `Library.load` raise."""
         self._wait(say, cancelled)
-        model = self.library.find(folder)
-        if model is not None:
-            return model
         outcome: list[Model | BaseException] = []
         abandoned = self._abandoned = threading.Event()
 
@@ -37,7 +36,11 @@ class Loader:
 
         def read() -> None:
             try:
-                outcome.append(self.library.load(folder, lambda text: None if abandoned.is_set() else say(text), check))
+                folder = inspect_folder(Path(path))  # the first time, this imports what the model's family needs
+                model = self.library.find(folder)
+                if model is None:
+                    model = self.library.load(folder, lambda text: None if abandoned.is_set() else say(text), check)
+                outcome.append(model)
             except BaseException as error:  # handed to the waiting thread, which raises it
                 outcome.append(error)
 

@@ -6,7 +6,6 @@ import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -17,7 +16,7 @@ from ..protocol.errors import InvalidRequest, ModelUnreadable, SDError
 from ..protocol.messages import text_of
 from . import memory
 from .devices import Device
-from .folders import Folder, inspect_folder
+from .folders import Folder
 
 log = logging.getLogger(__name__)
 Check = Callable[[], None]
@@ -148,11 +147,6 @@ class Library:
     @staticmethod
     def _key(folder: Folder) -> tuple:
         return str(folder.path.resolve()), folder.stamp
-
-
-def read_folder(path: str) -> Folder:
-    """`inspect_folder` of a path as it comes in an order."""
-    return inspect_folder(Path(path))
 
 
 def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check) -> Any:

@@ -50,7 +50,7 @@ def serve(reader: BinaryIO, writer: BinaryIO) -> int:
 def _work(config: EngineConfig, line: _Line, desk: _Desk) -> int:
     quiet.stay_offline()
     try:
-        from .engine import STARTER, Engine
+        from .engine import Engine
 
         engine = Engine(config)
         line.send(engine.warm())
@@ -62,20 +62,12 @@ def _work(config: EngineConfig, line: _Line, desk: _Desk) -> int:
         line.send(Failed.of("", EngineMissing("The engine's Python cannot import torch and diffusers.", _INSTALL.format(sys.executable),
                                               text_of(error))))
         return 1
-    if desk.idle() and STARTER.is_dir():
-        _preload(engine, str(STARTER))
+    if desk.idle():
+        engine.prepare()
     while True:
         order = desk.next()
         engine.run(order, line.send, lambda: desk.is_cancelled(order.job))
         desk.done(order.job)
-
-
-def _preload(engine: Any, folder: str) -> None:
-    """Imports what a first picture needs, by loading the embedded model: seconds that the first job does not wait for."""
-    try:
-        engine.preload(folder)
-    except SDError as error:
-        log.warning("the starter model was not loaded ahead: %s", error)
 
 
 class _Line:

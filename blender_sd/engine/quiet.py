@@ -5,6 +5,7 @@ import importlib
 import importlib.metadata
 import logging
 import os
+import warnings
 
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow")
 
@@ -24,6 +25,17 @@ def hush_libraries() -> None:
         logs.enable_propagation()
         logs.disable_progress_bar()
         logs.set_verbosity(logging.ERROR)
+    # DPM++ SDE asks torchsde for noise a rounding error beyond its interval, once a picture.
+    warnings.filterwarnings("ignore", message="Should have t[ab]", category=UserWarning)
+
+
+def import_families() -> None:
+    """Imports the code of the families that most artists use; diffusers and transformers do so only on demand."""
+    diffusers, transformers = importlib.import_module("diffusers"), importlib.import_module("transformers")
+    for name in ("AutoPipelineForText2Image", "AutoPipelineForImage2Image", "StableDiffusionPipeline", "StableDiffusionXLPipeline"):
+        getattr(diffusers, name)
+    for name in ("CLIPTextModel", "CLIPTextModelWithProjection", "CLIPTokenizer"):
+        getattr(transformers, name)
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ import inspect
 from typing import Any
 
 import diffusers
+from diffusers.schedulers import KarrasDiffusionSchedulers
 
 from ..protocol.samplers import SAMPLERS, Sampler
 
@@ -18,6 +19,8 @@ _FOREIGN = ("algorithm_type", "solver_type", "solver_order", "lower_order_final"
             "interpolation_type", "skip_prk_steps", "original_inference_steps")
 # TCD and LCM pick their steps out of the teacher's; with more steps than that, set_timesteps refuses.
 _TEACHER_STEPS = 50
+# Schedulers whose noise is the usual diffusion of Stable Diffusion 1, 2 and XL: these may stand in for each other.
+_FAMILY = {member.name for member in KarrasDiffusionSchedulers} | {"LCMScheduler", "TCDScheduler"}
 
 
 def build(own: Any, request_sampler: str, steps: int, seed: int) -> tuple[Any, str]:
@@ -28,7 +31,7 @@ def build(own: Any, request_sampler: str, steps: int, seed: int) -> tuple[Any, s
     """
     sampler = SAMPLERS[request_sampler]
     target = getattr(diffusers, sampler.scheduler)
-    if not _fits(own, target):
+    if not _exchangeable(own):
         fresh = type(own).from_config(own.config)
         if sampler.id == "euler" and "Euler" in type(own).__name__:
             return fresh, ""
@@ -36,11 +39,9 @@ def build(own: Any, request_sampler: str, steps: int, seed: int) -> tuple[Any, s
     return target.from_config(_config(own, target), **_options(target, sampler, steps, seed)), ""
 
 
-def _fits(own: Any, target: type) -> bool:
-    config = own.config
-    if config.get("prediction_type") == "flow_prediction" or config.get("use_flow_sigmas"):
-        return False
-    return type(own) is target or type(own).__name__ in target._compatibles
+def _exchangeable(own: Any) -> bool:
+    flow = own.config.get("prediction_type") == "flow_prediction" or own.config.get("use_flow_sigmas")
+    return type(own).__name__ in _FAMILY and not flow
 
 
 def _config(own: Any, target: type) -> dict[str, Any]:
