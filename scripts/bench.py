@@ -45,8 +45,8 @@ def measure(name: str) -> dict:
 
     try:
         report = importlib.import_module(f"benches.{name}").run(log)
-        bars = report["bars"]
-        return {"name": name, "ok": bool(bars) and all(bar["holds"] is True for bar in bars.values()), "figures": report["figures"], "bars": bars}
+        holds = all(bar["holds"] for bar in report["bars"].values())
+        return {"name": name, "ok": holds, "figures": report["figures"], "bars": report["bars"]}
     except Exception as error:  # whatever a bench breaks on is its result
         traceback.print_exc()
         return {"name": name, "ok": False, "error": f"{type(error).__name__}: {error}"}
@@ -68,7 +68,7 @@ def main() -> int:
     sys.path.insert(0, str(envs.ROOT))  # for blender_sd; scripts/ is on the path already
     result = measure(arguments.name)
     for name, bar in result.get("bars", {}).items():
-        print(f"{'holds' if bar['holds'] is True else 'FAILS'}  {name}: {bar['value']} (bar: {bar['bar']})", file=sys.stderr)
+        print(f"{'holds' if bar['holds'] else 'FAILS'}  {name}: {bar['value']} (bar: {bar['bar']})", file=sys.stderr)
     sys.stderr.flush()
     print(json.dumps(result, default=float), flush=True)
     return 0 if result["ok"] else 1

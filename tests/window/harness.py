@@ -1,0 +1,294 @@
+"""Blender in a real window, worked as a person would: by mouse, keys and what can be read on the screen.
+
+    with BlenderWindow(python, [zip], shots) as blender:
+        blender.open_tab("SD")
+        blender.click_text("Describe the texture")
+        blender.type_text("red brick wall")
+        blender.key("Return")
+        blender.click_text("Generate")
+        blender.wait_for("bpy.data.images.get('red brick wall') is not None", timeout=60)
+
+Coordinates are screen pixels, row 0 on top. Every wait has a deadline and ends with a `WindowError` that says what was seen.
+"""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from screen import Box, Screen, Word, find, read
+
+OPENER = Path(__file__).with_name("open_bpy.py")
+START_LIMIT = 120.0  # seconds; shaders are compiled in software
+POLL = 0.05  # seconds
+DOUBLE_CLICK = 0.5  # seconds after which Blender takes a second click for a new one
+
+_STATE = """
+def _area(area):
+    top = bpy.context.window.height
+    regions = {}
+    for region in area.regions:
+        x, y = region.x, top - region.y - region.height
+        regions[region.type] = [x, y, x + region.width, y + region.height] if region.width > 1 else None
+    sidebar = next((r for r in area.regions if r.type == "UI"), None)
+    tab = getattr(sidebar, "active_panel_category", "") if regions.get("UI") else ""
+    y = top - area.y - area.height
+    return {"type": area.ui_type, "box": [area.x, y, area.x + area.width, y + area.height], "regions": regions, "tab": tab}
+
+def _values(owner):
+    out = {}
+    for prop in owner.bl_rna.properties if owner else ():
+        if prop.type in {"BOOLEAN", "INT", "FLOAT", "STRING", "ENUM"} and not getattr(prop, "is_array", False):
+            value = getattr(owner, prop.identifier)
+            out[prop.identifier] = sorted(value) if isinstance(value, set) else value
+    return out
+
+window = bpy.context.window
+result = {
+    "blender": bpy.app.version_string,
+    "window": [window.width, window.height],
+    "areas": [_area(area) for area in window.screen.areas],
+    "scene": _values(getattr(window.scene, "sd", None)),
+    "running": _values(getattr(bpy.context.window_manager, "sd", None)),
+    "images": {image.name: list(image.size) for image in bpy.data.images},
+}
+"""
+
+
+class WindowError(AssertionError):
+    """The window did not do, or show, what was asked for."""
+
+
+class BlenderWindow:
+    """A running Blender. `python`: an interpreter with bpy; `archives`: extension zips to install; `shots`: the folder
+    that takes screenshots; `variables`: environment variables for Blender."""
+
+    def __init__(self, python: str, archives: list[Path], shots: Path, variables: dict[str, str] | None = None) -> None:
+        self.shots = shots
+        shots.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix="blender_window_"))
+        self.user = self.folder / "user"  # Blender's own files: settings, extensions, what the add-on writes
+        self.agent = self.folder / "agent"
+        for folder in (self.user, self.agent):
+            folder.mkdir()
+        self.log = shots / "blender.log"
+        self._scripts = 0
+        self._clicked = 0.0
+        self.screen = Screen(self.folder)
+        self.process = self._start(python, archives, variables or {})
+        try:
+            self.wait_for(self._covers_screen, START_LIMIT, "Blender's window to cover the screen")
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, python: str, archives: list[Path], variables: dict[str, str]) -> subprocess.Popen:
+        environment = {**os.environ, "DISPLAY": self.screen.display, "LIBGL_ALWAYS_SOFTWARE": "1", "GALLIUM_DRIVER": "llvmpipe",
+                       "BLENDER_USER_RESOURCES": str(self.user), "PYTHONUNBUFFERED": "1", **variables}
+        environment.pop("WAYLAND_DISPLAY", None)
+        with open(self.log, "wb") as output:
+            return subprocess.Popen([python, str(OPENER), str(self.agent), *map(str, archives)], env=environment, cwd=self.folder,
+                                    stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+
+    def _covers_screen(self) -> bool:
+        return self.run_script("result = [bpy.context.window.width, bpy.context.window.height]") == [self.screen.width, self.screen.height]
+
+    def __enter__(self) -> BlenderWindow:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self.close()
+
+    def quit(self, timeout: float = 20.0) -> int:
+        """Quits as File ▸ Quit does; Blender's exit status. Raises WindowError where it does not end."""
+        self._write_script("bpy.ops.wm.quit_blender('EXEC_DEFAULT')")
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise WindowError(f"Blender did not quit within {timeout:.0f} s; {self._tail()}") from None
+
+    def close(self) -> None:
+        """Ends Blender and the screen, however things stand, and removes the private folder."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.screen.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # ---- inside Blender ----
+
+    def run_script(self, code: str, timeout: float = START_LIMIT) -> Any:
+        """Runs `code` on Blender's main thread, between two events; what it leaves in `result` (anything JSON can hold).
+        Scripts share one namespace, in which `bpy` is there. Raises WindowError with the traceback where it fails."""
+        answer = self._write_script(code)
+        deadline = time.monotonic() + timeout
+        while not answer.exists():
+            if self.process.poll() is not None:
+                raise WindowError(f"Blender ended with status {self.process.returncode}; {self._tail()}")
+            if time.monotonic() > deadline:
+                raise WindowError(f"Blender did not answer within {timeout:.0f} s; {self._tail()}")
+            time.sleep(POLL / 5)
+        reply = json.loads(answer.read_text(encoding="utf-8"))
+        if "error" in reply:
+            raise WindowError(f"the script failed inside Blender:\n{reply['error']}")
+        return reply["result"]
+
+    def _write_script(self, code: str) -> Path:
+        self._scripts += 1
+        path = self.agent / f"{self._scripts}.py"
+        path.with_suffix(".new").write_text(code, encoding="utf-8")
+        path.with_suffix(".new").replace(path)
+        return path.with_suffix(".json")
+
+    def state(self) -> dict[str, Any]:
+        """What Blender says of itself: "window", "areas" (type, box, regions, tab), the values of `Scene.sd` ("scene")
+        and `WindowManager.sd` ("running"), and the images' sizes."""
+        return self.run_script(_STATE)
+
+    def wait_for(self, wanted: str | Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
+        """Waits until `wanted` is true and returns its value: a call, or a Python expression evaluated inside Blender."""
+        check = (lambda: self.run_script(f"result = {wanted}")) if isinstance(wanted, str) else wanted
+        deadline = time.monotonic() + timeout
+        while not (value := check()):
+            if time.monotonic() > deadline:
+                shot = self.screenshot(f"timeout-{self._scripts}")
+                raise WindowError(f"waited {timeout:.0f} s for {what or wanted}; see {shot}; {self._tail()}")
+            time.sleep(POLL)
+        return value
+
+    def _settle(self) -> None:
+        """Blender handles its events before its timers: two answers later, it has handled what was sent before."""
+        for _ in range(2):
+            self.run_script("result = True")
+
+    def _tail(self) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+        return f"Blender's log ({self.log}) ends with:\n" + "\n".join(lines)
+
+    # ---- hands ----
+
+    def click(self, x: int, y: int, double: bool = False) -> None:
+        """Moves the mouse there and presses the left button, as a new click or a double click."""
+        time.sleep(max(0.0, self._clicked + DOUBLE_CLICK - time.monotonic()))
+        self.screen.move(x, y)
+        self._settle()
+        for _ in range(2 if double else 1):
+            self.screen.press()
+            self.screen.release()
+        self._clicked = time.monotonic()
+        self._settle()
+
+    def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
+        """Drags with the left button from `start` to `end`, in several motions."""
+        self.screen.move(*start)
+        self._settle()
+        self.screen.press()
+        for part in range(1, 9):
+            self.screen.move(*(round(a + (b - a) * part / 8) for a, b in zip(start, end, strict=True)))
+        self._settle()
+        self.screen.release()
+        self._settle()
+
+    def click_text(self, text: str, within: Box | None = None, nth: int = 0, double: bool = False, timeout: float = 10.0) -> None:
+        """Clicks the middle of `text` where it is read on the screen; see `find_text`."""
+        self.click(*self.find_text(text, within, nth, timeout).centre, double=double)
+
+    def type_text(self, text: str) -> None:
+        """Types into whatever has the keyboard; a text field has it after a click."""
+        self.screen.type(text)
+        self._settle()
+
+    def key(self, name: str, over: Box | None = None) -> None:
+        """Presses a key by X's name ("Escape", "ctrl+z"), with the mouse over the middle of `over`, where given."""
+        if over is not None:
+            self.screen.move((over[0] + over[2]) // 2, (over[1] + over[3]) // 2)
+            self._settle()
+        self.screen.key(name)
+        self._settle()
+
+    # ---- eyes ----
+
+    def screenshot(self, name: str) -> Path:
+        """Keeps a picture of the screen as `name`.png in the folder of screenshots; its path."""
+        path = self.shots / f"{name}.png"
+        self.screen.grab().save(path)
+        return path
+
+    def words(self, within: Box | None = None, scale: int = 3, invert: bool = True) -> list[Word]:
+        """The words that stand within a box, by default the sidebar's."""
+        box = tuple(within or self.sidebar())
+        return read(self.screen.grab(box), box[:2], scale, invert)
+
+    def find_text(self, text: str, within: Box | None = None, nth: int = 0, timeout: float = 10.0) -> Word:
+        """Where `text` stands within a box, by default the sidebar: the `nth` of the best matches, from top to bottom.
+        Reads again, in other enlargements, until it is there. Raises WindowError with what was read instead."""
+        deadline = time.monotonic() + timeout
+        seen: set[str] = set()
+        while True:
+            for scale, invert in ((3, True), (4, True), (2, True), (3, False)):
+                words = self.words(within, scale, invert)
+                seen |= {word.text for word in words}
+                found = find(words, text)
+                if len(found) > nth:
+                    return found[nth]
+            if time.monotonic() > deadline:
+                shot = self.screenshot(f"no-{text.replace(' ', '-')}")
+                raise WindowError(f"'{text}' cannot be read; what can: {' '.join(sorted(seen))}; see {shot}")
+
+    def shows(self, text: str, within: Box | None = None) -> bool:
+        """Whether `text` can be read now."""
+        return bool(find(self.words(within), text))
+
+    # ---- Blender's furniture ----
+
+    def area(self, kind: str = "VIEW_3D") -> dict[str, Any]:
+        """The largest area of that `ui_type` (VIEW_3D, IMAGE_EDITOR, ShaderNodeTree, …). Raises WindowError."""
+        areas = [area for area in self.state()["areas"] if area["type"] == kind]
+        if not areas:
+            raise WindowError(f"no {kind} is open")
+        return max(areas, key=lambda area: (area["box"][2] - area["box"][0]) * (area["box"][3] - area["box"][1]))
+
+    def become(self, kind: str, was: str = "VIEW_3D") -> None:
+        """Turns the largest `was` into an editor of another `ui_type`."""
+        box = self.area(was)["box"]
+        self.run_script(f"next(a for a in bpy.context.window.screen.areas if a.x == {box[0]} and a.ui_type == {was!r}).ui_type = {kind!r}")
+        self.wait_for(lambda: any(area["type"] == kind for area in self.state()["areas"]), what=f"the {kind}")
+
+    def sidebar(self, kind: str = "VIEW_3D") -> Box:
+        """The box of the editor's sidebar. Raises WindowError where it is shut."""
+        box = self.area(kind)["regions"].get("UI")
+        if box is None:
+            raise WindowError(f"the sidebar of the {kind} is shut")
+        return tuple(box)
+
+    def open_tab(self, name: str, kind: str = "VIEW_3D", width: int = 420) -> None:
+        """Opens the editor's sidebar with N, clicks its tab `name`, and drags the sidebar to `width` pixels."""
+        area = self.area(kind)
+        if area["regions"].get("UI") is None:
+            self.key("n", over=area["regions"]["WINDOW"])
+            self.wait_for(lambda: self.area(kind)["regions"].get("UI"), 10, "the sidebar to open")
+        self.wait_for(lambda: self._click_tab(name, kind), 20, f"the tab {name}")
+        left, top, right, bottom = self.sidebar(kind)
+        if right - left < width:
+            middle = (top + bottom) // 2
+            self.drag((left + 1, middle), (right - width, middle))
+            self._settle()
+
+    def _click_tab(self, name: str, kind: str) -> bool:
+        """Tabs stand upright at the sidebar's right edge and read from bottom to top: the strip is turned to read it."""
+        if self.area(kind)["tab"] == name:
+            return True
+        left, top, right, bottom = self.sidebar(kind)
+        strip = self.screen.grab((right - 26, top, right, bottom)).rotate(-90, expand=True)
+        for scale in (4, 3):
+            for word in find(read(strip, scale=scale), name):
+                self.click(right - 13, bottom - word.centre[0])
+                if self.area(kind)["tab"] == name:
+                    return True
+        return False
