@@ -57,6 +57,7 @@ class Child:
     """
 
     def __init__(self, python: str, boot: str, log_path: str | None) -> None:
+        self._log = _log_to(log_path)
         self._process = _start([python, boot])
         self.pid = self._process.pid
         self.heard = 0
@@ -65,7 +66,6 @@ class Child:
         self._outbox: queue.SimpleQueue = queue.SimpleQueue()
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._ended = threading.Event()  # the stream's end has been put into the inbox
-        self._log = _log_to(log_path)
         self._threads = [
             threading.Thread(target=work, name=f"blender_sd engine {work.__name__}", daemon=True)
             for work in (self._read, self._write, self._listen)
@@ -111,7 +111,7 @@ class Child:
 
     def kill(self) -> None:
         """End it by force, with every process it started. May be called from any thread."""
-        if self._process.poll() is None:
+        if self._process.poll() is None or not self._ended.is_set():  # else something it started holds the pipes
             try:
                 if hasattr(os, "killpg"):
                     os.killpg(self.pid, signal.SIGKILL)  # it leads a group of its own, see _start
@@ -215,7 +215,7 @@ def _log_to(path: str | None) -> logging.Logger:
         try:
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             handler = logging.handlers.RotatingFileHandler(path, maxBytes=1 << 20, backupCount=1, encoding="utf-8")
-        except OSError as error:
+        except (OSError, ValueError) as error:
             log.warning("the engine's log cannot be written: %s", error)
         else:
             handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))

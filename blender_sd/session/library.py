@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -137,7 +138,7 @@ def read_model(folder: str) -> ModelInfo:
     vae = _part(folder, index, "vae")
     family = _family(kind, unet)
     scale = _vae_scale(folder, vae)
-    multiple = scale * _latent_multiple(folder, family, unet, transformer)
+    multiple = _multiple(folder, scale, family, unet, transformer)
     side = _default_side(family, unet, scale)
     info = ModelInfo(
         id=STARTER if is_starter else folder, name=_name(folder), folder=folder, family=family.name, multiple=multiple,
@@ -258,15 +259,18 @@ def _vae_scale(folder: str, vae: dict | None) -> int:
     return 2 ** (levels - 1) if levels else 8
 
 
-def _latent_multiple(folder: str, family: _Family, unet: dict | None, transformer: dict | None) -> int:
-    """The multiple that latents must have. A UNet halves them between its levels; diffusers can pad odd sizes, but then
-    circular padding no longer meets itself, so that tiling needs sizes which halve evenly."""
+def _multiple(folder: str, scale: int, family: _Family, unet: dict | None, transformer: dict | None) -> int:
+    """The pixels of which both sides must be multiples.
+
+    A UNet halves its latents between its levels; diffusers can pad odd sizes, but then circular padding no longer
+    meets itself, so that tiling needs sizes which halve evenly. Its pipelines ask for multiples of 8 in any case.
+    """
     if unet is not None:
-        return 2 ** max(0, _levels(folder, "unet", unet, "block_out_channels") - 1)
-    if family.packing:
-        return family.packing
-    patch = (transformer or {}).get("patch_size", 1)
-    return patch if type(patch) is int and 1 <= patch <= 16 else 1
+        return math.lcm(8, scale * 2 ** max(0, _levels(folder, "unet", unet, "block_out_channels") - 1))
+    patch = family.packing or (transformer or {}).get("patch_size", 1)
+    if type(patch) is not int or not 1 <= patch <= 16:
+        raise _unreadable(folder, "transformer/config.json", f"patch_size is {patch!r:.80}")
+    return scale * patch if scale >= 16 else scale * max(2, patch)
 
 
 def _default_side(family: _Family, unet: dict | None, scale: int) -> int:

@@ -1,0 +1,137 @@
+"""Reading model folders: what a model wants, and what is said of folders that hold none."""
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from blender_sd.protocol.errors import ModelNotFound, ModelUnreadable
+from blender_sd.session import library
+from blender_sd.session.library import find_models, read_model, resolve_model
+
+UNET = {"block_out_channels": [320, 640, 1280, 1280], "sample_size": 64, "cross_attention_dim": 768}
+VAE = {"block_out_channels": [128, 256, 512, 512]}
+
+
+def make_model(folder, kind="StableDiffusionPipeline", own=None, **parts):
+    parts = parts or {"unet": UNET, "vae": VAE}
+    folder.mkdir(parents=True)
+    index = {"_class_name": kind, "scheduler": ["diffusers", "X"], **{part: ["diffusers", "X"] for part in parts}}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    for part, config in parts.items():
+        (folder / part).mkdir()
+        (folder / part / "config.json").write_text(json.dumps(config))
+    if own is not None:
+        (folder / "blender_sd.json").write_text(json.dumps(own))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_starter(tmp_path, monkeypatch):
+    monkeypatch.setattr(library, "STARTER_FOLDER", str(tmp_path / "starter"))
+    return tmp_path / "starter"
+
+
+@pytest.mark.parametrize(("kind", "parts", "expected"), [
+    ("StableDiffusionPipeline", {"unet": UNET, "vae": VAE}, ("SD 1.5", 64, 512)),
+    ("StableDiffusionInpaintPipeline", {"unet": {**UNET, "cross_attention_dim": 1024, "sample_size": 96}, "vae": VAE}, ("SD 2", 64, 768)),
+    ("StableDiffusionXLPipeline", {"unet": {"block_out_channels": [320, 640, 1280], "sample_size": 128}, "vae": VAE}, ("SDXL", 32, 1024)),
+    ("StableDiffusion3Pipeline", {"transformer": {"patch_size": 2, "sample_size": 128}, "vae": VAE}, ("SD 3.5", 16, 1024)),
+    ("FluxPipeline", {"transformer": {"patch_size": 1}, "vae": VAE}, ("Flux.1", 16, 1024)),
+    ("Flux2KleinPipeline", {"transformer": {"patch_size": 1}, "vae": VAE}, ("Flux.2", 16, 1024)),
+    ("ZImagePipeline", {"transformer": {"all_patch_size": [2]}, "vae": VAE}, ("Z-Image", 16, 1024)),
+    ("QwenImageEditPipeline", {"transformer": {"patch_size": 2}, "vae": {"temperal_downsample": [False, True, True]}}, ("Qwen-Image", 16, 1024)),
+    ("SanaPipeline", {"transformer": {"patch_size": 1}, "vae": {"encoder_block_out_channels": [1] * 6}}, ("SANA", 32, 1024)),
+    ("StableDiffusionPipeline", {"unet": {"block_out_channels": [32, 64], "sample_size": 32}, "vae": {"block_out_channels": [8, 8]}}, ("SD 1.5", 8, 64)),
+    ("SomethingNewPipeline", {"transformer": {"patch_size": 4}, "vae": VAE}, ("SomethingNewPipeline", 32, 1024)),
+])
+def test_families_and_sizes(kind, parts, expected, tmp_path):
+    model = read_model(make_model(tmp_path / "model", kind, **parts))
+    assert (model.family, model.multiple, model.default_width) == expected
+    assert model.default_height % model.multiple == 0 and model.name == "model" and model.id == str(tmp_path / "model")
+
+
+def test_few_step_models(tmp_path):
+    schnell = make_model(tmp_path / "schnell", "FluxPipeline", transformer={"guidance_embeds": False}, vae=VAE)
+    lcm = make_model(tmp_path / "lcm", "LatentConsistencyModelPipeline")
+    assert (read_model(schnell).steps, read_model(schnell).guidance) == (4, 1.0)
+    assert read_model(lcm).sampler == "lcm"
+
+
+def test_the_makers_recommendation(tmp_path):
+    own = {"name": "My  model\n", "size": [500, 768], "steps": 8, "guidance": 2, "sampler": "euler", "text": "One\nline", "later": 1}
+    model = read_model(make_model(tmp_path / "a", own=own))
+    assert (model.name, model.text) == ("My model", "One line")
+    assert (model.default_width, model.default_height) == (512, 768)  # rounded to what it can paint
+    assert (model.steps, model.guidance, model.sampler) == (8, 2.0, "euler")
+    assert read_model(make_model(tmp_path / "b", own={"size": 256})).default_height == 256
+
+
+@pytest.mark.parametrize("own", [{"size": "big"}, {"size": [1, 2, 3]}, {"size": 0}, {"steps": 0}, {"sampler": "magic"}, {"name": 3}, {"name": " "}, []])
+def test_a_broken_recommendation(own, tmp_path):
+    with pytest.raises(ModelUnreadable, match="blender_sd.json is broken"):
+        read_model(make_model(tmp_path / "model", own=own))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"_class_name": 3}', "\xff", "[" * 10_000, " " * (2 << 20)])
+def test_a_broken_index(text, tmp_path):
+    make_model(tmp_path / "model")
+    (tmp_path / "model" / "model_index.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ModelUnreadable, match="model_index.json is broken"):
+        read_model(tmp_path / "model")
+    assert find_models([str(tmp_path)]) == []
+
+
+@pytest.mark.parametrize(("part", "config"), [
+    ("unet", {"block_out_channels": "many"}), ("vae", {"block_out_channels": [1] * 50}), ("vae", {"block_out_channels": []}),
+])
+def test_a_broken_part(part, config, tmp_path):
+    with pytest.raises(ModelUnreadable, match=f"{part}/config.json is broken"):
+        read_model(make_model(tmp_path / "model", **{"unet": UNET, "vae": VAE, part: config}))
+
+
+def test_a_part_that_is_named_but_missing(tmp_path):
+    folder = make_model(tmp_path / "model")
+    (folder / "unet" / "config.json").unlink()
+    with pytest.raises(ModelUnreadable, match="unet/config.json cannot be opened"):
+        read_model(folder)
+
+
+def test_finding(tmp_path, no_starter):
+    make_model(no_starter, own={"name": "Starter"})
+    shelf = tmp_path / "shelf"
+    make_model(shelf / "b")
+    make_model(shelf / "group" / "a")
+    make_model(shelf / "group" / "deep" / "too deep")
+    make_model(shelf / "models--owner--name" / "snapshots" / "0123abc")
+    make_model(shelf / ".hidden")
+    found = find_models([str(shelf), str(shelf / "b"), "", str(tmp_path / "nothing")])
+    assert [model.name for model in found] == ["Starter", "a", "b", "owner/name"]
+    assert found[0].id == "starter"
+
+
+def test_resolving(tmp_path, no_starter):
+    folder = make_model(tmp_path / "shelf" / "Brick Maker")
+    shelf = [str(tmp_path / "shelf")]
+    model = read_model(folder)
+    for wanted in (str(folder), f' "{folder}" ', str(folder / "model_index.json"), "brick maker"):
+        assert resolve_model(wanted, shelf) == model
+    with pytest.raises(ModelNotFound, match="starter model is not installed"):
+        resolve_model("starter", shelf)
+    make_model(no_starter)
+    assert resolve_model("Starter", []).id == "starter"
+    with pytest.raises(ModelNotFound) as caught:
+        resolve_model("stone", shelf)
+    assert "Brick Maker" in caught.value.hint and "stone" in caught.value.message
+
+
+def test_what_is_no_model_folder(tmp_path):
+    single = tmp_path / "model.safetensors"
+    single.write_bytes(b"")
+    with pytest.raises(ModelUnreadable, match="single file"):
+        resolve_model(str(single), [])
+    with pytest.raises(ModelNotFound, match="holds no model"):
+        resolve_model(str(tmp_path), [])
+    for wanted in ("", "  ", "nul\0", "x" * 5000):
+        with pytest.raises(ModelNotFound):
+            resolve_model(wanted, [])
