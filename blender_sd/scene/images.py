@@ -12,7 +12,7 @@ from ..protocol import png
 from ..protocol.errors import InvalidRequest, SourceUnusable
 from ..protocol.messages import Result, Source
 from ..protocol.request import Request
-from . import compat, pixels
+from . import compat, pixels, renders
 from .encoded import HEADER_BYTES, Header, read_header
 
 REQUEST_PROPERTY = png.REQUEST_KEY
@@ -32,7 +32,6 @@ def source_of(image: bpy.types.Image) -> Source | Callable[[], Source]:
     NaN or infinite.
     """
     if image.type in RENDERED:
-        from . import renders
         return renders.as_shown(image, bpy.context.scene)
     found = _own_bytes(image)
     if found is not None:
@@ -42,7 +41,6 @@ def source_of(image: bpy.types.Image) -> Source | Callable[[], Source]:
     is_float = image.is_float
     simple = settings.is_data or (compat.works_in_rec709() if is_float else settings.name == "sRGB")
     if not simple:  # only Blender's own colour management knows the way
-        from . import renders
         return renders.through_standard_view(image, bpy.context.scene)
     buffer = np.empty(len(image.pixels), np.float32)
     image.pixels.foreach_get(buffer)

@@ -65,7 +65,7 @@ def put_into_node(node: bpy.types.ShaderNodeTexImage, image: bpy.types.Image) ->
     if former is not None and former != image:
         keep(former)
         if former.colorspace_settings.is_data:
-            image.colorspace_settings.name = "Non-Color"
+            _as_data(image)
     node.image = image
 
 
@@ -169,7 +169,7 @@ def _principled(tree: bpy.types.NodeTree) -> bpy.types.ShaderNode:
 def _feed(tree: bpy.types.NodeTree, item: bpy.types.NodeSocket, image: bpy.types.Image) -> None:
     """Connects `image` to the input `item`."""
     if item.type != "RGBA":
-        image.colorspace_settings.name = "Non-Color"
+        _as_data(image)
     at_x, at_y = item.node.location
     if _is_normal(item):
         bump = _source_node(item, "NORMAL_MAP")
@@ -187,6 +187,13 @@ def _feed(tree: bpy.types.NodeTree, item: bpy.types.NodeSocket, image: bpy.types
         tree.links.new(node.outputs["Color"], item)
     put_into_node(node, image)
     tree.nodes.active = node  # what the viewport shows in Solid ▸ Texture, and what texture painting paints on
+
+
+def _as_data(image: bpy.types.Image) -> None:
+    if not image.colorspace_settings.is_data:
+        if image.is_dirty or image.source == "GENERATED":
+            image.pack()  # Blender reads the image anew when its colour space changes; what was painted would be lost
+        image.colorspace_settings.name = "Non-Color"
 
 
 def _source_node(item: bpy.types.NodeSocket, kind: str) -> bpy.types.ShaderNode | None:

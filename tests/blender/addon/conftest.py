@@ -1,0 +1,32 @@
+"""The add-on registered in windowless Blender, on a fresh file, with a pipeline that the test controls."""
+from __future__ import annotations
+
+import bpy
+import pytest
+from fake_pipeline import FakePipeline
+
+import blender_sd
+from blender_sd import api, config
+from blender_sd.session.library import ModelInfo
+
+MODEL = ModelInfo(id="starter", name="Starter", folder="starter", family="SD 1.5", multiple=8, default_width=64, default_height=64, steps=4,
+                  guidance=3.0, sampler="ddim", text="For tests")
+
+
+@pytest.fixture
+def pipeline() -> FakePipeline:
+    return FakePipeline()
+
+
+@pytest.fixture
+def addon(monkeypatch, tmp_path, pipeline):
+    """Blender with the add-on on, its factory scene (a cube is active), and pictures going to a folder of the test's."""
+    bpy.ops.wm.read_factory_settings(use_empty=False)
+    monkeypatch.setattr(config, "pipeline_factory", lambda: lambda: pipeline)
+    monkeypatch.setattr(config, "current", config.Config(output=str(tmp_path / "output")))
+    monkeypatch.setattr(api, "_models", [MODEL])
+    blender_sd.register()
+    bpy.context.scene.sd.suit_model()
+    yield bpy.context.scene.sd
+    pipeline.go()
+    blender_sd.unregister()

@@ -1,0 +1,182 @@
+"""Slot → texture, render → restyled render, recall and apply."""
+from __future__ import annotations
+
+import os
+
+import bpy
+import pytest
+from addon_helpers import cube, drain, state
+from fake_pipeline import write_png
+
+from blender_sd import api
+from blender_sd.protocol.request import Request
+
+
+def _textured_cube(size: int = 32) -> tuple[bpy.types.Node, bpy.types.Image]:
+    """The cube with an image node that is active in its material."""
+    image = bpy.data.images.new("old", size, size)
+    material = cube().active_material
+    node = material.node_tree.nodes.new("ShaderNodeTexImage")
+    node.image = image
+    material.node_tree.nodes.active = node
+    return node, image
+
+
+def _rendered(size: int = 32) -> None:
+    scene = bpy.context.scene
+    scene.render.resolution_x = scene.render.resolution_y = size
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples = 1
+    scene.cycles.use_denoising = False
+    bpy.ops.render.render()
+
+
+def test_retexture_puts_a_new_image_into_the_slot(addon, pipeline):
+    node, old = _textured_cube()
+    addon.prompt, addon.slot_strength = "moss", 0.7
+    assert bpy.ops.sd.retexture() == {"FINISHED"}
+    drain()
+    job = api.jobs()[-1]
+    assert job.state == "finished", job.error
+    request = pipeline.orders[0].request
+    assert (request.width, request.height, request.strength) == (32, 32, pytest.approx(0.7))
+    assert pipeline.orders[0].source is not None
+    assert node.image == job.outputs[0] and node.image != old
+    assert bpy.data.images.get("old") == old and old.users > 0, "the original stays in the file"
+
+
+def test_retexture_without_an_image_says_what_to_do(addon):
+    assert not bpy.ops.sd.retexture.poll()
+    with pytest.raises(RuntimeError, match="(?i)image"):
+        bpy.ops.sd.retexture()
+
+
+def test_retexture_of_a_lost_image_changes_nothing(addon, pipeline, tmp_path):
+    node, _old = _textured_cube()
+    lost = bpy.data.images.load(_png(tmp_path, Request()))
+    os.remove(bpy.path.abspath(lost.filepath))
+    lost.reload()
+    node.image = lost
+    with pytest.raises(RuntimeError, match=lost.name):
+        bpy.ops.sd.retexture()
+    assert node.image == lost and not pipeline.orders and not api.jobs()
+
+
+def test_slot_target_of_generate(addon):
+    node, old = _textured_cube()
+    addon.prompt, addon.target = "moss", "SLOT"
+    bpy.ops.sd.generate()
+    drain()
+    assert node.image == api.jobs()[-1].outputs[0] != old
+
+
+@pytest.mark.parametrize("source", ["RENDER", "CAMERA"])
+def test_restyle(addon, pipeline, source):
+    _rendered()
+    addon.prompt, addon.render_source, addon.render_strength = "watercolour", source, 0.25
+    assert bpy.ops.sd.restyle() == {"FINISHED"}
+    drain()
+    job = api.jobs()[-1]
+    assert job.state == "finished", job.error
+    request = pipeline.orders[0].request
+    assert (request.task, request.width, request.height, request.strength) == ("image_to_image", 32, 32, 0.25)
+    assert tuple(job.outputs[0].size) == (32, 32)
+
+
+def test_restyle_into_the_camera_background(addon):
+    _rendered()
+    addon.prompt, addon.camera_background = "watercolour", True
+    bpy.ops.sd.restyle()
+    drain()
+    backgrounds = bpy.context.scene.camera.data.background_images
+    assert [shown.image for shown in backgrounds] == api.jobs()[-1].outputs
+
+
+def test_restyle_without_a_camera_says_so(addon, pipeline):
+    bpy.data.objects.remove(bpy.context.scene.camera)
+    addon.prompt, addon.render_source = "watercolour", "CAMERA"
+    with pytest.raises(RuntimeError, match="camera"):
+        bpy.ops.sd.restyle()
+    assert state().error and state().hint and not pipeline.orders
+
+
+def test_restyle_of_the_view_needs_a_window(addon, pipeline):
+    addon.prompt, addon.render_source = "watercolour", "VIEWPORT"
+    with pytest.raises(RuntimeError, match="(?i)window"):
+        bpy.ops.sd.restyle()
+    assert not pipeline.orders
+
+
+WANTED = Request(prompt="old stone", negative="moss", width=40, height=24, steps=7, guidance=1.5, sampler="unipc", seed=99, tiling="xy")
+
+
+def _png(folder, request) -> str:
+    path = str(folder / "stranger.png")
+    write_png(path, request)
+    return path
+
+
+def test_recall_from_a_file(addon, tmp_path):
+    assert bpy.ops.sd.recall(filepath=_png(tmp_path, WANTED)) == {"FINISHED"}
+    assert (addon.prompt, addon.negative, addon.width, addon.height, addon.steps) == ("old stone", "moss", 40, 24, 7)
+    assert (addon.guidance, addon.sampler, addon.seed, addon.tiling, addon.random_seed) == (1.5, "unipc", 99, "xy", False)
+
+
+def test_recall_and_generate_make_the_same_picture(addon, pipeline):
+    addon.prompt, addon.count = "brick", 2
+    bpy.ops.sd.generate()
+    drain()
+    second = api.jobs()[-1].outputs[1]
+    pixels = second.pixels[:]
+    addon.prompt, addon.steps, addon.count = "something else", 9, 1
+    assert bpy.ops.sd.recall(image=second.name) == {"FINISHED"}
+    bpy.ops.sd.generate()
+    drain()
+    assert pipeline.orders[1].request == pipeline.orders[0].request.single(1)
+    assert api.jobs()[-1].outputs[0].pixels[:] == pixels
+
+
+def test_recall_of_a_plain_image_changes_nothing(addon):
+    bpy.data.images.new("plain", 8, 8)
+    addon.prompt = "mine"
+    with pytest.raises(RuntimeError, match="no settings"):
+        bpy.ops.sd.recall(image="plain")
+    assert addon.prompt == "mine" and state().error
+
+
+def test_recall_of_an_unknown_name(addon):
+    with pytest.raises(RuntimeError, match="no image called 'nothing'"):
+        bpy.ops.sd.recall(image="nothing")
+
+
+def test_recall_keeps_a_model_that_is_gone(addon, tmp_path):
+    """The menu names it instead of silently choosing another; the click then says that it is not there."""
+    import dataclasses
+
+    bpy.ops.sd.recall(filepath=_png(tmp_path, dataclasses.replace(WANTED, model="/models/gone")))
+    assert addon.model == addon.model_choice == "/models/gone"
+
+
+def test_apply(addon):
+    image = bpy.data.images.new("mine", 8, 8)
+    assert bpy.ops.sd.apply(image="mine") == {"FINISHED"}
+    shader = next(node for node in cube().active_material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    assert shader.inputs["Base Color"].links[0].from_node.image == image
+
+
+def test_apply_takes_the_last_picture(addon):
+    addon.prompt = "brick"
+    bpy.ops.sd.generate()
+    drain()
+    cube().data.materials.clear()
+    bpy.ops.sd.apply()
+    shader = next(node for node in cube().active_material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    assert shader.inputs["Base Color"].links[0].from_node.image == api.jobs()[-1].outputs[0]
+
+
+def test_apply_to_an_unknown_slot_changes_nothing(addon):
+    bpy.data.images.new("mine", 8, 8)
+    nodes = len(cube().active_material.node_tree.nodes)
+    with pytest.raises(RuntimeError, match="Colour of Magic"):
+        bpy.ops.sd.apply(image="mine", slot="Colour of Magic")
+    assert len(cube().active_material.node_tree.nodes) == nodes

@@ -1,0 +1,97 @@
+"""Enabling and disabling: nothing started, nothing left behind, every setting explained."""
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import bpy
+import pytest
+from addon_helpers import state
+
+import blender_sd
+from blender_sd import api
+from blender_sd.addon import _CLASSES, menus, properties, tick
+from blender_sd.protocol.request import setting
+
+
+def _traces() -> tuple:
+    menu_entries = [len(getattr(bpy.types, name).draw._draw_funcs) for name, _ in menus._ENTRIES if hasattr(getattr(bpy.types, name).draw, "_draw_funcs")]
+    handlers = [len(getattr(bpy.app.handlers, name)) for name in dir(bpy.app.handlers) if isinstance(getattr(bpy.app.handlers, name), list)]
+    addon_keys = [len(keymap.keymap_items) for keymap in bpy.context.window_manager.keyconfigs.addon.keymaps]
+    return ([name for name in dir(bpy.types) if name.startswith("SD_")], hasattr(bpy.types.Scene, "sd"), hasattr(bpy.types.WindowManager, "sd"),
+            sum(menu_entries), handlers, sum(addon_keys), bpy.app.timers.is_registered(tick.tick), dir(bpy.ops.sd))
+
+
+def test_leaves_no_residue():
+    bpy.ops.wm.read_factory_settings()
+    blender_sd.register()
+    blender_sd.unregister()  # makes the empty key map and menu lists that Blender keeps
+    before = _traces()
+    assert before[0] == [] and not before[1] and not before[2] and not before[6]
+    for _ in range(2):
+        blender_sd.register()
+        assert _traces() != before
+        assert bpy.app.timers.is_registered(tick.tick)
+        blender_sd.unregister()
+        assert _traces() == before
+
+
+def test_enabling_starts_no_engine(addon, pipeline):
+    tick.tick()
+    assert api.engine_status()[0] == "off" and pipeline.warmed == 0
+
+
+def test_importing_the_addon_is_light():
+    code = "import bpy, sys, blender_sd; blender_sd.register(); print(sorted({'torch', 'diffusers', 'PIL'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_settings_come_from_the_request(addon):
+    shown = addon.bl_rna.properties
+    for name in ("prompt", "negative", "width", "height", "steps", "guidance", "sampler", "seed", "count", "tiling"):
+        assert shown[name].name == setting(name).label and shown[name].description == setting(name).tip
+    assert shown["steps"].hard_min == setting("steps").low and shown["steps"].hard_max == setting("steps").high
+    assert {item.identifier for item in shown["sampler"].enum_items} == set(setting("sampler").choices)
+    assert {item.identifier for item in shown["tiling"].enum_items} == set(setting("tiling").choices)
+
+
+def test_first_settings_suit_the_starter_model(addon):
+    wanted = {"width": 64, "height": 64, "steps": 4, "guidance": 3.0, "sampler": "ddim", "count": 1}
+    assert {name: properties._starter_default(name) for name in wanted} == wanted
+
+
+def test_choosing_a_model_takes_over_what_suits_it(addon, monkeypatch):
+    other = dataclasses.replace(api.models()[0], id="/models/xl", name="XL", default_width=1024, default_height=768, steps=9, sampler="lcm")
+    monkeypatch.setattr(api, "_models", [*api.models(), other])
+    properties.refresh_model_items()
+    addon.model_choice = "/models/xl"
+    assert (addon.model, addon.width, addon.height, addon.steps, addon.sampler) == ("/models/xl", 1024, 768, 9, "lcm")
+    monkeypatch.setattr(api, "_models", [other])  # another order, another number: the choice stays
+    properties.refresh_model_items()
+    assert addon.model_choice == "/models/xl"
+
+
+@pytest.mark.parametrize("cls", [cls for cls in _CLASSES if issubclass(cls, (bpy.types.PropertyGroup, bpy.types.AddonPreferences, bpy.types.Operator))],
+                         ids=lambda cls: cls.__name__)
+def test_everything_explains_itself(addon, cls):
+    for name in getattr(cls, "__annotations__", {}):
+        assert len(cls.bl_rna.properties[name].description) > 10, name
+    if issubclass(cls, bpy.types.Operator):
+        room, name = cls.bl_idname.split(".")
+        assert room == "sd" and cls.__name__ == f"SD_OT_{name}"
+        assert len(getattr(bpy.ops.sd, name).get_rna_type().description) > 10
+
+
+def test_the_tab_is_in_three_editors(addon):
+    spaces = {getattr(bpy.types, name).bl_space_type for name in dir(bpy.types) if name.startswith("SD_PT_")}
+    assert spaces == {"VIEW_3D", "IMAGE_EDITOR", "NODE_EDITOR"}
+    assert {getattr(bpy.types, name).bl_category for name in dir(bpy.types) if name.startswith("SD_PT_")} == {"SD"}
+
+
+def test_a_new_file_keeps_the_timer_and_the_state_true(addon):
+    state().error = "old"
+    bpy.ops.wm.read_homefile(use_factory_startup=True)
+    assert bpy.app.timers.is_registered(tick.tick)
+    assert bpy.context.scene.sd.prompt == ""
