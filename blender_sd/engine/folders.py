@@ -111,6 +111,6 @@ def _fp32_bytes(file: Path) -> int:
 
 
 def _stamp(path: Path) -> tuple:
-    files = sorted((*path.glob("*.json"), *path.glob("*/*")))
+    files = sorted(file for pattern in ("*.json", "*/*") for file in path.glob(pattern) if file.is_file())
     stats = [(str(file.relative_to(path)), file.stat()) for file in files]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)

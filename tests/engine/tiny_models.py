@@ -42,6 +42,9 @@ def build_tiny_taesd(folder: str | Path) -> Path:
     unet = UNet2DConditionModel(**_UNET, attention_head_dim=8, cross_attention_dim=_WIDTH)
     vae = AutoencoderTiny(encoder_block_out_channels=(8, 8, 8), decoder_block_out_channels=(8, 8, 8), num_encoder_blocks=(1, 1, 1),
                           num_decoder_blocks=(1, 1, 1))
+    with torch.no_grad():  # the decoder gives 0 to 1; random weights alone would paint black
+        vae.decoder.layers[-1].weight.mul_(20)
+        vae.decoder.layers[-1].bias.fill_(0.5)
     scheduler = DDIMScheduler(**_NOISE, clip_sample=False, set_alpha_to_one=False, steps_offset=1, prediction_type="v_prediction")
     pipe = StableDiffusionPipeline(vae, _text(CLIPTextModel), tokenizer(), unet, scheduler, None, None, requires_safety_checker=False)
     return _saved(pipe, folder)

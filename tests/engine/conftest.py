@@ -1,0 +1,74 @@
+"""Tiny models, built once per run, and an engine that keeps them loaded."""
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+pytest.importorskip("torch", reason="the engine's tests need torch")
+
+import tiny_models  # noqa: E402
+
+from blender_sd.engine import Engine  # noqa: E402
+from blender_sd.protocol.messages import Generate  # noqa: E402
+from blender_sd.protocol.request import Request  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def sd(models: Path) -> str:
+    return str(tiny_models.build_tiny_sd(models / "sd"))
+
+
+@pytest.fixture(scope="session")
+def taesd(models: Path) -> str:
+    return str(tiny_models.build_tiny_taesd(models / "taesd"))
+
+
+@pytest.fixture(scope="session")
+def sdxl(models: Path) -> str:
+    return str(tiny_models.build_tiny_sdxl(models / "sdxl"))
+
+
+@pytest.fixture(scope="session")
+def sd3(models: Path) -> str:
+    return str(tiny_models.build_tiny_sd3(models / "sd3"))
+
+
+@pytest.fixture(scope="session")
+def engine():
+    engine = Engine(device="cpu", precision="fp32", threads=1)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def run(engine, tmp_path):
+    """Runs one order to its end; returns all its events. `output` defaults to the test's own folder."""
+
+    def run(request: Request, *, source=None, output=None, folder=None, cancelled=lambda: False, on_event=None, job="job"):
+        events = []
+
+        def emit(event):
+            events.append(event)
+            if on_event is not None:
+                on_event(event)
+
+        place = str(tmp_path) if output is None else str(output)
+        engine.run(Generate(job, request, folder or request.model, place, source), emit, cancelled)
+        return events
+
+    return run
+
+
+def small(model: str, **changes) -> Request:
+    """A quick request: 64², 3 steps."""
+    return Request(**{"prompt": "red brick", "model": model, "width": 64, "height": 64, "steps": 3, "seed": 7, **changes})
