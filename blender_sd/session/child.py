@@ -57,8 +57,8 @@ class Child:
     """
 
     def __init__(self, python: str, boot: str, log_path: str | None) -> None:
-        self._log = _log_to(log_path)
         self._process = _start([python, boot])
+        self._log = _log_to(log_path)
         self.pid = self._process.pid
         self.heard = 0
         self.info: Ready | None = None  # kept here by the pipeline

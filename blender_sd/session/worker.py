@@ -252,7 +252,7 @@ class Worker:
         request, source = task.request, task.source
         if callable(source):
             try:
-                source = source()
+                source = checked_source(source())
             except OSError as error:
                 raise SourceUnusable("The source image cannot be read.", f"{error.strerror or error}.", text_of(error)) from error
         if source is not None:
