@@ -17,7 +17,9 @@ from ..protocol.errors import SourceUnusable
 from ..protocol.messages import Source
 from . import compat, pixels
 
-_VIEW = ("view_transform", "look", "exposure", "gamma", "use_curve_mapping")
+_NO_VIEW = {"view_transform": "Standard", "look": "None", "exposure": 0.0, "gamma": 1.0, "use_curve_mapping": False,
+            "use_white_balance": False}  # white balance: since 4.3
+_VIEW = (*_NO_VIEW, "white_balance_temperature", "white_balance_tint")
 _POLL = 0.05  # seconds between looks at a running render
 _NO_RENDER = ("There is no Render Result yet.", "Render the scene first (F12), or choose Camera as the source.")
 
@@ -179,34 +181,32 @@ def _written(image: bpy.types.Image, scene: bpy.types.Scene, standard: bool) -> 
 def _output_settings(scene: bpy.types.Scene, standard: bool) -> Iterator[None]:
     """`scene`'s output set to plain 8-bit RGBA in sRGB, through its view transform or (`standard`) none; then set back."""
     render, settings = scene.render, scene.render.image_settings
-    override = standard or scene.display_settings.display_device != "sRGB"
-    names = ("file_format", "color_mode", "color_depth", "color_management", "quality", "compression")
-    before = _values(settings, names)
-    dither = render.dither_intensity
+    # Switching to OVERRIDE copies the scene's settings over the artist's own, so never switch back and forth.
+    override = standard or settings.color_management == "OVERRIDE" or scene.display_settings.display_device != "sRGB"
+    names = ("file_format", "color_mode", "color_depth", "color_management")
+    before = [(render, _values(render, ("dither_intensity",))), (settings, _values(settings, names)),
+              (settings.display_settings, _values(settings.display_settings, ("display_device",))),
+              (settings.view_settings, _values(settings.view_settings, _VIEW))]
     media = compat.still_picture_settings(settings)
-    restored: list[tuple[Any, list[tuple[str, Any]]]] = []
     try:
         _set(settings, [("file_format", "TARGA_RAW"), ("color_mode", "RGBA")])
         render.dither_intensity = 0.0
-        settings.color_management = "OVERRIDE" if override else "FOLLOW_SCENE"
         if override:
-            restored = [(settings.display_settings, _values(settings.display_settings, ("display_device",))),
-                        (settings.view_settings, _values(settings.view_settings, _VIEW))]
+            settings.color_management = "OVERRIDE"
             settings.display_settings.display_device = "sRGB"
-            wanted = [("view_transform", "Standard"), ("look", "None"), ("exposure", 0.0), ("gamma", 1.0), ("use_curve_mapping", False)]
-            _set(settings.view_settings, wanted if standard else _values(scene.view_settings, _VIEW))
+            _set(settings.view_settings, list(_NO_VIEW.items()) if standard else _values(scene.view_settings, _VIEW))
         yield
     finally:
-        for owner, values in restored:
+        _set(settings, media)
+        for owner, values in before:
             _set(owner, values)
-        render.dither_intensity = dither
-        _set(settings, media + before)
 
 
 def _values(owner: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
-    return [(name, getattr(owner, name)) for name in names]
+    return [(name, getattr(owner, name)) for name in names if hasattr(owner, name)]
 
 
 def _set(owner: Any, values: list[tuple[str, Any]]) -> None:
     for name, value in values:
-        setattr(owner, name, value)
+        if hasattr(owner, name):
+            setattr(owner, name, value)
