@@ -27,6 +27,7 @@ from screen import Box, Screen, Word, find, read
 OPENER = Path(__file__).with_name("open_bpy.py")
 START_LIMIT = 120.0  # seconds; shaders are compiled in software
 POLL = 0.05  # seconds
+TABS = 30  # pixels at the sidebar's right edge in which its tabs stand
 DOUBLE_CLICK = 0.5  # seconds after which Blender takes a second click for a new one
 
 _STATE = """
@@ -220,10 +221,10 @@ class BlenderWindow:
         self.screen.grab().save(path)
         return path
 
-    def words(self, within: Box | None = None, scale: int = 3, invert: bool = True) -> list[Word]:
+    def words(self, within: Box | None = None, scale: int = 2, light_text: bool = True) -> list[Word]:
         """The words that stand within a box, by default the sidebar's."""
         box = tuple(within or self.sidebar())
-        return read(self.screen.grab(box), box[:2], scale, invert)
+        return read(self.screen.grab(box), box[:2], scale, light_text)
 
     def find_text(self, text: str, within: Box | None = None, nth: int = 0, timeout: float = 10.0) -> Word:
         """Where `text` stands within a box, by default the sidebar: the `nth` of the best matches, from top to bottom.
@@ -231,8 +232,8 @@ class BlenderWindow:
         deadline = time.monotonic() + timeout
         seen: set[str] = set()
         while True:
-            for scale, invert in ((3, True), (4, True), (2, True), (3, False)):
-                words = self.words(within, scale, invert)
+            for scale, light_text in ((2, True), (3, True), (4, True), (2, False)):
+                words = self.words(within, scale, light_text)
                 seen |= {word.text for word in words}
                 found = find(words, text)
                 if len(found) > nth:
@@ -241,9 +242,13 @@ class BlenderWindow:
                 shot = self.screenshot(f"no-{text.replace(' ', '-')}")
                 raise WindowError(f"'{text}' cannot be read; what can: {' '.join(sorted(seen))}; see {shot}")
 
-    def shows(self, text: str, within: Box | None = None) -> bool:
-        """Whether `text` can be read now."""
-        return bool(find(self.words(within), text))
+    def shows(self, text: str, within: Box | None = None, timeout: float = 5.0) -> bool:
+        """Whether `text` can be read, now or before `timeout` seconds are over."""
+        deadline = time.monotonic() + timeout
+        while not find(self.words(within), text):
+            if time.monotonic() > deadline:
+                return False
+        return True
 
     # ---- Blender's furniture ----
 
@@ -276,19 +281,21 @@ class BlenderWindow:
         self.wait_for(lambda: self._click_tab(name, kind), 20, f"the tab {name}")
         left, top, right, bottom = self.sidebar(kind)
         if right - left < width:
-            middle = (top + bottom) // 2
-            self.drag((left + 1, middle), (right - width, middle))
-            self._settle()
+            y = top + 60  # where panels are: elsewhere the sidebar is transparent, to the mouse too
+            self.drag((left + 1, y), (right - width, y))
 
     def _click_tab(self, name: str, kind: str) -> bool:
-        """Tabs stand upright at the sidebar's right edge and read from bottom to top: the strip is turned to read it."""
+        """Tabs stand upright at the sidebar's right edge, read downwards or (older Blenders) upwards: the strip is turned
+        both ways to read it. Whether the tab is open then, by Blender's word."""
         if self.area(kind)["tab"] == name:
             return True
         left, top, right, bottom = self.sidebar(kind)
-        strip = self.screen.grab((right - 26, top, right, bottom)).rotate(-90, expand=True)
-        for scale in (4, 3):
-            for word in find(read(strip, scale=scale), name):
-                self.click(right - 13, bottom - word.centre[0])
-                if self.area(kind)["tab"] == name:
-                    return True
+        strip = self.screen.grab((right - TABS, top, right, bottom))
+        for degrees in (90, -90):
+            for scale in (2, 3):
+                for word in find(read(strip.rotate(degrees, expand=True), scale=scale), name):
+                    along = word.centre[0]
+                    self.click(right - TABS // 2, top + along if degrees == 90 else bottom - along)
+                    if self.area(kind)["tab"] == name:
+                        return True
         return False

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageGrab, ImageOps
+from PIL import Image, ImageChops, ImageFilter, ImageGrab, ImageOps
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in screen pixels, row 0 on top
 GOOD = 0.8  # how alike two texts must be (difflib's ratio) to be taken for the same
+EXACT = 0.999  # the same for texts with digits in them, where one letter makes the difference
 _OPENBOX = """<?xml version="1.0"?><openbox_config xmlns="http://openbox.org/3.4/rc"><applications>
 <application class="*"><decor>no</decor><maximized>yes</maximized><focus>yes</focus></application>
 </applications></openbox_config>"""
@@ -102,14 +103,11 @@ class Word:
         return (self.box[0] + self.box[2]) // 2, (self.box[1] + self.box[3]) // 2
 
 
-def read(picture: Image.Image, origin: tuple[int, int] = (0, 0), scale: int = 3, invert: bool = True) -> list[Word]:
-    """The words in `picture`, whose upper left corner stands at `origin`. Blender's theme is light on dark, which
-    tesseract reads poorly: the picture is inverted and enlarged first."""
-    grey = ImageOps.grayscale(picture)
-    grey = ImageOps.autocontrast(ImageOps.invert(grey) if invert else grey, cutoff=1)
-    grey = grey.resize((grey.width * scale, grey.height * scale), Image.Resampling.LANCZOS)
+def read(picture: Image.Image, origin: tuple[int, int] = (0, 0), scale: int = 2, light_text: bool = True) -> list[Word]:
+    """The words in `picture`, whose upper left corner stands at `origin`. `scale`: how much it is enlarged first."""
+    page = _page(picture, light_text).resize((picture.width * scale, picture.height * scale), Image.Resampling.BICUBIC)
     data = io.BytesIO()
-    grey.save(data, "PNG", dpi=(300, 300))
+    page.save(data, "PNG", dpi=(300, 300))
     done = subprocess.run(["tesseract", "-", "-", "--psm", "11", "tsv"], input=data.getvalue(), capture_output=True, check=True,
                           timeout=120, env={**os.environ, "OMP_THREAD_LIMIT": "1"})
     words = []
@@ -122,21 +120,48 @@ def read(picture: Image.Image, origin: tuple[int, int] = (0, 0), scale: int = 3,
     return words
 
 
+def _page(picture: Image.Image, light_text: bool) -> Image.Image:
+    """Black letters on white paper: what is lighter (or darker) than its surroundings, be they a button, a field or the
+    panel. Blender's placeholders have so little contrast that tesseract misses them otherwise."""
+    grey = ImageOps.grayscale(picture)
+    ground = grey.filter(ImageFilter.MedianFilter(13))
+    ink = ImageChops.subtract(grey, ground) if light_text else ImageChops.subtract(ground, grey)
+    return ink.point(lambda value: 255 - min(255, value * 2))
+
+
 def plain(text: str) -> str:
-    """What is compared of a text: letters and digits, small."""
-    return re.sub(r"[^a-z0-9%]", "", text.lower())
+    """What is compared of a text: letters and digits, small, with those that look alike made one."""
+    return re.sub(r"[^a-z0-9%]", "", text.lower().replace("|", "l")).translate(_LOOK_ALIKE)
+
+
+_LOOK_ALIKE = str.maketrans("il", "11") | str.maketrans("o", "0")
 
 
 def find(words: Sequence[Word], wanted: str) -> list[Word]:
-    """Where `wanted` (one or more words) stands, best match first, then from top to bottom."""
-    parts = [plain(part) for part in wanted.split() if plain(part)]
+    """Where `wanted` (one or more words) stands, best match first, then from top to bottom. A number must be read exactly;
+    tesseract may have joined or parted the words."""
+    target, parts = plain(wanted), len(wanted.split())
+    good = EXACT if any(sign.isdigit() for sign in wanted) else GOOD
     found = []
     for start in range(len(words)):
-        run = words[start : start + len(parts)]
-        if len(run) < len(parts) or len({word.line for word in run}) > 1:
-            continue
-        likeness = difflib.SequenceMatcher(None, "".join(parts), "".join(plain(word.text) for word in run)).ratio()
-        if likeness >= GOOD:
-            box = (min(w.box[0] for w in run), min(w.box[1] for w in run), max(w.box[2] for w in run), max(w.box[3] for w in run))
-            found.append((-round(likeness, 1), box[1], Word(" ".join(w.text for w in run), box, run[0].line)))
-    return [word for _, _, word in sorted(found, key=lambda item: item[:2])]
+        for length in range(max(1, parts - 1), parts + 2):
+            run = words[start : start + length]
+            if len(run) < length or len({word.line for word in run}) > 1:
+                break
+            likeness = difflib.SequenceMatcher(None, target, "".join(plain(word.text) for word in run)).ratio()
+            if likeness >= good:
+                found.append((likeness, _join(run)))
+    best: list[tuple[float, Word]] = []
+    for likeness, word in sorted(found, key=lambda item: -item[0]):  # of runs that overlap, only the likest
+        if not any(_overlap(word.box, other.box) for _, other in best):
+            best.append((likeness, word))
+    return [word for _, word in sorted(best, key=lambda item: (-round(item[0], 1), item[1].box[1]))]
+
+
+def _join(run: Sequence[Word]) -> Word:
+    lefts, tops, rights, bottoms = zip(*(word.box for word in run), strict=True)
+    return Word(" ".join(word.text for word in run), (min(lefts), min(tops), max(rights), max(bottoms)), run[0].line)
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

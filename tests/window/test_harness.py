@@ -44,7 +44,7 @@ def test_escape_ends_a_modal_operator(toy):
 def test_what_is_not_there_is_not_found(toy):
     with pytest.raises(WindowError, match="Nonsense"):
         toy.find_text("Nonsense", timeout=0)
-    assert not toy.shows("99 clicks")
+    assert not toy.shows("99 clicks", timeout=0)
 
 
 def test_a_script_that_fails_says_so(toy):
