@@ -18,6 +18,7 @@ TILING = ("none", "x", "y", "xy")
 MAX_SEED = 2**31 - 1  # Blender's IntProperty is 32-bit signed
 MIN_SIDE, MAX_SIDE = 16, 8192  # pixels
 FORMAT = 1
+_HUGE = 2**53  # integers beyond are no longer exact as floats, and far beyond they cannot be made ones
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Request:
         for spec in dataclasses.fields(self):
             value = getattr(self, spec.name)
             if spec.type == "float" and type(value) is int:  # 5 and 5.0 are the same order, and must read the same
-                object.__setattr__(self, spec.name, value := float(value))
+                object.__setattr__(self, spec.name, value := float(value) if abs(value) < _HUGE else math.inf)
             _check(spec, value)
 
     def single(self, index: int) -> Request:
@@ -129,4 +130,5 @@ def _check(spec: dataclasses.Field, value: Any) -> None:
     if rule.choices and value not in rule.choices:
         raise InvalidRequest(f"There is no {label} called '{value:.40}'.", f"Choose one of: {', '.join(rule.choices)}.")
     if rule.low is not None and not rule.low <= value <= rule.high:
-        raise InvalidRequest(f"{rule.label} must be between {rule.low:g} and {rule.high:g}, not {value:g}.")
+        shown = f"{value:g}" if abs(value) < _HUGE else "that"
+        raise InvalidRequest(f"{rule.label} must be between {rule.low:g} and {rule.high:g}, not {shown}.")

@@ -228,11 +228,7 @@ def _part(folder: str, index: dict, part: str) -> dict | None:
 
 
 def _family(kind: str, unet: dict | None) -> _Family:
-    for prefix, family in _FAMILIES.items():
-        if kind.startswith(prefix):
-            break
-    else:
-        return replace(_OTHER, name=kind)
+    family = next((family for prefix, family in _FAMILIES.items() if kind.startswith(prefix)), replace(_OTHER, name=kind))
     if family.name == "SD 1.5" and unet is not None and unet.get("cross_attention_dim") == 1024:
         return replace(family, name="SD 2")  # the same class; only the text encoder's width tells
     return family

@@ -96,7 +96,8 @@ def paint(order: Generate) -> None:
             time.sleep(STEP)
             misbehave(mode, step)
             if job in cancelled and mode != "finishes anyway":
-                return send(Cancelled(job))
+                send(Cancelled(job))
+                return
             send(Step(job, step, request.steps, image, request.count, np.full((2, 3, 3), step % 256, np.uint8)))
         single = request.single(image - 1)
         path = os.path.join(order.output, f"{job}-{image}.txt")

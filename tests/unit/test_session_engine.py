@@ -58,6 +58,7 @@ def check(job, output):
         assert Request.from_json(Path(result.path).read_text()) == result.request
 
 
+@pytest.mark.slow
 def test_200_cancels_at_random_moments_damage_no_following_job(engine, monkeypatch, tmp_path):
     monkeypatch.setenv("SD_FAKE_STEP", "0.001")
     session, pipelines = engine

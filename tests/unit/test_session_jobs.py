@@ -53,7 +53,8 @@ class Scripted:
         self.started.release()
         while not self.go.acquire(timeout=0.01):
             if cancelled():
-                return emit(Cancelled(order.job))
+                emit(Cancelled(order.job))
+                return
         self.script(order, emit, cancelled)
 
     def close(self):

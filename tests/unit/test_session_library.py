@@ -40,9 +40,11 @@ def no_starter(tmp_path, monkeypatch):
     ("FluxPipeline", {"transformer": {"patch_size": 1}, "vae": VAE}, ("Flux.1", 16, 1024)),
     ("Flux2KleinPipeline", {"transformer": {"patch_size": 1}, "vae": VAE}, ("Flux.2", 16, 1024)),
     ("ZImagePipeline", {"transformer": {"all_patch_size": [2]}, "vae": VAE}, ("Z-Image", 16, 1024)),
-    ("QwenImageEditPipeline", {"transformer": {"patch_size": 2}, "vae": {"temperal_downsample": [False, True, True]}}, ("Qwen-Image", 16, 1024)),
+    ("QwenImageEditPipeline", {"transformer": {"patch_size": 2}, "vae": {"temperal_downsample": [False, True, True]}},
+     ("Qwen-Image", 16, 1024)),
     ("SanaPipeline", {"transformer": {"patch_size": 1}, "vae": {"encoder_block_out_channels": [1] * 6}}, ("SANA", 32, 1024)),
-    ("StableDiffusionPipeline", {"unet": {"block_out_channels": [32, 64], "sample_size": 32}, "vae": {"block_out_channels": [8, 8]}}, ("SD 1.5", 8, 64)),
+    ("StableDiffusionPipeline", {"unet": {"block_out_channels": [32, 64], "sample_size": 32}, "vae": {"block_out_channels": [8, 8]}},
+     ("SD 1.5", 8, 64)),
     ("SomethingNewPipeline", {"transformer": {"patch_size": 4}, "vae": VAE}, ("SomethingNewPipeline", 32, 1024)),
 ])
 def test_families_and_sizes(kind, parts, expected, tmp_path):
@@ -67,7 +69,9 @@ def test_the_makers_recommendation(tmp_path):
     assert read_model(make_model(tmp_path / "b", own={"size": 256})).default_height == 256
 
 
-@pytest.mark.parametrize("own", [{"size": "big"}, {"size": [1, 2, 3]}, {"size": 0}, {"steps": 0}, {"sampler": "magic"}, {"name": 3}, {"name": " "}, []])
+@pytest.mark.parametrize("own", [
+    {"size": "big"}, {"size": [1, 2, 3]}, {"size": 0}, {"steps": 0}, {"sampler": "magic"}, {"name": 3}, {"name": " "}, [],
+])
 def test_a_broken_recommendation(own, tmp_path):
     with pytest.raises(ModelUnreadable, match="blender_sd.json is broken"):
         read_model(make_model(tmp_path / "model", own=own))

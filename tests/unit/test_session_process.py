@@ -194,7 +194,7 @@ def test_a_cancel_while_the_engine_starts_leaves_it_starting(pipeline, monkeypat
     ("crash", "restarts by itself", "about to crash"),
     pytest.param("memory", "ran out of memory", "exit code -9", marks=POSIX),
     ("garbage", "restarts by itself", "not a message"),
-    ("hang", "restarts by itself", ""),
+    pytest.param("hang", "restarts by itself", "", marks=pytest.mark.slow),
     pytest.param("orphan", "restarts by itself", "exit code 4", marks=POSIX),
 ])
 def test_a_death_in_the_middle_of_a_job(mode, hint, detail, pipeline, tmp_path):
@@ -268,6 +268,7 @@ def test_a_cancel_that_a_loading_engine_does_not_hear_replaces_it(pipeline, tmp_
     assert works(one, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_cancel_of_a_hung_engine(pipeline, tmp_path):
     one = pipeline()
     one.warm()

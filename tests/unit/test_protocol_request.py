@@ -1,0 +1,103 @@
+"""The request: its bounds, its text form, and the sampler table."""
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import random
+
+import pytest
+
+from blender_sd.protocol.errors import InvalidRequest
+from blender_sd.protocol.request import MAX_SEED, TASKS, TILING, Request, default, round_size, setting
+from blender_sd.protocol.samplers import DEFAULT_SAMPLER, SAMPLERS
+
+
+def test_every_field_explains_itself():
+    for spec in dataclasses.fields(Request):
+        if spec.name == "source":
+            continue
+        rule = setting(spec.name)
+        assert rule.label and len(rule.tip) > 10 and not rule.tip.endswith(".")
+        assert default(spec.name) == getattr(Request(), spec.name)
+        if rule.low is not None:
+            assert rule.low <= default(spec.name) <= (rule.soft_high or rule.high) <= rule.high
+
+
+@pytest.mark.parametrize(("name", "values"), [
+    ("width", (16, 8192)), ("steps", (1, 1000)), ("guidance", (0, 0.0, 100.0)), ("seed", (0, MAX_SEED)), ("count", (1, 64)),
+    ("strength", (0, 1, 0.5)), ("tiling", TILING), ("task", TASKS), ("sampler", tuple(SAMPLERS)), ("prompt", ("", "ü🧱", "a\nb")),
+])
+def test_what_is_allowed(name, values):
+    for value in values:
+        request = Request(**{name: value})
+        assert getattr(request, name) == value and Request.from_json(request.to_json()) == request
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("width", 0), ("width", 15), ("height", 8193), ("width", -64), ("width", 512.0), ("width", "512"), ("width", True), ("width", None),
+    ("steps", 0), ("steps", 1001), ("guidance", math.nan), ("guidance", math.inf), ("guidance", -0.1), ("guidance", True),
+    ("guidance", "7"), ("sampler", "magic"), ("sampler", ""), ("sampler", None), ("seed", -1), ("seed", MAX_SEED + 1), ("seed", 1.0), ("count", 0),
+    ("count", 65), ("tiling", "z"), ("task", "video"), ("strength", 1.01), ("strength", math.nan), ("prompt", None), ("prompt", 3),
+    ("prompt", "\ud800"), ("negative", b"x"), ("model", 1), ("source", 1), ("guidance", 10**400), ("guidance", -(10**400)),
+    ("width", 10**400), ("seed", 10**5000),
+], ids=lambda value: f"{type(value).__name__}" if isinstance(value, int) and abs(value) > 2**40 else None)
+def test_what_is_refused(name, value):
+    with pytest.raises(InvalidRequest) as caught:
+        Request(**{name: value})
+    assert caught.value.message.endswith(".") and len(caught.value.message) < 200
+
+
+def test_an_integer_and_a_float_are_the_same_order():
+    assert Request(guidance=5).to_json() == Request(guidance=5.0).to_json()
+
+
+def test_the_text_form_is_stable():
+    text = Request(prompt="ü").to_json()
+    assert text == Request(prompt="ü").to_json() and json.loads(text)["format"] == 1 and "ü" in text
+
+
+@pytest.mark.parametrize("text", [
+    "", "x", "[]", "3", "null", "{}", '{"format": 2}', '{"format": "1"}', '{"format": 1, "more": 1}', '{"format": 1, "steps": NaN}',
+    '{"format": 1, "guidance": Infinity}', "[" * 100_000, '{"format": 1, "prompt": ["x"]}', '{"format": 1, "seed": 1e400}',
+])
+def test_texts_that_are_no_request(text):
+    with pytest.raises(InvalidRequest):
+        Request.from_json(text)
+
+
+def test_damaged_texts_are_refused_or_read():
+    dice = random.Random(3)
+    text = Request(prompt="red brick wall", seed=7).to_json()
+    for _ in range(3000):
+        place = dice.randrange(len(text))
+        damaged = text[:place] + chr(dice.randrange(32, 0x2500)) + text[place + dice.randint(0, 2):]
+        try:
+            request = Request.from_json(damaged)
+        except InvalidRequest:
+            continue
+        assert Request.from_json(request.to_json()) == request
+
+
+def test_single_pictures_of_a_batch():
+    request = Request(seed=MAX_SEED - 1, count=3)
+    assert [request.single(index).seed for index in range(3)] == [MAX_SEED - 1, MAX_SEED, 0]
+    assert request.single(0).count == 1 and request.single(1).single(0) == request.single(1)
+
+
+@pytest.mark.parametrize(("size", "multiple", "expected"), [
+    ((512, 512), 64, (512, 512)), ((500, 545), 64, (512, 576)), ((1, 31), 64, (64, 64)), ((543, 544), 64, (512, 576)),
+    ((100, 101), 1, (100, 101)),
+])
+def test_sizes_are_rounded_to_the_nearest_multiple(size, multiple, expected):
+    assert round_size(*size, multiple) == expected
+
+
+def test_the_sampler_table():
+    assert DEFAULT_SAMPLER in SAMPLERS
+    needed = {"ddim", "euler", "euler_a", "heun", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_sde", "unipc", "lms", "pndm", "deis", "lcm", "tcd"}
+    assert needed <= set(SAMPLERS)
+    for id, sampler in SAMPLERS.items():
+        assert sampler.id == id and sampler.label and sampler.tip and sampler.a1111 and sampler.scheduler.endswith("Scheduler")
+    for names in ({sampler.label for sampler in SAMPLERS.values()}, {sampler.a1111 for sampler in SAMPLERS.values()}):
+        assert len(names) == len(SAMPLERS)
