@@ -124,7 +124,7 @@ def misbehave(mode: str, step: int) -> None:
         silent.set()
         time.sleep(60)
     if mode == "slow step":
-        time.sleep(0.6)
+        time.sleep(0.9)
     if mode == "garbage":
         with lock:
             out.write(b"\0" * 500)

@@ -37,7 +37,8 @@ def test_what_is_allowed(name, values):
 @pytest.mark.parametrize(("name", "value"), [
     ("width", 0), ("width", 15), ("height", 8193), ("width", -64), ("width", 512.0), ("width", "512"), ("width", True), ("width", None),
     ("steps", 0), ("steps", 1001), ("guidance", math.nan), ("guidance", math.inf), ("guidance", -0.1), ("guidance", True),
-    ("guidance", "7"), ("sampler", "magic"), ("sampler", ""), ("sampler", None), ("seed", -1), ("seed", MAX_SEED + 1), ("seed", 1.0), ("count", 0),
+    ("guidance", "7"),
+    ("sampler", "magic"), ("sampler", ""), ("sampler", None), ("seed", -1), ("seed", MAX_SEED + 1), ("seed", 1.0), ("count", 0),
     ("count", 65), ("tiling", "z"), ("task", "video"), ("strength", 1.01), ("strength", math.nan), ("prompt", None), ("prompt", 3),
     ("prompt", "\ud800"), ("negative", b"x"), ("model", 1), ("source", 1), ("guidance", 10**400), ("guidance", -(10**400)),
     ("width", 10**400), ("seed", 10**5000),

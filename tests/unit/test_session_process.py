@@ -18,7 +18,7 @@ from blender_sd.protocol.request import Request
 from blender_sd.session.process import Limits, ProcessPipeline
 
 BOOT = str(Path(__file__).with_name("fake_engine.py"))
-QUICK = Limits(start=10.0, silence=1.0, cancel_silence=1.0, cancel_loading=0.2, close=1.0)
+QUICK = Limits(start=20.0, silence=1.5, cancel_silence=1.0, cancel_loading=0.2, close=1.0)
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
 
@@ -226,7 +226,7 @@ def test_an_engine_that_gives_up_fails_the_job(pipeline, tmp_path):
 
 
 def test_a_slow_step_is_no_hang(pipeline, tmp_path):
-    one = pipeline(limits=Limits(silence=0.4, cancel_silence=0.4))
+    one = pipeline(limits=Limits(silence=0.6))
     assert isinstance(run(one, tmp_path, "slow step").events[-1], Finished)
 
 
