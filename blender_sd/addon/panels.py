@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import bpy
 
+from .. import scene
+from ..protocol.errors import SDError
+from . import preferences
 from .layout import wrapped
 from .tick import TAB
 
@@ -66,8 +69,12 @@ class _Main(_Panel):
         column.prop(settings, "negative", text="", placeholder="What to leave out")
         self.layout.prop(settings, "target", text="")
         self._draw_button(state)
-        self._draw_messages(context, state)
+        self._draw_error(context, state)
         self._draw_engine(context, state)
+        if state.notes:
+            column = self.layout.column()
+            for note in state.notes.split("\n"):
+                wrapped(column, context, note, "INFO")
 
     def _draw_button(self, state) -> None:
         column = self.layout.column(align=True)
@@ -80,20 +87,16 @@ class _Main(_Panel):
             row.progress(factor=state.progress, text=state.progress_text)
             row.operator("sd.cancel", text="", icon="X")
 
-    def _draw_messages(self, context, state) -> None:
+    def _draw_error(self, context, state) -> None:
         if state.error:
             box = self.layout.box()
             row = box.row()
             body = row.column()
             body.alert = True
-            wrapped(body, context, state.error, "ERROR")
+            wrapped(body, context, state.error, "ERROR", taken=1)
             row.operator("sd.dismiss", text="", icon="X", emboss=False)
             if state.hint:
                 wrapped(box, context, state.hint)
-        if state.notes:
-            column = self.layout.column()
-            for note in state.notes.split("\n"):
-                wrapped(column, context, note, "INFO")
 
     def _draw_engine(self, context, state) -> None:
         if state.engine == "failed":
@@ -102,7 +105,8 @@ class _Main(_Panel):
                 wrapped(box, context, state.engine_text, "ERROR")
             row = box.row(align=True)
             row.operator("sd.start_engine", text="Retry", icon="FILE_REFRESH")
-            row.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = __package__.rpartition(".")[0]
+            if preferences.get() is not None:
+                row.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = preferences.PACKAGE
         else:
             row = self.layout.row()
             row.enabled = False
@@ -130,11 +134,12 @@ class _Settings(_Panel):
         column.prop(settings, "steps")
         column.prop(settings, "guidance")
         column.separator()
-        row = column.row(align=True, heading="Seed")
-        row.prop(settings, "seed", text="")
+        row = column.row(align=True)
+        row.prop(settings, "seed")
         row.prop(settings, "random_seed", text="", icon="FILE_REFRESH")
         column.prop(settings, "count")
         column.row().prop(settings, "tiling", expand=True)
+        self.layout.operator("sd.recall", text="Recall from Image", icon="LOOP_BACK")
 
 
 class _FromImage(_Panel):
@@ -144,8 +149,11 @@ class _FromImage(_Panel):
     bl_order = 2
 
     def draw(self, context) -> None:
-        column = self.split()
-        column.prop(context.scene.sd, "slot_strength", slider=True)
+        try:
+            self.layout.label(text=scene.active_slot_image(context)[0].name, icon="IMAGE_DATA")
+        except SDError as error:
+            wrapped(self.layout, context, str(error), "INFO")
+        self.split().prop(context.scene.sd, "slot_strength", slider=True)
         row = self.layout.row()
         row.scale_y = 1.2
         row.operator("sd.retexture", icon="NODE_TEXTURE")
@@ -162,7 +170,7 @@ class _FromRender(_Panel):
         column = self.split()
         column.prop(settings, "render_source")
         column.prop(settings, "render_strength", slider=True)
-        column.prop(settings, "camera_background")
+        self.layout.prop(settings, "camera_background")
         row = self.layout.row()
         row.scale_y = 1.2
         row.operator("sd.restyle", icon="RENDER_STILL")

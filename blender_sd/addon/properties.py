@@ -14,7 +14,7 @@ from ..protocol.request import Request, default, setting
 from ..protocol.samplers import SAMPLERS
 
 STARTER = "starter"
-TARGETS = (
+TARGETS = (  # in lower case: what `scene.freeze_target` calls them
     ("NEW", "New Image", "Make a new image and leave the scene as it is", "IMAGE_DATA", 0),
     ("MATERIAL", "Material's Base Color", "Put the image into the base color of the active object's material; "
      "material, shader, UV map and image node are made where missing", "MATERIAL", 1),
@@ -56,7 +56,7 @@ _model_items: list[tuple[str, str, str, int]] = []  # kept: Blender does not hol
 
 def refresh_model_items() -> None:
     """Reads the models anew into the menu. Reads folders: never called while drawing."""
-    _model_items[:] = [(info.id, info.name, info.folder, index) for index, info in enumerate(api.models())]
+    _model_items[:] = [(info.id, info.name, info.text or info.folder, index) for index, info in enumerate(api.models())]
 
 
 def _items_with(model: str) -> list[tuple[str, str, str, int]]:

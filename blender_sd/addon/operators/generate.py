@@ -24,7 +24,7 @@ class SD_OT_generate(bpy.types.Operator):
             (settings.target != "MATERIAL" or is_mesh(context), "Select a mesh object, or choose New Image as the target"))
 
     def execute(self, context):
-        return generate(self, context, context.scene.sd.target)
+        return generate(self, context, context.scene.sd.target.lower())
 
 
 class SD_OT_generate_onto(bpy.types.Operator):
@@ -39,7 +39,7 @@ class SD_OT_generate_onto(bpy.types.Operator):
         return first_refusal(cls, (is_mesh(context), "Select a mesh object"), (context.scene.sd.prompt.strip(), _TYPE_PROMPT))
 
     def execute(self, context):
-        return generate(self, context, "MATERIAL")
+        return generate(self, context, "material")
 
 
 def generate(operator: bpy.types.Operator, context: bpy.types.Context, kind: str) -> set[str]:

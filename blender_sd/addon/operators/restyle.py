@@ -47,7 +47,7 @@ class SD_OT_restyle(bpy.types.Operator):
 def _order(context: bpy.types.Context) -> dict[str, Any]:
     """Everything but source and seed, as it is set at the click: a render may take long enough for second thoughts."""
     settings = context.scene.sd
-    kind = "CAMERA" if settings.camera_background else "NEW"
+    kind = "camera_background" if settings.camera_background else "new"
     return {"prompt": settings.prompt, "strength": settings.render_strength, "target": scene.freeze_target(context, kind),
             "label": settings.prompt or "Restyle", **settings.order()}
 
