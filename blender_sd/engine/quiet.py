@@ -27,6 +27,7 @@ def hush_libraries() -> None:
         logs.set_verbosity(logging.ERROR)
     # DPM++ SDE asks torchsde for noise a rounding error beyond its interval, once a picture.
     warnings.filterwarnings("ignore", message="Should have t[ab]", category=UserWarning)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="diffusers")  # of use to its developers
 
 
 def import_families() -> None:

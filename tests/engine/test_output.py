@@ -1,0 +1,132 @@
+"""Pictures on disk: complete, self-describing, never overwritten, nothing left where writing fails."""
+from __future__ import annotations
+
+import errno
+import os
+import re
+import struct
+import time
+
+import numpy as np
+import pytest
+from conftest import small
+from PIL import Image
+
+from blender_sd.engine import output
+from blender_sd.protocol import png
+from blender_sd.protocol.errors import OutputUnwritable
+from blender_sd.protocol.messages import Failed, Finished, Source
+from blender_sd.protocol.request import IMAGE_TO_IMAGE
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_file_tells_how_it_was_made(run, sd, tmp_path):
+    request = small(sd, prompt="rote Ziegel “grün” ✓", count=2)
+    results = run(request, job="job-1")[-1].results
+    for index, result in enumerate(results):
+        text = png.read_text(result.path)
+        assert png.request_in(text) == request.single(index) == result.request
+        assert text["parameters"] == png.parameters_text(request.single(index), "sd")
+        assert "trainedAlgorithmicMedia" in text["XML:com.adobe.xmp"] and "composite" not in text["XML:com.adobe.xmp"]
+        assert re.fullmatch(rf"\d{{8}}-\d{{6}}-job-1-{index + 1}\.png", os.path.basename(result.path))
+    assert len(files(tmp_path)) == 2
+
+
+def test_restyles_are_marked_as_composites_and_their_source_is_kept_once(run, sd, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8)
+    source = Source(pixels=pixels)
+    request = small(sd, task=IMAGE_TO_IMAGE, source=output.digest_of(source))
+    result = run(request, source=source)[-1].results[0]
+    assert "compositeWithTrainedAlgorithmicMedia" in png.read_text(result.path)["XML:com.adobe.xmp"]
+    kept = tmp_path / "sources" / f"{request.source[7:]}.png"
+    with Image.open(kept) as image:
+        assert np.array_equal(np.asarray(image), pixels)
+    stamp = kept.stat().st_mtime_ns
+    run(request, source=source)
+    assert kept.stat().st_mtime_ns == stamp and len(files(tmp_path / "sources")) == 1
+
+
+def test_an_encoded_source_is_kept_as_it_came(run, sd, tmp_path):
+    import io
+
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 80).convert("RGB").save(buffer, "JPEG")
+    source = Source(encoded=buffer.getvalue())
+    request = small(sd, task=IMAGE_TO_IMAGE, source=output.digest_of(source))
+    assert isinstance(run(request, source=source)[-1], Finished)
+    assert (tmp_path / "sources" / f"{request.source[7:]}.jpg").read_bytes() == buffer.getvalue()
+
+
+def test_a_strange_source_name_writes_nowhere(tmp_path):
+    output.save_source(Source(encoded=b"x"), small("m", source="sha256:../../evil"), tmp_path)
+    assert not files(tmp_path)
+
+
+def test_names_never_leave_the_folder_and_never_overwrite(tmp_path, monkeypatch):
+    monkeypatch.setattr(output.time, "strftime", lambda form: "20260101-000000")
+    image = Image.new("RGB", (16, 16))
+    paths = [output.save(image, tmp_path, "../a b/ü", 1, small("m"), "m") for _ in range(3)]
+    assert [path.name for path in paths] == ["20260101-000000-_a_b_-1.png", "20260101-000000-_a_b_-1-2.png", "20260101-000000-_a_b_-1-3.png"]
+    assert {path.parent for path in paths} == {tmp_path}
+
+
+def test_a_missing_folder_is_said_before_anything_is_painted(run, sd, tmp_path):
+    events = run(small(sd), output=tmp_path / "gone")
+    assert len(events) == 1 and events[0].kind == OutputUnwritable.kind
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_file_in_place_of_the_folder(run, sd, tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert run(small(sd), output=tmp_path / "file")[-1].kind == OutputUnwritable.kind
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that nobody, root included, can write into")
+def test_a_read_only_folder(run, sd):
+    events = run(small(sd), output="/proc/self")
+    assert len(events) == 1 and events[0].kind == OutputUnwritable.kind
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_full_disk_leaves_nothing_behind(run, sd, tmp_path, monkeypatch, step):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(output.os, step, full)
+        failed = run(small(sd))[-1]
+    assert isinstance(failed, Failed) and failed.kind == OutputUnwritable.kind and "full" in failed.message
+    assert not files(tmp_path)
+
+
+def test_a_disk_that_fills_while_the_picture_is_written(run, sd, tmp_path, monkeypatch):
+    def half(self, file, *arguments, **options):
+        file.write(b"\x89PNG half a picture")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", half)
+    assert run(small(sd))[-1].kind == OutputUnwritable.kind
+    assert not files(tmp_path)
+
+
+def test_what_killed_processes_left_is_cleared_away_when_it_is_old(tmp_path):
+    old, fresh, foreign = tmp_path / ".a.png.1.part", tmp_path / ".b.png.2.part", tmp_path / "mine.part"
+    for path in (old, fresh, foreign):
+        path.write_bytes(b"x")
+    os.utime(old, (time.time() - 3600,) * 2)
+    os.utime(foreign, (time.time() - 3600,) * 2)
+    output.check_folder(tmp_path)
+    assert files(tmp_path) == [fresh, foreign]
+
+
+def test_pixels_in_the_file_are_those_of_the_library_call(run, engine, sd):
+    path = run(small(sd))[-1].results[0].path
+    picture = engine.generate("red brick", seed=7, steps=3, size=(64, 64), model=sd)[0]
+    with Image.open(path) as image:
+        assert image.mode == "RGB" and image.tobytes() == picture.tobytes()
+    with open(path, "rb") as file:  # the text comes before the pixels, so that readers need not load them
+        data = file.read()
+    assert data.index(b"iTXt") < data.index(b"IDAT") and struct.unpack(">II", data[16:24]) == (64, 64)
