@@ -228,8 +228,8 @@ def test_pil_image_as_source() -> None:
 
 def test_path_of_another_format_is_read_by_blender(tmp_path: Path) -> None:
     image = generated(np.full((3, 5, 4), [0.18, 0.5, 1.0, 1.0], np.float32), is_float=True)
-    image.file_format, image.filepath_raw = "OPEN_EXR", str(tmp_path / "a.exr")
-    image.save()
+    bpy.context.scene.render.image_settings.file_format = "OPEN_EXR"
+    image.save_render(str(tmp_path / "a.exr"), scene=bpy.context.scene)  # Image.save of 4.x encodes generated pixels as sRGB
     before = set(bpy.data.images.keys())
     source, size = scene.open_source(tmp_path / "a.exr")
     assert size == (5, 3) and set(bpy.data.images.keys()) == before

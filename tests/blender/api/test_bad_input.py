@@ -1,0 +1,158 @@
+"""Bad input: one clear sentence, a typed error, and a scene that is as it was."""
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import bpy
+import numpy as np
+import pytest
+from conftest import PATIENCE, run_until
+
+from blender_sd.protocol import errors
+
+
+def state_of_file() -> tuple:
+    return tuple(len(getattr(bpy.data, kind)) for kind in ("images", "materials", "meshes", "objects"))
+
+
+ORDERS = {
+    "unknown sampler": ({"sampler": "magic"}, errors.InvalidRequest, "no sampler called 'magic'"),
+    "size 0": ({"size": (0, 64)}, errors.InvalidRequest, "Width must be between"),
+    "size of one number": ({"size": 64}, errors.InvalidRequest, "two numbers"),
+    "guidance NaN": ({"guidance": float("nan")}, errors.InvalidRequest, "finite"),
+    "steps 0": ({"steps": 0}, errors.InvalidRequest, "Steps must be between"),
+    "unknown tiling": ({"tiling": "z"}, errors.InvalidRequest, "no tiling called 'z'"),
+    "negative seed": ({"seed": -1}, errors.InvalidRequest, "Seed must be between"),
+    "unknown model": ({"model": "nobody"}, errors.ModelNotFound, "no model called 'nobody'"),
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_settings_that_cannot_be_met_are_refused_at_once(sd, small, name):
+    changes, error, words = ORDERS[name]
+    before, jobs = state_of_file(), len(sd.jobs())
+    with pytest.raises(error, match=words) as told:
+        sd.generate("x", **{**small, **changes})
+    assert told.value.hint or error is errors.InvalidRequest
+    assert state_of_file() == before and len(sd.jobs()) == jobs
+
+
+SOURCES = {
+    "1×1": np.zeros((1, 1, 3), np.uint8),
+    "16k": np.zeros((16, 16384, 3), np.uint8),
+    "NaN": np.full((32, 32, 3), np.nan),
+    "no image": np.zeros((32, 32), np.uint8),
+    "missing file": "nowhere/picture.png",
+    "no Render Result": "RENDER",
+    "no camera": "CAMERA",
+    "something else": 42,
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_sources_that_cannot_be_used_are_refused_at_once(sd, small, name):
+    before = state_of_file()
+    with pytest.raises(errors.SourceUnusable) as told:
+        sd.restyle(SOURCES[name], "x", **small)
+    assert told.value.message and told.value.hint
+    assert state_of_file() == before
+
+
+def test_the_viewport_needs_a_window(sd, small):
+    with pytest.raises(errors.NeedsWindow):
+        sd.restyle("VIEWPORT", "x", **small)
+
+
+def test_an_image_whose_file_is_gone(sd, small, tmp_path):
+    image = bpy.data.images.new("Gone", 32, 32)
+    image.source, image.filepath = "FILE", str(tmp_path / "gone.png")
+    with pytest.raises(errors.SourceUnusable, match="Gone"):
+        sd.restyle(image, "x", **small)
+
+
+def test_a_broken_model_folder(sd, small, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "model_index.json").write_text("{", encoding="utf-8")
+    with pytest.raises(errors.ModelUnreadable):
+        sd.generate("x", **{**small, "model": str(tmp_path / "broken")})
+
+
+def test_objects_that_take_no_texture(sd, small):
+    image = bpy.data.images.new("Any", 8, 8)
+    lamp = bpy.data.objects.new("Lamp", bpy.data.lights.new("Lamp", "POINT"))
+    with pytest.raises(errors.TargetUnusable):
+        sd.apply(image, lamp)
+    empty = bpy.data.objects.new("Empty", bpy.data.meshes.new("Empty"))
+    with pytest.raises(errors.TargetUnusable):
+        sd.apply(image, empty)
+
+
+def test_a_prompt_longer_than_the_model_reads_is_said(sd, small):
+    job = sd.generate("brick " * 200, size=(64, 64), **small)
+    job.result(timeout=PATIENCE)
+    assert any("brick" in note for note in job.notes)
+
+
+def test_an_output_folder_that_is_a_file(sd, small, tmp_path):
+    from blender_sd import config
+
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    kept = config.current
+    config.current = config.replace(kept, output=str(tmp_path / "file"))
+    try:
+        with pytest.raises(errors.OutputUnwritable):
+            sd.generate("x", **small)
+    finally:
+        config.current = kept
+
+
+def test_sizes_that_do_not_fit_in_memory(sd, small):
+    job = sd.generate("x", **{**small, "size": (8192, 8192)})
+    with pytest.raises(errors.OutOfMemory):
+        job.result(timeout=PATIENCE)
+
+
+def test_a_file_opened_meanwhile_keeps_the_picture_on_disk(sd, painting):
+    job = sd.generate("x", **{**painting, "steps": 30})
+    run_until(sd, lambda: job.step > 0)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    before = state_of_file()
+    with pytest.raises(errors.TargetUnusable, match="Another file"):
+        job.result(timeout=PATIENCE)
+    assert os.path.isfile(job.results[0].path) and state_of_file() == before
+
+
+def test_a_deleted_target_keeps_the_picture(sd, painting, cube):
+    from blender_sd import scene
+
+    job = sd.generate("x", **{**painting, "steps": 30}, target=scene.freeze_target(bpy.context, "material"))
+    run_until(sd, lambda: job.step > 0)
+    bpy.data.objects.remove(cube)
+    with pytest.raises(errors.TargetUnusable, match="deleted"):
+        job.result(timeout=PATIENCE)
+    assert os.path.isfile(job.results[0].path)
+
+
+def test_the_file_saved_meanwhile(sd, painting, tmp_path):
+    job = sd.generate("x", **{**painting, "steps": 30})
+    run_until(sd, lambda: job.step > 0)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "mid.blend"))
+    (image,) = job.result(timeout=PATIENCE)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "after.blend"))
+    name = image.name
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "after.blend"))
+    assert bpy.data.images[name].packed_file
+
+
+def test_a_killed_engine_is_told_and_replaced(sd, small, painting):
+    job = sd.generate("x", **painting)
+    run_until(sd, lambda: job.step > 0)
+    pid = sd._session._worker._pipeline.pid
+    os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+    killed = time.monotonic()
+    with pytest.raises(errors.EngineDied):
+        job.result(timeout=PATIENCE)
+    assert time.monotonic() - killed < 30
+    assert sd.generate("x", **{**small, "size": (64, 64)}).result(timeout=PATIENCE)

@@ -1,0 +1,127 @@
+"""From a call to a picture in Blender."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+from conftest import PATIENCE, pixels
+
+import blender_sd
+from blender_sd import config
+from blender_sd.protocol import png
+
+
+def result(job):
+    return job.result(timeout=PATIENCE)
+
+
+def test_a_prompt_becomes_a_packed_image_that_knows_its_settings(sd, small):
+    job = sd.generate("red brick wall", size=(64, 96), negative="moss", **small)
+    (image,) = result(job)
+    assert tuple(image.size) == (64, 96) and image.packed_file and image.colorspace_settings.name == "sRGB"
+    assert job.state == "finished" and job.progress == 1
+    request = sd.recall(image)
+    assert (request.prompt, request.negative, request.seed, request.steps) == ("red brick wall", "moss", 7, 2)
+    text = png.read_text(job.results[0].path)
+    assert png.request_in(text) == request
+    assert text["parameters"].startswith("red brick wall\nNegative prompt: moss\nSteps: 2, Sampler: ")
+
+
+def test_several_images_take_seeds_in_turn_and_each_can_be_made_alone(sd, small):
+    first, second = result(sd.generate("tiles", size=(64, 64), count=2, **small))
+    assert not np.array_equal(pixels(first), pixels(second))
+    (alone,) = result(sd.run(sd.recall(second)))
+    assert sd.recall(second).seed == 8
+    assert np.array_equal(pixels(alone), pixels(second))
+
+
+def test_a_size_that_the_model_cannot_paint_is_rounded_and_said(sd, small):
+    job = sd.generate("x", size=(70, 64), **small)
+    (image,) = result(job)
+    assert image.size[0] % 8 == 0 and "rounded" in " ".join(job.notes)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float", "rgba"])
+def test_an_array_is_restyled_at_its_own_size(sd, small, kind):
+    rng = np.random.default_rng(1)
+    source = rng.random((50, 70, 4 if kind == "rgba" else 3))
+    source = source if kind == "float" else (source * 255).astype(np.uint8)
+    (image,) = result(sd.restyle(source, "watercolour", strength=1.0, **small))
+    assert tuple(image.size) == (70, 50)
+    if kind == "rgba":
+        assert np.array_equal(np.rint(pixels(image)[::-1, :, 3] * 255), source[..., 3])
+
+
+def test_strength_0_gives_the_source_back(sd, small):
+    (image,) = result(sd.generate("bricks", size=(64, 64), **small))
+    (same,) = result(sd.restyle(image, "water", strength=0.0, **small))
+    assert np.array_equal(pixels(same), pixels(image))
+
+
+def test_a_restyle_can_be_repeated_from_its_settings_alone(sd, small):
+    source = np.random.default_rng(2).integers(0, 255, (64, 64, 3), np.uint8)
+    (image,) = result(sd.restyle(source, "watercolour", strength=1.0, **small))
+    (again,) = result(sd.run(sd.recall(image)))
+    assert np.array_equal(pixels(again), pixels(image))
+
+
+def test_the_cameras_render_is_restyled_at_the_renders_size(sd, small):
+    scene = bpy.context.scene
+    scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(scene.camera)
+    scene.render.engine, scene.cycles.samples = "CYCLES", 1
+    scene.render.resolution_x, scene.render.resolution_y = 72, 40
+    (image,) = result(sd.restyle("CAMERA", "watercolour", strength=1.0, **small))
+    assert tuple(image.size) == (72, 40)
+
+
+def test_a_picture_is_applied_to_an_object_without_a_material(sd, small, cube):
+    (image,) = result(sd.generate("bricks", size=(64, 64), **small))
+    material = sd.apply(image, cube)
+    assert cube.active_material == material
+    assert image in [node.image for node in material.node_tree.nodes if node.type == "TEX_IMAGE"]
+
+
+def test_panel_console_and_thread_give_the_same_pixels(sd, small, tmp_path):
+    settings = {"size": (64, 64), "guidance": 4.0, "sampler": "ddim", **small}
+    (console,) = result(sd.generate("bricks", **settings))
+
+    blender_sd.register()
+    panel = bpy.context.scene.sd
+    panel.model = small["model"]
+    panel.prompt, panel.width, panel.height, panel.guidance, panel.sampler = "bricks", 64, 64, 4.0, "ddim"
+    panel.seed, panel.random_seed, panel.steps, panel.target = small["seed"], False, small["steps"], "new"
+    try:
+        assert bpy.ops.sd.generate() == {"FINISHED"}
+        (clicked,) = result(sd.jobs()[-1])
+    finally:
+        config.current = config.replace(config.current)
+    assert np.array_equal(pixels(clicked), pixels(console))
+
+
+def test_in_thread_mode_gives_the_same_pixels(sd, small):
+    pytest.importorskip("diffusers", reason="only where Blender's Python has torch")
+    (apart,) = result(sd.generate("bricks", size=(64, 64), **small))
+    sd.configure(in_thread=True)
+    try:
+        (inside,) = result(sd.generate("bricks", size=(64, 64), **small))
+    finally:
+        sd.configure(in_thread=False)
+    assert np.array_equal(pixels(inside), pixels(apart))
+
+
+def test_a_cancelled_job_leaves_nothing_and_the_next_one_is_whole(sd, small, painting):
+    (expected,) = result(sd.generate("bricks", size=(64, 64), **small))
+    files = set(Path(sd.output_folder()).glob("*.png"))
+    job = sd.generate("bricks", **painting)
+    while job.step < 2:
+        sd.wait(0.1)
+        sd.pump()
+    job.cancel()
+    with pytest.raises(blender_sd.protocol.errors.JobCancelled):
+        result(job)
+    (after,) = result(sd.generate("bricks", size=(64, 64), **small))
+    assert np.array_equal(pixels(after), pixels(expected))
+    assert len(set(Path(sd.output_folder()).glob("*.png"))) == len(files) + 1
