@@ -49,7 +49,7 @@ def lower_priority():
         try:
             os.nice(10)
         except OSError as error:
-            sys.stderr.write("priority could not be lowered: %s\n" % error)
+            sys.stderr.write(f"priority could not be lowered: {error}\n")
 
 
 def mount_package():
@@ -71,10 +71,10 @@ def report_missing(reader, writer, what):
     body = {
         "job": "",
         "kind": "engine_missing",
-        "message": "The engine's Python cannot paint: %s." % what,
-        "hint": "Install torch, diffusers, transformers, accelerate and safetensors for %s, or name another interpreter "
-                "in the preferences." % sys.executable,
-        "detail": "Python %s at %s" % (version, sys.executable),
+        "message": f"The engine's Python cannot paint: {what}.",
+        "hint": f"Install torch, diffusers, transformers, accelerate and safetensors for {sys.executable}, or name another "
+                "interpreter in the preferences.",
+        "detail": f"Python {version} at {sys.executable}",
     }
     text = json.dumps({"type": "Failed", "body": body, "blobs": []}).encode("utf-8")
     writer.write(struct.pack("<4sI", b"SDB1", len(text)) + text)
@@ -86,11 +86,11 @@ def main():
     lower_priority()
     mount_package()
     if sys.version_info < OLDEST:
-        report_missing(reader, writer, "it is Python %d.%d, and %d.%d or newer is needed" % (sys.version_info[:2] + OLDEST))
+        report_missing(reader, writer, f"it is older than Python {OLDEST[0]}.{OLDEST[1]}")
         return 1
     for needed in ("numpy", "torch", "diffusers", "transformers", "safetensors", "PIL"):
         if importlib.util.find_spec(needed) is None:
-            report_missing(reader, writer, "it has no package '%s'" % needed)
+            report_missing(reader, writer, f"it has no package '{needed}'")
             return 1
     process = importlib.import_module(PACKAGE + ".engine.process")
     status = process.serve(reader, writer)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ..protocol import request as defaults
-from ..protocol.errors import JobCancelled, SDError
+from ..protocol.errors import JobCancelled, OutOfMemory, SDError
 from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
 from ..protocol.request import IMAGE_TO_IMAGE, MAX_SEED, TEXT_TO_IMAGE, Request
@@ -157,7 +157,7 @@ class Engine:
         plan = task.prepare(order.request, order.source, model.multiple)
         pipe = model.pipe(task.AUTO_CLASS)
         if plan.unchanged is None:
-            memory.check_picture(model.device, pipe, *plan.size)
+            self._make_sure_it_fits(model, pipe, plan.size)
         for text in (*plan.notes, *(notes_before(model, pipe, order.request) if plan.unchanged is None else ())):
             emit(Note(order.job, text))
         for index in range(order.request.count):
@@ -180,6 +180,13 @@ class Engine:
         with self._busy:
             self.warm()
             return self._loader.get(_folder(model), lambda text: None, lambda: False)
+
+    def _make_sure_it_fits(self, model: Model, pipe: Any, size: tuple[int, int]) -> None:
+        try:
+            memory.check_picture(model.device, pipe, *size)
+        except OutOfMemory:
+            self._loader.library.drop_others(model)
+            memory.check_picture(model.device, pipe, *size)
 
     def _release(self) -> None:
         if self._loader is not None:

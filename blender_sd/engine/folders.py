@@ -20,7 +20,8 @@ _ANEW = "Download the model again."
 @dataclass(frozen=True)
 class Folder:
     """A model folder that passed the checks. `components`: name -> (library, class); `absent`: those that the model
-    does without by intent, such as a safety checker. `fp32_bytes`: what all weights take in fp32. `variant`: "" or such as "fp16". `stamp` changes with the files."""
+    does without by intent, such as a safety checker. `fp32_bytes`: what all weights take in fp32. `variant`: "" or
+    such as "fp16". `stamp` changes with the files."""
 
     path: Path
     pipeline: str
@@ -32,7 +33,7 @@ class Folder:
 
 
 def inspect_folder(path: Path) -> Folder:
-    """Checks the model folder at `path`. Raises ModelNotFound or ModelUnreadable, each with one sentence that a person understands.
+    """Checks the model folder at `path`. Raises ModelNotFound or ModelUnreadable.
 
     Weights are taken from safetensors files only: pickles can run any program when they are opened.
     """

@@ -51,7 +51,10 @@ def _denoise_bytes(pipe: Any, width: int, height: int) -> int:
     net = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
     config = getattr(net, "config", None)
     widths = getattr(config, "block_out_channels", None)
-    channels = widths[0] if widths else 3072
+    if widths:
+        channels = widths[0]
+    else:  # a transformer takes 2×2 latents as one token
+        channels = (getattr(config, "num_attention_heads", None) or 8) * (getattr(config, "attention_head_dim", None) or 64) // 4
     return (width // scale) * (height // scale) * channels * 2 * 8 * _item(net)
 
 

@@ -124,6 +124,11 @@ class Library:
         log.info("loaded %s: %.0f MB, %s on %s", folder.path, model.size / 1e6, dtype, self.device.torch)
         return model
 
+    def drop_others(self, kept: Model) -> None:
+        """Forgets every model but `kept`, where memory is short."""
+        self._models = OrderedDict((key, model) for key, model in self._models.items() if model is kept)
+        self._collect()
+
     def clear(self) -> None:
         """Forgets every model and frees the device's memory."""
         self._models.clear()
@@ -134,11 +139,12 @@ class Library:
         return [model.name for model in self._models.values()]
 
     def _make_room(self, needed: int) -> None:
-        while self._models and sum(model.size for model in self._models.values()) + needed > self.budget:
-            _, model = self._models.popitem(last=False)
-            log.info("dropping %s to make room", model.name)
-            del model
+        while self._models and (self._size() + needed > self.budget or needed > self.device.free_bytes()):
+            log.info("dropping %s to make room", self._models.popitem(last=False)[1].name)
             self._collect()
+
+    def _size(self) -> int:
+        return sum(model.size for model in self._models.values())
 
     def _collect(self) -> None:
         gc.collect()

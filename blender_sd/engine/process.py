@@ -66,8 +66,8 @@ def _work(config: EngineConfig, line: _Line, desk: _Desk) -> int:
         engine.prepare()
     while True:
         order = desk.next()
-        engine.run(order, line.send, lambda: desk.is_cancelled(order.job))
-        desk.done(order.job)
+        engine.run(order, line.send, desk.is_cancelled)
+        desk.done()
 
 
 class _Line:
@@ -113,12 +113,13 @@ class _Desk:
         with self._changed:
             return not self._waiting
 
-    def done(self, job: str) -> None:
+    def done(self) -> None:
         with self._changed:
             self._current, self._cancelled = None, False
 
-    def is_cancelled(self, job: str) -> bool:
-        return self._cancelled and self._current == job
+    def is_cancelled(self) -> bool:
+        """Whether the running job is to stop."""
+        return self._cancelled
 
     def cancel(self, job: str) -> None:
         """Marks the running job, or takes a waiting one off the desk and says so at once. Other names are stale."""

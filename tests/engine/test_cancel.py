@@ -49,7 +49,7 @@ def test_a_cancel_at_any_question_leaves_nothing_and_harms_nothing(run, engine, 
         count = iter(range(1, 10_000))
         place = tmp_path / str(moment)
         place.mkdir()
-        events = run(request, source=source, output=place, cancelled=lambda: next(count) >= moment)
+        events = run(request, source=source, output=place, cancelled=lambda count=count, moment=moment: next(count) >= moment)
         assert [type(event) for event in events if isinstance(event, ENDINGS)] == [Cancelled], moment
         assert isinstance(events[-1], Cancelled)
         assert not [path for path in place.rglob("*") if path.is_file()], moment
@@ -112,7 +112,7 @@ def test_a_cancel_while_loading_does_not_wait_for_the_disk(run, engine, sd, monk
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"),
-                                   RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")])
+                                   RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to")])
 def test_running_out_of_memory_is_told_and_survived(run, sd, monkeypatch, error, tmp_path):
     def explode(*arguments, **options):
         raise error

@@ -45,7 +45,7 @@ def test_a_single_file_checkpoint_is_told_from_no_model(run, tmp_path):
     assert failed.kind == ModelUnreadable.kind and "from_single_file" in failed.hint
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"_class_name": ["pipeline", "Evil"]}', '{"_class_name": "EvilPipeline"}', "{}"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "[" * 100_000, '{"_class_name": ["pipeline", "Evil"]}', '{"_class_name": "Evil"}'])
 def test_a_broken_index(run, copy, tmp_path, text):
     (copy / "model_index.json").write_text(text)
     assert failure(run, copy, tmp_path).kind == ModelUnreadable.kind
@@ -131,7 +131,7 @@ def test_a_family_without_a_task_says_so(engine, sd, monkeypatch):
             model.pipe("AutoPipelineForImage2Image")
 
 
-def test_models_stay_loaded_within_the_budget_the_oldest_going_first(run, sd, taesd, sdxl):
+def test_models_stay_loaded_within_the_budget_the_oldest_going_first(sd, taesd, sdxl, monkeypatch):
     engine = Engine(device="cpu", memory_mb=0)
     sizes = {folder: engine._load(folder).size for folder in (sd, taesd, sdxl)}
     library = engine._loader.library
@@ -145,7 +145,11 @@ def test_models_stay_loaded_within_the_budget_the_oldest_going_first(run, sd, ta
     library.budget = sizes[taesd] + sizes[sdxl]
     engine._load(sdxl)
     assert library.loaded() == ["taesd", "sdxl"]
+    monkeypatch.setattr(devices.Device, "free_bytes", lambda self: 10**9 if library.loaded() == ["sdxl"] else 10)
+    engine._make_sure_it_fits(engine._load(sdxl), engine._load(sdxl).base, (64, 64))
+    assert library.loaded() == ["sdxl"]  # rather than refuse the picture
     library.budget = 1
+    monkeypatch.undo()
     engine._load(sd)
     assert library.loaded() == ["sd"]  # the one in use may exceed the budget
     engine.close()

@@ -69,7 +69,8 @@ def test_names_never_leave_the_folder_and_never_overwrite(tmp_path, monkeypatch)
     monkeypatch.setattr(output.time, "strftime", lambda form: "20260101-000000")
     image = Image.new("RGB", (16, 16))
     paths = [output.save(image, tmp_path, "../a b/ü", 1, small("m"), "m") for _ in range(3)]
-    assert [path.name for path in paths] == ["20260101-000000-_a_b_-1.png", "20260101-000000-_a_b_-1-2.png", "20260101-000000-_a_b_-1-3.png"]
+    stem = "20260101-000000-_a_b_-1"
+    assert [path.name for path in paths] == [f"{stem}.png", f"{stem}-2.png", f"{stem}-3.png"]
     assert {path.parent for path in paths} == {tmp_path}
 
 

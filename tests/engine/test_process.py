@@ -27,8 +27,8 @@ PATIENCE = 120  # seconds before a hanging engine is killed; no test waits that 
 
 class Child:
     def __init__(self, python=sys.executable, package=PACKAGE, cwd=None, flags=(), env=None):
-        self.process = subprocess.Popen([python, *flags, str(package / "engine" / "boot.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, cwd=cwd, env=env)
+        command = [python, *flags, str(package / "engine" / "boot.py")]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=env)
         self.log = b""
         self._drain = threading.Thread(target=self._read_log, daemon=True)
         self._drain.start()
@@ -127,7 +127,7 @@ def test_a_running_and_a_waiting_job_are_cancelled_and_the_next_is_carried_out(c
         endings.append(child.until(ENDINGS)[-1])
     assert {(type(event), event.job) for event in endings} == {(Cancelled, "waiting"), (Cancelled, "long"), (Finished, "next")}
     assert isinstance(endings[-1], Finished)
-    assert len([path for path in tmp_path.iterdir()]) == 1
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_failures_come_with_their_kind_and_the_engine_goes_on(child, sd, tmp_path):
