@@ -27,6 +27,7 @@ from screen import Box, Screen, Word, find, read
 OPENER = Path(__file__).with_name("open_bpy.py")
 START_LIMIT = 120.0  # seconds; shaders are compiled in software
 POLL = 0.05  # seconds
+EDGE = 6  # pixels from the sidebar's left side to where the mouse takes hold of its edge
 TABS = 30  # pixels at the sidebar's right edge in which its tabs stand
 DOUBLE_CLICK = 0.5  # seconds after which Blender takes a second click for a new one
 
@@ -81,9 +82,10 @@ class BlenderWindow:
         self.log = shots / "blender.log"
         self._scripts = 0
         self._clicked = 0.0
+        self.process: subprocess.Popen | None = None
         self.screen = Screen(self.folder)
-        self.process = self._start(python, archives, variables or {})
         try:
+            self.process = self._start(python, archives, variables or {})
             self.wait_for(self._covers_screen, START_LIMIT, "Blender's window to cover the screen")
         except BaseException:
             self.close()
@@ -116,9 +118,9 @@ class BlenderWindow:
 
     def close(self) -> None:
         """Ends Blender and the screen, however things stand, and removes the private folder."""
-        if self.process.poll() is None:
+        if self.process is not None:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
         self.screen.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -186,13 +188,14 @@ class BlenderWindow:
         self._settle()
 
     def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
-        """Drags with the left button from `start` to `end`, in several motions."""
+        """Drags with the left button from `start` to `end`: Blender starts what is dragged at the first motion that it sees,
+        and makes one of those that come together."""
         self.screen.move(*start)
         self._settle()
         self.screen.press()
-        for part in range(1, 9):
-            self.screen.move(*(round(a + (b - a) * part / 8) for a, b in zip(start, end, strict=True)))
-        self._settle()
+        for part in (0.2, 0.6, 1.0):
+            self.screen.move(*(round(a + (b - a) * part) for a, b in zip(start, end, strict=True)))
+            self._settle()
         self.screen.release()
         self._settle()
 
@@ -281,8 +284,9 @@ class BlenderWindow:
         self.wait_for(lambda: self._click_tab(name, kind), 20, f"the tab {name}")
         left, top, right, bottom = self.sidebar(kind)
         if right - left < width:
-            y = top + 60  # where panels are: elsewhere the sidebar is transparent, to the mouse too
-            self.drag((left + 1, y), (right - width, y))
+            y = top + 30  # where panels are: elsewhere the sidebar is transparent, to the mouse too
+            self.drag((left + EDGE, y), (right - width, y))
+            self.wait_for(lambda: self.sidebar(kind)[0] < left, 10, "the sidebar to become wider")
 
     def _click_tab(self, name: str, kind: str) -> bool:
         """Tabs stand upright at the sidebar's right edge, read downwards or (older Blenders) upwards: the strip is turned

@@ -28,13 +28,21 @@ class Screen:
         self.width, self.height = width, height
         self._processes: list[subprocess.Popen] = []
         self._log = open(folder / "screen.log", "ab")
-        self.display = self._start_x()
+        self.display = ""
+        try:
+            self.display = self._start_x()
+            self._start_window_manager(folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_window_manager(self, folder: Path) -> None:
         config = folder / "openbox.xml"
         config.write_text(_OPENBOX, encoding="utf-8")
         self._start("openbox", "--sm-disable", "--config-file", str(config))
 
     def _start(self, *command: str, **options) -> subprocess.Popen:
-        environment = {**os.environ, "DISPLAY": getattr(self, "display", "")}
+        environment = {**os.environ, "DISPLAY": self.display}
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, **options)
         self._processes.append(process)
         return process

@@ -25,6 +25,11 @@ def test_clicking_a_button_runs_its_operator_once(toy):
     assert toy.shows("1 clicks")
 
 
+def test_the_sidebar_is_as_wide_as_asked_for(toy):
+    left, _top, right, _bottom = toy.sidebar()
+    assert abs(right - left - 420) < 40
+
+
 def test_typing_fills_the_text_field(toy):
     toy.click_text("Describe the texture")
     toy.type_text("Red brick wall, 4k (old)")
