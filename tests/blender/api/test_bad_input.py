@@ -108,12 +108,6 @@ def test_an_output_folder_that_is_a_file(sd, small, tmp_path):
         config.current = kept
 
 
-def test_sizes_that_do_not_fit_in_memory(sd, small):
-    job = sd.generate("x", **{**small, "size": (8192, 8192)})
-    with pytest.raises(errors.OutOfMemory):
-        job.result(timeout=PATIENCE)
-
-
 def test_a_file_opened_meanwhile_keeps_the_picture_on_disk(sd, painting):
     job = sd.generate("x", **{**painting, "steps": 30})
     run_until(sd, lambda: job.step > 0)

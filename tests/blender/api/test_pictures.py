@@ -9,8 +9,8 @@ import pytest
 from conftest import PATIENCE, pixels
 
 import blender_sd
-from blender_sd import config
 from blender_sd.protocol import png
+from blender_sd.protocol.errors import JobCancelled
 
 
 def result(job):
@@ -84,7 +84,7 @@ def test_a_picture_is_applied_to_an_object_without_a_material(sd, small, cube):
     assert image in [node.image for node in material.node_tree.nodes if node.type == "TEX_IMAGE"]
 
 
-def test_panel_console_and_thread_give_the_same_pixels(sd, small, tmp_path):
+def test_panel_and_console_give_the_same_pixels(sd, small):
     settings = {"size": (64, 64), "guidance": 4.0, "sampler": "ddim", **small}
     (console,) = result(sd.generate("bricks", **settings))
 
@@ -92,12 +92,12 @@ def test_panel_console_and_thread_give_the_same_pixels(sd, small, tmp_path):
     panel = bpy.context.scene.sd
     panel.model = small["model"]
     panel.prompt, panel.width, panel.height, panel.guidance, panel.sampler = "bricks", 64, 64, 4.0, "ddim"
-    panel.seed, panel.random_seed, panel.steps, panel.target = small["seed"], False, small["steps"], "new"
+    panel.seed, panel.random_seed, panel.steps, panel.target = small["seed"], False, small["steps"], "NEW"
     try:
         assert bpy.ops.sd.generate() == {"FINISHED"}
         (clicked,) = result(sd.jobs()[-1])
     finally:
-        config.current = config.replace(config.current)
+        blender_sd.unregister()
     assert np.array_equal(pixels(clicked), pixels(console))
 
 
@@ -120,7 +120,7 @@ def test_a_cancelled_job_leaves_nothing_and_the_next_one_is_whole(sd, small, pai
         sd.wait(0.1)
         sd.pump()
     job.cancel()
-    with pytest.raises(blender_sd.protocol.errors.JobCancelled):
+    with pytest.raises(JobCancelled):
         result(job)
     (after,) = result(sd.generate("bricks", size=(64, 64), **small))
     assert np.array_equal(pixels(after), pixels(expected))
