@@ -1,6 +1,6 @@
 """What Blender holds, to arrays and back: image datablocks, material slots, cameras, renders. bpy and numpy; no UI."""
 from .commit import commit
-from .images import load_result, request_of, show_in_editor, size_of, source_of
+from .images import load_result, request_of, show_in_editor, size_of, source_of, warm_up
 from .materials import apply_image
 from .previews import clear_preview, release, show_preview
 from .renders import as_shown, render_camera, render_result_source, set_camera_background, start_camera_render
@@ -13,5 +13,5 @@ __all__ = [
     "Target", "active_slot_image", "apply_image", "array_source", "as_shown", "clear_preview", "commit", "freeze_target",
     "load_result", "new_image_target", "open_source", "place", "push_undo", "release", "render_camera", "render_result_source",
     "request_of", "set_camera_background", "show_in_editor", "show_preview", "size_of", "source_of", "start_camera_render",
-    "target_of_object", "viewport_source",
+    "target_of_object", "viewport_source", "warm_up",
 ]

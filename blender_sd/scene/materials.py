@@ -37,7 +37,8 @@ def check_object(obj: bpy.types.Object | None) -> bpy.types.Material | None:
     if obj is None:
         raise TargetUnusable("There is no active object.", "Click an object first.")
     if obj.type != "MESH":
-        raise TargetUnusable(f"'{obj.name}' is not a mesh, so it has no faces to put an image on.", "Choose a mesh, or convert it (Object ▸ Convert).")
+        raise TargetUnusable(f"'{obj.name}' is not a mesh, so it has no faces to put an image on.",
+                             "Choose a mesh, or convert it (Object ▸ Convert).")
     if not _has_faces(obj):
         raise TargetUnusable(f"The mesh of '{obj.name}' has no faces to put an image on.", "Choose an object with faces.")
     material = obj.active_material

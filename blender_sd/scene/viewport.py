@@ -106,7 +106,8 @@ def _read_window(context: bpy.types.Context, window: bpy.types.Window, area: bpy
         for handle in handles:
             bpy.types.WindowManager.draw_cursor_remove(handle)
     if not found:
-        raise SourceUnusable("The 3D View could not be read while the mouse is outside its window.", "Move the mouse over it and try again.")
+        raise SourceUnusable("The 3D View could not be read while the mouse is outside its window.",
+                             "Move the mouse over it and try again.")
     return found[0]
 
 

@@ -206,6 +206,12 @@ def test_show_in_editor_without_a_window_says_no() -> None:
     assert scene.show_in_editor(generated(colours(2, 2))) is False
 
 
+def test_warming_up_leaves_no_trace() -> None:
+    before = bpy.data.images.keys()
+    scene.warm_up()
+    assert bpy.data.images.keys() == before
+
+
 def test_sources_of_scripts(tmp_path: Path) -> None:
     wanted = colours(6, 4)
     path = write_png(tmp_path / "s.png", wanted)
