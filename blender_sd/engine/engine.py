@@ -111,7 +111,7 @@ class Engine:
         height, width = source.pixels.shape[:2]
         width, height = size or (width, height)
         request = Request(IMAGE_TO_IMAGE, prompt, negative, model, width, height, steps, guidance, sampler, _seed(seed), count, tiling,
-                          strength, output.digest_of(source))
+                          strength, source.digest())
         return self._pictures(request, source, on_event)
 
     # ---- one order -------------------------------------------------------------------------------------------------
@@ -160,6 +160,8 @@ class Engine:
             self._make_sure_it_fits(model, pipe, plan.size)
         for text in (*plan.notes, *(notes_before(model, pipe, order.request) if plan.unchanged is None else ())):
             emit(Note(order.job, text))
+        if plan.unchanged is None:  # loading is over: whoever cancels now has to wait for a step
+            emit(Step(order.job, 0, order.request.steps, 1, order.request.count))
         for index in range(order.request.count):
             check()
             single = order.request.single(index)

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import threading
@@ -78,12 +77,6 @@ def save_source(source: Source, request: Request, folder: Path) -> None:
         _write(path, lambda file: Image.fromarray(source.pixels).save(file, "PNG", compress_level=1))
     else:
         _write(path, lambda file: file.write(source.encoded))
-
-
-def digest_of(source: Source) -> str:
-    """What `Request.source` says of this source: the hash of the file's bytes, or of the pixels'."""
-    data = source.encoded if source.encoded is not None else source.pixels.tobytes()
-    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def xmp(request: Request) -> str:

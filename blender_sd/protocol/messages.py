@@ -5,6 +5,7 @@ one of `Finished`, `Cancelled`, `Failed`.
 """
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Union
@@ -37,6 +38,14 @@ class Source:
 
     pixels: np.ndarray | None = None
     encoded: bytes | None = None
+
+    def digest(self) -> str:
+        """What `Request.source` says of it: "sha256:…" of the encoded bytes, or of "HxWxC\\n" (ASCII) and the pixel bytes."""
+        if self.encoded is not None:
+            return f"sha256:{hashlib.sha256(self.encoded).hexdigest()}"
+        digest = hashlib.sha256("x".join(map(str, self.pixels.shape)).encode("ascii") + b"\n")
+        digest.update(memoryview(np.ascontiguousarray(self.pixels)).cast("B"))
+        return f"sha256:{digest.hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,8 @@ class Loading:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """`step` of `steps` of picture `image` of `images` (all from 1) is done. `preview`: h×w×3 uint8 sRGB, row 0 on top."""
+    """`step` of `steps` of picture `image` of `images` (all from 1) is done; step 0: the model is loaded, and painting begins.
+    `preview`: h×w×3 uint8 sRGB, row 0 on top."""
 
     job: str
     step: int

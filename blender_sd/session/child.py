@@ -21,7 +21,6 @@ log = logging.getLogger("blender_sd.engine")
 EVENTS = (Ready, Alive, Loading, Step, Note, Finished, Cancelled, Failed)
 _TAIL = 50  # lines of the engine's last words that are kept
 _LINE = 4096  # bytes; progress bars can write for ever without a line end
-_NICENESS = 5  # Blender comes first
 _SCRUBBED = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
 _SET = {
     "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -185,8 +184,7 @@ class Child:
 def _start(command: list[str]) -> subprocess.Popen:
     options: dict[str, Any] = {}
     if sys.platform == "win32":
-        options["creationflags"] = (
-            subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.BELOW_NORMAL_PRIORITY_CLASS)
+        options["creationflags"] = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
     else:
         options["start_new_session"] = True  # Ctrl-C in Blender's console is not for the engine
     try:
@@ -198,11 +196,6 @@ def _start(command: list[str]) -> subprocess.Popen:
         raise EngineMissing(
             f"The engine's interpreter cannot be started: {command[0]} ({reason}).",
             "Name a Python with torch and diffusers in the add-on's preferences.", repr(error)) from error
-    if hasattr(os, "setpriority"):
-        try:
-            os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS)
-        except OSError as error:
-            log.debug("the engine's priority stays as it is: %s", error)
     return process
 
 

@@ -5,7 +5,6 @@ What it learns it posts to the session's inbox; it changes no job.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import threading
 from collections.abc import Callable
@@ -44,15 +43,6 @@ class Task:
     output: str
     source: SourceOrReader
     cancelled: threading.Event = field(default_factory=threading.Event)
-
-
-def source_digest(source: Source) -> str:
-    """"sha256:…" of the encoded bytes as they are, or of "HxWxC\\n" (ASCII) and the pixel bytes, row 0 first."""
-    if source.encoded is not None:
-        return f"sha256:{hashlib.sha256(source.encoded).hexdigest()}"
-    digest = hashlib.sha256("x".join(map(str, source.pixels.shape)).encode("ascii") + b"\n")
-    digest.update(memoryview(np.ascontiguousarray(source.pixels)).cast("B"))
-    return f"sha256:{digest.hexdigest()}"
 
 
 def checked_source(source: object) -> Source:
@@ -257,7 +247,7 @@ class Worker:
                 raise SourceUnusable("The source image cannot be read.", f"{error.strerror or error}.", text_of(error)) from error
         if source is not None:
             source = checked_source(source)
-            request = dataclasses.replace(request, source=source_digest(source))
+            request = dataclasses.replace(request, source=source.digest())
         emit(Prepared(task.job, request))
         return Generate(task.job, request, task.folder, task.output, source)
 

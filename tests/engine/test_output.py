@@ -38,7 +38,7 @@ def test_the_file_tells_how_it_was_made(run, sd, tmp_path):
 def test_restyles_are_marked_as_composites_and_their_source_is_kept_once(run, sd, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8)
     source = Source(pixels=pixels)
-    request = small(sd, task=IMAGE_TO_IMAGE, source=output.digest_of(source))
+    request = small(sd, task=IMAGE_TO_IMAGE, source=source.digest())
     result = run(request, source=source)[-1].results[0]
     assert "compositeWithTrainedAlgorithmicMedia" in png.read_text(result.path)["XML:com.adobe.xmp"]
     kept = tmp_path / "sources" / f"{request.source[7:]}.png"
@@ -55,7 +55,7 @@ def test_an_encoded_source_is_kept_as_it_came(run, sd, tmp_path):
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 80).convert("RGB").save(buffer, "JPEG")
     source = Source(encoded=buffer.getvalue())
-    request = small(sd, task=IMAGE_TO_IMAGE, source=output.digest_of(source))
+    request = small(sd, task=IMAGE_TO_IMAGE, source=source.digest())
     assert isinstance(run(request, source=source)[-1], Finished)
     assert (tmp_path / "sources" / f"{request.source[7:]}.jpg").read_bytes() == buffer.getvalue()
 

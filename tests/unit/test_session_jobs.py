@@ -19,7 +19,6 @@ from blender_sd.protocol.request import Request
 from blender_sd.session.inbox import Inbox
 from blender_sd.session.job import STATES, Job
 from blender_sd.session.session import Session
-from blender_sd.session.worker import source_digest
 
 READY = Ready("cpu", "fp32", {})
 REQUEST = Request(prompt="bricks", steps=4)
@@ -355,9 +354,9 @@ def test_the_sources_hash_is_filled_in(session):
 
 def test_the_hash_tells_shapes_and_layouts_apart():
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    digest = source_digest(Source(pixels=pixels))
-    assert digest != source_digest(Source(pixels=pixels.reshape(3, 2, 4)))
-    assert digest == source_digest(Source(pixels=np.asfortranarray(pixels)))
+    digest = Source(pixels=pixels).digest()
+    assert digest != Source(pixels=pixels.reshape(3, 2, 4)).digest()
+    assert digest == Source(pixels=np.asfortranarray(pixels)).digest()
 
 
 def _raises(error):
