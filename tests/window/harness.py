@@ -190,9 +190,12 @@ class BlenderWindow:
     def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
         """Drags with the left button from `start` to `end`: Blender starts what is dragged at the first motion that it sees,
         and makes one of those that come together."""
+        self.screen.move(start[0] - 40, start[1])
+        self._settle()
         self.screen.move(*start)
         self._settle()
         self.screen.press()
+        self._settle()
         for part in (0.2, 0.6, 1.0):
             self.screen.move(*(round(a + (b - a) * part) for a, b in zip(start, end, strict=True)))
             self._settle()
