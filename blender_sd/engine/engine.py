@@ -69,8 +69,8 @@ class Engine:
 
     def run(self, order: Generate, emit: Emit, cancelled: Cancel) -> None:
         """Carries out one order. Emits `Loading` while a model is read, `Note`s, a `Step` 0 when all is ready, a `Step`
-        per step of each picture, and at last exactly one of Finished, Cancelled, Failed. Pictures that were finished before a cancel or failure
-        stay on disk."""
+        per step of each picture, and at last exactly one of Finished, Cancelled, Failed. Pictures that were finished
+        before a cancel or failure stay on disk."""
         try:
             with self._busy:
                 ending: Event = Finished(order.job, tuple(self._written(order, emit, cancelled)))
