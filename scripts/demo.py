@@ -15,7 +15,8 @@ import envs
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Textures a small scene and restyles its render.")
-    parser.add_argument("folder", nargs="?", type=Path, default=envs.ROOT / "out" / "demo", help="where the pictures go (default: %(default)s)")
+    parser.add_argument("folder", nargs="?", type=Path, default=envs.ROOT / "out" / "demo",
+                        help="where the pictures go (default: %(default)s)")
     folder = parser.parse_args().folder.resolve()
     envs.run_inside()
 

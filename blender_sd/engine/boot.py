@@ -15,6 +15,7 @@ import sys
 
 PACKAGE = "blender_sd"
 OLDEST = (3, 10)
+NICENESS = 10
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOT = os.path.dirname(_HERE)
 
