@@ -78,6 +78,7 @@ def _start_engine_when_seen() -> None:
     if _engine_wanted and not bpy.app.background and next(_tabs(), None):
         _engine_wanted = False
         properties.refresh_model_items()
+        scene.warm_up()
         if api.engine_status()[0] == "off":
             api.start_engine()
 
@@ -115,6 +116,7 @@ def _on_load(*_: object) -> None:
     _mirror.update()
 
 
+@persistent
 def _exit(*_: object) -> None:
     api.shutdown()
 
@@ -140,3 +142,4 @@ def unregister() -> None:
     if _exit_handlers() is not None:
         _exit_handlers().remove(_exit)
     atexit.unregister(_exit)
+    scene.release()
