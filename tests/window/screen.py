@@ -27,7 +27,7 @@ class Screen:
     def __init__(self, folder: Path, width: int = 1600, height: int = 1000) -> None:
         self.width, self.height = width, height
         self._processes: list[subprocess.Popen] = []
-        self._log = open(folder / "screen.log", "ab")
+        self._log = open(folder / "screen.log", "ab")  # noqa: SIM115 (closed by close())
         self.display = ""
         try:
             self.display = self._start_x()
