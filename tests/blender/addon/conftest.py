@@ -1,6 +1,9 @@
 """The add-on registered in windowless Blender, on a fresh file, with a pipeline that the test controls."""
 from __future__ import annotations
 
+import os
+import sys
+
 import bpy
 import pytest
 from fake_pipeline import FakePipeline
@@ -30,3 +33,20 @@ def addon(monkeypatch, tmp_path, pipeline):
     yield bpy.context.scene.sd
     pipeline.go()
     blender_sd.unregister()
+
+
+_status = 0
+
+
+def pytest_sessionfinish(exitstatus):
+    global _status
+    _status = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure():
+    """Ends without Python's clean-up. The bpy module frees its editors when it is itself freed; where a test run still
+    holds it then, 4.2 crashes and 4.5 hangs in their destructors, after all tests are done and reported."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_status)

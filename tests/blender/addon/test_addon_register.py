@@ -43,7 +43,8 @@ def test_enabling_starts_no_engine(addon, pipeline):
 
 
 def test_importing_the_addon_is_light():
-    code = "import bpy, sys, blender_sd; blender_sd.register(); print(sorted({'torch', 'diffusers', 'PIL'} & set(sys.modules)))"
+    code = ("import bpy, os, sys, blender_sd; blender_sd.register(); "
+            "print(sorted({'torch', 'diffusers', 'PIL'} & set(sys.modules)), flush=True); os._exit(0)")  # see pytest_unconfigure
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
 
