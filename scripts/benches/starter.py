@@ -1,0 +1,19 @@
+"""The gates of the embedded starter model, measured on the exported folder with held-out prompts and seeds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+DESCRIPTION = "the embedded model: autoencoder, materials, colours, seams, diversity, few steps, speed"
+
+
+def run(log: Callable[[str], None]) -> dict:
+    """Measure; returns ``{"figures": {name: number}, "bars": {name: {"value", "bar", "holds"}}}``."""
+    scripts = Path(__file__).resolve().parents[1]
+    if str(scripts) not in sys.path:
+        sys.path.insert(0, str(scripts))
+    from starter import evaluate
+
+    return evaluate.gates(scripts.parent / "blender_sd" / "models" / "starter", log)

@@ -1,0 +1,85 @@
+"""Train the embedded starter model from nothing: ``python scripts/train_starter.py``.
+
+Stages, each resumable (run again to go on): data, classifier, vae, latents, unet, export, evaluate.
+``--stage`` runs only some of them, ``--minutes`` sets a stage's length in all (work done in earlier runs counts), as in
+
+    python scripts/train_starter.py --stage unet --stage export --minutes unet=240
+
+Checkpoints and rendered data live in ``.cache/starter``; the result is ``blender_sd/models/starter``. About five hours
+on two CPU cores; a CUDA device is used when there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+MINUTES = {"classifier": 8.0, "vae": 70.0, "unet": 180.0}
+STAGES = ("data", "classifier", "vae", "latents", "unet", "export", "evaluate")
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stage", action="append", choices=STAGES, help="run only this stage (repeatable)")
+    parser.add_argument("--minutes", action="append", default=[], metavar="STAGE=N", help="length of a stage in all")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 2, help="processes (default: all cores)")
+    return parser.parse_args(argv)
+
+
+def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
+    """Run one stage; imports wait until they are needed, so that "data" works without torch."""
+    from starter import data
+
+    if stage == "data":
+        data.prepare(Path(__file__).resolve().parents[1] / ".cache" / "starter" / "data", print, workers)
+        return
+    from starter import workers as team
+    from starter.common import CACHE, MODEL, log
+
+    if stage == "classifier":
+        from starter import classifier
+
+        classifier.train(CACHE, minutes[stage])
+    elif stage == "vae":
+        from starter import vae
+
+        team.run(vae.train, CACHE, minutes[stage], size=workers)
+    elif stage == "latents":
+        from starter import latents
+
+        latents.prepare(CACHE)
+    elif stage == "unet":
+        from starter import unet
+
+        team.run(unet.train, CACHE, minutes[stage], size=workers)
+    elif stage == "export":
+        from starter import export
+
+        export.write(CACHE, MODEL)
+    elif stage == "evaluate":
+        from starter import evaluate
+        from starter.common import write_json
+
+        write_json(CACHE / "gates.json", evaluate.gates(MODEL, log))
+
+
+def main() -> None:
+    """Run the stages asked for, in order."""
+    args = arguments()
+    minutes = dict(MINUTES)
+    for item in args.minutes:
+        stage, _, amount = item.partition("=")
+        if stage not in minutes:
+            raise SystemExit(f"--minutes: no timed stage is called {stage!r}; there are {', '.join(minutes)}")
+        minutes[stage] = float(amount)
+    for stage in args.stage or STAGES:
+        run_stage(stage, minutes, args.workers)
+
+
+if __name__ == "__main__":
+    main()
