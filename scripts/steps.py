@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -34,7 +35,7 @@ class Step:
     command: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     junit: Path | None = None
-    timeout: float = 1200.0  # seconds
+    timeout: float = 900.0  # seconds
     missing: str = ""
     may_be_empty: bool = False
     alone: bool = False
@@ -85,7 +86,7 @@ def run(step: Step, logs: Path, cwd: Path, log: Log, strict: bool = False) -> Ou
     seconds = time.monotonic() - started
     passed, failed, skipped, verdict = count(step, status)
     outcome = Outcome(step, passed, failed, skipped, seconds, note or verdict)
-    tail = f"\n{tail_of(path)}\n" if failed else ""
+    tail = f"\n{failure_in(path)}\n" if failed else ""
     log(f"{tail}{step.name}: {passed} passed, {failed} failed, {skipped} skipped in {seconds:.0f} s"
         + (f": {outcome.note}" if outcome.note else "") + (f" (log: {path})" if failed else ""))
     return outcome
@@ -161,6 +162,12 @@ def tail_of(path: Path, lines: int = TAIL) -> str:
     except OSError:
         return ""
     return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+
+
+def failure_in(path: Path) -> str:
+    """What a person wants to see of a failed step's log: pytest's own account of the failures, else the last lines."""
+    told = re.search(r"^=+ (FAILURES|ERRORS) =+$.*", tail_of(path, 10 * TAIL), re.MULTILINE | re.DOTALL)
+    return told[0] if told else tail_of(path)
 
 
 def table(outcomes: list[Outcome]) -> str:

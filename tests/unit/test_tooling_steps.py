@@ -36,6 +36,11 @@ def test_tests_are_counted(tmp_path):
     assert counts(run_pytest(tmp_path, code)[0]) == (2, 1, 1)
 
 
+def test_a_failure_is_shown_without_what_passed(tmp_path):
+    told = run_pytest(tmp_path, _PASSING + "def test_c(): assert 'this' == 'that'\n")[1]
+    assert "'this' == 'that'" in told and "test session starts" not in told
+
+
 def test_a_crash_is_a_failure_with_the_logs_tail(tmp_path):
     code = _PASSING + "import os\ndef test_crash(): print('last words'); os.abort()\n"
     outcome, told = run_pytest(tmp_path, code)
