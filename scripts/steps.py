@@ -21,6 +21,7 @@ HEARTBEAT = 30.0  # seconds between two signs of life of a long step
 TAIL = 60  # lines of the log that are shown of a step that failed
 
 Log = Callable[[str], None]
+_RUNNING: set[subprocess.Popen] = set()
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,16 @@ def run_all(steps: Iterable[Step], logs: Path, cwd: Path, log: Log, jobs: int, s
         outcomes[index] = run(steps[index], logs, cwd, log, strict)
 
     shared = [index for index, step in enumerate(steps) if not step.alone]
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+    pool = ThreadPoolExecutor(max_workers=max(1, jobs))
+    try:
         list(pool.map(work, shared))
-    for index in range(len(steps)):
-        if index not in outcomes:
-            work(index)
+        for index in range(len(steps)):
+            if index not in outcomes:
+                work(index)
+    finally:  # Ctrl-C does not reach the steps' processes, which have sessions of their own
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(_RUNNING):
+            end_tree(process)
     return [outcomes[index] for index in range(len(steps))]
 
 
@@ -98,6 +104,7 @@ def _watch(step: Step, path: Path, cwd: Path, log: Log, started: float) -> tuple
     with open(path, "wb") as output:
         process = subprocess.Popen(step.command, cwd=cwd, env=variables, stdin=subprocess.DEVNULL, stdout=output,
                                    stderr=subprocess.STDOUT, start_new_session=os.name != "nt")
+        _RUNNING.add(process)
         try:
             while True:
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -108,6 +115,7 @@ def _watch(step: Step, path: Path, cwd: Path, log: Log, started: float) -> tuple
                 log(f"{step.name}: {elapsed:.0f} s … {tail_of(path, 1)[:110]}")
         finally:
             end_tree(process)
+            _RUNNING.discard(process)
 
 
 def end_tree(process: subprocess.Popen) -> None:
