@@ -146,8 +146,12 @@ def configure(**changes: Any) -> None:
 
 
 def start_engine() -> None:
-    """Starts the engine in the background, so that the first picture need not wait for it."""
-    _the_session().warm()
+    """Starts the engine in the background, so that the first picture need not wait for it; anew where it had failed."""
+    session = _the_session()
+    if session.status == "failed":
+        session.use(config.pipeline_factory())
+        session.status = "off"
+    session.warm()
 
 
 def engine_status() -> tuple[str, str]:
