@@ -108,10 +108,8 @@ class _Main(_Panel):
             if preferences.get() is not None:
                 row.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = preferences.PACKAGE
         else:
-            row = self.layout.row()
-            row.enabled = False
-            row.label(text={"off": "Engine starts with the first job", "starting": "Engine is starting…"}.get(state.engine, state.engine_text),
-                      icon="CHECKMARK" if state.engine == "ready" else "TIME")
+            text = {"off": "Engine starts with the first job", "starting": "Engine is starting…"}.get(state.engine, state.engine_text)
+            self.layout.label(text=text, icon="CHECKMARK" if state.engine == "ready" else "TIME")
 
 
 class _Settings(_Panel):
