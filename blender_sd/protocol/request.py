@@ -52,7 +52,7 @@ class Request:
     model: str = _field("starter", "Model", "The Stable Diffusion model that paints: the built-in starter model or a folder in diffusers format")
     width: int = _field(512, "Width", "Width of the picture in pixels; rounded to what the model can paint", low=MIN_SIDE, high=MAX_SIDE, soft_high=2048)
     height: int = _field(512, "Height", "Height of the picture in pixels; rounded to what the model can paint", low=MIN_SIDE, high=MAX_SIDE, soft_high=2048)
-    steps: int = _field(20, "Steps", "How many times the picture is denoised; more is slower and finer", low=1, high=1000, soft_high=60)
+    steps: int = _field(20, "Steps", "How many times the picture is denoised; more is slower and finer", low=1, high=500, soft_high=60)
     guidance: float = _field(5.0, "Guidance", "How closely the picture follows the prompt (CFG scale); 1 turns guidance off", low=0.0, high=100.0, soft_high=15.0)
     sampler: str = _field(DEFAULT_SAMPLER, "Sampler", "The method that walks from noise to picture", choices=tuple(SAMPLERS))
     seed: int = _field(0, "Seed", "Where the noise starts; the same seed and settings give the same picture", low=0, high=MAX_SEED)

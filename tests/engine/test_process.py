@@ -115,7 +115,7 @@ def test_the_pixels_are_those_of_the_engine_in_this_process(child, engine, sd, t
 
 
 def test_a_running_and_a_waiting_job_are_cancelled_and_the_next_is_carried_out(child, sd, tmp_path):
-    child.send(Generate("long", small(sd, steps=1000), sd, str(tmp_path)))
+    child.send(Generate("long", small(sd, steps=500), sd, str(tmp_path)))
     child.send(Generate("waiting", small(sd), sd, str(tmp_path)))
     child.send(Generate("next", small(sd), sd, str(tmp_path)))
     child.until(Step)
@@ -237,7 +237,7 @@ def test_neighbours_in_the_extension_folder_cannot_shadow_libraries_and_prints_c
 
 def test_it_stops_in_the_middle_of_a_job_when_the_session_goes_away(child, sd, tmp_path):
     """The last of those that share the child."""
-    child.send(Generate("long", small(sd, steps=1000), sd, str(tmp_path)))
+    child.send(Generate("long", small(sd, steps=500), sd, str(tmp_path)))
     child.until(Step)
     child.process.stdin.close()
     assert child.exit() == 0

@@ -94,7 +94,7 @@ def test_200_cancels_at_random_moments_damage_no_following_job(engine, monkeypat
 @POSIX
 def test_an_engine_killed_in_the_middle_fails_that_job_alone(engine, tmp_path):
     session, pipelines = engine
-    victim = session.submit(Request(steps=1000), folder="model", output=str(tmp_path))
+    victim = session.submit(Request(steps=500), folder="model", output=str(tmp_path))
     follower = session.submit(Request(steps=2), folder="model", output=str(tmp_path))
     while victim.state != "running":
         assert session.wait(LIMIT)
@@ -134,7 +134,7 @@ def test_a_job_cancelled_while_the_engine_starts(engine, monkeypatch, tmp_path):
 @pytest.mark.parametrize("prompt", ["plain", "load", "hang"])
 def test_shutdown_in_the_middle_of_a_job(prompt, engine, tmp_path):
     session, pipelines = engine
-    job = session.submit(Request(prompt=prompt, steps=1000), folder="model", output=str(tmp_path))
+    job = session.submit(Request(prompt=prompt, steps=500), folder="model", output=str(tmp_path))
     while job.state != "running" and not job.text.startswith("Loading"):
         assert session.wait(LIMIT)
         session.pump()
@@ -151,7 +151,7 @@ def test_no_engine_survives_its_blender(end, tmp_path):
         "import sys, time, signal; from blender_sd.session import *; from blender_sd.protocol.messages import EngineConfig\n"
         "from blender_sd.protocol.request import Request\n"
         f"session = Session(lambda: ProcessPipeline(sys.executable, EngineConfig(), boot={BOOT!r}))\n"
-        f"job = session.submit(Request(steps=1000), folder='m', output={str(tmp_path)!r})\n"
+        f"job = session.submit(Request(steps=500), folder='m', output={str(tmp_path)!r})\n"
         "while job.state != 'running': session.wait(10); session.pump()\n"
         "print(session.engine_info.versions['pid'], flush=True)\n"
         + ("" if end == "exit" else "time.sleep(60)\n"))

@@ -254,7 +254,7 @@ def test_a_source_larger_than_the_pipe(pipeline, tmp_path):
 def test_a_cancel_between_steps_keeps_the_engine(pipeline, tmp_path):
     one = pipeline()
     first = one.warm().versions["pid"]
-    listener = run(one, tmp_path, "slow step", steps=1000, listener=Listener(lambda event: isinstance(event, Step)))
+    listener = run(one, tmp_path, "slow step", steps=500, listener=Listener(lambda event: isinstance(event, Step)))
     assert isinstance(listener.events[-1], Cancelled)
     assert works(one, tmp_path) and str(one.pid) == first
 
@@ -282,7 +282,7 @@ def test_abort_ends_a_running_job_from_another_thread(pipeline, tmp_path):
     listener = Listener()
     started = threading.Event()
     listener.cancel_at = lambda event: isinstance(event, Step) and started.set()
-    thread = threading.Thread(target=run, args=(one, tmp_path), kwargs={"steps": 1000, "prompt": "plain", "listener": listener})
+    thread = threading.Thread(target=run, args=(one, tmp_path), kwargs={"steps": 500, "prompt": "plain", "listener": listener})
     thread.start()
     assert started.wait(10)
     pid = one.pid

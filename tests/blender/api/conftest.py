@@ -59,7 +59,7 @@ def small(tiny_model: str) -> dict:
 @pytest.fixture
 def painting(tiny_model: str) -> dict:
     """Settings of a job that is still at work while a test does something to it."""
-    return {"model": tiny_model, "steps": 1000, "seed": 7, "size": (64, 64)}
+    return {"model": tiny_model, "steps": 500, "seed": 7, "size": (64, 64)}
 
 
 def pixels(image: bpy.types.Image) -> np.ndarray:
