@@ -69,17 +69,17 @@ def build_scene() -> dict[str, bpy.types.Object]:
     scene = bpy.context.scene
     scene.world = scene.world or bpy.data.worlds.new("World")
     objects = {
-        "floor": add(bpy.ops.mesh.primitive_plane_add, "Floor", size=6),
-        "wall": add(bpy.ops.mesh.primitive_plane_add, "Wall", size=6, location=(0, 2.2, 3), rotation=(math.pi / 2, 0, 0)),
-        "crate": add(bpy.ops.mesh.primitive_cube_add, "Crate", size=1.5, location=(-1.0, 0.6, 0.75), rotation=(0, 0, 0.5)),
-        "ball": add(bpy.ops.mesh.primitive_uv_sphere_add, "Ball", radius=0.75, segments=48, ring_count=24, location=(1.0, 0.1, 0.75)),
+        "floor": add(bpy.ops.mesh.primitive_plane_add, "Floor", size=9, location=(0, -2, 0)),
+        "wall": add(bpy.ops.mesh.primitive_plane_add, "Wall", size=9, location=(0, 2.2, 3.5), rotation=(math.pi / 2, 0, 0)),
+        "crate": add(bpy.ops.mesh.primitive_cube_add, "Crate", size=1.6, location=(-1.15, 0.5, 0.8), rotation=(0, 0, 0.5)),
+        "ball": add(bpy.ops.mesh.primitive_uv_sphere_add, "Ball", radius=0.8, segments=48, ring_count=24, location=(1.15, 0.0, 0.8)),
     }
     for polygon in objects["ball"].data.polygons:
         polygon.use_smooth = True
     floor_material(objects["floor"])
-    add(bpy.ops.object.light_add, "Sun", type="SUN", location=(0, 0, 5), rotation=(0.7, 0.35, 0.5)).data.energy = 4.0
-    add(bpy.ops.object.light_add, "Fill", type="AREA", location=(-3, -4, 4), rotation=(0.8, 0, -0.6)).data.energy = 250.0
-    scene.camera = add(bpy.ops.object.camera_add, "Camera", location=(0.4, -5.6, 2.6), rotation=(1.27, 0, 0.06))
+    add(bpy.ops.object.light_add, "Sun", type="SUN", rotation=(0.75, 0.3, 0.6)).data.energy = 2.2
+    add(bpy.ops.object.light_add, "Fill", type="AREA", location=(-4, -5, 4), rotation=(0.8, 0, -0.65)).data.energy = 120.0
+    scene.camera = add(bpy.ops.object.camera_add, "Camera", location=(0.0, -8.2, 3.0), rotation=(1.3, 0, 0))
     scene.render.engine = "CYCLES"
     scene.cycles.device, scene.cycles.samples = "CPU", SAMPLES
     scene.render.resolution_x, scene.render.resolution_y = RENDER_SIZE
