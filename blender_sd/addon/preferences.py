@@ -113,8 +113,9 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
     in_thread: BoolProperty(name="Run Inside Blender", update=_changed, description=(
         "Run the engine in a thread of Blender instead of a process of its own. For debugging: it needs torch in Blender's Python, "
         "and a crash or lack of memory takes Blender with it"))
-    device: StringProperty(name="Device", default="auto", update=_changed, search=lambda _self, _context, _text: _DEVICES, search_options={"SUGGESTION"},
-                           description="What denoises: auto, cpu, cuda (NVIDIA, and AMD through ROCm), mps (Apple), xpu (Intel); cuda:1 is the second")
+    device: StringProperty(
+        name="Device", default="auto", update=_changed, search=lambda _self, _context, _text: _DEVICES, search_options={"SUGGESTION"},
+        description="What denoises: auto, cpu, cuda (NVIDIA, and AMD through ROCm), mps (Apple), xpu (Intel); cuda:1 is the second one")
     precision: EnumProperty(name="Precision", update=_changed, description="The number format that models are run in", items=(
         ("auto", "Automatic", "What is fastest on the device without loss that can be seen"),
         ("fp32", "32 bit", "Exact, twice the memory"),

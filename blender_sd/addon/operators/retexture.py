@@ -9,7 +9,7 @@ from .start import start
 
 
 class SD_OT_retexture(bpy.types.Operator):
-    """Repaint the image of the active texture slot after the prompt. The result is a new image in that slot; the old one stays in the file"""
+    """Repaint the image of the active texture slot after the prompt. A new image takes its place; the old one stays in the file"""
 
     bl_idname = "sd.retexture"
     bl_label = "Retexture Slot"

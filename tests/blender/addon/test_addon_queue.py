@@ -7,6 +7,7 @@ from addon_helpers import cube, drain, state
 
 from blender_sd import api
 from blender_sd.addon import tick
+from blender_sd.protocol.errors import EngineMissing
 
 
 def _start(addon, prompt: str = "brick", **settings) -> object:
@@ -127,3 +128,29 @@ def test_the_tick_survives_an_error(addon, pipeline, monkeypatch, caplog):
     assert tick.tick() > 0
     assert "ZeroDivisionError" in caplog.text
     monkeypatch.undo()
+
+
+def test_the_preview_grows_and_goes(addon, pipeline):
+    pipeline.hold()
+    job = _start(addon)
+    _until_running(job)
+    previews = [image for image in bpy.data.images if image.is_runtime_data]
+    assert [tuple(image.size) for image in previews] == [(8, 8)]
+    assert round(previews[0].pixels[0] * 255) == 101  # what the pipeline paints after its first step
+    pipeline.go()
+    drain()
+    assert not [image for image in bpy.data.images if image.is_runtime_data]
+
+
+def test_a_failed_engine_is_tried_again(addon, pipeline, monkeypatch):
+    def missing():
+        raise EngineMissing("No Python with torch.", "Name one.")
+
+    monkeypatch.setattr(pipeline, "warm", missing)
+    bpy.ops.sd.start_engine()
+    drain(lambda: state().engine == "failed")
+    assert "No Python with torch." in state().engine_text
+    monkeypatch.undo()
+    bpy.ops.sd.start_engine()
+    drain(lambda: state().engine == "ready")
+    assert not bpy.ops.sd.start_engine.poll()

@@ -16,10 +16,13 @@ from blender_sd.protocol.request import setting
 
 
 def _traces() -> tuple:
-    menu_entries = [len(getattr(bpy.types, name).draw._draw_funcs) for name, _ in menus._ENTRIES if hasattr(getattr(bpy.types, name).draw, "_draw_funcs")]
-    handlers = [len(getattr(bpy.app.handlers, name)) for name in dir(bpy.app.handlers) if isinstance(getattr(bpy.app.handlers, name), list)]
+    drawn = [getattr(bpy.types, name).draw for name, _ in menus._ENTRIES]
+    menu_entries = [len(draw._draw_funcs) for draw in drawn if hasattr(draw, "_draw_funcs")]
+    lists = [getattr(bpy.app.handlers, name) for name in dir(bpy.app.handlers)]
+    handlers = [len(handlers) for handlers in lists if isinstance(handlers, list)]
     addon_keys = [len(keymap.keymap_items) for keymap in bpy.context.window_manager.keyconfigs.addon.keymaps]
-    return ([name for name in dir(bpy.types) if name.startswith("SD_")], hasattr(bpy.types.Scene, "sd"), hasattr(bpy.types.WindowManager, "sd"),
+    classes = [name for name in dir(bpy.types) if name.startswith("SD_")]
+    return (classes, hasattr(bpy.types.Scene, "sd"), hasattr(bpy.types.WindowManager, "sd"),
             sum(menu_entries), handlers, sum(addon_keys), bpy.app.timers.is_registered(tick.tick), dir(bpy.ops.sd))
 
 
@@ -74,8 +77,10 @@ def test_choosing_a_model_takes_over_what_suits_it(addon, monkeypatch):
     assert addon.model_choice == "/models/xl"
 
 
-@pytest.mark.parametrize("cls", [cls for cls in _CLASSES if issubclass(cls, (bpy.types.PropertyGroup, bpy.types.AddonPreferences, bpy.types.Operator))],
-                         ids=lambda cls: cls.__name__)
+_WITH_PROPERTIES = (bpy.types.PropertyGroup, bpy.types.AddonPreferences, bpy.types.Operator)
+
+
+@pytest.mark.parametrize("cls", [cls for cls in _CLASSES if issubclass(cls, _WITH_PROPERTIES)], ids=lambda cls: cls.__name__)
 def test_everything_explains_itself(addon, cls):
     for name in getattr(cls, "__annotations__", {}):
         assert len(_rna(cls).properties[name].description) > 10, name

@@ -1,0 +1,189 @@
+"""The add-on as a person meets it: the tab, a typed prompt, Generate, the bar, the texture, Esc. A real engine with a tiny model."""
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from harness import BlenderWindow
+
+TINY_MODELS = Path(__file__).resolve().parents[1] / "engine" / "tiny_models.py"
+ENGINE_START = 180  # seconds; torch on a busy machine
+PROMPT = "mossy stone wall"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    subprocess.run([sys.executable, str(TINY_MODELS), str(folder)], check=True)
+    return folder / "sd"
+
+
+@pytest.fixture(scope="module")
+def window(blender: BlenderWindow, model: Path) -> BlenderWindow:
+    """Blender with the preferences filled in, an Image Editor beside the 3D View, and the tab open."""
+    blender.run_script(f"""
+from bl_ext.user_default import blender_sd as sd
+prefs = bpy.context.preferences.addons["bl_ext.user_default.blender_sd"].preferences
+prefs.engine_python = {sys.executable!r}
+prefs.threads = 1
+prefs.model_folders.add().path = {str(model.parent)!r}
+settings = bpy.context.scene.sd
+settings.model = {str(model)!r}
+settings.width = settings.height = 64
+settings.steps = 6
+""")
+    assert blender.run_script("result = sd.engine_status()[0]") == "off", "enabling the add-on must not start the engine"
+    blender.become("IMAGE_EDITOR", was="PROPERTIES")
+    blender.open_tab("SD")
+    return blender
+
+
+def _job(window: BlenderWindow) -> dict:
+    """The newest job."""
+    return window.run_script("job = sd.jobs()[-1]\nresult = {'state': job.state, 'error': str(job.error), 'steps': job.step}")
+
+
+def _finished(window: BlenderWindow, jobs: int) -> None:
+    window.wait_for(f"len(sd.jobs()) == {jobs} and sd.jobs()[-1].done", ENGINE_START)
+    assert _job(window)["state"] == "finished", _job(window)["error"]
+
+
+def _jobs(window: BlenderWindow) -> int:
+    return window.run_script("result = len(sd.jobs())")
+
+
+def _shown(window: BlenderWindow) -> str:
+    return window.run_script("""
+space = next(a.spaces.active for a in bpy.context.window.screen.areas if a.ui_type == "IMAGE_EDITOR")
+result = space.image.name if space.image else ""
+""")
+
+
+def test_the_engine_starts_when_the_tab_is_seen(window):
+    window.wait_for("bpy.context.window_manager.sd.engine == 'ready'", ENGINE_START)
+    window.screenshot("tab")
+    assert window.shows("Ready on")
+
+
+def test_a_typed_prompt_becomes_a_picture(window):
+    window.click_text("Describe the texture")
+    window.type_text(PROMPT)
+    window.key("Return")
+    window.wait_for(f"bpy.context.scene.sd.prompt == {PROMPT!r}", 5)
+    window.click_text("Generate")
+    _finished(window, 1)
+    name = window.run_script("result = sd.jobs()[-1].outputs[0].name")
+    assert name.startswith(PROMPT) and window.state()["images"][name] == [64, 64]
+    window.wait_for(lambda: _shown(window) == name, 5, "the picture in the Image Editor")
+    window.screenshot("texture")
+
+
+def test_the_picture_is_seen(window):
+    """Noise of many colours stands where the Image Editor was grey."""
+    left, top, right, bottom = window.area("IMAGE_EDITOR")["regions"]["WINDOW"]
+    middle = window.screen.grab(((left + right) // 2 - 20, (top + bottom) // 2 - 20, (left + right) // 2 + 20, (top + bottom) // 2 + 20))
+    assert len(middle.getcolors(maxcolors=40 * 40)) > 20
+
+
+def _start_long(window: BlenderWindow) -> int:
+    """A job that no test waits out, started by a click and seen to be running; its number."""
+    before = _jobs(window)
+    window.run_script("bpy.context.scene.sd.steps, bpy.context.scene.sd.count = 500, 20")
+    window.click_text("Generate")
+    window.wait_for(f"len(sd.jobs()) == {before + 1} and sd.jobs()[-1].step > 2", ENGINE_START)
+    return before + 1
+
+
+@pytest.mark.parametrize("editor", ["VIEW_3D", "IMAGE_EDITOR"])
+def test_escape_cancels(window, editor):
+    images = window.state()["images"]
+    number = _start_long(window)
+    window.find_text("left")  # the bar: step, total, time left
+    running = window.state()["running"]
+    assert running["active"] and 0 < running["progress"] < 1 and "/500" in running["progress_text"]
+    window.screenshot(f"bar-{editor}")
+    width, height = window.screen.width, window.screen.height
+    window.find_text("left", within=(width - 300, height - 30, width, height))  # the status bar says the same
+    window.key("Escape", over=window.area(editor)["regions"]["WINDOW"])
+    window.wait_for(f"sd.jobs()[{number - 1}].done", 30)
+    assert _job(window)["state"] == "cancelled"
+    assert window.state()["images"] == images, "neither a half-painted picture nor the preview stays"
+    window.wait_for("not bpy.context.window_manager.sd.active", 5)
+    window.screenshot(f"cancelled-{editor}")
+
+
+def test_the_live_preview_is_shown_and_taken_away(window):
+    before = _shown(window)
+    number = _start_long(window)
+    window.wait_for(lambda: _shown(window) not in ("", before), 20, "the preview in the Image Editor")
+    window.wait_for("sd.jobs()[-1].preview is not None and sd.jobs()[-1].preview.std() > 0.5", 20, "a preview that is not flat")
+    window.screenshot("preview")
+    bar = window.find_text("left")
+    sidebar = window.sidebar()
+    window.click(sidebar[2] - 48, bar.centre[1])  # the X at the bar's right end
+    window.wait_for(f"sd.jobs()[{number - 1}].done", 30)
+    assert _job(window)["state"] == "cancelled"
+    window.wait_for(lambda: _shown(window) == before, 5, "the picture from before the preview")
+
+
+def test_a_material_is_chosen_as_target_and_painted(window):
+    window.run_script("bpy.context.scene.sd.steps, bpy.context.scene.sd.count = 4, 1\nbpy.context.object.data.materials.clear()")
+    number = _jobs(window)
+    window.click_text("New Image")
+    window.click_text("Base Color", within=window.area()["box"])
+    window.wait_for("bpy.context.scene.sd.target == 'MATERIAL'", 5)
+    window.click_text("Generate")
+    _finished(window, number + 1)
+    assert window.run_script("""
+nodes = bpy.context.object.active_material.node_tree.nodes
+shader = next(node for node in nodes if node.type == "BSDF_PRINCIPLED")
+result = shader.inputs["Base Color"].links[0].from_node.image == sd.jobs()[-1].outputs[0]
+""")
+    window.screenshot("material")
+
+
+def test_undo_takes_the_texture_back(window):
+    window.key("ctrl+z", over=window.area()["regions"]["WINDOW"])
+    window.wait_for("not bpy.context.object.material_slots", 10)
+    window.key("ctrl+shift+z", over=window.area()["regions"]["WINDOW"])
+    window.wait_for("bool(bpy.context.object.material_slots)", 10)
+
+
+@pytest.mark.parametrize("source", ["VIEWPORT", "CAMERA"])
+def test_restyle(window, source):
+    number = _jobs(window)
+    window.run_script(f"""
+scene = bpy.context.scene
+scene.sd.target, scene.sd.render_source, scene.sd.steps, scene.sd.render_strength = "NEW", {source!r}, 4, 0.5
+scene.render.engine, scene.cycles.samples, scene.cycles.use_denoising = "CYCLES", 1, False
+scene.render.resolution_x = scene.render.resolution_y = 64
+""")
+    window.click_text("Restyle")
+    _finished(window, number + 1)
+    size = window.run_script("result = list(sd.jobs()[-1].outputs[0].size)")
+    view = window.area()["regions"]["WINDOW"]
+    assert size == ([view[2] - view[0], view[3] - view[1]] if source == "VIEWPORT" else [64, 64])
+    window.screenshot(f"restyled-{source}")
+
+
+def test_an_error_is_shown_with_its_remedy(window):
+    window.run_script("bpy.context.scene.sd.model = '/no/such/model'")
+    number = _jobs(window)
+    window.click_text("Generate")
+    window.wait_for("bpy.context.window_manager.sd.error != ''", 10)
+    window.screenshot("error")
+    assert _jobs(window) == number
+
+
+def test_no_engine_is_left_when_blender_quits(window):
+    pid = window.run_script("import sys\nsession = sys.modules['bl_ext.user_default.blender_sd.api']._session\n"
+                            "result = session._worker._pipeline.pid")
+    assert Path(f"/proc/{pid}").exists()
+    assert window.quit() == 0
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{pid}").exists()
