@@ -13,7 +13,7 @@ DESCRIPTION = "cancel to free engine (stepping, loading), and 1000 random cancel
 CANCELS = 1000
 FOLLOW_UP = 5  # a job is checked after every so many cancels
 SEED = 20
-LATENCY_REPEATS = 10
+LATENCY_REPEATS = 5
 
 
 def run(log: Callable[[str], None]) -> dict:
