@@ -12,8 +12,9 @@ from ..protocol.messages import EngineConfig
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _NAMES = {dtype: name for name, dtype in PRECISIONS.items()}
 _GIB = 1 << 30
-# Below this many bytes of weights in fp32, half precision on a CPU saves no time worth its rounding.
-_SMALL_MODEL = 400 << 20
+# Below this many bytes of weights in fp32, a step on a CPU is too short for half precision to save time. The embedded
+# starter model lies above: a 256² picture takes 2.2 times less processor time in bf16 (with AMX).
+_SMALL_MODEL = 16 << 20
 
 
 @dataclass(frozen=True)
