@@ -150,6 +150,7 @@ def test_no_engine_survives_its_blender(end, tmp_path):
     code = (
         "import sys, time, signal; from blender_sd.session import *; from blender_sd.protocol.messages import EngineConfig\n"
         "from blender_sd.protocol.request import Request\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job starts with it ignored
         f"session = Session(lambda: ProcessPipeline(sys.executable, EngineConfig(), boot={BOOT!r}))\n"
         f"job = session.submit(Request(steps=500), folder='m', output={str(tmp_path)!r})\n"
         "while job.state != 'running': session.wait(10); session.pump()\n"
