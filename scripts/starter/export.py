@@ -11,7 +11,17 @@ from PIL import Image
 
 from . import captions, evaluate, materials, text, unet
 from . import vae as vae_stage
-from .common import load
+from .common import load, write_json
+
+# What the add-on's panel starts with when this model is chosen (blender_sd/session/library.py reads it).
+ADVICE = {
+    "name": "Starter",
+    "size": 256,
+    "steps": 20,
+    "guidance": 3.0,
+    "sampler": "dpmpp_2m",
+    "text": "The built-in texture model: small, offline, for walls, floors, fabrics and other materials",
+}
 
 SHEET = (
     "red brick wall", "grey stone wall", "cobblestone street", "beige gravel", "blue ceramic tiles",
@@ -68,6 +78,7 @@ def write(cache: Path, folder: Path) -> None:
     config.write_text(config.read_text(encoding="utf-8").replace('"float16"', '"float32"'), encoding="utf-8")
     for weights in folder.rglob("*.safetensors"):
         weights.chmod(0o644)
+    write_json(folder / "blender_sd.json", ADVICE)
     contact_sheet(evaluate.load_pipeline(folder), folder / "contact_sheet.png")
 
 
