@@ -20,11 +20,11 @@ import blender_sd as sd
 RENDER_SIZE = (640, 480)
 SAMPLES = 48
 
-WALL = {"prompt": "red brick wall, worn", "seed": 11, "size": (512, 512), "tiling": "xy"}
-CRATE = {"prompt": "brown wood planks", "seed": 5, "size": (512, 512), "tiling": "xy"}
-BALL = {"prompt": "blue mosaic tiles", "seed": 3, "size": (512, 512), "tiling": "xy"}
+WALL = {"prompt": "large red brick wall, worn", "seed": 11, "size": (512, 512), "tiling": "xy"}
+CRATE = {"prompt": "large brown wood planks", "seed": 5, "size": (256, 256), "tiling": "xy"}
+BALL = {"prompt": "blue and gold mosaic", "seed": 3, "size": (512, 512), "tiling": "xy"}
 FLOOR = {"prompt": "grey cobblestones", "seed": 8, "strength": 0.75, "tiling": "xy"}
-RENDER = {"prompt": "mosaic", "seed": 2, "strength": 0.45}
+RENDER = {"prompt": "mosaic", "seed": 2, "strength": 0.25}
 
 
 def tell(folder: Path) -> Path:
