@@ -107,7 +107,7 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
 
     bl_idname = PACKAGE
 
-    engine_python: StringProperty(name="Engine's Python", subtype="FILE_PATH", update=_changed, description=(
+    engine_python: StringProperty(name="Engine Interpreter", subtype="FILE_PATH", update=_changed, description=(
         "The Python that has torch and diffusers. Left empty: the one named by the environment variable SD_ENGINE_PYTHON, "
         "or Blender's own if it has them"))
     in_thread: BoolProperty(name="Run Inside Blender", update=_changed, description=(
