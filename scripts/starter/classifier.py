@@ -42,7 +42,7 @@ class Scorer(nn.Module):
     def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Material logits, colour logits, features."""
         features = self.body(picture).mean((2, 3))
-        tint = self.tint(picture).mean((2, 3))
+        tint = self.tint(F.avg_pool2d(picture, 4)).mean((2, 3))
         return self.material(features), self.colour(torch.cat([features, tint], 1)), features
 
 
@@ -94,12 +94,12 @@ def held_out(scorer: Scorer, folder: Path) -> dict[str, float]:
 
 
 def train(cache: Path, minutes: float, seed: int = 3) -> Scorer:
-    """Train the judge and write its weights, float16, beside this file."""
+    """Train the judge for ``minutes``, from the committed weights if there are any, and write them, float16."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     pictures, specs = data.load_set(cache / "data", "small")
     large, large_specs = data.load_set(cache / "data", "large")
-    scorer = Scorer().to(DEVICE).to(memory_format=torch.channels_last)
+    scorer = (load() if WEIGHTS.exists() else Scorer().to(DEVICE)).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(scorer.parameters(), 2e-3, weight_decay=0.02)
     clock, step = Clock(minutes), 0
     while clock.progress < 1.0:
@@ -125,7 +125,7 @@ def train(cache: Path, minutes: float, seed: int = 3) -> Scorer:
         step += 1
         if step % 200 == 0:
             log(f"classifier: step {step}, {clock.spent / 60:.1f} min, {held_out(scorer, cache / 'data')}")
-    save_file({name: v.half() if v.is_floating_point() else v for name, v in scorer.state_dict().items()}, WEIGHTS)
+    save_file({name: (v.half() if v.is_floating_point() else v).contiguous() for name, v in scorer.state_dict().items()}, WEIGHTS)
     log(f"classifier: {held_out(load(), cache / 'data')}")
     return scorer
 

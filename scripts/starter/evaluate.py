@@ -18,7 +18,7 @@ from .common import set_circular
 from .surface import Spec
 
 STEPS, FEW_STEPS, GUIDANCE = 20, 8, 3.0
-PER_FAMILY = 6
+PER_FAMILY = 4
 
 
 def load_pipeline(folder: Path) -> StableDiffusionPipeline:
@@ -191,7 +191,7 @@ def _layout_gates(pipe, scorer, figures: dict, bars: dict, log) -> None:
     """Seams, feature size, diversity, copying and speed."""
     specs = held_specs(1, 620)
     prompts = [captions.canonical(spec) for spec in specs]
-    for size, count, steps in ((128, 16, 12), (256, 8, 12), (512, 4, 12)):
+    for size, count, steps in ((128, 16, 12), (256, 6, 12), (512, 2, 12)):
         across, down = seam_ratio(generate(pipe, prompts[::2][:count], size, steps, batch=4))
         bars[f"seam_x_{size}"], bars[f"seam_y_{size}"] = _bar(across, 0.9, 1.1), _bar(down, 0.9, 1.1)
         log(f"seams at {size}: {across:.3f} {down:.3f}")

@@ -1,9 +1,9 @@
 """Encode the training pictures once, and draw training batches of latents and captions from them.
 
-    lat_small  whole periodic 64 px pictures, wrapping encoder     lat_crop   64 px crops, zero padding
-    lat_large  whole periodic 128 px pictures, wrapping encoder    lat_wide   128 px pictures, zero padding
+    lat_small  whole periodic 64 px pictures, wrapping encoder
+    lat_crop   64 px crops of the 128 px pictures, zero padding
     lat_scene  rendered scenes, zero padding
-Each (N, 4, S/4, S/4) float16. Under wrapping padding rolling a latent is the same as rolling its picture by four
+Each (N, 4, 16, 16) float16. Under wrapping padding rolling a latent is the same as rolling its picture by four
 pixels a step, so rolls are drawn afresh at every use.
 """
 
@@ -20,17 +20,17 @@ from .common import DEVICE, autocast, load, log, set_circular
 from .vae import build, to_tensor
 
 # Pictures to encode of each set; more is better where encoding time allows.
-COUNTS = {"small": 9600, "crop": 8000, "scene": 3000, "large": 1000, "wide": 400}
+COUNTS = {"small": 40000, "crop": 24000, "scene": 9000}
 CHUNK = 64
 
 
 @torch.no_grad()
-def _encode(vae, path: Path, number: int, size: int, fetch) -> None:
-    """Encode ``fetch(start, stop)`` in chunks into ``path`` unless it is complete."""
+def _encode(vae, path: Path, number: int, fetch) -> None:
+    """Encode ``fetch(start, stop)``, 64 px pictures, in chunks into ``path`` unless it is complete."""
     if path.exists():
         return
     temporary = path.with_suffix(".part")
-    out = np.lib.format.open_memmap(temporary, "w+", np.float16, (number, 4, size // 4, size // 4))
+    out = np.lib.format.open_memmap(temporary, "w+", np.float16, (number, 4, 16, 16))
     for start in range(0, number, CHUNK):
         stop = min(start + CHUNK, number)
         with autocast():
@@ -61,13 +61,10 @@ def prepare(cache: Path) -> None:
 
     vae.eval()
     set_circular(vae, False)
-    _encode(vae, folder / "lat_crop.npy", COUNTS["crop"], 64, crop)
-    _encode(vae, folder / "lat_scene.npy", COUNTS["scene"], 64, lambda a, b: scenes[a:b])
+    _encode(vae, folder / "lat_crop.npy", COUNTS["crop"], crop)
+    _encode(vae, folder / "lat_scene.npy", COUNTS["scene"], lambda a, b: scenes[a:b])
     set_circular(vae, True)
-    _encode(vae, folder / "lat_small.npy", COUNTS["small"], 64, rolled)
-    _encode(vae, folder / "lat_large.npy", COUNTS["large"], 128, lambda a, b: large[a:b])
-    set_circular(vae, False)
-    _encode(vae, folder / "lat_wide.npy", COUNTS["wide"], 128, lambda a, b: large[a:b])
+    _encode(vae, folder / "lat_small.npy", COUNTS["small"], rolled)
 
 
 @dataclass
@@ -77,7 +74,6 @@ class Batch:
     latents: torch.Tensor
     texts: list[str]
     circular: bool
-    indices: np.ndarray
 
 
 class Latents:
@@ -86,20 +82,19 @@ class Latents:
     def __init__(self, folder: Path, seed: int, scale: float):
         self.rng = np.random.default_rng(seed)
         self.scale = scale
-        names = ("small", "crop", "scene", *(extra for extra in ("large", "wide") if (folder / f"lat_{extra}.npy").exists()))
-        self.sets = {name: np.load(folder / f"lat_{name}.npy", mmap_mode="r") for name in names}
+        self.sets = {name: np.load(folder / f"lat_{name}.npy", mmap_mode="r") for name in COUNTS}
         self.small_specs = data.load_set(folder, "small")[1]
         self.large_specs = data.load_set(folder, "large")[1]
 
     def draw(self, kind: str, batch: int) -> Batch:
-        """A batch of "small" or "large" (wrapping), or "crop" or "wide" (zero padding)."""
+        """A batch of "small" pictures (wrapping), or of "crop" ones with a sixth of scenes (zero padding)."""
         rng = self.rng
         scenes = batch // 6 if kind == "crop" else 0
         indices = rng.integers(len(self.sets[kind]), size=batch - scenes)
         latents = self.sets[kind][indices]
         specs = self.small_specs if kind == "small" else self.large_specs
         texts = [captions.caption(specs[i % len(specs)], rng) for i in indices]
-        circular = kind in ("small", "large")
+        circular = kind == "small"
         if circular:
             latents = np.stack([np.roll(one, tuple(rng.integers(one.shape[-1], size=2)), (1, 2)) for one in latents])
         if scenes:
@@ -108,7 +103,7 @@ class Latents:
             texts += [self._scene_text(int(i)) for i in chosen]
         texts = ["" if rng.random() < 0.1 else text for text in texts]
         tensor = torch.from_numpy(latents.astype(np.float32) * self.scale).to(DEVICE)
-        return Batch(tensor, texts, circular, indices)
+        return Batch(tensor, texts, circular)
 
     def _scene_text(self, index: int) -> str:
         kind, tile, colour = data.scene_of(index, len(self.large_specs))
