@@ -124,10 +124,10 @@ def test_the_target_is_deleted_meanwhile(addon, pipeline):
 
 
 def test_the_tick_survives_an_error(addon, pipeline, monkeypatch, caplog):
-    monkeypatch.setattr(api, "pump", lambda _budget: 1 / 0)
-    assert tick.tick() > 0
+    with monkeypatch.context() as patch:
+        patch.setattr(api, "pump", lambda _budget: 1 / 0)
+        assert tick.tick() > 0
     assert "ZeroDivisionError" in caplog.text
-    monkeypatch.undo()
 
 
 def test_the_preview_grows_and_goes(addon, pipeline):
@@ -146,11 +146,11 @@ def test_a_failed_engine_is_tried_again(addon, pipeline, monkeypatch):
     def missing():
         raise EngineMissing("No Python with torch.", "Name one.")
 
-    monkeypatch.setattr(pipeline, "warm", missing)
-    bpy.ops.sd.start_engine()
-    drain(lambda: state().engine == "failed")
-    assert "No Python with torch." in state().engine_text
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "warm", missing)
+        bpy.ops.sd.start_engine()
+        drain(lambda: state().engine == "failed")
+        assert "No Python with torch." in state().engine_text
     bpy.ops.sd.start_engine()
     drain(lambda: state().engine == "ready")
     assert not bpy.ops.sd.start_engine.poll()
