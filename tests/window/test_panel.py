@@ -188,6 +188,24 @@ def test_an_error_is_shown_with_its_remedy(window):
     assert _jobs(window) == number
 
 
+@pytest.mark.parametrize("editor", ["IMAGE_EDITOR", "ShaderNodeTree"])
+def test_the_tab_in_the_other_editors(window, editor):
+    """The 3D View turns into the other editor for a while."""
+    window.become(editor)
+    window.open_tab("SD", kind=editor, width=0)  # as wide as Blender makes it
+    window.find_text("Retexture Slot", within=window.sidebar(editor))
+    window.screenshot(f"tab-{editor}")
+    window.become("VIEW_3D", was=editor)
+    assert "Traceback" not in window.log.read_text(encoding="utf-8", errors="replace")
+
+
+def test_preferences(window):
+    window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
+    window.find_text("Engine Interpreter", within=(0, 0, window.screen.width, window.screen.height))
+    window.screenshot("preferences")
+    assert "Traceback" not in window.log.read_text(encoding="utf-8", errors="replace")
+
+
 def test_no_engine_is_left_when_blender_quits(window):
     pid = window.run_script("import sys\nsession = sys.modules['bl_ext.user_default.blender_sd.api']._session\n"
                             "result = session._worker._pipeline.pid")
