@@ -103,6 +103,7 @@ class _Progress:
         if model.preview is None:
             model.preview = Preview(model.base)
         self._preview: Preview = model.preview
+        self._preview.begin()
         self._pipe = pipe
         self._size = size
         self._listener = listener

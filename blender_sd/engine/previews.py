@@ -29,6 +29,10 @@ class Preview:
         self._guessed = False
         self._next = 0.0
 
+    def begin(self) -> None:
+        """A picture is begun: its first preview comes soon, however much time the previews before it have taken."""
+        self._next = min(self._next, time.monotonic() + INTERVAL)
+
     def due(self) -> bool:
         """Whether a preview may be made now without slowing the picture down."""
         return time.monotonic() >= self._next

@@ -96,9 +96,22 @@ def _many(api, model: str, log) -> dict[str, float]:
             api.clear_jobs()
         if turn % 100 == 99:
             log(f"{turn + 1} cancels, {damaged} damaged")
-    left_behind = {path for path in api.output_folder().iterdir() if path.is_file()} - before
+    kept = {path for path in api.output_folder().iterdir() if path.is_file()} - before
+    whole = sum(map(_is_whole, kept))
     return {"cancels": CANCELS, "finished_before_the_cancel": late, "follow_ups": CANCELS // FOLLOW_UP, "damaged": damaged,
-            "partial_files": len(left_behind) - finished - late}
+            "partial_files": len(kept) - whole, "pictures_done_before_their_cancel_was_heard": whole - finished - late}
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the file is a complete picture with its settings: its engine was done before it heard of the cancel."""
+    from blender_sd.protocol import png
+    from PIL import Image
+
+    if path.suffix != ".png" or png.REQUEST_KEY not in png.read_text(path):
+        return False
+    with Image.open(path) as picture:
+        picture.load()  # raises for a truncated file
+    return True
 
 
 def _pixels(job) -> bytes:

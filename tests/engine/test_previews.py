@@ -132,3 +132,14 @@ def test_latents_that_are_not_understood_give_no_preview():
         vae = Vae()
 
     assert previews.Preview(Pipe()).picture(Pipe(), torch.zeros(1, 7, 3), (64, 64), 64) is None
+
+
+def test_a_costly_preview_does_not_keep_the_next_picture_waiting(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(previews.time, "monotonic", lambda: now[0])
+    preview = previews.Preview(None)
+    preview._next = now[0] + 60  # the last preview was costly
+    preview.begin()
+    assert not preview.due()
+    now[0] += previews.INTERVAL
+    assert preview.due()
