@@ -9,7 +9,7 @@ import numpy as np
 from . import palette
 from .fields import noise
 
-SIZES = {"small": (9.6, 13.0), "medium": (15.5, 22.0), "large": (28.0, 36.0)}
+SIZES = {"small": (13.0, 18.0), "medium": (21.0, 30.0), "large": (38.0, 50.0)}
 
 
 @dataclass(frozen=True)
