@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from . import config, scene
 from .protocol.errors import InvalidRequest, SourceUnusable
 from .protocol.messages import Source
-from .protocol.request import IMAGE_TO_IMAGE, MAX_SEED, MAX_SIDE, MIN_SIDE, TEXT_TO_IMAGE, Request, round_size
+from .protocol.request import IMAGE_TO_IMAGE, MAX_SEED, MAX_SIDE, MIN_SIDE, NEEDS, TEXT_TO_IMAGE, Request, round_size
 from .protocol.samplers import SAMPLERS
 from .session.job import Job
 from .session.library import ModelInfo, find_models, resolve_model
@@ -50,7 +50,7 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
     rounded = round_size(width, height, info.multiple)
     request = _request(TEXT_TO_IMAGE, info, prompt, model, rounded, seed, steps, guidance, sampler,
                        negative=negative, count=count, tiling=tiling)
-    job = _submit(request, info, None, target, label)
+    job = _submit(request, info, {}, target, label)
     if rounded != (width, height):
         job.notes.append(f"The size {width} × {height} was rounded to {rounded[0]} × {rounded[1]}, which this model can paint.")
     return job
@@ -71,21 +71,22 @@ def restyle(source: Any, prompt: str, *, strength: float = 0.5, negative: str = 
     _check_source_size(source_size)
     request = _request(IMAGE_TO_IMAGE, info, prompt, model, _checked_size(size or source_size), seed, steps, guidance, sampler,
                        negative=negative, count=count, tiling=tiling, strength=strength)
-    return _submit(request, info, data, target, label)
+    return _submit(request, info, {"source": data}, target, label)
 
 
 def run(request: Request, source: Any = None, *, target: scene.Target | None = None, label: str = "") -> Job:
     """Carries out a whole request as it stands: what `recall` gave, or one of a batch.
 
-    `source` as for `restyle`; without it, an image-to-image request looks for the copy of its source that the engine
+    `source` as for `restyle`, where another one is to be used; all other input pictures are the copies that the engine
     kept in the output folder. Raises SDError.
     """
     info = find_model(request.model)
-    data = None
-    if request.task == IMAGE_TO_IMAGE:
-        data, size = scene.open_source(_kept_source(request) if source is None else source)
+    inputs = {}
+    for role in {*NEEDS[request.task], *request.inputs}:
+        given = source if role == "source" else None
+        inputs[role], size = scene.open_source(_kept_input(role, request.inputs.get(role, "")) if given is None else given)
         _check_source_size(size)
-    return _submit(request, info, data, target, label)
+    return _submit(request, info, inputs, target, label)
 
 
 def recall(image: bpy.types.Image | str | Path) -> Request:
@@ -210,13 +211,13 @@ def _the_session() -> Session:
     return _session
 
 
-def _submit(request: Request, info: ModelInfo, source: SourceLike | None, target: scene.Target | None, label: str) -> Job:
+def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], target: scene.Target | None, label: str) -> Job:
     target = target or scene.new_image_target()
 
     def commit(job: Job) -> list[bpy.types.Image]:
         return scene.commit(target, job.results, job.label)
 
-    return _the_session().submit(request, folder=info.folder, output=str(config.output_folder()), source=source, commit=commit,
+    return _the_session().submit(request, folder=info.folder, output=str(config.output_folder()), inputs=inputs, commit=commit,
                                  label=label or request.prompt or info.name)
 
 
@@ -245,11 +246,11 @@ def _check_source_size(size: tuple[int, int]) -> None:
                              f"Use one with sides between {MIN_SIDE} and {MAX_SIDE} pixels.")
 
 
-def _kept_source(request: Request) -> Path:
-    digest = request.source.removeprefix("sha256:")
+def _kept_input(role: str, digest: str) -> Path:
+    digest = digest.removeprefix("sha256:")
     kept = sorted((config.output_folder() / "sources").glob(f"{digest}.*")) if digest.isalnum() else []
     if not kept:
-        raise SourceUnusable("The source of these settings is no longer in the output folder.", "Choose a source image.")
+        raise SourceUnusable(f"The {role} image of these settings is no longer in the output folder.", f"Choose a {role} image.")
     return kept[0]
 
 

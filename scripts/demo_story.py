@@ -122,13 +122,16 @@ def render(path: Path) -> str:
 
 def follow(job, title: str) -> bpy.types.Image:
     """Waits for the job with a progress bar; returns its first image."""
-    begun = time.monotonic()
+    begun, shown = time.monotonic(), ""
     while not job.done:
         sd.wait(0.1)
         sd.pump()
         filled = round(24 * job.progress)
         what = f"step {job.step}/{job.steps}" if job.step else (job.text or job.state)
-        print(f"\r  {title:<34.34} [{'#' * filled}{'.' * (24 - filled)}] {what:<24.24}", end="", file=sys.stderr, flush=True)
+        line = f"\r  {title:<34.34} [{'#' * filled}{'.' * (24 - filled)}] {what:<24.24}"
+        if line != shown:
+            print(line, end="", file=sys.stderr, flush=True)
+        shown = line
     print(f"\r  {title:<34.34} [{'#' * 24}] {time.monotonic() - begun:.1f} s{'':<20}", file=sys.stderr)
     return job.result()[0]
 

@@ -99,7 +99,7 @@ class Engine:
         random one. `image.info["blender_sd"]` holds each picture's whole request. Raises SDError."""
         width, height = size or self._load(model).default_size
         request = Request(TEXT_TO_IMAGE, prompt, negative, model, width, height, steps, guidance, sampler, _seed(seed), count, tiling)
-        return self._pictures(request, None, on_event)
+        return self._pictures(request, {}, on_event)
 
     def restyle(self, image: Image.Image | np.ndarray, prompt: str, *, strength: float = 0.5, negative: str = "",
                 seed: int | None = None, steps: int = defaults.default("steps"), guidance: float = defaults.default("guidance"),
@@ -111,13 +111,13 @@ class Engine:
         height, width = source.pixels.shape[:2]
         width, height = size or (width, height)
         request = Request(IMAGE_TO_IMAGE, prompt, negative, model, width, height, steps, guidance, sampler, _seed(seed), count, tiling,
-                          strength, source.digest())
-        return self._pictures(request, source, on_event)
+                          strength, source=source.digest())
+        return self._pictures(request, {"source": source}, on_event)
 
     # ---- one order -------------------------------------------------------------------------------------------------
 
-    def _pictures(self, request: Request, source: Source | None, on_event: Emit | None) -> list[Image.Image]:
-        order = Generate("", request, _folder(request.model), "", source)
+    def _pictures(self, request: Request, inputs: dict[str, Source], on_event: Emit | None) -> list[Image.Image]:
+        order = Generate("", request, _folder(request.model), "", inputs)
         pictures = []
         with self._busy:
             try:
@@ -137,8 +137,10 @@ class Engine:
         for index, (request, image, model) in enumerate(self._painted(order, emit, cancelled), start=1):
             path = ""
             if folder is not None:
-                if order.source is not None and index == 1:
-                    output.save_source(order.source, request, folder)
+                if index == 1:
+                    for role, digest in request.inputs.items():
+                        if role in order.inputs:
+                            output.save_input(order.inputs[role], digest, folder)
                 path = str(output.save(image, folder, order.job, index, request, model.name))
             yield Result(path, request, image.width, image.height)
 
@@ -154,7 +156,7 @@ class Engine:
         task = TASKS[order.request.task]
         model = self._loader.get(order.folder, lambda text: emit(Loading(order.job, text)), cancelled)
         check()
-        plan = task.prepare(order.request, order.source, model.multiple)
+        plan = task.prepare(order.request, order.inputs, model.multiple)
         pipe = model.pipe(task.AUTO_CLASS)
         if plan.unchanged is None:
             self._make_sure_it_fits(model, pipe, plan.size)

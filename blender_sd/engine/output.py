@@ -58,10 +58,10 @@ def save(image: Image.Image, folder: Path, job: str, index: int, request: Reques
     return path
 
 
-def save_source(source: Source, request: Request, folder: Path) -> None:
-    """Keeps the source of an image-to-image request as `sources/<sha256>.<ext>`, once, so that it can be made again
-    later. Raises OutputUnwritable."""
-    digest = re.fullmatch(r"sha256:([0-9a-f]{64})", request.source)
+def save_input(source: Source, digest: str, folder: Path) -> None:
+    """Keeps an input picture as `sources/<sha256>.<ext>`, once, so that what was made of it can be made again later.
+    Raises OutputUnwritable."""
+    digest = re.fullmatch(r"sha256:([0-9a-f]{64})", digest)
     if digest is None:
         return
     kept = folder / "sources"

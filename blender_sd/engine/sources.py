@@ -22,7 +22,7 @@ def open_source(source: Source | None) -> tuple[Image.Image, Image.Image | None]
     Raises SourceUnusable for a source that is missing, broken, or not between 16 and 8192 pixels a side.
     """
     if source is None or (source.pixels is None and source.encoded is None):
-        raise SourceUnusable("There is no source image.", "Choose an image to restyle.")
+        raise SourceUnusable("There is no source image.", "Choose one.")
     image = _from_array(source.pixels) if source.pixels is not None else _from_file(source.encoded)
     if image.mode != "RGBA":
         return image.convert("RGB"), None

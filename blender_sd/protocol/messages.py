@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Union
 
 import numpy as np
@@ -33,14 +33,14 @@ class EngineConfig:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """The source image of a request, as it travels. Either `pixels` (H×W×4 uint8, row 0 on top, sRGB as displayed,
+    """An input picture of a request, as it travels. Either `pixels` (H×W×4 uint8, row 0 on top, sRGB as displayed,
     straight alpha) or `encoded` (the bytes of a PNG, JPEG, … file holding the same)."""
 
     pixels: np.ndarray | None = None
     encoded: bytes | None = None
 
     def digest(self) -> str:
-        """What `Request.source` says of it: "sha256:…" of the encoded bytes, or of "HxWxC\\n" (ASCII) and the pixel bytes."""
+        """What the request says of it: "sha256:…" of the encoded bytes, or of "HxWxC\\n" (ASCII) and the pixel bytes."""
         if self.encoded is not None:
             return f"sha256:{hashlib.sha256(self.encoded).hexdigest()}"
         digest = hashlib.sha256("x".join(map(str, self.pixels.shape)).encode("ascii") + b"\n")
@@ -72,13 +72,13 @@ class Hello:
 @dataclass(frozen=True, eq=False)
 class Generate:
     """Make `request`'s pictures with the model in `folder` and write them into `output` (a folder; "" = nowhere,
-    for callers that take pixels: see `engine.Engine`)."""
+    for callers that take pixels: see `engine.Engine`). `inputs`: the request's input pictures by role (`Request.inputs`)."""
 
     job: str
     request: Request
     folder: str
     output: str
-    source: Source | None = None
+    inputs: dict[str, Source] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

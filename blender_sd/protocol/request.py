@@ -3,38 +3,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidRequest
+from .parts import Control, Lora
 from .samplers import DEFAULT_SAMPLER, SAMPLERS
+from .settings import Setting, checked, from_dict, parts_field, setting_field
 
 TEXT_TO_IMAGE = "text_to_image"
 IMAGE_TO_IMAGE = "image_to_image"
 TASKS = (TEXT_TO_IMAGE, IMAGE_TO_IMAGE)
+NEEDS = {TEXT_TO_IMAGE: (), IMAGE_TO_IMAGE: ("source",)}  # the input pictures, by role, without which a task cannot start
 TILING = ("none", "x", "y", "xy")
 MAX_SEED = 2**31 - 1  # Blender's IntProperty is 32-bit signed
 MIN_SIDE, MAX_SIDE = 16, 8192  # pixels
 FORMAT = 1
-_HUGE = 2**53  # integers beyond are no longer exact as floats, and far beyond they cannot be made ones
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a person needs to know of one request field. The panel, the checks and the docs all read it from here."""
-
-    label: str
-    tip: str
-    low: float | None = None
-    high: float | None = None
-    soft_high: float | None = None
-    choices: tuple[str, ...] = ()
-
-
-def _field(default: Any, label: str, tip: str, **limits: Any) -> Any:
-    return field(default=default, metadata={"setting": Setting(label, tip, **limits)})
 
 
 @dataclass(frozen=True)
@@ -42,31 +27,42 @@ class Request:
     """One order. `count` pictures are made with seeds `seed`, `seed + 1`, …; each is the same picture that
     `replace(request, seed=seed + i, count=1)` gives alone.
 
-    `model` is "starter" or the path of a model folder. `source` is "" or "sha256:…" of the source's bytes, which
-    travel beside the request (`messages.Source`).
+    `model` is "starter" or the path of a model folder. Input pictures travel beside the request (`messages.Source`), each
+    under its role; the request holds "sha256:…" of each one's bytes, "" where there is none.
     """
 
-    task: str = _field(TEXT_TO_IMAGE, "Task", "What is made from what", choices=TASKS)
-    prompt: str = _field("", "Prompt", "What the picture should show")
-    negative: str = _field("", "Negative Prompt", "What the picture should not show")
-    model: str = _field("starter", "Model", "The Stable Diffusion model that paints: the built-in starter model or a folder in diffusers format")
-    width: int = _field(512, "Width", "Width of the picture in pixels; rounded to what the model can paint", low=MIN_SIDE, high=MAX_SIDE, soft_high=2048)
-    height: int = _field(512, "Height", "Height of the picture in pixels; rounded to what the model can paint", low=MIN_SIDE, high=MAX_SIDE, soft_high=2048)
-    steps: int = _field(20, "Steps", "How many times the picture is denoised; more is slower and finer", low=1, high=500, soft_high=60)
-    guidance: float = _field(5.0, "Guidance", "How closely the picture follows the prompt (CFG scale); 1 turns guidance off", low=0.0, high=100.0, soft_high=15.0)
-    sampler: str = _field(DEFAULT_SAMPLER, "Sampler", "The method that walks from noise to picture", choices=tuple(SAMPLERS))
-    seed: int = _field(0, "Seed", "Where the noise starts; the same seed and settings give the same picture", low=0, high=MAX_SEED)
-    count: int = _field(1, "Images", "How many pictures to make, each with the next seed", low=1, high=64, soft_high=8)
-    tiling: str = _field("none", "Tiling", "Axes along which the picture repeats without a seam", choices=TILING)
-    strength: float = _field(0.5, "Strength", "How far to depart from the source: 0 returns it unchanged, 1 ignores it", low=0.0, high=1.0)
+    task: str = setting_field(TEXT_TO_IMAGE, "Task", "What is made from what", choices=TASKS)
+    prompt: str = setting_field("", "Prompt", "What the picture should show")
+    negative: str = setting_field("", "Negative Prompt", "What the picture should not show")
+    model: str = setting_field("starter", "Model", "The Stable Diffusion model that paints: the built-in starter model or a folder in diffusers format")
+    width: int = setting_field(512, "Width", "Width of the picture in pixels; rounded to what the model can paint", low=MIN_SIDE, high=MAX_SIDE, soft_high=2048)
+    height: int = setting_field(512, "Height", "Height of the picture in pixels; rounded to what the model can paint", low=MIN_SIDE, high=MAX_SIDE, soft_high=2048)
+    steps: int = setting_field(20, "Steps", "How many times the picture is denoised; more is slower and finer", low=1, high=500, soft_high=60)
+    guidance: float = setting_field(5.0, "Guidance", "How closely the picture follows the prompt (CFG scale); 1 turns guidance off", low=0.0, high=100.0, soft_high=15.0)
+    sampler: str = setting_field(DEFAULT_SAMPLER, "Sampler", "The method that walks from noise to picture", choices=tuple(SAMPLERS))
+    seed: int = setting_field(0, "Seed", "Where the noise starts; the same seed and settings give the same picture", low=0, high=MAX_SEED)
+    count: int = setting_field(1, "Images", "How many pictures to make, each with the next seed", low=1, high=64, soft_high=8)
+    tiling: str = setting_field("none", "Tiling", "Axes along which the picture repeats without a seam", choices=TILING)
+    strength: float = setting_field(0.5, "Strength", "How far to depart from the source: 0 returns it unchanged, 1 ignores it", low=0.0, high=1.0)
+    loras: tuple[Lora, ...] = parts_field(Lora, "LoRAs", "Low-rank additions to the model's weights")
+    controls: tuple[Control, ...] = parts_field(Control, "Controls", "ControlNets that steer the picture's structure")
     source: str = ""
 
     def __post_init__(self) -> None:
-        for spec in dataclasses.fields(self):
-            value = getattr(self, spec.name)
-            if spec.type == "float" and type(value) is int:  # 5 and 5.0 are the same order, and must read the same
-                object.__setattr__(self, spec.name, value := float(value) if abs(value) < _HUGE else math.inf)
-            _check(spec, value)
+        checked(self)
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The digests of the input pictures by role ("source", "control0" …), those that are known."""
+        found = {"source": self.source, **{f"control{index}": control.image for index, control in enumerate(self.controls)}}
+        return {role: digest for role, digest in found.items() if digest}
+
+    def with_inputs(self, digests: Mapping[str, str]) -> Request:
+        """The request with the digests of its input pictures, by role, filled in."""
+        controls = tuple(dataclasses.replace(control, image=digests.get(f"control{index}", control.image))
+                         for index, control in enumerate(self.controls))
+        plain = {role: digest for role, digest in digests.items() if not role.startswith("control")}
+        return dataclasses.replace(self, controls=controls, **plain)
 
     def single(self, index: int) -> Request:
         """The request of the `index`-th picture alone: what is written into its PNG."""
@@ -87,14 +83,10 @@ class Request:
 
     @classmethod
     def from_dict(cls, raw: object) -> Request:
-        """The request in a decoded JSON object; unknown keys are refused, since they would change the picture."""
+        """The request in a decoded JSON object. Raises InvalidRequest."""
         if not isinstance(raw, dict) or raw.get("format") != FORMAT:
             raise InvalidRequest("These settings are of a format that this version does not know.", "Update the add-on.")
-        fields = {key: value for key, value in raw.items() if key != "format"}
-        unknown = fields.keys() - {spec.name for spec in dataclasses.fields(cls)}
-        if unknown:
-            raise InvalidRequest(f"Unknown settings: {', '.join(sorted(map(str, unknown)))}.", "Update the add-on.")
-        return cls(**fields)
+        return from_dict(cls, {key: value for key, value in raw.items() if key != "format"})
 
 
 def setting(name: str) -> Setting:
@@ -110,25 +102,3 @@ def default(name: str) -> Any:
 def round_size(width: int, height: int, multiple: int) -> tuple[int, int]:
     """The nearest size of which both sides are a positive multiple of `multiple` pixels."""
     return tuple(max(multiple, (side + multiple // 2) // multiple * multiple) for side in (width, height))
-
-
-_TYPES: Mapping[str, type] = {"int": int, "float": float, "str": str}
-
-
-def _check(spec: dataclasses.Field, value: Any) -> None:
-    kind = _TYPES[spec.type]
-    label = spec.name
-    if type(value) is not kind:
-        raise InvalidRequest(f"{label} must be {'a number' if kind is not str else 'text'}, not {value!r:.40}.")
-    rule: Setting | None = spec.metadata.get("setting")
-    if kind is float and not math.isfinite(value):
-        raise InvalidRequest(f"{label} must be a finite number.")
-    if kind is str and not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
-        raise InvalidRequest(f"{label} holds broken characters.", "Type it anew.")
-    if rule is None:
-        return
-    if rule.choices and value not in rule.choices:
-        raise InvalidRequest(f"There is no {label} called '{value:.40}'.", f"Choose one of: {', '.join(rule.choices)}.")
-    if rule.low is not None and not rule.low <= value <= rule.high:
-        shown = f"{value:g}" if abs(value) < _HUGE else "that"
-        raise InvalidRequest(f"{rule.label} must be between {rule.low:g} and {rule.high:g}, not {shown}.")

@@ -21,6 +21,7 @@ from .request import Request
 
 MAGIC = b"SDB1"
 MAX_HEADER = 1 << 20  # bytes; requests are a few hundred
+MAX_BLOBS = 32
 MAX_BLOB = 1 << 30  # bytes; an 8192² RGBA source is a quarter of it
 _PREFIX = struct.Struct("<4sI")
 
@@ -56,7 +57,7 @@ def read_message(stream: BinaryIO) -> Any:
     try:
         header = json.loads(_read(stream, length).decode("utf-8"))
         sizes = header["blobs"]
-        if len(sizes) > 2 or not all(type(size) is int and 0 <= size <= MAX_BLOB for size in sizes):
+        if len(sizes) > MAX_BLOBS or not all(type(size) is int and 0 <= size <= MAX_BLOB for size in sizes):
             raise WireError("blob sizes out of bounds")
         blobs = [_read(stream, size) for size in sizes]
         return _unpack(_MESSAGES[header["type"]], header["body"], blobs)
@@ -95,6 +96,8 @@ def _pack(value: Any, blobs: list[memoryview]) -> Any:
         return {"blob": len(blobs) - 1}
     if dataclasses.is_dataclass(value):
         return {spec.name: _pack(getattr(value, spec.name), blobs) for spec in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {name: _pack(item, blobs) for name, item in value.items()}
     if isinstance(value, (tuple, list)):
         return [_pack(item, blobs) for item in value]
     return value
@@ -109,9 +112,7 @@ def _array(raw: Any, blobs: list[bytes]) -> np.ndarray | None:
     return np.frombuffer(blobs[raw["blob"]], np.uint8).reshape(shape)
 
 
-def _source(raw: Any, blobs: list[bytes]) -> Source | None:
-    if raw is None:
-        return None
+def _source(raw: Any, blobs: list[bytes]) -> Source:
     encoded = raw["encoded"]
     return Source(_array(raw["pixels"], blobs), None if encoded is None else blobs[encoded["blob"]])
 
@@ -132,7 +133,7 @@ def _plain(cls: type, raw: dict) -> Any:
 _SPECIAL: dict[str, Callable[[Any, list[bytes]], Any]] = {
     "config": lambda raw, blobs: _plain(EngineConfig, raw),
     "request": lambda raw, blobs: Request.from_json(raw),
-    "source": _source,
+    "inputs": lambda raw, blobs: {str(role): _source(item, blobs) for role, item in raw.items()},
     "preview": _array,
     "results": lambda raw, blobs: tuple(_result(item) for item in raw),
     "versions": lambda raw, blobs: {str(name): str(version) for name, version in raw.items()},

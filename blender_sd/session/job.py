@@ -24,7 +24,7 @@ _SLICE = 0.5  # seconds; on Windows a wait on a lock delays Ctrl-C until it retu
 
 @dataclass(frozen=True)
 class Prepared:
-    """From the background thread: the job's request is complete, its source's hash included."""
+    """From the background thread: the job's request is complete, its input pictures' digests included."""
 
     job: str
     request: Request

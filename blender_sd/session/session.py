@@ -7,11 +7,11 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ..protocol.errors import SDError, SourceUnusable
 from ..protocol.messages import Cancelled, Pipeline, Ready
-from ..protocol.request import IMAGE_TO_IMAGE, Request
+from ..protocol.request import NEEDS, Request
 from .inbox import Inbox
 from .job import Job
 from .worker import EngineState, SourceOrReader, Task, Worker
@@ -46,22 +46,24 @@ class Session:
         return list(self._jobs)
 
     def submit(
-        self, request: Request, *, folder: str, output: str, source: SourceOrReader = None,
+        self, request: Request, *, folder: str, output: str, inputs: Mapping[str, SourceOrReader] | None = None,
         commit: Callable[[Job], list] | None = None, label: str = "",
     ) -> Job:
         """Put an order into the queue; returns at once.
 
-        `folder`: the model's; `output`: where the pictures are written. `source`: the source image, or a function
-        that gives it and may raise SDError or OSError: it is called on the background thread and must not use bpy.
+        `folder`: the model's; `output`: where the pictures are written. `inputs`: each input picture by its role, or a
+        function that gives it and may raise SDError or OSError: it is called on the background thread and must not use bpy.
         `commit` is called by `pump` with the finished job and returns its `outputs`; raising SDError fails the job.
-        Raises SourceUnusable where the task needs a source and none is given, SDError after `shutdown`.
+        Raises SourceUnusable where the task needs a picture that is not given, SDError after `shutdown`.
         """
-        if request.task == IMAGE_TO_IMAGE and source is None:
-            raise SourceUnusable("There is no source image.", "Choose the image to start from.")
+        inputs = dict(inputs or {})
+        for role in NEEDS[request.task]:
+            if role not in inputs:
+                raise SourceUnusable(f"There is no {role} image.", "Choose one.")
         worker = self._awake()
         job = Job(uuid.uuid4().hex, request, self, label, commit)
         self._jobs.append(job)
-        worker.add(Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), source))
+        worker.add(Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), inputs))
         return job
 
     def pump(self, budget: float | None = 0.008) -> bool:

@@ -4,7 +4,6 @@ What it learns it posts to the session's inbox; it changes no job.
 """
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from .job import Prepared
 
 log = logging.getLogger("blender_sd")
 
-SourceOrReader = Source | Callable[[], Source] | None
+SourceOrReader = Source | Callable[[], Source]
 
 
 @dataclass(frozen=True)
@@ -41,19 +40,24 @@ class Task:
     request: Request
     folder: str
     output: str
-    source: SourceOrReader
+    inputs: dict[str, SourceOrReader]
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
-def checked_source(source: object) -> Source:
-    """`source` if it is a `Source` that can travel; raises SourceUnusable."""
+def _opened(role: str, source: SourceOrReader) -> Source:
+    """The picture for `role` that `source` is or gives; raises SourceUnusable for one that cannot travel."""
+    if callable(source):
+        try:
+            source = source()
+        except OSError as error:
+            raise SourceUnusable(f"The {role} image cannot be read.", f"{error.strerror or error}.", text_of(error)) from error
     if not isinstance(source, Source) or (source.pixels is None) == (source.encoded is None):
-        raise SourceUnusable("The source image holds nothing.", "Choose another one.", repr(source)[:200])
+        raise SourceUnusable(f"The {role} image holds nothing.", "Choose another one.", repr(source)[:200])
     pixels = source.pixels
     if pixels is not None and (pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 4 or not pixels.size):
-        raise SourceUnusable("The source image has no usable pixels.", "Choose another one.", f"{pixels.dtype} {pixels.shape}")
+        raise SourceUnusable(f"The {role} image has no usable pixels.", "Choose another one.", f"{pixels.dtype} {pixels.shape}")
     if source.encoded is not None and not source.encoded:
-        raise SourceUnusable("The source image's file is empty.", "Choose another one.")
+        raise SourceUnusable(f"The {role} image's file is empty.", "Choose another one.")
     return source
 
 
@@ -239,17 +243,10 @@ class Worker:
         self._settle(ending)
 
     def _order(self, task: Task, emit: Callable[[object], None]) -> Generate:
-        request, source = task.request, task.source
-        if callable(source):
-            try:
-                source = checked_source(source())
-            except OSError as error:
-                raise SourceUnusable("The source image cannot be read.", f"{error.strerror or error}.", text_of(error)) from error
-        if source is not None:
-            source = checked_source(source)
-            request = dataclasses.replace(request, source=source.digest())
+        inputs = {role: _opened(role, source) for role, source in task.inputs.items()}
+        request = task.request.with_inputs({role: source.digest() for role, source in inputs.items()})
         emit(Prepared(task.job, request))
-        return Generate(task.job, request, task.folder, task.output, source)
+        return Generate(task.job, request, task.folder, task.output, inputs)
 
     def _judge(self, ending: object) -> None:
         """What a job's failure says of the engine itself."""

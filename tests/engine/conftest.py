@@ -54,7 +54,7 @@ def engine():
 def run(engine, tmp_path):
     """Runs one order to its end; returns all its events. `output` defaults to the test's own folder."""
 
-    def run(request: Request, *, source=None, output=None, folder=None, cancelled=lambda: False, on_event=None, job="job"):
+    def run(request: Request, *, source=None, inputs=None, output=None, folder=None, cancelled=lambda: False, on_event=None, job="job"):
         events = []
 
         def emit(event):
@@ -63,7 +63,8 @@ def run(engine, tmp_path):
                 on_event(event)
 
         place = str(tmp_path) if output is None else str(output)
-        engine.run(Generate(job, request, folder or request.model, place, source), emit, cancelled)
+        pictures = {**(inputs or {}), **({} if source is None else {"source": source})}
+        engine.run(Generate(job, request, folder or request.model, place, pictures), emit, cancelled)
         return events
 
     return run

@@ -61,7 +61,7 @@ def test_an_encoded_source_is_kept_as_it_came(run, sd, tmp_path):
 
 
 def test_a_strange_source_name_writes_nowhere(tmp_path):
-    output.save_source(Source(encoded=b"x"), small("m", source="sha256:../../evil"), tmp_path)
+    output.save_input(Source(encoded=b"x"), "sha256:../../evil", tmp_path)
     assert not files(tmp_path)
 
 

@@ -104,7 +104,7 @@ def test_it_introduces_itself(child):
 def test_the_pixels_are_those_of_the_engine_in_this_process(child, engine, sd, tmp_path, task):
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 4), np.uint8)
     request = small(sd, task=task, width=64, height=48, sampler="dpmpp_sde", count=2, tiling="x")
-    child.send(Generate("there", request, sd, str(tmp_path), Source(pixels=pixels) if task == IMAGE_TO_IMAGE else None))
+    child.send(Generate("there", request, sd, str(tmp_path), {"source": Source(pixels=pixels)} if task == IMAGE_TO_IMAGE else {}))
     results = child.until(ENDINGS)[-1].results
     common = {"seed": 7, "steps": 3, "size": (64, 48), "model": sd, "sampler": "dpmpp_sde", "count": 2, "tiling": "x"}
     here = engine.generate("red brick", **common) if task != IMAGE_TO_IMAGE else engine.restyle(pixels, "red brick", **common)

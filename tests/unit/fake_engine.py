@@ -103,7 +103,7 @@ def paint(order: Generate) -> None:
         path = os.path.join(order.output, f"{job}-{image}.txt")
         Path(path).write_text(single.to_json())
         results.append(Result(path, single, single.width, single.height))
-    if order.source is not None:
+    if order.inputs:
         send(Note(job, f"source {request.source}"))
     send(Finished(job, tuple(results)))
 

@@ -9,7 +9,8 @@ import random
 import pytest
 
 from blender_sd.protocol.errors import InvalidRequest
-from blender_sd.protocol.request import MAX_SEED, TASKS, TILING, Request, default, round_size, setting
+from blender_sd.protocol.parts import Control, Lora
+from blender_sd.protocol.request import MAX_SEED, NEEDS, TASKS, TILING, Request, default, round_size, setting
 from blender_sd.protocol.samplers import DEFAULT_SAMPLER, SAMPLERS
 
 
@@ -51,6 +52,35 @@ def test_what_is_refused(name, value):
 
 def test_an_integer_and_a_float_are_the_same_order():
     assert Request(guidance=5).to_json() == Request(guidance=5.0).to_json()
+
+
+def test_parts_survive_the_text_form():
+    request = Request(loras=(Lora("/l/a.safetensors", 1), Lora("b.safetensors", -0.5)), controls=(Control("lines", "/c", 1.5, 0.1, 0.8),))
+    again = Request.from_json(request.to_json())
+    assert again == request and again.loras[0].weight == 1.0 and again.to_json() == request.to_json()
+    assert hash(again) == hash(request)
+
+
+@pytest.mark.parametrize("values", [
+    {"loras": [Lora()]}, {"loras": ("x",)}, {"controls": (Lora(),)}, {"loras": None}, {"loras": ({"file": "x", "weight": 1},)},
+])
+def test_parts_that_are_none(values):
+    with pytest.raises(InvalidRequest):
+        Request(**values)
+
+
+@pytest.mark.parametrize("raw", ['"x"', "{}", '["x"]', "[null]", '[{"file": 3}]', '[{"weight": 9}]', '[{"more": 1}]', "[[]]", "null"])
+def test_texts_that_are_no_parts(raw):
+    with pytest.raises(InvalidRequest):
+        Request.from_json(f'{{"format": 1, "loras": {raw}}}')
+
+
+def test_inputs_by_role():
+    request = Request(controls=(Control(), Control("lines")))
+    digests = {"source": "sha256:a", "control1": "sha256:b"}
+    assert request.inputs == {} and request.with_inputs(digests).inputs == digests
+    assert request.with_inputs(digests).with_inputs({"source": ""}).inputs == {"control1": "sha256:b"}
+    assert set(NEEDS) == set(TASKS)
 
 
 def test_the_text_form_is_stable():

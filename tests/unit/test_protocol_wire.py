@@ -22,8 +22,9 @@ REQUEST = Request(prompt="Ziegel, 砖墙 🧱\n\0", negative="\"quotes\" \\ {}",
 PIXELS = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 MESSAGES = [
     Hello(EngineConfig("cuda:1", "bf16", 3, 4096, 0)), Cancel("1"), Shutdown(), Alive(), Loading("1", "Lädt …"), Note("1", "cut"),
-    Generate("1", REQUEST, "/models/a b", ""), Generate("1", REQUEST, "", "", Source(pixels=PIXELS)),
-    Generate("1", REQUEST, "", "", Source(encoded=b"\x89PNG")), Ready("cpu", "fp32", {"torch": "2.13"}),
+    Generate("1", REQUEST, "/models/a b", ""), Generate("1", REQUEST, "", "", {"source": Source(pixels=PIXELS)}),
+    Generate("1", REQUEST, "", "", {"source": Source(encoded=b"\x89PNG"), "mask": Source(pixels=PIXELS)}),
+    Ready("cpu", "fp32", {"torch": "2.13"}),
     Step("1", 1, 2, 3, 4), Step("1", 1, 2, 3, 4, PIXELS[..., :3]), Cancelled("1"), Failed("", "out_of_memory", "a", "b", "c"),
     Finished("1", (Result("/a.png", REQUEST, 8, 16), Result("C:\\b.png", REQUEST.single(1), 8, 16))), Finished("1", ()),
 ]
@@ -41,6 +42,8 @@ def same(a, b):
         return isinstance(b, np.ndarray) and a.dtype == b.dtype and np.array_equal(a, b)
     if dataclasses.is_dataclass(a):
         return type(a) is type(b) and all(same(getattr(a, spec.name), getattr(b, spec.name)) for spec in dataclasses.fields(a))
+    if isinstance(a, dict):
+        return type(b) is dict and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     return type(a) is type(b) and a == b
 
 
@@ -110,7 +113,7 @@ def message(type="Cancel", body=None, blobs=()):
 
 
 STEP = {"job": "1", "step": 1, "steps": 1, "image": 1, "images": 1, "preview": None}
-GENERATE = {"job": "1", "request": REQUEST.to_json(), "folder": "", "output": "", "source": None}
+GENERATE = {"job": "1", "request": REQUEST.to_json(), "folder": "", "output": "", "inputs": {}}
 
 
 def test_the_hand_made_frames_are_right_before_they_are_broken():
@@ -127,7 +130,7 @@ def test_the_hand_made_frames_are_right_before_they_are_broken():
     frame(message(body=[])), frame(message(body="job")), frame(message(body={})), frame(message(body={"job": 1})),
     frame(message(body={"job": None})), frame(message(body={"job": "1", "more": 1})),
     frame(message(blobs=[wire.MAX_BLOB + 1])), frame(message(blobs=[-1])), frame(message(blobs=[1.5])), frame(message(blobs=[True]), b"x"),
-    frame(message(blobs=[0, 0, 0])), frame({**message(), "blobs": None}), frame({**message(), "blobs": {"0": 1}}, b"x"),
+    frame(message(blobs=[0] * 33)), frame({**message(), "blobs": None}), frame({**message(), "blobs": {"0": 1}}, b"x"),
     frame(message("Step", {**STEP, "step": "1"})), frame(message("Step", {**STEP, "step": True})),
     frame(message("Step", {**STEP, "step": 1.0})),
     frame(message("Step", {**STEP, "preview": {"blob": 0, "shape": [1, 1, 3]}})),
@@ -141,8 +144,8 @@ def test_the_hand_made_frames_are_right_before_they_are_broken():
     frame(message("Step", {**STEP, "preview": {"blob": 0, "shape": [2**40, 2**40, 3]}}, [3]), b"xxx"),
     frame(message("Generate", {**GENERATE, "request": "{}"})), frame(message("Generate", {**GENERATE, "request": None})),
     frame(message("Generate", {**GENERATE, "request": REQUEST.to_json().replace('"seed": 7', '"seed": -7')})),
-    frame(message("Generate", {**GENERATE, "source": {}})), frame(message("Generate", {**GENERATE, "source": "x"})),
-    frame(message("Generate", {**GENERATE, "source": {"pixels": None, "encoded": {"blob": 0}}})),
+    frame(message("Generate", {**GENERATE, "inputs": {"source": {}}})), frame(message("Generate", {**GENERATE, "inputs": "x"})),
+    frame(message("Generate", {**GENERATE, "inputs": {"source": {"pixels": None, "encoded": {"blob": 0}}}})),
     frame(message("Generate", {**GENERATE, "folder": None})),
     frame(message("Finished", {"job": "1", "results": [{"path": "a"}]})), frame(message("Finished", {"job": "1", "results": 3})),
     frame(message("Finished", {"job": "1", "results": ["a"]})),

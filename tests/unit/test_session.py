@@ -174,8 +174,13 @@ def test_the_sources_hash_is_filled_in(session):
     one = session(pipeline)
     caller = threading.get_ident()
     threads = []
-    jobs = [submit(one, RESTYLE, source=Source(encoded=b"file")),
-            submit(one, RESTYLE, source=lambda: threads.append(threading.get_ident()) or Source(pixels=np.zeros((2, 3, 4), np.uint8)))]
+
+    def read():
+        threads.append(threading.get_ident())
+        return Source(pixels=np.zeros((2, 3, 4), np.uint8))
+
+    jobs = [submit(one, RESTYLE, inputs={"source": Source(encoded=b"file")}),
+            submit(one, RESTYLE, inputs={"source": read})]
     for job in jobs:
         job.result(LIMIT)
     expected = ["sha256:" + hashlib.sha256(data).hexdigest() for data in (b"file", b"2x3x4\n" + bytes(24))]
@@ -205,7 +210,7 @@ def _raises(error):
 def test_unusable_sources(source, session):
     pipeline = Scripted()
     with pytest.raises(SourceUnusable):
-        submit(session(pipeline), RESTYLE, source=source).result(LIMIT)
+        submit(session(pipeline), RESTYLE, inputs={"source": source}).result(LIMIT)
     assert pipeline.orders == []
 
 

@@ -67,9 +67,9 @@ class Listener:
         return [event for event in self.events if isinstance(event, ENDINGS)]
 
 
-def run(pipeline, output, prompt="", job="job", listener=None, source=None, **request):
+def run(pipeline, output, prompt="", job="job", listener=None, inputs=None, **request):
     listener = listener or Listener()
-    order = Generate(job, Request(prompt=prompt, steps=request.pop("steps", 4), **request), "model", str(output), source)
+    order = Generate(job, Request(prompt=prompt, steps=request.pop("steps", 4), **request), "model", str(output), inputs or {})
     pipeline.run(order, listener, listener.cancel.is_set)
     assert len(listener.endings) == 1 and listener.events[-1] is listener.endings[0]
     return listener
@@ -86,7 +86,7 @@ def works(pipeline, output):
 
 def test_an_order_is_carried_out(pipeline, tmp_path):
     one = pipeline(device="cpu")
-    listener = run(one, tmp_path, count=2, seed=5, source=Source(pixels=np.zeros((4, 4, 4), np.uint8)))
+    listener = run(one, tmp_path, count=2, seed=5, inputs={"source": Source(pixels=np.zeros((4, 4, 4), np.uint8))})
     kinds = [type(event) for event in listener.events]
     assert kinds[:2] == [Loading, Ready] and kinds[-2:] == [Note, Finished] and kinds.count(Step) == 8
     assert [result.request.seed for result in listener.events[-1].results] == [5, 6]
@@ -245,7 +245,7 @@ def test_an_order_too_long_to_send(pipeline, tmp_path):
 
 def test_a_source_larger_than_the_pipe(pipeline, tmp_path):
     source = Source(encoded=bytes(4 << 20))
-    assert isinstance(run(pipeline(), tmp_path, source=source).events[-1], Finished)
+    assert isinstance(run(pipeline(), tmp_path, inputs={"source": source}).events[-1], Finished)
 
 
 # ---- cancel --------------------------------------------------------------------------------------------------------

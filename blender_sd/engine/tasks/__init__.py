@@ -1,7 +1,7 @@
 """One file per task: what it asks of the source, which of diffusers' AutoPipelines it runs, how the picture is finished.
 
-To add a task: write a file with `AUTO_CLASS` and `prepare(request, source, multiple) -> Plan`, and name it in `TASKS`
-here and in `protocol.request`.
+To add a task: write a file with `AUTO_CLASS` and `prepare(request, inputs, multiple) -> Plan`, and name it in `TASKS`
+here and in `TASKS` and `NEEDS` of `protocol.request`. `inputs`: the input pictures by role.
 """
 from __future__ import annotations
 

@@ -11,10 +11,10 @@ from .plan import Plan
 AUTO_CLASS = "AutoPipelineForImage2Image"
 
 
-def prepare(request: Request, source: Source | None, multiple: int) -> Plan:
+def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     """The result has exactly the request's size and the source's alpha. Where nothing would be denoised (strength 0,
     or less than one step), the source's pixels come back untouched. Raises SourceUnusable."""
-    picture, alpha = sources.open_source(source)
+    picture, alpha = sources.open_source(inputs.get("source"))
     size = (request.width, request.height)
     picture, alpha = sources.resized(picture, alpha, size)
     if int(request.steps * request.strength) < 1:

@@ -9,7 +9,7 @@ from .plan import Plan
 AUTO_CLASS = "AutoPipelineForText2Image"
 
 
-def prepare(request: Request, source: Source | None, multiple: int) -> Plan:
+def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     """The picture is painted at exactly the request's size. Raises InvalidRequest where the model cannot: `multiple`
     is what both sides must be multiples of, in pixels."""
     size = (request.width, request.height)

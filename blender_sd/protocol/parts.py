@@ -1,0 +1,36 @@
+"""What a request may hold several of: LoRAs and controls. Like requests they are frozen, complete and checked when made."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .settings import checked, setting_field
+
+CONTROL_KINDS = ("depth", "normal", "lines", "segmentation", "canny", "blur", "image")
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A low-rank addition to the model's weights (Hu et al. 2021): `file` is its path, `weight` how strongly it counts."""
+
+    file: str = setting_field("", "File", "The LoRA's .safetensors file")
+    weight: float = setting_field(1.0, "Weight", "How strongly the LoRA counts; 0 switches it off", low=-4.0, high=4.0, soft_high=2.0)
+
+    def __post_init__(self) -> None:
+        checked(self)
+
+
+@dataclass(frozen=True)
+class Control:
+    """One ControlNet (Zhang et al. 2023) and its picture. `kind` says what the picture shows; `model` is the ControlNet's
+    folder or file; `image` is the picture's digest (`messages.Source.digest`), filled in by the session. The picture
+    counts with `weight` from `start` to `end` of the steps (0 to 1)."""
+
+    kind: str = setting_field("depth", "Kind", "What the control picture shows", choices=CONTROL_KINDS)
+    model: str = setting_field("", "ControlNet", "The ControlNet that reads the picture")
+    weight: float = setting_field(1.0, "Weight", "How closely the result keeps to the control picture", low=0.0, high=4.0, soft_high=2.0)
+    start: float = setting_field(0.0, "Start", "Share of the steps after which the control begins to count", low=0.0, high=1.0)
+    end: float = setting_field(1.0, "End", "Share of the steps after which the control no longer counts", low=0.0, high=1.0)
+    image: str = ""
+
+    def __post_init__(self) -> None:
+        checked(self)
