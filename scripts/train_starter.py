@@ -1,6 +1,6 @@
 """Train the embedded starter model from nothing: ``python scripts/train_starter.py``.
 
-Stages, each resumable (run again to go on): data, classifier, vae, latents, unet, export, evaluate.
+Stages, each resumable (run again to go on): data, classifier, vae, latents, decoder, unet, export, evaluate.
 ``--stage`` runs only some of them, ``--minutes`` sets a stage's length in all (work done in earlier runs counts), as in
 
     python scripts/train_starter.py --stage unet --stage export --minutes unet=240
@@ -18,8 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-MINUTES = {"classifier": 8.0, "vae": 70.0, "unet": 180.0}
-STAGES = ("data", "classifier", "vae", "latents", "unet", "export", "evaluate")
+MINUTES = {"classifier": 8.0, "vae": 42.0, "decoder": 10.0, "unet": 180.0}
+STAGES = ("data", "classifier", "vae", "latents", "decoder", "unet", "export", "evaluate")
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -53,6 +53,10 @@ def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
         from starter import latents
 
         latents.prepare(CACHE)
+    elif stage == "decoder":
+        from starter import decoder
+
+        decoder.train(CACHE, minutes[stage])
     elif stage == "unet":
         from starter import unet
 

@@ -36,9 +36,9 @@ SHEET = (
 
 def assemble(cache: Path) -> StableDiffusionPipeline:
     """The pipeline made of the averaged weights in the checkpoints."""
-    decoder, state = load(cache / "vae.pt"), load(cache / "unet.pt")
+    state = load(cache / "unet.pt")
     vae = vae_stage.build()
-    vae.load_state_dict(decoder["average"])
+    vae.load_state_dict((load(cache / "decoder.pt") or load(cache / "vae.pt"))["average"])
     vae.register_to_config(scaling_factor=unet.latent_scale(cache / "data"))
     network = unet.build()
     network.load_state_dict(state["unet_average"])

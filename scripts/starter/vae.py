@@ -108,7 +108,7 @@ def _edges(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return picture[..., 1:] - picture[..., :-1], picture[..., 1:, :] - picture[..., :-1, :]
 
 
-def _distance(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def distance(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Mean squared plus absolute error, and the absolute error of the edges."""
     edges = sum(F.l1_loss(a, b) for a, b in zip(_edges(output), _edges(target), strict=True))
     return F.mse_loss(output, target) + 0.25 * F.l1_loss(output, target) + 0.2 * edges
@@ -142,7 +142,7 @@ def train(team: Team, cache: Path, minutes: float, seed: int = 1) -> None:
         target = pictures.batch(circular)
         with autocast():
             latents, output = wrapped_step(wrapped, target) if circular else plain_step(vae, target)
-        loss = _distance(output.float(), target) + 0.01 * _latent_penalty(latents.float())
+        loss = distance(output.float(), target) + 0.01 * _latent_penalty(latents.float())
         optimiser.zero_grad()
         loss.backward()
         team.share(vae.parameters(), clock.progress)
