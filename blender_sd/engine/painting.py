@@ -18,6 +18,7 @@ from . import prompts, samplers
 from .guard import watched_vae
 from .models import Model
 from .previews import Preview
+from .rolling import Rolling, rolled
 from .tasks.plan import Plan
 from .tiling import circular
 
@@ -55,6 +56,10 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
         stack.callback(setattr, pipe, "scheduler", previous)
         pipe.scheduler, _ = samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)
         stack.enter_context(circular(_wrapping(model), request.tiling))
+        if request.tiling != "none" and model.is_transformer:
+            rolling = Rolling(request.tiling, _grid(pipe, plan.size), request.seed)
+            stack.enter_context(rolled(model.denoiser, rolling))
+            progress.between_steps = rolling.next_step
         stack.enter_context(watched_vae(model, listener.check, progress.decoded))
         if "callback_on_step_end" not in arguments and isinstance(model.denoiser, torch.nn.Module):
             handle = model.denoiser.register_forward_pre_hook(lambda *_: listener.check())
@@ -68,6 +73,12 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
     if any(getattr(output, "nsfw_content_detected", None) or ()):
         listener.note("The model's safety checker blanked this picture.")
     return plan.finish(output.images[0])
+
+
+def _grid(pipe: Any, size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of what the transformer sees of a picture of `size` (width, height): latents, or tokens of 2 × 2."""
+    pixels = int(pipe.vae_scale_factor) * (2 if hasattr(pipe, "_pack_latents") else 1)
+    return size[1] // pixels, size[0] // pixels
 
 
 def _wrapping(model: Model) -> list[torch.nn.Module]:
@@ -108,10 +119,12 @@ class _Progress:
         self._size = size
         self._listener = listener
         self._latents: torch.Tensor | None = None
+        self.between_steps: Callable[[], None] = lambda: None
 
     def step_done(self, pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         """diffusers' `callback_on_step_end`. Second-order samplers call it twice a step; that is one step here."""
         self._listener.check()
+        self.between_steps()
         self._latents = tensors.get("latents")
         order = max(1, getattr(pipe.scheduler, "order", 1))
         total = getattr(pipe, "num_timesteps", None) or len(pipe.scheduler.timesteps)

@@ -1,0 +1,63 @@
+"""Seamless pictures from diffusion transformers, which know each place by number and cannot wrap by padding.
+
+What the transformer sees is rolled by another random distance at every step and its answer rolled back, so that the
+border lies somewhere else each time and no seam can settle. Latents, sampler and masks stay where they are.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+class Rolling:
+    """The distance of the current step. `next_step()` draws another one, from a generator of its own."""
+
+    def __init__(self, tiling: str, grid: tuple[int, int], seed: int) -> None:
+        """`grid`: rows and columns of the latents, or of the tokens for families that pack them."""
+        self._axes = ("y" in tiling, "x" in tiling)
+        self._grid = grid
+        self._draw = torch.Generator().manual_seed(seed)  # never the picture's own: that would change the noise
+        self.shift = (0, 0)
+
+    def next_step(self) -> None:
+        """Another distance, in rows and columns; the first step's is none."""
+        drawn = [int(torch.randint(side, (1,), generator=self._draw)) for side in self._grid]
+        self.shift = tuple(distance if along else 0 for distance, along in zip(drawn, self._axes, strict=True))
+
+    def roll(self, value: Any, back: bool = False) -> Any:
+        """`value` rolled by the step's distance, or back: (…, rows, columns) latents, lists of them (Z-Image), or packed
+        tokens (B, N, C), of which the first rows × columns are the picture's (Flux, Qwen-Image)."""
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.roll(one, back) for one in value)
+        rows, columns = (-distance if back else distance for distance in self.shift)
+        if value.ndim != 3:
+            return torch.roll(value, (rows, columns), (-2, -1))
+        count = self._grid[0] * self._grid[1]
+        picture = value[:, :count].unflatten(1, self._grid)
+        return torch.cat([torch.roll(picture, (rows, columns), (1, 2)).flatten(1, 2), value[:, count:]], 1)
+
+
+@contextmanager
+def rolled(transformer: torch.nn.Module, rolling: Rolling) -> Iterator[None]:
+    """Within the block `transformer` works on rolled latents, unknown to whoever calls it."""
+
+    def before(_module: torch.nn.Module, args: tuple, options: dict) -> tuple[tuple, dict]:
+        if "hidden_states" in options:
+            return args, {**options, "hidden_states": rolling.roll(options["hidden_states"])}
+        return (rolling.roll(args[0]), *args[1:]), options
+
+    def after(_module: torch.nn.Module, _args: tuple, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return rolling.roll(output[0], back=True), *output[1:]
+        output.sample = rolling.roll(output.sample, back=True)
+        return output
+
+    handles = [transformer.register_forward_pre_hook(before, with_kwargs=True), transformer.register_forward_hook(after)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,85 @@
+"""Seamless pictures: how the step across the wrapped border compares with any other, and whether the networks really wrap.
+
+    seam_…      mean |step| across the border over the mean inside, pooled over the pictures; 1 is seamless
+    roll_…      largest difference between rolling what goes in and rolling what comes out, over the largest value
+"""
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from . import common
+
+DESCRIPTION = "seam ratios of tiling pictures, text- and image-to-image; roll-equivariance of UNet and VAE"
+PROMPTS = ("red brick wall", "grey cobblestones", "green grass", "brown leather", "blue ceramic tiles", "beige gravel", "rusty metal",
+           "white snow")
+SIDE = 256
+
+
+def run(log: Callable[[str], None]) -> dict:
+    import numpy as np
+
+    if str(common.ROOT) not in sys.path:
+        sys.path.insert(0, str(common.ROOT))
+    from blender_sd.engine import Engine
+
+    engine = Engine(precision="fp32")
+    figures: dict[str, float] = {}
+    settings = {"steps": 12, "guidance": 3.0, "size": (SIDE, SIDE), "tiling": "xy"}
+    painted = [engine.generate(prompt, seed=100 + number, **settings)[0] for number, prompt in enumerate(PROMPTS)]
+    log("text-to-image painted")
+    again = [engine.restyle(picture, prompt, strength=0.6, seed=200 + number, **settings)[0]
+             for number, (picture, prompt) in enumerate(zip(painted, PROMPTS, strict=True))]
+    log("image-to-image painted")
+    for task, pictures in (("text_to_image", painted), ("image_to_image", again)):
+        stack = np.stack([np.asarray(picture, np.float64) for picture in pictures])
+        for name, axis in (("x", 2), ("y", 1)):
+            figures[f"seam_{task}_{name}"] = seam_ratio(stack, axis)
+    plain = [engine.generate(prompt, seed=100 + number, **{**settings, "tiling": "none"})[0] for number, prompt in enumerate(PROMPTS[:4])]
+    figures["seam_untiled_x"] = seam_ratio(np.stack([np.asarray(picture, np.float64) for picture in plain]), 2)
+    figures |= equivariance(engine)
+    bars = {}
+    for name, value in figures.items():
+        if name.startswith("roll_"):
+            bars[name] = common.bar(value, "<= 1e-5")
+        elif not name.startswith("seam_untiled"):
+            bars[f"{name} low"], bars[f"{name} high"] = common.bar(value, ">= 0.9"), common.bar(value, "<= 1.1")
+    return {"figures": figures, "bars": bars}
+
+
+def seam_ratio(pictures, axis: int) -> float:
+    """`pictures` (N, H, W, 3); `axis` 2: across the left and right border, 1: across top and bottom."""
+    import numpy as np
+
+    inside = np.abs(np.diff(pictures, axis=axis)).mean()
+    return float(np.abs(pictures.take(0, axis) - pictures.take(-1, axis)).mean() / inside)
+
+
+def equivariance(engine) -> dict[str, float]:
+    """Largest relative difference between rolled in and rolled out, of the starter's networks and of an `AutoencoderKL`,
+    whose encoder pads in a way of its own."""
+    import torch
+    from blender_sd.engine.tiling import circular
+    from diffusers import AutoencoderKL
+
+    model = engine._load("starter").base
+    torch.manual_seed(0)
+    big = AutoencoderKL(block_out_channels=(32, 64, 64, 64), down_block_types=("DownEncoderBlock2D",) * 4,
+                        up_block_types=("UpDecoderBlock2D",) * 4, latent_channels=4, norm_num_groups=16).eval()
+    words = torch.randn(1, 8, model.unet.config.cross_attention_dim)
+    latents, pixels = torch.randn(1, 4, 16, 16), torch.randn(1, 3, 64, 64)
+    factor = 2 ** (len(model.vae.config.encoder_block_out_channels) - 1)
+    cases = {
+        "unet": (lambda value: model.unet(value, 500, words).sample, latents, 4, 4),
+        "decoder": (lambda value: model.vae.decode(value).sample, latents, 3, 3 * factor),
+        "encoder": (lambda value: model.vae.encode(value).latents, pixels, 3 * factor, 3),
+        "kl_decoder": (lambda value: big.decode(value).sample, latents, 3, 24),
+        "kl_encoder": (lambda value: big.encode(value).latent_dist.mean, pixels, 24, 3),
+    }
+    found = {}
+    with torch.no_grad(), circular((model.unet, model.vae, big), "xy"):
+        for name, (function, value, shift_in, shift_out) in cases.items():
+            straight, rolled = function(value), function(torch.roll(value, (shift_in, shift_in), (2, 3)))
+            error = (torch.roll(straight, (shift_out, shift_out), (2, 3)) - rolled).abs().max() / straight.abs().max()
+            found[f"roll_{name}"] = float(error)
+    return found
