@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 from . import config, scene
 from .protocol.errors import InvalidRequest, SourceUnusable
 from .protocol.messages import Source
-from .protocol.request import IMAGE_TO_IMAGE, MAX_SEED, MAX_SIDE, MIN_SIDE, NEEDS, TEXT_TO_IMAGE, Request, round_size
+from .protocol.request import (
+    IMAGE_TO_IMAGE, MAX_SEED, MAX_SIDE, MIN_SIDE, NEEDS, TEXT_TO_IMAGE, UPSCALE, Request, default, round_size,
+)
 from .protocol.samplers import SAMPLERS
 from .session.job import Job
 from .session.library import ModelInfo, find_models, resolve_model
@@ -39,8 +41,12 @@ _models: list[ModelInfo] | None = None
 
 def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps: int | None = None, guidance: float | None = None,
              size: tuple[int, int] | None = None, sampler: str | None = None, model: str = "starter", count: int = 1,
-             tiling: str = "none", target: scene.Target | None = None, label: str = "") -> Job:
+             tiling: str = "none", refine_scale: float = 1.0, refine_strength: float = default("refine_strength"),
+             target: scene.Target | None = None, label: str = "") -> Job:
     """Text → image. `None` means: what suits the model; for `seed`, a random one.
+
+    With `refine_scale` above 1 the picture is painted at `size`, then enlarged by that factor and refined at
+    `refine_strength` in tiles (high-res fix).
 
     `size` (width, height in pixels) is rounded to what the model can paint, and `Job.notes` says so. `target` is what
     `scene.freeze_target` gave; None makes a new image datablock. Raises SDError, at once, for settings that cannot be met.
@@ -49,7 +55,7 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
     width, height = _checked_size(size or (info.default_width, info.default_height))
     rounded = round_size(width, height, info.multiple)
     request = _request(TEXT_TO_IMAGE, info, prompt, model, rounded, seed, steps, guidance, sampler,
-                       negative=negative, count=count, tiling=tiling)
+                       negative=negative, count=count, tiling=tiling, refine_scale=refine_scale, refine_strength=refine_strength)
     job = _submit(request, info, {}, target, label)
     if rounded != (width, height):
         job.notes.append(f"The size {width} × {height} was rounded to {rounded[0]} × {rounded[1]}, which this model can paint.")
@@ -71,6 +77,24 @@ def restyle(source: Any, prompt: str, *, strength: float = 0.5, negative: str = 
     _check_source_size(source_size)
     request = _request(IMAGE_TO_IMAGE, info, prompt, model, _checked_size(size or source_size), seed, steps, guidance, sampler,
                        negative=negative, count=count, tiling=tiling, strength=strength)
+    return _submit(request, info, {"source": data}, target, label)
+
+
+def upscale(source: Any, prompt: str = "", *, scale: float = 2.0, strength: float = default("refine_strength"), tile: int | None = None,
+            negative: str = "", seed: int | None = None, steps: int | None = None, guidance: float | None = None,
+            sampler: str | None = None, model: str = "starter", count: int = 1, tiling: str = "none", target: scene.Target | None = None,
+            label: str = "") -> Job:
+    """Image → image `scale` times as large, refined by the model at `strength` (0 only enlarges) in overlapping tiles of
+    `tile` pixels (None: the size that the model was trained for), so that memory stays what one tile needs.
+
+    `source` as for `restyle`. With `tiling`, tiles go round the border, and a seamless texture stays seamless. Raises SDError.
+    """
+    info = find_model(model)
+    data, source_size = scene.open_source(source)
+    _check_source_size(source_size)
+    size = _checked_size(tuple(round(side * scale) for side in source_size))
+    request = _request(UPSCALE, info, prompt, model, size, seed, steps, guidance, sampler,
+                       negative=negative, count=count, tiling=tiling, strength=strength, **({} if tile is None else {"tile": tile}))
     return _submit(request, info, {"source": data}, target, label)
 
 
@@ -223,6 +247,7 @@ def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], ta
 
 def _request(task: str, info: ModelInfo, prompt: str, model: str, size: tuple[int, int], seed: int | None, steps: int | None,
              guidance: float | None, sampler: str | None, **rest: Any) -> Request:
+    rest.setdefault("tile", min(max(info.default_width, 64), 4096))
     return Request(
         task=task, prompt=prompt, model=model, width=size[0], height=size[1],
         seed=random.SystemRandom().randint(0, MAX_SEED) if seed is None else seed,

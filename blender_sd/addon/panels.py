@@ -157,6 +157,27 @@ class _FromImage(_Panel):
         row.operator("sd.retexture", icon="NODE_TEXTURE")
 
 
+class _Enlarge(_Panel):
+    """Larger pictures: as part of Generate, or of the slot's image."""
+
+    bl_label = "Enlarge"
+    bl_order = 5
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context) -> None:
+        settings = context.scene.sd
+        column = self.split()
+        column.prop(settings, "refine_scale", text="Generate ×")
+        refine = column.column()
+        refine.active = settings.refine_scale > 1
+        refine.prop(settings, "refine_strength", slider=True)
+        column.separator()
+        column.prop(settings, "upscale_scale", text="Slot ×")
+        column.prop(settings, "upscale_strength", slider=True)
+        column.prop(settings, "tile")
+        self.layout.operator("sd.upscale", icon="FULLSCREEN_ENTER")
+
+
 class _FromRender(_Panel):
     """Render → restyled render."""
 
@@ -204,4 +225,5 @@ CLASSES = (
     *_place(_FromImage, "view3d", "image", "shader"),
     *_place(_FromRender, "view3d", "image"),
     *_place(_Queue, "view3d", "image", "shader"),
+    *_place(_Enlarge, "view3d", "image", "shader"),
 )

@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, Po
 
 from .. import api
 from ..protocol.errors import SDError
-from ..protocol.request import Request, default, setting
+from ..protocol.request import UPSCALE, Request, default, setting
 from ..protocol.samplers import SAMPLERS
 
 STARTER = "starter"
@@ -31,7 +31,8 @@ _TILING = {"none": ("Off", "The picture does not repeat"), "x": ("X", "Repeats w
 
 def _starter_default(name: str) -> Any:
     """What suits the built-in model, so that the first click gives its best picture; the request's default without one."""
-    of_model = {"width": "default_width", "height": "default_height", "steps": "steps", "guidance": "guidance", "sampler": "sampler"}
+    of_model = {"width": "default_width", "height": "default_height", "steps": "steps", "guidance": "guidance", "sampler": "sampler",
+                "tile": "default_width"}
     try:
         return getattr(api.find_model(STARTER), of_model[name]) if name in of_model else default(name)
     except SDError:
@@ -93,6 +94,12 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         "Choose a new seed at every click. The seed shown is the last one used: switch this off to keep it"))
     count: _setting(IntProperty, "count")
     tiling: _setting(EnumProperty, "tiling", items=[(key, *_TILING[key], i) for i, key in enumerate(setting("tiling").choices)])
+    refine_scale: _setting(FloatProperty, "refine_scale", step=50, precision=2)
+    refine_strength: _setting(FloatProperty, "refine_strength", subtype="FACTOR")
+    upscale_scale: FloatProperty(name="Scale", default=2.0, min=1.0, max=8.0, soft_max=4.0, step=50, precision=2, description=(
+        "How many times as wide and as high the result is"))
+    upscale_strength: _setting(FloatProperty, "refine_strength", subtype="FACTOR")
+    tile: _setting(IntProperty, "tile", subtype="PIXEL", step=64)
     target: EnumProperty(name="Target", description="Where the finished picture goes", items=TARGETS, default="NEW")
     slot_strength: _setting(FloatProperty, "strength", subtype="FACTOR")
     render_strength: _setting(FloatProperty, "strength", subtype="FACTOR")
@@ -107,6 +114,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         except SDError:
             return  # the folder is gone; the click says so
         self.width, self.height = info.default_width, info.default_height
+        self.tile = min(max(info.default_width, 64), 4096)
         self.steps, self.guidance, self.sampler = info.steps, info.guidance, info.sampler
 
     def order(self) -> dict[str, Any]:
@@ -116,10 +124,13 @@ class SD_PG_settings(bpy.types.PropertyGroup):
 
     def fill_from(self, request: Request) -> None:
         """Takes over everything that made a picture, so that the next click makes it again."""
-        for name in ("prompt", "negative", "model", "width", "height", "steps", "guidance", "sampler", "seed", "count", "tiling"):
+        for name in ("prompt", "negative", "model", "width", "height", "steps", "guidance", "sampler", "seed", "count", "tiling",
+                     "tile", "refine_scale", "refine_strength"):
             setattr(self, name, getattr(request, name))
         self.random_seed = False
-        if request.source:
+        if request.task == UPSCALE:
+            self.upscale_strength = request.strength
+        elif request.source:
             self.slot_strength = self.render_strength = request.strength
 
 

@@ -16,11 +16,12 @@ from ..protocol import request as defaults
 from ..protocol.errors import JobCancelled, OutOfMemory, SDError
 from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
-from ..protocol.request import IMAGE_TO_IMAGE, MAX_SEED, TEXT_TO_IMAGE, Request
+from ..protocol.request import IMAGE_TO_IMAGE, MAX_SEED, TEXT_TO_IMAGE, UPSCALE, Request
 from . import devices, memory, output, quiet
 from .loader import Loader
 from .models import Library, Model
-from .painting import Listener, notes_before, paint
+from .painting import Listener, notes_before
+from .passes import auto_classes, carry_out
 from .tasks import TASKS
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,19 @@ class Engine:
                           strength, source=source.digest())
         return self._pictures(request, {"source": source}, on_event)
 
+    def upscale(self, image: Image.Image | np.ndarray, prompt: str = "", *, scale: float = 2.0,
+                strength: float = defaults.default("refine_strength"), tile: int | None = None, negative: str = "", seed: int | None = None,
+                steps: int = defaults.default("steps"), guidance: float = defaults.default("guidance"),
+                sampler: str = defaults.default("sampler"), model: str = "starter", tiling: str = "none",
+                on_event: Emit | None = None) -> Image.Image:
+        """`image` (as for `restyle`) `scale` times as large, refined at `strength` in tiles of `tile` pixels (None: the size
+        that the model was trained for). Raises SDError."""
+        source = Source(pixels=_pixels(image))
+        height, width = (round(side * scale) for side in source.pixels.shape[:2])
+        request = Request(UPSCALE, prompt, negative, model, width, height, steps, guidance, sampler, _seed(seed), 1, tiling, strength,
+                          tile or self._load(model).default_size[0], source=source.digest())
+        return self._pictures(request, {"source": source}, on_event)[0]
+
     # ---- one order -------------------------------------------------------------------------------------------------
 
     def _pictures(self, request: Request, inputs: dict[str, Source], on_event: Emit | None) -> list[Image.Image]:
@@ -157,9 +171,11 @@ class Engine:
         model = self._loader.get(order.folder, lambda text: emit(Loading(order.job, text)), cancelled)
         check()
         plan = task.prepare(order.request, order.inputs, model.multiple)
-        pipe = model.pipe(task.AUTO_CLASS)
+        pipe, *_ = [model.pipe(name) for name in auto_classes(order.request, plan)]
         if plan.unchanged is None:
             self._make_sure_it_fits(model, pipe, plan.size)
+            if plan.refine is not None:
+                self._make_sure_it_fits(model, pipe, (plan.refine.tile, plan.refine.tile))
         for text in (*plan.notes, *(notes_before(model, pipe, order.request) if plan.unchanged is None else ())):
             emit(Note(order.job, text))
         if plan.unchanged is None:  # loading is over: whoever cancels now has to wait for a step
@@ -167,10 +183,7 @@ class Engine:
         for index in range(order.request.count):
             check()
             single = order.request.single(index)
-            if plan.unchanged is not None:
-                yield single, plan.unchanged.copy(), model
-                continue
-            image = paint(model, pipe, single, plan, self._listener(order, index + 1, emit, check))
+            image = carry_out(model, single, plan, self._listener(order, index + 1, emit, check))
             check()
             yield single, image, model
 

@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 from ..protocol.errors import OutputUnwritable
 from ..protocol.messages import Source
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
-from ..protocol.request import IMAGE_TO_IMAGE, Request
+from ..protocol.request import NEEDS, Request
 from . import sources
 
 WRITING = threading.Lock()  # held while a file is written: whoever ends the process waits for it
@@ -81,7 +81,7 @@ def save_input(source: Source, digest: str, folder: Path) -> None:
 
 def xmp(request: Request) -> str:
     """An XMP packet with IPTC's DigitalSourceType: made by a model alone, or a composite with one."""
-    kind = "compositeWithTrainedAlgorithmicMedia" if request.task == IMAGE_TO_IMAGE else "trainedAlgorithmicMedia"
+    kind = "compositeWithTrainedAlgorithmicMedia" if NEEDS[request.task] else "trainedAlgorithmicMedia"
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'

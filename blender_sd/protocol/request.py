@@ -14,8 +14,9 @@ from .settings import Setting, checked, from_dict, parts_field, setting_field
 
 TEXT_TO_IMAGE = "text_to_image"
 IMAGE_TO_IMAGE = "image_to_image"
-TASKS = (TEXT_TO_IMAGE, IMAGE_TO_IMAGE)
-NEEDS = {TEXT_TO_IMAGE: (), IMAGE_TO_IMAGE: ("source",)}  # the input pictures, by role, without which a task cannot start
+UPSCALE = "upscale"
+TASKS = (TEXT_TO_IMAGE, IMAGE_TO_IMAGE, UPSCALE)
+NEEDS = {TEXT_TO_IMAGE: (), IMAGE_TO_IMAGE: ("source",), UPSCALE: ("source",)}  # the input pictures, by role, without which a task cannot start
 TILING = ("none", "x", "y", "xy")
 MAX_SEED = 2**31 - 1  # Blender's IntProperty is 32-bit signed
 MIN_SIDE, MAX_SIDE = 16, 8192  # pixels
@@ -44,6 +45,9 @@ class Request:
     count: int = setting_field(1, "Images", "How many pictures to make, each with the next seed", low=1, high=64, soft_high=8)
     tiling: str = setting_field("none", "Tiling", "Axes along which the picture repeats without a seam", choices=TILING)
     strength: float = setting_field(0.5, "Strength", "How far to depart from the source: 0 returns it unchanged, 1 ignores it", low=0.0, high=1.0)
+    tile: int = setting_field(512, "Tile Size", "Side in pixels of the pieces in which a large picture is refined; best what the model was trained for", low=64, high=4096, soft_high=1024)
+    refine_scale: float = setting_field(1.0, "Enlarge", "Paint small, then enlarge by this factor and refine (high-res fix); 1 leaves it out", low=1.0, high=8.0, soft_high=4.0)
+    refine_strength: float = setting_field(0.35, "Refine Strength", "How far the refining may depart from the enlarged picture", low=0.0, high=1.0)
     loras: tuple[Lora, ...] = parts_field(Lora, "LoRAs", "Low-rank additions to the model's weights")
     controls: tuple[Control, ...] = parts_field(Control, "Controls", "ControlNets that steer the picture's structure")
     source: str = ""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from . import common
 
-DESCRIPTION = "seam ratios of tiling pictures, text- and image-to-image; roll-equivariance of UNet and VAE"
+DESCRIPTION = "seam ratios of tiling pictures, text- and image-to-image and upscale; roll-equivariance of UNet and VAE"
 PROMPTS = ("red brick wall", "grey cobblestones", "green grass", "brown leather", "blue ceramic tiles", "beige gravel", "rusty metal",
            "white snow")
 SIDE = 256
@@ -31,7 +31,10 @@ def run(log: Callable[[str], None]) -> dict:
     again = [engine.restyle(picture, prompt, strength=0.6, seed=200 + number, **settings)[0]
              for number, (picture, prompt) in enumerate(zip(painted, PROMPTS, strict=True))]
     log("image-to-image painted")
-    for task, pictures in (("text_to_image", painted), ("image_to_image", again)):
+    larger = [engine.upscale(picture, prompt, scale=2.0, strength=0.4, seed=300 + number, tile=SIDE, steps=12, guidance=3.0, tiling="xy")
+              for number, (picture, prompt) in enumerate(zip(painted[:4], PROMPTS[:4], strict=True))]
+    log("upscaled")
+    for task, pictures in (("text_to_image", painted), ("image_to_image", again), ("upscale", larger)):
         stack = np.stack([np.asarray(picture, np.float64) for picture in pictures])
         for name, axis in (("x", 2), ("y", 1)):
             figures[f"seam_{task}_{name}"] = seam_ratio(stack, axis)

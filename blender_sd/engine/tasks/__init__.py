@@ -5,6 +5,6 @@ here and in `TASKS` and `NEEDS` of `protocol.request`. `inputs`: the input pictu
 """
 from __future__ import annotations
 
-from . import image_to_image, text_to_image
+from . import image_to_image, text_to_image, upscale
 
-TASKS = {"text_to_image": text_to_image, "image_to_image": image_to_image}
+TASKS = {"text_to_image": text_to_image, "image_to_image": image_to_image, "upscale": upscale}

@@ -5,7 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from PIL import Image
+
+from ...protocol.request import Request
+from ..tiles import Tiles
 
 
 def _as_it_is(picture: Image.Image) -> Image.Image:
@@ -16,10 +20,14 @@ def _as_it_is(picture: Image.Image) -> Image.Image:
 class Plan:
     """`arguments`: the task's own arguments of the pipeline's call. `size`: (width, height) that is painted. `finish`
     turns the pipeline's RGB picture into the result. `unchanged`: the result where nothing is to be painted at all.
-    `notes`: what the artist should know."""
+    `notes`: what the artist should know. `source` and `tiles`: for a picture that is painted tile by tile, the pixels
+    (H×W×3 uint8) that the tiles are cut from. `refine`: the request of a second pass, over the finished picture."""
 
     arguments: dict[str, Any]
     size: tuple[int, int]
     finish: Callable[[Image.Image], Image.Image] = _as_it_is
     unchanged: Image.Image | None = None
     notes: tuple[str, ...] = field(default=())
+    tiles: Tiles | None = None
+    source: np.ndarray | None = None
+    refine: Request | None = None

@@ -40,9 +40,27 @@ def test_retexture_puts_a_new_image_into_the_slot(addon, pipeline):
     assert job.state == "finished", job.error
     request = pipeline.orders[0].request
     assert (request.width, request.height, request.strength) == (32, 32, pytest.approx(0.7))
-    assert pipeline.orders[0].source is not None
+    assert set(pipeline.orders[0].inputs) == {"source"}
     assert node.image == job.outputs[0] and node.image != old
     assert bpy.data.images.get("old") == old and old.users > 0, "the original stays in the file"
+
+
+def test_upscale_puts_a_larger_image_into_the_slot(addon, pipeline):
+    node, old = _textured_cube()
+    addon.prompt, addon.upscale_scale, addon.upscale_strength, addon.tile, addon.tiling = "moss", 2.5, 0.2, 128, "x"
+    assert bpy.ops.sd.upscale() == {"FINISHED"}
+    drain()
+    request = pipeline.orders[0].request
+    assert (request.task, request.width, request.height, request.tile, request.tiling) == ("upscale", 80, 80, 128, "x")
+    assert request.strength == pytest.approx(0.2) and set(pipeline.orders[0].inputs) == {"source"}
+    assert node.image == api.jobs()[-1].outputs[0] and bpy.data.images.get("old") == old
+    addon.upscale_strength = 0.9
+    addon.fill_from(request)
+    assert (addon.upscale_strength, addon.tile) == (pytest.approx(0.2), 128)
+
+
+def test_upscale_without_an_image_says_what_to_do(addon):
+    assert not bpy.ops.sd.upscale.poll()
 
 
 def test_retexture_without_an_image_says_what_to_do(addon):

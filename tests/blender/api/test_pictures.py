@@ -67,6 +67,19 @@ def test_a_restyle_can_be_repeated_from_its_settings_alone(sd, small):
     assert np.array_equal(pixels(again), pixels(image))
 
 
+def test_a_picture_is_upscaled_and_can_be_repeated(sd, small):
+    source = np.random.default_rng(0).integers(0, 256, (48, 40, 3), np.uint8)
+    (image,) = result(sd.upscale(source, "bricks", scale=2.0, strength=0.6, tile=64, **small))
+    assert tuple(image.size) == (80, 96)
+    (again,) = result(sd.run(sd.recall(image)))
+    assert np.array_equal(pixels(image), pixels(again))
+
+
+def test_high_res_fix_gives_the_larger_picture(sd, small):
+    (image,) = result(sd.generate("bricks", size=(64, 64), refine_scale=1.5, refine_strength=0.6, **small))
+    assert tuple(image.size) == (96, 96) and (sd.recall(image).width, sd.recall(image).refine_scale) == (64, 1.5)
+
+
 def test_the_cameras_render_is_restyled_at_the_renders_size(sd, small):
     scene = bpy.context.scene
     scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))

@@ -1,0 +1,38 @@
+"""Texture slot → larger texture, with detail that the model adds."""
+from __future__ import annotations
+
+import bpy
+
+from ... import api, scene
+from ...protocol.errors import SDError
+from .start import start
+
+
+class SD_OT_upscale(bpy.types.Operator):
+    """Enlarge the image of the active texture slot and let the model add detail. The old image stays in the file"""
+
+    bl_idname = "sd.upscale"
+    bl_label = "Upscale Slot"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        try:
+            scene.active_slot_image(context)
+        except SDError as error:
+            cls.poll_message_set(str(error))
+            return False
+        return True
+
+    def execute(self, context):
+        settings = context.scene.sd
+
+        def order(seed):
+            image, target = scene.active_slot_image(context)
+            return api.upscale(image, settings.prompt, scale=settings.upscale_scale, strength=settings.upscale_strength, tile=settings.tile,
+                               seed=seed, target=target, label=f"Upscale {image.name}", **settings.order())
+
+        return start(self, context, order)
+
+
+CLASSES = (SD_OT_upscale,)
