@@ -1,12 +1,12 @@
 """Train the embedded starter model from nothing: ``python scripts/train_starter.py``.
 
-Stages, each resumable (run again to go on): data, classifier, vae, latents, decoder, unet, export, evaluate.
+Stages, each resumable (run again to go on): data, classifier, vae, latents, decoder, unet, control, export, evaluate.
 ``--stage`` runs only some of them, ``--minutes`` sets a stage's length in all (work done in earlier runs counts), as in
 
     python scripts/train_starter.py --stage unet --stage export --minutes unet=240
 
-Checkpoints and rendered data live in ``.cache/starter``; the result is ``blender_sd/models/starter``. About five hours
-on two CPU cores; a CUDA device is used when there is one.
+Checkpoints and rendered data live in ``.cache/starter``; the result is ``blender_sd/models/starter`` and, beside it, its
+ControlNet ``starter_control``. Five to six hours on two CPU cores; a CUDA device is used when there is one.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-MINUTES = {"classifier": 8.0, "vae": 42.0, "decoder": 10.0, "unet": 180.0}
-STAGES = ("data", "classifier", "vae", "latents", "decoder", "unet", "export", "evaluate")
+MINUTES = {"classifier": 8.0, "vae": 42.0, "decoder": 10.0, "unet": 180.0, "control": 35.0}
+STAGES = ("data", "classifier", "vae", "latents", "decoder", "unet", "control", "export", "evaluate")
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -61,6 +61,10 @@ def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
         from starter import unet
 
         team.run(unet.train, CACHE, minutes[stage], size=workers)
+    elif stage == "control":
+        from starter import control
+
+        team.run(control.train, CACHE, minutes[stage], size=workers)
     elif stage == "export":
         from starter import export
 

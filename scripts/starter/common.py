@@ -14,6 +14,7 @@ from torch import nn
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "starter"
 MODEL = ROOT / "blender_sd" / "models" / "starter"
+CONTROL = MODEL.with_name("starter_control")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

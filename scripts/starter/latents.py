@@ -41,14 +41,22 @@ def _encode(vae, path: Path, number: int, fetch) -> None:
     temporary.replace(path)
 
 
+def placement() -> tuple[np.ndarray, np.ndarray]:
+    """Where the encoded pictures lie in the rendered ones: the top left corner (N, 2) of every crop, and by how many
+    pixels (N, 2), 0…3, every small picture was rolled before it was encoded; the same at every call."""
+    rng = np.random.default_rng(17)
+    corners = rng.integers(0, 65, (COUNTS["crop"], 2))
+    rolls = rng.integers(0, 4, (-(-COUNTS["small"] // CHUNK), 2))
+    return corners, rolls.repeat(CHUNK, 0)[: COUNTS["small"]]
+
+
 def prepare(cache: Path) -> None:
     """Encode every set with the finished autoencoder; sets already encoded are kept."""
     folder = cache / "data"
     vae = build().to(DEVICE).to(memory_format=torch.channels_last)
     vae.load_state_dict(load(cache / "vae.pt")["average"])
     small, large, scenes = (data.load_set(folder, name)[0] for name in ("small", "large", "scenes"))
-    rng = np.random.default_rng(17)
-    corners = rng.integers(0, 65, (COUNTS["crop"], 2))
+    corners, rolls = placement()
 
     def crop(start: int, stop: int) -> np.ndarray:
         return np.stack([
@@ -57,7 +65,7 @@ def prepare(cache: Path) -> None:
         ])
 
     def rolled(start: int, stop: int) -> np.ndarray:
-        return np.roll(small[start:stop], tuple(rng.integers(0, 4, 2)), (1, 2))
+        return np.roll(small[start:stop], tuple(rolls[start]), (1, 2))
 
     vae.eval()
     set_circular(vae, False)
