@@ -20,7 +20,8 @@ from . import config, scene
 from .protocol.errors import InvalidRequest, SourceUnusable
 from .protocol.messages import Source
 from .protocol.request import (
-    IMAGE_TO_IMAGE, MAX_SEED, MAX_SIDE, MIN_SIDE, NEEDS, TEXT_TO_IMAGE, UPSCALE, Request, default, round_size,
+    IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, MAX_SIDE, MIN_SIDE, NEEDS, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request, default,
+    round_size,
 )
 from .protocol.samplers import SAMPLERS
 from .session.job import Job
@@ -73,8 +74,7 @@ def restyle(source: Any, prompt: str, *, strength: float = 0.5, negative: str = 
     row 0 on top). Raises SDError for a source or settings that cannot be used.
     """
     info = find_model(model)
-    data, source_size = scene.open_source(source)
-    _check_source_size(source_size)
+    data, source_size = _opened(source)
     request = _request(IMAGE_TO_IMAGE, info, prompt, model, _checked_size(size or source_size), seed, steps, guidance, sampler,
                        negative=negative, count=count, tiling=tiling, strength=strength)
     return _submit(request, info, {"source": data}, target, label)
@@ -90,11 +90,67 @@ def upscale(source: Any, prompt: str = "", *, scale: float = 2.0, strength: floa
     `source` as for `restyle`. With `tiling`, tiles go round the border, and a seamless texture stays seamless. Raises SDError.
     """
     info = find_model(model)
-    data, source_size = scene.open_source(source)
-    _check_source_size(source_size)
+    data, source_size = _opened(source)
     size = _checked_size(tuple(round(side * scale) for side in source_size))
     request = _request(UPSCALE, info, prompt, model, size, seed, steps, guidance, sampler,
-                       negative=negative, count=count, tiling=tiling, strength=strength, **({} if tile is None else {"tile": tile}))
+                       negative=negative, count=count, tiling=tiling, strength=strength, **_tile(tile))
+    return _submit(request, info, {"source": data}, target, label)
+
+
+def inpaint(source: Any, mask: Any, prompt: str, *, strength: float = 1.0, grow: int = 0, feather: int = default("mask_feather"),
+            full_res: bool = False, context: int = default("mask_context"), tile: int | None = None, negative: str = "",
+            seed: int | None = None, steps: int | None = None, guidance: float | None = None, sampler: str | None = None,
+            model: str = "starter", count: int = 1, tiling: str = "none", target: scene.Target | None = None, label: str = "") -> Job:
+    """Image → image with what is masked painted anew at `strength`; every other pixel stays as it was, bit for bit.
+
+    `source` as for `restyle`. `mask`: the same, or an H×W array; white is painted anew; "FACES": the UV area of the active
+    object's selected faces is; "ALPHA": the transparent parts of the source are, and become opaque. The mask's edge moves
+    outwards by `grow` pixels (inwards where negative), and inside it the new picture fades in over `feather` pixels.
+    `full_res` paints only the masked area and `context` pixels round it, at the size that suits the model (`tile`).
+    Raises SDError.
+    """
+    info = find_model(model)
+    data, size = _opened(source)
+    alpha = isinstance(mask, str) and mask == "ALPHA"
+    inputs = {"source": data, "mask": data if alpha else scene.open_mask(mask, size)}
+    request = _request(INPAINT, info, prompt, model, size, seed, steps, guidance, sampler, negative=negative, count=count, tiling=tiling,
+                       strength=strength, mask_kind="alpha" if alpha else "white", mask_grow=grow, mask_feather=feather,
+                       mask_full_res=full_res, mask_context=context, **_tile(tile))
+    return _submit(request, info, inputs, target, label)
+
+
+def outpaint(source: Any, prompt: str, *, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0,
+             aspect: tuple[float, float] | None = None, overlap: int = 8, strength: float = 1.0, negative: str = "",
+             seed: int | None = None, steps: int | None = None, guidance: float | None = None, sampler: str | None = None,
+             model: str = "starter", count: int = 1, target: scene.Target | None = None, label: str = "") -> Job:
+    """Image → larger image, painted on beyond the borders by so many pixels a side; or, with `aspect` (width, height), by as
+    many as it takes to reach that shape, half on each side. `overlap` pixels inside the old border are painted over and
+    blended in; all others stay as they were. `source` as for `restyle`. Raises SDError.
+    """
+    info = find_model(model)
+    data, (width, height) = _opened(source)
+    if aspect is not None:
+        left, right, top, bottom = _margins(width, height, aspect)
+    if not (left or right or top or bottom):
+        raise InvalidRequest("There is nothing to add to the picture.", "Say by how many pixels it is to grow, or choose another aspect.")
+    request = _request(OUTPAINT, info, prompt, model, _checked_size((width + left + right, height + top + bottom)), seed, steps, guidance,
+                       sampler, negative=negative, count=count, strength=strength, mask_grow=overlap, mask_feather=overlap,
+                       expand_left=left, expand_right=right, expand_top=top, expand_bottom=bottom)
+    return _submit(request, info, {"source": data}, target, label)
+
+
+def make_seamless(source: Any, prompt: str = "", *, tiling: str = "xy", band: float = default("band"), strength: float = 0.75,
+                  feather: int = default("mask_feather"), negative: str = "", seed: int | None = None, steps: int | None = None,
+                  guidance: float | None = None, sampler: str | None = None, model: str = "starter", count: int = 1,
+                  target: scene.Target | None = None, label: str = "") -> Job:
+    """Texture → the same texture, repeating without a seam along `tiling` (x | y | xy): a band across the border, `band` of
+    a side wide, is painted anew at `strength`; every other pixel stays as it was. `source` as for `restyle`. Raises SDError."""
+    info = find_model(model)
+    data, size = _opened(source)
+    if tiling == "none":
+        raise InvalidRequest("No axis was chosen along which the texture is to repeat.", "Set Tiling to X, Y or Both.")
+    request = _request(MAKE_SEAMLESS, info, prompt, model, size, seed, steps, guidance, sampler, negative=negative, count=count,
+                       tiling=tiling, strength=strength, band=band, mask_feather=feather)
     return _submit(request, info, {"source": data}, target, label)
 
 
@@ -108,8 +164,7 @@ def run(request: Request, source: Any = None, *, target: scene.Target | None = N
     inputs = {}
     for role in {*NEEDS[request.task], *request.inputs}:
         given = source if role == "source" else None
-        inputs[role], size = scene.open_source(_kept_input(role, request.inputs.get(role, "")) if given is None else given)
-        _check_source_size(size)
+        inputs[role], _ = _opened(_kept_input(role, request.inputs.get(role, "")) if given is None else given)
     return _submit(request, info, inputs, target, label)
 
 
@@ -254,6 +309,29 @@ def _request(task: str, info: ModelInfo, prompt: str, model: str, size: tuple[in
         steps=info.steps if steps is None else steps,
         guidance=info.guidance if guidance is None else guidance,
         sampler=sampler or info.sampler, **rest)
+
+
+def _tile(tile: int | None) -> dict[str, int]:
+    return {} if tile is None else {"tile": tile}
+
+
+def _margins(width: int, height: int, aspect: tuple[float, float]) -> tuple[int, int, int, int]:
+    """Left, right, top and bottom pixels that bring a picture to `aspect`, width to height."""
+    try:
+        across, down = map(float, aspect)
+    except (TypeError, ValueError):
+        across = down = 0.0
+    if not (0 < across < float("inf") and 0 < down < float("inf")):
+        raise InvalidRequest("The aspect must be two positive numbers: width and height.")
+    wide, high = max(0, round(height * across / down) - width), max(0, round(width * down / across) - height)
+    return wide // 2, wide - wide // 2, high // 2, high - high // 2
+
+
+def _opened(source: Any) -> tuple[SourceLike, tuple[int, int]]:
+    """The source as it travels, and its size, checked."""
+    data, size = scene.open_source(source)
+    _check_source_size(size)
+    return data, size
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, Po
 
 from .. import api
 from ..protocol.errors import SDError
-from ..protocol.request import UPSCALE, Request, default, setting
+from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE, Request, default, setting
 from ..protocol.samplers import SAMPLERS
 
 STARTER = "starter"
@@ -24,6 +24,11 @@ SOURCES = (
     ("RENDER", "Render Result", "The last render, as it is shown", "RENDER_RESULT", 0),
     ("CAMERA", "Camera", "A fresh render from the scene's camera", "CAMERA_DATA", 1),
     ("VIEWPORT", "3D View", "The 3D View exactly as you see it", "VIEW3D", 2),
+)
+MASKS = (  # as `api.inpaint` calls them, but for the painted one
+    ("PAINTED", "Painted Mask", "The white parts of the mask that belongs to the image", "BRUSH_DATA", 0),
+    ("FACES", "Selected Faces", "The UV area of the active object's selected faces", "FACESEL", 1),
+    ("ALPHA", "Image Alpha", "The transparent parts of the image, which become opaque", "IMAGE_ALPHA", 2),
 )
 _TILING = {"none": ("Off", "The picture does not repeat"), "x": ("X", "Repeats without a seam from left to right"),
            "y": ("Y", "Repeats without a seam from bottom to top"), "xy": ("Both", "Repeats without a seam in both directions")}
@@ -45,7 +50,7 @@ def _setting(kind: Callable[..., Any], name: str, **extra: Any) -> Any:
     if rule.low is not None:
         number = int if kind is IntProperty else float
         extra |= {"min": number(rule.low), "max": number(rule.high), "soft_max": number(rule.soft_high or rule.high)}
-    return kind(name=rule.label, description=rule.tip, default=_starter_default(name), **extra)
+    return kind(name=rule.label, description=rule.tip, **{"default": _starter_default(name), **extra})
 
 
 # ---- the model menu ------------------------------------------------------------------------------------------------
@@ -107,6 +112,19 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     camera_background: BoolProperty(name="Set as Camera Background", default=False, description=(
         "Show the result behind the scene when looking through the camera"))
 
+    mask_source: EnumProperty(name="Mask", description="What is painted anew", items=MASKS, default="PAINTED")
+    inpaint_strength: _setting(FloatProperty, "strength", subtype="FACTOR", default=1.0)
+    mask_grow: _setting(IntProperty, "mask_grow", subtype="PIXEL")
+    mask_feather: _setting(IntProperty, "mask_feather", subtype="PIXEL")
+    mask_full_res: _setting(BoolProperty, "mask_full_res")
+    mask_context: _setting(IntProperty, "mask_context", subtype="PIXEL")
+    expand_left: _setting(IntProperty, "expand_left", subtype="PIXEL", step=16)
+    expand_right: _setting(IntProperty, "expand_right", subtype="PIXEL", step=16)
+    expand_top: _setting(IntProperty, "expand_top", subtype="PIXEL", step=16)
+    expand_bottom: _setting(IntProperty, "expand_bottom", subtype="PIXEL", step=16)
+    band: _setting(FloatProperty, "band", subtype="FACTOR")
+    seamless_strength: _setting(FloatProperty, "strength", subtype="FACTOR", default=0.75)
+
     def suit_model(self) -> None:
         """Takes over the size, steps, guidance and sampler that suit the chosen model."""
         try:
@@ -117,10 +135,14 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         self.tile = min(max(info.default_width, 64), 4096)
         self.steps, self.guidance, self.sampler = info.steps, info.guidance, info.sampler
 
-    def order(self) -> dict[str, Any]:
-        """The keywords that `api.generate` and `api.restyle` share; the seed is left to the caller."""
-        return {"negative": self.negative, "steps": self.steps, "guidance": self.guidance, "sampler": self.sampler,
-                "model": self.model, "count": self.count, "tiling": self.tiling}
+    def order(self, without: str = "") -> dict[str, Any]:
+        """The keywords that the API's orders share, but for `without`; the seed is left to the caller."""
+        names = ("negative", "steps", "guidance", "sampler", "model", "count", "tiling")
+        return {name: getattr(self, name) for name in names if name != without}
+
+    def margins(self) -> dict[str, int]:
+        """By how many pixels Outpaint lets the picture grow, as `api.outpaint` calls the sides."""
+        return {"left": self.expand_left, "right": self.expand_right, "top": self.expand_top, "bottom": self.expand_bottom}
 
     def fill_from(self, request: Request) -> None:
         """Takes over everything that made a picture, so that the next click makes it again."""
@@ -128,19 +150,27 @@ class SD_PG_settings(bpy.types.PropertyGroup):
                      "tile", "refine_scale", "refine_strength"):
             setattr(self, name, getattr(request, name))
         self.random_seed = False
-        if request.task == UPSCALE:
-            self.upscale_strength = request.strength
-        elif request.source:
-            self.slot_strength = self.render_strength = request.strength
+        for name in _OF_TASK.get(request.task, ()):
+            setattr(self, name, getattr(request, name))
+        for name in _STRENGTHS.get(request.task, ()):
+            setattr(self, name, request.strength)
 
+
+_STRENGTHS = {IMAGE_TO_IMAGE: ("slot_strength", "render_strength"), UPSCALE: ("upscale_strength",), INPAINT: ("inpaint_strength",),
+              MAKE_SEAMLESS: ("seamless_strength",)}
+_OF_TASK = {INPAINT: ("mask_grow", "mask_feather", "mask_full_res", "mask_context"), MAKE_SEAMLESS: ("band",),
+            OUTPAINT: ("expand_left", "expand_right", "expand_top", "expand_bottom")}
 
 CLASSES = (SD_PG_settings,)
 
 
 def register() -> None:
+    bpy.types.Image.sd_mask = PointerProperty(type=bpy.types.Image, name="Mask", description=(
+        "The image whose white parts Inpaint paints anew"))
     bpy.types.Scene.sd = PointerProperty(type=SD_PG_settings, name="Stable Diffusion", description="Settings of the SD tab")
 
 
 def unregister() -> None:
     del bpy.types.Scene.sd
+    del bpy.types.Image.sd_mask
     _model_items.clear()

@@ -16,7 +16,7 @@ from ..protocol import request as defaults
 from ..protocol.errors import JobCancelled, OutOfMemory, SDError
 from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
-from ..protocol.request import IMAGE_TO_IMAGE, MAX_SEED, TEXT_TO_IMAGE, UPSCALE, Request
+from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request
 from . import devices, memory, output, quiet
 from .loader import Loader
 from .models import Library, Model
@@ -116,17 +116,51 @@ class Engine:
         return self._pictures(request, {"source": source}, on_event)
 
     def upscale(self, image: Image.Image | np.ndarray, prompt: str = "", *, scale: float = 2.0,
-                strength: float = defaults.default("refine_strength"), tile: int | None = None, negative: str = "", seed: int | None = None,
-                steps: int = defaults.default("steps"), guidance: float = defaults.default("guidance"),
-                sampler: str = defaults.default("sampler"), model: str = "starter", tiling: str = "none",
-                on_event: Emit | None = None) -> Image.Image:
+                strength: float = defaults.default("refine_strength"), tile: int | None = None, on_event: Emit | None = None,
+                **settings: Any) -> Image.Image:
         """`image` (as for `restyle`) `scale` times as large, refined at `strength` in tiles of `tile` pixels (None: the size
-        that the model was trained for). Raises SDError."""
+        that the model was trained for). `settings`: other fields of `Request`. Raises SDError."""
         source = Source(pixels=_pixels(image))
         height, width = (round(side * scale) for side in source.pixels.shape[:2])
-        request = Request(UPSCALE, prompt, negative, model, width, height, steps, guidance, sampler, _seed(seed), 1, tiling, strength,
-                          tile or self._load(model).default_size[0], source=source.digest())
-        return self._pictures(request, {"source": source}, on_event)[0]
+        return self._from_image(UPSCALE, source, prompt, on_event, {**settings, "width": width, "height": height, "strength": strength,
+                                                                    "tile": tile})[0]
+
+    def inpaint(self, image: Image.Image | np.ndarray, mask: Image.Image | np.ndarray, prompt: str, *, strength: float = 1.0,
+                on_event: Emit | None = None, **settings: Any) -> list[Image.Image]:
+        """`image` with what is white in `mask` (H×W or H×W×3|4 uint8, or a PIL image) painted anew at `strength`; every other
+        pixel stays as it was. `settings`: other fields of `Request`, such as `mask_feather`, `count`. Raises SDError."""
+        inputs = {"mask": Source(pixels=_pixels(mask))}
+        return self._from_image(INPAINT, Source(pixels=_pixels(image)), prompt, on_event, {**settings, "strength": strength}, inputs)
+
+    def outpaint(self, image: Image.Image | np.ndarray, prompt: str, *, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0,
+                 overlap: int = 8, strength: float = 1.0, on_event: Emit | None = None, **settings: Any) -> list[Image.Image]:
+        """`image` with so many pixels painted beyond each border. `overlap` pixels inside are painted over, blended into the
+        rest. `settings`: other fields of `Request`. Raises SDError."""
+        source = Source(pixels=_pixels(image))
+        height, width = source.pixels.shape[:2]
+        margins = {"expand_left": left, "expand_right": right, "expand_top": top, "expand_bottom": bottom}
+        return self._from_image(OUTPAINT, source, prompt, on_event, {
+            **settings, **margins, "width": width + left + right, "height": height + top + bottom, "strength": strength,
+            "mask_grow": overlap, "mask_feather": overlap})
+
+    def make_seamless(self, image: Image.Image | np.ndarray, prompt: str = "", *, tiling: str = "xy", strength: float = 0.75,
+                      on_event: Emit | None = None, **settings: Any) -> list[Image.Image]:
+        """`image` with a band across its border painted anew, so that it repeats along `tiling`. `settings`: other fields of
+        `Request`, such as `band`. Raises SDError."""
+        return self._from_image(MAKE_SEAMLESS, Source(pixels=_pixels(image)), prompt, on_event,
+                                {**settings, "strength": strength, "tiling": tiling})
+
+    def _from_image(self, task: str, source: Source, prompt: str, on_event: Emit | None, settings: dict[str, Any],
+                    inputs: dict[str, Source] | None = None) -> list[Image.Image]:
+        """The pictures of a task over `source`, of whose size they are where `settings` does not say otherwise."""
+        inputs = {"source": source, **(inputs or {})}
+        model = settings.setdefault("model", "starter")
+        settings["seed"] = _seed(settings.get("seed"))
+        settings["tile"] = settings.get("tile") or self._load(model).default_size[0]
+        settings.setdefault("width", source.pixels.shape[1])
+        settings.setdefault("height", source.pixels.shape[0])
+        request = Request(task=task, prompt=prompt, **settings)
+        return self._pictures(request.with_inputs({role: one.digest() for role, one in inputs.items()}), inputs, on_event)
 
     # ---- one order -------------------------------------------------------------------------------------------------
 

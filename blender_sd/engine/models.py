@@ -21,6 +21,8 @@ from .folders import Folder
 log = logging.getLogger(__name__)
 Check = Callable[[], None]
 Say = Callable[[str], None]
+INPAINTING = "AutoPipelineForInpainting"
+_DOES = {"AutoPipelineForText2Image": "text-to-image", "AutoPipelineForImage2Image": "image-to-image", INPAINTING: "inpainting"}
 _LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
 
 
@@ -46,11 +48,13 @@ class Model:
         """The pipeline of diffusers' `auto_class` ("AutoPipelineForText2Image" …) over the same weights. Raises
         InvalidRequest where the model's family has none."""
         if auto_class not in self._pipes:
+            if self.only_inpaints and auto_class != INPAINTING:
+                raise InvalidRequest(f"The model '{self.name}' can only inpaint.", "Choose another model, or paint a mask and inpaint.")
             try:
                 pipe = getattr(diffusers, auto_class).from_pipe(self.base, dtype=self.dtype)
             except ValueError as error:
-                task = "text-to-image" if "Text2Image" in auto_class else "image-to-image"
-                raise InvalidRequest(f"The model '{self.name}' cannot do {task}.", "Choose another model.", str(error)) from None
+                raise InvalidRequest(f"The model '{self.name}' cannot do {_DOES[auto_class]}.", "Choose another model.",
+                                     str(error)) from None
             pipe.set_progress_bar_config(disable=True)
             self._pipes[auto_class] = pipe
         return self._pipes[auto_class]
@@ -58,6 +62,11 @@ class Model:
     @property
     def denoiser(self) -> Any:
         return getattr(self.base, "unet", None) or getattr(self.base, "transformer", None)
+
+    @property
+    def only_inpaints(self) -> bool:
+        """Whether the denoiser wants a mask and what lies round it: 9 latent channels instead of 4."""
+        return not self.is_transformer and self.denoiser.config.in_channels > self.denoiser.config.out_channels
 
     @property
     def is_transformer(self) -> bool:

@@ -35,7 +35,7 @@ def auto_classes(request: Request, plan: Plan) -> list[str]:
 def _one_pass(model: Model, request: Request, plan: Plan, listener: Listener) -> Image.Image:
     pipe = model.pipe(TASKS[request.task].AUTO_CLASS)
     if plan.tiles is None:
-        return paint(model, pipe, request, plan, listener)
+        return paint(model, pipe, request if plan.tiling is None else replace(request, tiling=plan.tiling), plan, listener)
     tiles, blend = plan.tiles, Blend(plan.tiles)
     listeners = _spans(listener, [1] * len(tiles.places))
     whole = _WholePreview(plan.source, listener.preview_px)

@@ -15,8 +15,14 @@ from .settings import Setting, checked, from_dict, parts_field, setting_field
 TEXT_TO_IMAGE = "text_to_image"
 IMAGE_TO_IMAGE = "image_to_image"
 UPSCALE = "upscale"
-TASKS = (TEXT_TO_IMAGE, IMAGE_TO_IMAGE, UPSCALE)
-NEEDS = {TEXT_TO_IMAGE: (), IMAGE_TO_IMAGE: ("source",), UPSCALE: ("source",)}  # the input pictures, by role, without which a task cannot start
+INPAINT = "inpaint"
+OUTPAINT = "outpaint"
+MAKE_SEAMLESS = "make_seamless"
+# Each task with the input pictures, by role, without which it cannot start.
+NEEDS = {TEXT_TO_IMAGE: (), IMAGE_TO_IMAGE: ("source",), UPSCALE: ("source",), INPAINT: ("source", "mask"), OUTPAINT: ("source",),
+         MAKE_SEAMLESS: ("source",)}
+TASKS = tuple(NEEDS)
+MASK_KINDS = ("white", "alpha")
 TILING = ("none", "x", "y", "xy")
 MAX_SEED = 2**31 - 1  # Blender's IntProperty is 32-bit signed
 MIN_SIDE, MAX_SIDE = 16, 8192  # pixels
@@ -50,15 +56,26 @@ class Request:
     refine_strength: float = setting_field(0.35, "Refine Strength", "How far the refining may depart from the enlarged picture", low=0.0, high=1.0)
     loras: tuple[Lora, ...] = parts_field(Lora, "LoRAs", "Low-rank additions to the model's weights")
     controls: tuple[Control, ...] = parts_field(Control, "Controls", "ControlNets that steer the picture's structure")
+    mask_kind: str = setting_field("white", "Mask Shows", "Whether the white parts of the mask are painted anew, or the transparent ones", choices=MASK_KINDS)
+    mask_grow: int = setting_field(0, "Grow", "Pixels by which the mask grows before painting; it shrinks where negative", low=-512, high=512)
+    mask_feather: int = setting_field(8, "Feather", "Pixels inside the mask's edge over which the new picture fades into the old one", low=0, high=512)
+    mask_full_res: bool = setting_field(False, "Masked Area at Full Resolution", "Paint only the masked area and what is round it, enlarged to the size that the model paints best")
+    mask_context: int = setting_field(32, "Context", "Pixels round the masked area that the model sees with it", low=0, high=2048)
+    expand_left: int = setting_field(0, "Left", "Pixels to add on the left", low=0, high=MAX_SIDE)
+    expand_right: int = setting_field(0, "Right", "Pixels to add on the right", low=0, high=MAX_SIDE)
+    expand_top: int = setting_field(0, "Top", "Pixels to add at the top", low=0, high=MAX_SIDE)
+    expand_bottom: int = setting_field(0, "Bottom", "Pixels to add at the bottom", low=0, high=MAX_SIDE)
+    band: float = setting_field(0.2, "Band", "How much of the side is painted anew across the border, as a share", low=0.01, high=0.9)
     source: str = ""
+    mask: str = ""
 
     def __post_init__(self) -> None:
         checked(self)
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The digests of the input pictures by role ("source", "control0" …), those that are known."""
-        found = {"source": self.source, **{f"control{index}": control.image for index, control in enumerate(self.controls)}}
+        """The digests of the input pictures by role ("source", "mask", "control0" …), those that are known."""
+        found = {"source": self.source, "mask": self.mask, **{f"control{index}": control.image for index, control in enumerate(self.controls)}}
         return {role: digest for role, digest in found.items() if digest}
 
     def with_inputs(self, digests: Mapping[str, str]) -> Request:

@@ -1,17 +1,18 @@
 """What Blender holds, to arrays and back: image datablocks, material slots, cameras, renders. bpy and numpy; no UI."""
 from .commit import commit
 from .images import load_result, request_of, show_in_editor, size_of, source_of, warm_up
+from .masks import mask_of, masked_image, new_mask, show_mask
 from .materials import apply_image
 from .previews import clear_preview, release, show_preview
 from .renders import as_shown, render_camera, render_result_source, set_camera_background, start_camera_render
 from .slots import active_slot_image
-from .sources import array_source, open_source
+from .sources import array_source, open_mask, open_source
 from .targets import Target, freeze_target, new_image_target, place, push_undo, target_of_object
 from .viewport import viewport_source
 
 __all__ = [
     "Target", "active_slot_image", "apply_image", "array_source", "as_shown", "clear_preview", "commit", "freeze_target",
-    "load_result", "new_image_target", "open_source", "place", "push_undo", "release", "render_camera", "render_result_source",
-    "request_of", "set_camera_background", "show_in_editor", "show_preview", "size_of", "source_of", "start_camera_render",
-    "target_of_object", "viewport_source", "warm_up",
+    "load_result", "mask_of", "masked_image", "new_image_target", "new_mask", "open_mask", "open_source", "place", "push_undo",
+    "release", "render_camera", "render_result_source", "request_of", "set_camera_background", "show_in_editor", "show_mask",
+    "show_preview", "size_of", "source_of", "start_camera_render", "target_of_object", "viewport_source", "warm_up",
 ]

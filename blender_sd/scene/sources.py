@@ -11,7 +11,7 @@ import numpy as np
 
 from ..protocol.errors import SourceUnusable
 from ..protocol.messages import Source
-from . import images, pixels, renders, viewport
+from . import images, masks, pixels, renders, viewport
 from .encoded import HEADER_BYTES, read_header
 
 SourceLike = Source | Callable[[], Source]
@@ -33,6 +33,17 @@ def open_source(source: Any) -> tuple[SourceLike, tuple[int, int]]:
     if isinstance(source, (str, os.PathLike)):
         return _file(os.fspath(source))
     return _with_size(array_source(source))
+
+
+def open_mask(mask: Any, size: tuple[int, int]) -> SourceLike:
+    """`mask` as it travels: what `open_source` takes; an H×W array of bool, uint8 or float 0..1; or "FACES", the UV area of
+    the active object's selected faces, drawn at `size` (width, height). Raises SourceUnusable, TargetUnusable."""
+    if isinstance(mask, str) and mask == "FACES":
+        return masks.faces_mask(bpy.context.object, size)
+    if isinstance(mask, np.ndarray) and mask.ndim == 2:
+        grey = mask.astype(np.uint8) * 255 if mask.dtype == bool else mask
+        mask = np.repeat(grey[..., None], 3, axis=2)
+    return open_source(mask)[0]
 
 
 def array_source(obj: Any) -> Source | Callable[[], Source]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from diffusers import (
     AutoencoderKL, AutoencoderTiny, DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler,
-    SD3Transformer2DModel, StableDiffusion3Pipeline, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel,
+    SD3Transformer2DModel, StableDiffusion3Pipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline,
+    UNet2DConditionModel,
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -33,6 +34,16 @@ def build_tiny_sd(folder: str | Path, *, prediction_type: str = "epsilon") -> Pa
     unet = UNet2DConditionModel(**_UNET, attention_head_dim=8, cross_attention_dim=_WIDTH)
     scheduler = PNDMScheduler(**_NOISE, skip_prk_steps=True, steps_offset=1, prediction_type=prediction_type)
     pipe = StableDiffusionPipeline(_vae(), _text(CLIPTextModel), tokenizer(), unet, scheduler, None, None, requires_safety_checker=False)
+    return _saved(pipe, folder)
+
+
+def build_tiny_inpaint(folder: str | Path) -> Path:
+    """An inpaint checkpoint: as `build_tiny_sd`, with a UNet of 9 input channels."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(**_UNET, in_channels=9, attention_head_dim=8, cross_attention_dim=_WIDTH)
+    scheduler = PNDMScheduler(**_NOISE, skip_prk_steps=True, steps_offset=1)
+    pipe = StableDiffusionInpaintPipeline(_vae(), _text(CLIPTextModel), tokenizer(), unet, scheduler, None, None,
+                                          requires_safety_checker=False)
     return _saved(pipe, folder)
 
 

@@ -16,7 +16,7 @@ from blender_sd.protocol.samplers import DEFAULT_SAMPLER, SAMPLERS
 
 def test_every_field_explains_itself():
     for spec in dataclasses.fields(Request):
-        if spec.name == "source":
+        if spec.name in ("source", "mask"):
             continue
         rule = setting(spec.name)
         assert rule.label and len(rule.tip) > 10 and not rule.tip.endswith(".")
@@ -77,9 +77,9 @@ def test_texts_that_are_no_parts(raw):
 
 def test_inputs_by_role():
     request = Request(controls=(Control(), Control("lines")))
-    digests = {"source": "sha256:a", "control1": "sha256:b"}
+    digests = {"source": "sha256:a", "mask": "sha256:c", "control1": "sha256:b"}
     assert request.inputs == {} and request.with_inputs(digests).inputs == digests
-    assert request.with_inputs(digests).with_inputs({"source": ""}).inputs == {"control1": "sha256:b"}
+    assert request.with_inputs(digests).with_inputs({"source": ""}).inputs == {"mask": "sha256:c", "control1": "sha256:b"}
     assert set(NEEDS) == set(TASKS)
 
 

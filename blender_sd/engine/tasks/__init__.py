@@ -5,6 +5,7 @@ here and in `TASKS` and `NEEDS` of `protocol.request`. `inputs`: the input pictu
 """
 from __future__ import annotations
 
-from . import image_to_image, text_to_image, upscale
+from . import image_to_image, inpaint, make_seamless, outpaint, text_to_image, upscale
 
-TASKS = {"text_to_image": text_to_image, "image_to_image": image_to_image, "upscale": upscale}
+TASKS = {"text_to_image": text_to_image, "image_to_image": image_to_image, "upscale": upscale, "inpaint": inpaint,
+         "outpaint": outpaint, "make_seamless": make_seamless}

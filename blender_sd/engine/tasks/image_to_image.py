@@ -18,8 +18,7 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     size = (request.width, request.height)
     picture, alpha = sources.resized(picture, alpha, size)
     if int(request.steps * request.strength) < 1:
-        notes = () if request.strength == 0 else (
-            f"At strength {request.strength:g}, {request.steps} steps leave nothing to denoise: the source comes back unchanged.",)
+        notes = () if request.strength == 0 else (nothing_to_denoise(request),)
         return Plan({}, size, unchanged=sources.with_alpha(picture, alpha), notes=notes)
     canvas = sources.padded(picture, multiple, request.tiling)
 
@@ -28,3 +27,8 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
 
     arguments = {"image": canvas, "strength": request.strength, "width": canvas.width, "height": canvas.height}
     return Plan(arguments, canvas.size, finish)
+
+
+def nothing_to_denoise(request: Request) -> str:
+    """The note where a strength above 0 is less than one step."""
+    return f"At strength {request.strength:g}, {request.steps} steps leave nothing to denoise: the source comes back unchanged."

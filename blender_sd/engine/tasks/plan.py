@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ class Plan:
     """`arguments`: the task's own arguments of the pipeline's call. `size`: (width, height) that is painted. `finish`
     turns the pipeline's RGB picture into the result. `unchanged`: the result where nothing is to be painted at all.
     `notes`: what the artist should know. `source` and `tiles`: for a picture that is painted tile by tile, the pixels
-    (H×W×3 uint8) that the tiles are cut from. `refine`: the request of a second pass, over the finished picture."""
+    (H×W×3 uint8) that the tiles are cut from. `refine`: the request of a second pass, over the finished picture.
+    `tiling`: the axes along which what is painted wraps, where they are not the request's."""
 
     arguments: dict[str, Any]
     size: tuple[int, int]
@@ -31,3 +32,8 @@ class Plan:
     tiles: Tiles | None = None
     source: np.ndarray | None = None
     refine: Request | None = None
+    tiling: str | None = None
+
+    def then(self, change: Callable[[Image.Image], Image.Image]) -> Plan:
+        """The same plan with `change` made to its result."""
+        return replace(self, finish=lambda painted: change(self.finish(painted)), unchanged=self.unchanged and change(self.unchanged))

@@ -59,6 +59,88 @@ def test_upscale_puts_a_larger_image_into_the_slot(addon, pipeline):
     assert (addon.upscale_strength, addon.tile) == (pytest.approx(0.2), 128)
 
 
+def test_a_mask_is_made_painted_and_used(addon, pipeline):
+    node, old = _textured_cube()
+    addon.prompt, addon.inpaint_strength, addon.mask_grow, addon.mask_full_res = "moss", 0.9, 3, True
+    assert not bpy.ops.sd.inpaint.poll(), "there is no mask yet"
+    assert bpy.ops.sd.new_mask() == {"FINISHED"}
+    mask = old.sd_mask
+    paint = bpy.context.scene.tool_settings.image_paint
+    assert tuple(mask.size) == (32, 32) and (paint.mode, paint.canvas) == ("IMAGE", mask) and not any(mask.pixels[:3])
+    assert bpy.ops.sd.new_mask() == {"FINISHED"} and old.sd_mask == mask, "a second click goes on painting"
+    assert bpy.ops.sd.inpaint() == {"FINISHED"}
+    drain()
+    order = pipeline.orders[0]
+    request = order.request
+    assert (request.task, request.mask_kind, request.mask_grow, request.mask_full_res) == ("inpaint", "white", 3, True)
+    assert request.strength == pytest.approx(0.9) and set(order.inputs) == {"source", "mask"}
+    assert node.image == api.jobs()[-1].outputs[0] and bpy.data.images.get("old") == old
+    addon.inpaint_strength, addon.mask_grow, addon.mask_full_res = 0.1, 0, False
+    addon.fill_from(request)
+    assert (addon.inpaint_strength, addon.mask_grow, addon.mask_full_res) == (pytest.approx(0.9), 3, True)
+
+
+def test_while_its_mask_is_painted_the_image_is_what_is_inpainted(addon, pipeline):
+    node, old = _textured_cube()
+    bpy.ops.sd.new_mask()
+    bpy.context.view_layer.objects.active = cube()
+    bpy.ops.object.mode_set(mode="TEXTURE_PAINT")
+    try:
+        addon.prompt = "moss"
+        assert bpy.ops.sd.inpaint() == {"FINISHED"}
+    finally:
+        bpy.ops.object.mode_set(mode="OBJECT")
+    drain()
+    assert node.image == api.jobs()[-1].outputs[0] and node.image != old.sd_mask
+
+
+@pytest.mark.parametrize(("source", "kind"), [("ALPHA", "alpha"), ("FACES", "white")])
+def test_other_masks(addon, pipeline, source, kind):
+    _textured_cube()
+    addon.prompt, addon.mask_source = "moss", source
+    for polygon in cube().data.polygons:
+        polygon.select = polygon.index == 0
+    assert bpy.ops.sd.inpaint() == {"FINISHED"}
+    drain()
+    assert pipeline.orders[0].request.mask_kind == kind and set(pipeline.orders[0].inputs) == {"source", "mask"}
+
+
+def test_inpaint_without_selected_faces_says_so(addon, pipeline):
+    _textured_cube()
+    addon.prompt, addon.mask_source = "moss", "FACES"
+    for polygon in cube().data.polygons:
+        polygon.select = False
+    with pytest.raises(RuntimeError, match="No face"):
+        bpy.ops.sd.inpaint()
+    assert not pipeline.orders
+
+
+def test_outpaint_puts_a_larger_image_into_the_slot(addon, pipeline):
+    node, old = _textured_cube()
+    addon.prompt = "moss"
+    assert not bpy.ops.sd.outpaint.poll()
+    addon.expand_left, addon.expand_top = 16, 8
+    assert bpy.ops.sd.outpaint() == {"FINISHED"}
+    drain()
+    request = pipeline.orders[0].request
+    assert (request.task, request.width, request.height, request.expand_left, request.expand_top) == ("outpaint", 48, 40, 16, 8)
+    assert node.image == api.jobs()[-1].outputs[0] != old
+    addon.expand_left = 0
+    addon.fill_from(request)
+    assert addon.expand_left == 16
+
+
+@pytest.mark.parametrize(("tiling", "meant"), [("none", "xy"), ("y", "y")])
+def test_make_seamless_takes_the_panels_axes(addon, pipeline, tiling, meant):
+    node, old = _textured_cube()
+    addon.tiling, addon.band = tiling, 0.3
+    assert bpy.ops.sd.make_seamless() == {"FINISHED"}
+    drain()
+    request = pipeline.orders[0].request
+    assert (request.task, request.tiling, request.band) == ("make_seamless", meant, pytest.approx(0.3))
+    assert node.image == api.jobs()[-1].outputs[0] != old
+
+
 def test_upscale_without_an_image_says_what_to_do(addon):
     assert not bpy.ops.sd.upscale.poll()
 

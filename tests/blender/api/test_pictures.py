@@ -10,7 +10,7 @@ from conftest import PATIENCE, pixels
 
 import blender_sd
 from blender_sd.protocol import png
-from blender_sd.protocol.errors import JobCancelled
+from blender_sd.protocol.errors import InvalidRequest, JobCancelled
 
 
 def result(job):
@@ -73,6 +73,39 @@ def test_a_picture_is_upscaled_and_can_be_repeated(sd, small):
     assert tuple(image.size) == (80, 96)
     (again,) = result(sd.run(sd.recall(image)))
     assert np.array_equal(pixels(image), pixels(again))
+
+
+def test_a_masked_part_is_painted_anew_and_can_be_repeated(sd, small):
+    source = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    mask = np.zeros((48, 64), bool)
+    mask[10:30, 20:50] = True
+    (image,) = result(sd.inpaint(source, mask, "bricks", **small))
+    shown = np.rint(pixels(image)[::-1, :, :3] * 255)
+    assert np.array_equal(shown[~mask], source[~mask]) and not np.array_equal(shown[mask], source[mask])
+    (again,) = result(sd.run(sd.recall(image)))
+    assert np.array_equal(pixels(image), pixels(again))
+
+
+def test_a_picture_grows_to_an_aspect(sd, small):
+    source = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    (image,) = result(sd.outpaint(source, "bricks", aspect=(2, 1), overlap=0, **small))
+    assert tuple(image.size) == (96, 48)
+    assert np.array_equal(np.rint(pixels(image)[::-1, 16:80, :3] * 255), source)
+    for wrong in ((0, 1), "x", (1, float("nan"))):
+        with pytest.raises(InvalidRequest, match="aspect"):
+            sd.outpaint(source, "bricks", aspect=wrong)
+    with pytest.raises(InvalidRequest, match="nothing to add"):
+        sd.outpaint(source, "bricks")
+
+
+def test_a_texture_is_made_seamless(sd, small):
+    source = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    (image,) = result(sd.make_seamless(source, "bricks", tiling="x", strength=1.0, **small))
+    shown = np.rint(pixels(image)[::-1, :, :3] * 255)
+    assert np.array_equal(shown[:, 8:56], source[:, 8:56]) and not np.array_equal(shown[:, :4], source[:, :4])
+    assert sd.recall(image).task == "make_seamless"
+    with pytest.raises(InvalidRequest, match="axis"):
+        sd.make_seamless(source, tiling="none")
 
 
 def test_high_res_fix_gives_the_larger_picture(sd, small):

@@ -1,0 +1,57 @@
+"""The slot's image, extended: painted on beyond its borders, or made to repeat without a seam."""
+from __future__ import annotations
+
+import bpy
+
+from ... import api, scene
+from .inpaint import can_be_masked
+from .start import first_refusal, start
+
+
+class SD_OT_outpaint(bpy.types.Operator):
+    """Paint on beyond the borders of the active image. A larger image takes its place; the old one stays in the file"""
+
+    bl_idname = "sd.outpaint"
+    bl_label = "Outpaint"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        return can_be_masked(cls, context) and first_refusal(
+            cls, (any(context.scene.sd.margins().values()), "Set by how many pixels the picture is to grow"))
+
+    def execute(self, context):
+        settings = context.scene.sd
+
+        def order(seed):
+            image, target = scene.masked_image(context)
+            return api.outpaint(image, settings.prompt, **settings.margins(), seed=seed, target=target,
+                                label=settings.prompt or f"Outpaint {image.name}", **settings.order(without="tiling"))
+
+        return start(self, context, order)
+
+
+class SD_OT_make_seamless(bpy.types.Operator):
+    """Paint a band across the border of the active image anew, so that it repeats without a seam. The old image stays in the file"""
+
+    bl_idname = "sd.make_seamless"
+    bl_label = "Make Seamless"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        return can_be_masked(cls, context)
+
+    def execute(self, context):
+        settings = context.scene.sd
+
+        def order(seed):
+            image, target = scene.masked_image(context)
+            tiling = "xy" if settings.tiling == "none" else settings.tiling
+            return api.make_seamless(image, settings.prompt, tiling=tiling, band=settings.band, strength=settings.seamless_strength,
+                                     seed=seed, target=target, label=f"Seamless {image.name}", **settings.order(without="tiling"))
+
+        return start(self, context, order)
+
+
+CLASSES = (SD_OT_outpaint, SD_OT_make_seamless)

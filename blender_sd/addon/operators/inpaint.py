@@ -1,0 +1,75 @@
+"""Mask → the slot's image with the masked part painted anew; and the mask to paint on."""
+from __future__ import annotations
+
+import bpy
+
+from ... import api, scene
+from ...protocol.errors import SDError
+from .start import first_refusal, refuse, start
+
+
+class SD_OT_new_mask(bpy.types.Operator):
+    """Make a black mask for the active image and paint on it: white parts are painted anew by Inpaint"""
+
+    bl_idname = "sd.new_mask"
+    bl_label = "Paint Mask"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        return can_be_masked(cls, context)
+
+    def execute(self, context):
+        try:
+            image, _ = scene.masked_image(context)
+            mask = scene.mask_of(image)
+            if mask is None:
+                scene.new_mask(image, context)
+            else:
+                scene.show_mask(mask, context)
+        except SDError as error:
+            return refuse(self, error)
+        context.scene.sd.mask_source = "PAINTED"
+        return {"FINISHED"}
+
+
+class SD_OT_inpaint(bpy.types.Operator):
+    """Paint the masked part of the active image anew after the prompt. All other pixels stay; the old image stays in the file"""
+
+    bl_idname = "sd.inpaint"
+    bl_label = "Inpaint"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        if not can_be_masked(cls, context):
+            return False
+        painted = context.scene.sd.mask_source == "PAINTED"
+        return first_refusal(cls, (not painted or scene.mask_of(scene.masked_image(context)[0]) is not None,
+                                   "Make a mask first: click Paint Mask, or choose an image as the mask"))
+
+    def execute(self, context):
+        settings = context.scene.sd
+
+        def order(seed):
+            image, target = scene.masked_image(context)
+            mask = scene.mask_of(image) if settings.mask_source == "PAINTED" else settings.mask_source
+            return api.inpaint(image, mask, settings.prompt, strength=settings.inpaint_strength, grow=settings.mask_grow,
+                               feather=settings.mask_feather, full_res=settings.mask_full_res, context=settings.mask_context,
+                               tile=settings.tile, seed=seed, target=target, label=settings.prompt or f"Inpaint {image.name}",
+                               **settings.order())
+
+        return start(self, context, order)
+
+
+def can_be_masked(operator: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    """Whether there is an image to work on; says what is missing otherwise."""
+    try:
+        scene.masked_image(context)
+    except SDError as error:
+        operator.poll_message_set(str(error))
+        return False
+    return True
+
+
+CLASSES = (SD_OT_new_mask, SD_OT_inpaint)
