@@ -17,11 +17,11 @@ from ..protocol.errors import JobCancelled, OutOfMemory, SDError
 from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request
-from . import devices, memory, output, quiet
+from . import controls, devices, memory, output, quiet
 from .loader import Loader
 from .models import Library, Model
 from .painting import Listener, notes_before
-from .passes import auto_classes, carry_out
+from .passes import carry_out, pipes
 from .tasks import TASKS
 
 log = logging.getLogger(__name__)
@@ -204,13 +204,14 @@ class Engine:
         task = TASKS[order.request.task]
         model = self._loader.get(order.folder, lambda text: emit(Loading(order.job, text)), cancelled)
         check()
-        plan = task.prepare(order.request, order.inputs, model.multiple)
-        pipe, *_ = [model.pipe(name) for name in auto_classes(order.request, plan)]
+        steering = controls.steering(model, order.request, order.inputs, lambda text: emit(Loading(order.job, text)), check)
+        plan = dataclasses.replace(task.prepare(order.request, order.inputs, model.multiple), steering=steering)
+        pipe, *_ = pipes(model, order.request, plan)
         if plan.unchanged is None:
             self._make_sure_it_fits(model, pipe, plan.size)
             if plan.refine is not None:
                 self._make_sure_it_fits(model, pipe, (plan.refine.tile, plan.refine.tile))
-        for text in (*plan.notes, *(notes_before(model, pipe, order.request) if plan.unchanged is None else ())):
+        for text in (*plan.notes, *steering.notes, *(notes_before(model, pipe, order.request) if plan.unchanged is None else ())):
             emit(Note(order.job, text))
         if plan.unchanged is None:  # loading is over: whoever cancels now has to wait for a step
             emit(Step(order.job, 0, order.request.steps, 1, order.request.count))

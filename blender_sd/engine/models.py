@@ -5,7 +5,7 @@ import gc
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import diffusers
@@ -36,28 +36,38 @@ class Model:
         self.device = device
         self.dtype = dtype
         self.own_scheduler = base.scheduler
-        self.size = sum(part.numel() * part.element_size() for module in self.modules() for part in module.parameters())
+        self.controlnets: OrderedDict[tuple, torch.nn.Module] = OrderedDict()  # loaded beside it (`controls`), least recently used first
         self.vae_needs_fp32 = False  # learned when its half-precision VAE gave NaN once
         self.preview: Any = None  # previews.Preview, made when first needed
-        self._pipes: dict[str, Any] = {}
+        self._pipes: dict[tuple, Any] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes that its weights take, those of its ControlNets included."""
+        modules = (*self.modules(), *self.controlnets.values())
+        return sum(part.numel() * part.element_size() for module in modules for part in module.parameters())
 
     def modules(self) -> list[torch.nn.Module]:
         return [part for part in self.base.components.values() if isinstance(part, torch.nn.Module)]
 
-    def pipe(self, auto_class: str) -> Any:
-        """The pipeline of diffusers' `auto_class` ("AutoPipelineForText2Image" …) over the same weights. Raises
-        InvalidRequest where the model's family has none."""
-        if auto_class not in self._pipes:
+    def pipe(self, auto_class: str, controlnets: Sequence[torch.nn.Module] = ()) -> Any:
+        """The pipeline of diffusers' `auto_class` ("AutoPipelineForText2Image" …) over the same weights, steered by
+        `controlnets`. Raises InvalidRequest where the model's family has none."""
+        key = (auto_class, *map(id, controlnets))
+        if key not in self._pipes:
             if self.only_inpaints and auto_class != INPAINTING:
                 raise InvalidRequest(f"The model '{self.name}' can only inpaint.", "Choose another model, or paint a mask and inpaint.")
+            steered = {"controlnet": list(controlnets) if len(controlnets) > 1 else controlnets[0]} if controlnets else {}
             try:
-                pipe = getattr(diffusers, auto_class).from_pipe(self.base, dtype=self.dtype)
+                pipe = getattr(diffusers, auto_class).from_pipe(self.base, dtype=self.dtype, **steered)
             except ValueError as error:
-                raise InvalidRequest(f"The model '{self.name}' cannot do {_DOES[auto_class]}.", "Choose another model.",
-                                     str(error)) from None
+                task = _DOES[auto_class] + (" with ControlNets" if controlnets else "")
+                raise InvalidRequest(f"The model '{self.name}' cannot do {task}.", "Choose another model.", str(error)) from None
             pipe.set_progress_bar_config(disable=True)
-            self._pipes[auto_class] = pipe
-        return self._pipes[auto_class]
+            for other in [other for other in self._pipes if controlnets and len(other) > 1]:
+                del self._pipes[other]  # it would keep ControlNets alive that were dropped
+            self._pipes[key] = pipe
+        return self._pipes[key]
 
     @property
     def denoiser(self) -> Any:

@@ -55,7 +55,7 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
     with ExitStack() as stack:
         stack.callback(setattr, pipe, "scheduler", previous)
         pipe.scheduler, _ = samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)
-        stack.enter_context(circular(_wrapping(model), request.tiling))
+        stack.enter_context(circular((*_wrapping(model), *plan.steering.nets), request.tiling))
         if request.tiling != "none" and model.is_transformer:
             rolling = Rolling(request.tiling, _grid(pipe, plan.size), request.seed)
             stack.enter_context(rolled(model.denoiser, rolling))
@@ -96,6 +96,7 @@ def _arguments(pipe: Any, request: Request, plan: Plan, progress: _Progress) -> 
         "generator": torch.Generator("cpu").manual_seed(request.seed),  # the CPU's, so that every device starts alike
         "callback_on_step_end": progress.step_done,
         **plan.arguments,
+        **plan.steering.arguments(known, plan.fit),
     }
     if request.negative:  # SDXL treats a missing negative prompt otherwise than an empty one
         wanted["negative_prompt"] = request.negative

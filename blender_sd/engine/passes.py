@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -27,13 +28,15 @@ def carry_out(model: Model, request: Request, plan: Plan, listener: Listener) ->
     return carry_out(model, second, upscale.plan(first, None, second, model.multiple), spans[1])
 
 
-def auto_classes(request: Request, plan: Plan) -> list[str]:
-    """The pipeline classes that all passes of `request` need; the first is that of the first pass."""
-    return [TASKS[one.task].AUTO_CLASS for one in (request, plan.refine) if one is not None]
+def pipes(model: Model, request: Request, plan: Plan) -> list[Any]:
+    """The pipelines that the passes of `request` need; the first is that of the first pass. Raises InvalidRequest where the
+    model has none."""
+    found = [model.pipe(TASKS[request.task].AUTO_CLASS, plan.steering.nets)]
+    return found if plan.refine is None else [*found, model.pipe(TASKS[plan.refine.task].AUTO_CLASS)]
 
 
 def _one_pass(model: Model, request: Request, plan: Plan, listener: Listener) -> Image.Image:
-    pipe = model.pipe(TASKS[request.task].AUTO_CLASS)
+    pipe = model.pipe(TASKS[request.task].AUTO_CLASS, plan.steering.nets)
     if plan.tiles is None:
         return paint(model, pipe, request if plan.tiling is None else replace(request, tiling=plan.tiling), plan, listener)
     tiles, blend = plan.tiles, Blend(plan.tiles)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .errors import InvalidRequest
 from .settings import checked, setting_field
 
 CONTROL_KINDS = ("depth", "normal", "lines", "segmentation", "canny", "blur", "image")
@@ -34,3 +35,5 @@ class Control:
 
     def __post_init__(self) -> None:
         checked(self)
+        if self.start >= self.end:
+            raise InvalidRequest(f"A control must end after it starts, not start at {self.start:g} and end at {self.end:g}.")

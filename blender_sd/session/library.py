@@ -5,17 +5,16 @@ what its maker recommends: {"name": …, "size": 512 or [width, height], "steps"
 """
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from ..protocol.request import MAX_SIDE, MIN_SIDE, Request, round_size
 from ..protocol.samplers import DEFAULT_SAMPLER
+from .folders import HUB, full_path, name_of, read_json, subfolders, unreadable
 
 log = logging.getLogger("blender_sd")
 
@@ -23,9 +22,6 @@ STARTER = "starter"
 STARTER_FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "starter")
 INDEX = "model_index.json"
 OWN = "blender_sd.json"
-_MAX_JSON = 1 << 20  # bytes; real ones have a few thousand
-_MAX_ENTRIES = 2000  # folder entries looked at in one place
-_HUB = "models--"  # Hugging Face's cache: models--owner--name/snapshots/<commit>/model_index.json
 _SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 
 
@@ -82,7 +78,7 @@ def find_models(folders: Iterable[str]) -> list[ModelInfo]:
     Each model is listed once, the starter first, the others by name. Unreadable ones are logged and left out.
     """
     found: dict[str, ModelInfo] = {}
-    places = [STARTER_FOLDER, *(place for folder in folders for place in _model_folders(_path(folder)))]
+    places = [STARTER_FOLDER, *(place for folder in folders for place in _model_folders(full_path(folder)))]
     for place in places:
         real = os.path.realpath(place)
         if real in found or not os.path.isfile(os.path.join(place, INDEX)):
@@ -102,7 +98,7 @@ def resolve_model(name_or_path: str, folders: Iterable[str]) -> ModelInfo:
     wanted = name_or_path.strip().strip("\"'")
     if wanted.lower() == STARTER:
         return read_model(STARTER_FOLDER)
-    path = _path(wanted)
+    path = full_path(wanted)
     if wanted and os.path.basename(path) == INDEX:
         path = os.path.dirname(path)
     if wanted and os.path.isfile(path) and path.lower().endswith(_SINGLE_FILES):
@@ -129,10 +125,10 @@ def read_model(folder: str) -> ModelInfo:
         if is_starter:
             raise ModelNotFound("The starter model is not installed.", "Install the add-on again, or choose another model.")
         raise ModelNotFound(f"The folder {folder} holds no model: it has no {INDEX}.", "Choose a folder in diffusers format.")
-    index = _json(folder, INDEX)
+    index = read_json(folder, INDEX)
     kind = index.get("_class_name")
     if not isinstance(kind, str) or not kind:
-        raise _unreadable(folder, INDEX, "_class_name is missing")
+        raise unreadable(folder, INDEX, "_class_name is missing")
     unet = _part(folder, index, "unet")
     transformer = _part(folder, index, "transformer")
     vae = _part(folder, index, "vae")
@@ -141,7 +137,7 @@ def read_model(folder: str) -> ModelInfo:
     multiple = _multiple(folder, scale, family, unet, transformer)
     side = _default_side(family, unet, scale)
     info = ModelInfo(
-        id=STARTER if is_starter else folder, name=_name(folder), folder=folder, family=family.name, multiple=multiple,
+        id=STARTER if is_starter else folder, name=name_of(folder), folder=folder, family=family.name, multiple=multiple,
         default_width=side, default_height=side, steps=family.steps, guidance=family.guidance, sampler=family.sampler, text="")
     if transformer is not None and family.name == "Flux.1" and transformer.get("guidance_embeds") is False:
         info = replace(info, steps=4, guidance=1.0)  # the "schnell" distillation
@@ -155,73 +151,28 @@ def read_model(folder: str) -> ModelInfo:
 # ---- folders -------------------------------------------------------------------------------------------------------
 
 
-def _path(folder: str) -> str:
-    return os.path.abspath(os.path.expanduser(folder)) if folder else ""
-
-
 def _model_folders(folder: str, depth: int = 2) -> Iterator[str]:
     if not folder:
         return
     if os.path.isfile(os.path.join(folder, INDEX)):
         yield folder  # its parts are no models
         return
-    for place in _subfolders(folder) if depth else ():
-        if os.path.basename(place).startswith(_HUB):
-            for snapshot in _subfolders(os.path.join(place, "snapshots")):
+    for place in subfolders(folder) if depth else ():
+        if os.path.basename(place).startswith(HUB):
+            for snapshot in subfolders(os.path.join(place, "snapshots")):
                 yield from _model_folders(snapshot, 0)
         else:
             yield from _model_folders(place, depth - 1)
 
 
-def _subfolders(folder: str) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            found = [entry.path for _, entry in zip(range(_MAX_ENTRIES), entries) if entry.is_dir() and not entry.name.startswith(".")]
-    except OSError as error:
-        log.info("cannot look for models in %s: %s", folder, error)
-        return []
-    return sorted(found)
-
-
-def _name(folder: str) -> str:
-    parts = folder.replace("\\", "/").split("/")
-    if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith(_HUB):
-        return parts[-3][len(_HUB):].replace("--", "/")
-    return parts[-1] or folder
-
-
 # ---- files ---------------------------------------------------------------------------------------------------------
-
-
-def _unreadable(folder: str, file: str, detail: str) -> ModelUnreadable:
-    return ModelUnreadable(f"The model in {folder} cannot be read: its {file} is broken.", "Download or copy the model again.", detail)
-
-
-def _json(folder: str, *names: str) -> dict[str, Any]:
-    name = "/".join(names)
-    try:
-        with open(os.path.join(folder, *names), "rb") as file:
-            data = file.read(_MAX_JSON + 1)
-    except OSError as error:
-        raise ModelUnreadable(
-            f"The model in {folder} cannot be read: its {name} cannot be opened ({error.strerror}).",
-            "Download or copy the model again.", repr(error)) from error
-    if len(data) > _MAX_JSON:
-        raise _unreadable(folder, name, f"longer than {_MAX_JSON} bytes")
-    try:
-        value = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(folder, name, repr(error)) from error
-    if not isinstance(value, dict):
-        raise _unreadable(folder, name, "not a JSON object")
-    return value
 
 
 def _part(folder: str, index: dict, part: str) -> dict | None:
     """The config of a part that the index names; None where the model has no such part."""
     entry = index.get(part)
     named = isinstance(entry, list) and len(entry) == 2 and all(isinstance(word, str) for word in entry)
-    return _json(folder, part, "config.json") if named else None
+    return read_json(folder, part, "config.json") if named else None
 
 
 # ---- what the model wants --------------------------------------------------------------------------------------------
@@ -240,7 +191,7 @@ def _levels(folder: str, part: str, config: dict, *keys: str) -> int:
         channels = config.get(key)
         if channels is not None:
             if not isinstance(channels, list) or not 1 <= len(channels) <= 8:
-                raise _unreadable(folder, f"{part}/config.json", f"{key} is {channels!r:.80}")
+                raise unreadable(folder, f"{part}/config.json", f"{key} is {channels!r:.80}")
             return len(channels)
     return 0
 
@@ -265,7 +216,7 @@ def _multiple(folder: str, scale: int, family: _Family, unet: dict | None, trans
         return math.lcm(8, scale * 2 ** max(0, _levels(folder, "unet", unet, "block_out_channels") - 1))
     patch = family.packing or (transformer or {}).get("patch_size", 1)
     if type(patch) is not int or not 1 <= patch <= 16:
-        raise _unreadable(folder, "transformer/config.json", f"patch_size is {patch!r:.80}")
+        raise unreadable(folder, "transformer/config.json", f"patch_size is {patch!r:.80}")
     return scale * patch if scale >= 16 else scale * max(2, patch)
 
 
@@ -280,7 +231,7 @@ def _recommended(info: ModelInfo) -> ModelInfo:
     """`info` with what the folder's own `blender_sd.json` says, where there is one; unknown keys are left alone."""
     if not os.path.isfile(os.path.join(info.folder, OWN)):
         return info
-    own = _json(info.folder, OWN)
+    own = read_json(info.folder, OWN)
     size = own.get("size", [info.default_width, info.default_height])
     width, height = size if isinstance(size, list) and len(size) == 2 else (size, size)
     try:
@@ -288,10 +239,10 @@ def _recommended(info: ModelInfo) -> ModelInfo:
             width=width, height=height, steps=own.get("steps", info.steps), guidance=own.get("guidance", info.guidance),
             sampler=own.get("sampler", info.sampler))
     except InvalidRequest as error:
-        raise _unreadable(info.folder, OWN, str(error)) from error
+        raise unreadable(info.folder, OWN, str(error)) from error
     name, text = own.get("name", info.name), own.get("text", info.text)
     if not isinstance(name, str) or not isinstance(text, str) or not name.strip():
-        raise _unreadable(info.folder, OWN, "name and text must be text")
+        raise unreadable(info.folder, OWN, "name and text must be text")
     return replace(
         info, name=_line(name, 80), text=_line(text, 300), default_width=checked.width, default_height=checked.height,
         steps=checked.steps, guidance=checked.guidance, sampler=checked.sampler)

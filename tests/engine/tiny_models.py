@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from diffusers import (
-    AutoencoderKL, AutoencoderTiny, DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler,
+    AutoencoderKL, AutoencoderTiny, ControlNetModel, DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler,
     SD3Transformer2DModel, StableDiffusion3Pipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
@@ -83,6 +83,19 @@ def build_tiny_sd3(folder: str | Path) -> Path:
         transformer, FlowMatchEulerDiscreteScheduler(), _vae(shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
         _text(CLIPTextModelWithProjection), tokenizer(), _text(CLIPTextModelWithProjection), tokenizer(), None, None)
     return _saved(pipe, folder)
+
+
+def build_tiny_controlnet(model: str | Path, folder: str | Path, *, seed: int = 0) -> Path:
+    """A ControlNet for the UNet model in the folder `model`, whose outputs, zero at first in a real one, have an effect."""
+    torch.manual_seed(seed)
+    unet = UNet2DConditionModel.from_pretrained(model, subfolder="unet")
+    levels = 4 if "sd" in Path(model).name and "tae" not in Path(model).name else 3  # as many halvings as the VAE makes, and one
+    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8,) * levels)
+    with torch.no_grad():
+        for part in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
+            part.weight.normal_(0, 0.2)
+    net.save_pretrained(folder, safe_serialization=True)
+    return Path(folder)
 
 
 def tokenizer() -> CLIPTokenizer:

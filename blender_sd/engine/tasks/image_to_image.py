@@ -26,7 +26,7 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
         return sources.with_alpha(painted.crop((0, 0, *size)), alpha)
 
     arguments = {"image": canvas, "strength": request.strength, "width": canvas.width, "height": canvas.height}
-    return Plan(arguments, canvas.size, finish)
+    return Plan(arguments, canvas.size, finish, fit=lambda other: sources.padded(other, multiple, request.tiling))
 
 
 def nothing_to_denoise(request: Request) -> str:

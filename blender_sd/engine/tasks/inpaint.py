@@ -46,19 +46,22 @@ def plan(picture: Image.Image, alpha: Image.Image | None, mask: np.ndarray, requ
     if opaque and alpha is not None:
         alpha = Image.fromarray(np.where(mask, np.uint8(255), np.asarray(alpha)))
     crop = masks.surroundings(mask, request.mask_context, request.tiling) if request.mask_full_res else _all_of(mask)
-    region = Image.fromarray(crop.cut(start))
-    size = _painting_size(region.size, request.tile, multiple) if request.mask_full_res else region.size
-    tiling = "".join(axis for axis in request.tiling if axis in crop.whole) if request.tiling != "none" else ""
-    canvas = sources.padded(region.resize(size, Image.Resampling.LANCZOS) if size != region.size else region, multiple, tiling)
-    marked = Image.fromarray(crop.cut(mask).astype(np.uint8) * 255).resize(size, Image.Resampling.NEAREST)
-    marked = sources.padded(marked.convert("RGB"), multiple, tiling).convert("L")
+    part_size = (crop.width, crop.height)
+    size = _painting_size(part_size, request.tile, multiple) if request.mask_full_res else part_size
+    tiling = "".join(axis for axis in "xy" if axis in crop.whole and axis in request.tiling)
+
+    def fit(whole: Image.Image, filter: Image.Resampling = Image.Resampling.LANCZOS) -> Image.Image:
+        return sources.padded(Image.fromarray(crop.cut(np.asarray(whole))).resize(size, filter), multiple, tiling)
+
+    canvas = fit(Image.fromarray(start))
+    marked = fit(Image.fromarray(np.repeat(mask[..., None], 3, 2).astype(np.uint8) * 255), Image.Resampling.NEAREST).convert("L")
 
     def finish(painted: Image.Image) -> Image.Image:
-        part = painted.crop((0, 0, *size)).resize(region.size, Image.Resampling.LANCZOS)
+        part = painted.crop((0, 0, *size)).resize(part_size, Image.Resampling.LANCZOS)
         return sources.with_alpha(masks.pasted(start, crop.put(start, np.asarray(part)), weight), alpha)
 
     arguments = {"image": canvas, "mask_image": marked, "strength": request.strength, "width": canvas.width, "height": canvas.height}
-    return Plan(arguments, canvas.size, finish, notes=notes, tiling=tiling or "none")
+    return Plan(arguments, canvas.size, finish, notes=notes, tiling=tiling or "none", fit=fit)
 
 
 def _unchanged(picture: Image.Image, alpha: Image.Image | None, notes: tuple[str, ...]) -> Plan:

@@ -37,7 +37,7 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     # The old seam lies in the middle: there the new picture has to count whole.
     feather = min(request.mask_feather, *(half // 2 for half, moved in zip(halves, shift, strict=True) if moved))
     made = inpaint.plan(_rolled(picture, shift), alpha and _rolled(alpha, shift), mask, replace(request, mask_feather=feather), multiple)
-    return made.then(lambda result: _rolled(result, (-shift[0], -shift[1])))
+    return replace(made.then(lambda result: _rolled(result, (-shift[0], -shift[1]))), fit=lambda other: made.fit(_rolled(other, shift)))
 
 
 def _rolled(picture: Image.Image, shift: tuple[int, int]) -> Image.Image:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ...protocol.request import Request
+from ..controls import Steering
 from ..tiles import Tiles
 
 
@@ -22,7 +23,8 @@ class Plan:
     turns the pipeline's RGB picture into the result. `unchanged`: the result where nothing is to be painted at all.
     `notes`: what the artist should know. `source` and `tiles`: for a picture that is painted tile by tile, the pixels
     (H×W×3 uint8) that the tiles are cut from. `refine`: the request of a second pass, over the finished picture.
-    `tiling`: the axes along which what is painted wraps, where they are not the request's."""
+    `tiling`: the axes along which what is painted wraps, where they are not the request's. `fit`: brings another picture of
+    the result's size, such as a control picture, to what is painted. `steering`: the ControlNets, of the first pass only."""
 
     arguments: dict[str, Any]
     size: tuple[int, int]
@@ -33,6 +35,8 @@ class Plan:
     source: np.ndarray | None = None
     refine: Request | None = None
     tiling: str | None = None
+    fit: Callable[[Image.Image], Image.Image] = _as_it_is
+    steering: Steering = Steering()
 
     def then(self, change: Callable[[Image.Image], Image.Image]) -> Plan:
         """The same plan with `change` made to its result."""

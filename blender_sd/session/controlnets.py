@@ -1,0 +1,94 @@
+"""The ControlNets in the model folders, read from their config.json. Loads no weights.
+
+A ControlNet in diffusers format is a folder with `config.json`, whose `_class_name` is a ControlNet's, and its weights.
+"""
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ..protocol.errors import ModelNotFound, ModelUnreadable
+from .folders import HUB, full_path, name_of, read_json, subfolders
+from .library import STARTER, STARTER_FOLDER
+
+log = logging.getLogger("blender_sd")
+
+STARTER_CONTROL_FOLDER = STARTER_FOLDER + "_control"
+CONFIG = "config.json"
+CLASSES = ("ControlNetModel",)
+
+
+@dataclass(frozen=True)
+class ControlNetInfo:
+    """One ControlNet. `id` is what `Control.model` takes: "starter" or the folder's path. It steers models whose UNet reads
+    text of `text_width` features: 768 for SD 1.5, 1024 for SD 2, 2048 for SDXL."""
+
+    id: str
+    name: str
+    folder: str
+    text_width: int
+
+
+def find_controlnets(folders: Iterable[str]) -> list[ControlNetInfo]:
+    """The starter model's, where it is installed, and every readable one in `folders` or up to two levels below."""
+    found: dict[str, ControlNetInfo] = {}
+    for place in (STARTER_CONTROL_FOLDER, *(place for folder in folders for place in _places(full_path(folder)))):
+        real = os.path.realpath(place)
+        if real not in found and os.path.isfile(os.path.join(place, CONFIG)):
+            try:
+                found[real] = read_controlnet(place)
+            except ModelNotFound:
+                continue  # another kind of model
+            except ModelUnreadable as error:
+                log.warning("%s %s", error, error.detail)
+    return sorted(found.values(), key=lambda net: (net.id != STARTER, net.name.casefold(), net.folder))
+
+
+def resolve_controlnet(name_or_path: str, folders: Iterable[str]) -> ControlNetInfo:
+    """The ControlNet that a person means: "starter", a folder's path, or a name as `find_controlnets` lists it. Raises
+    ModelNotFound (the hint lists what there is) and ModelUnreadable."""
+    wanted = name_or_path.strip().strip("\"'")
+    if wanted.lower() == STARTER:
+        return read_controlnet(STARTER_CONTROL_FOLDER)
+    path = full_path(wanted)
+    if wanted and os.path.isfile(path):
+        raise ModelUnreadable(f"{os.path.basename(path)} is a single file, not a ControlNet's folder.",
+                              "Choose a folder in diffusers format.")
+    if wanted and os.path.isfile(os.path.join(path, CONFIG)):
+        return read_controlnet(path)
+    known = find_controlnets(folders)
+    for net in known:
+        if wanted and net.name.casefold() == wanted.casefold():
+            return net
+    names = ", ".join(net.name for net in known[:12])
+    raise ModelNotFound(f"There is no ControlNet called '{wanted:.200}'.",
+                        f"There is: {names}." if names else "Put its folder into one of the model folders.")
+
+
+def read_controlnet(folder: str) -> ControlNetInfo:
+    """What the ControlNet in `folder` is. Raises ModelNotFound where there is none, ModelUnreadable for a broken config."""
+    folder = os.path.abspath(folder)
+    if not os.path.isfile(os.path.join(folder, CONFIG)):
+        raise ModelNotFound(f"The folder {folder} holds no ControlNet: it has no {CONFIG}.", "Choose a folder in diffusers format.")
+    config = read_json(folder, CONFIG)
+    if config.get("_class_name") not in CLASSES:
+        raise ModelNotFound(f"The folder {folder} holds no ControlNet that can be used here, but: {config.get('_class_name')!s:.80}.",
+                            "Choose a ControlNet for SD 1.5, SD 2 or SDXL in diffusers format.")
+    width = config.get("cross_attention_dim")
+    starter = os.path.realpath(folder) == os.path.realpath(STARTER_CONTROL_FOLDER)
+    return ControlNetInfo(STARTER if starter else folder, "Starter" if starter else name_of(folder), folder,
+                          width if type(width) is int else 0)
+
+
+def _places(folder: str, depth: int = 2) -> Iterator[str]:
+    if not folder:
+        return
+    yield folder
+    for place in subfolders(folder) if depth else ():
+        if os.path.basename(place).startswith(HUB):
+            for snapshot in subfolders(os.path.join(place, "snapshots")):
+                yield from _places(snapshot, 0)
+        else:
+            yield from _places(place, depth - 1)

@@ -1,0 +1,65 @@
+"""What model folders and the small JSON files in them have in common."""
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import Any
+
+from ..protocol.errors import ModelUnreadable
+
+log = logging.getLogger("blender_sd")
+
+HUB = "models--"  # Hugging Face's cache: models--owner--name/snapshots/<commit>/model_index.json
+_MAX_JSON = 1 << 20  # bytes; real ones have a few thousand
+_MAX_ENTRIES = 2000  # folder entries looked at in one place
+
+
+def full_path(folder: str) -> str:
+    """`folder` made absolute, "~" included; "" stays ""."""
+    return os.path.abspath(os.path.expanduser(folder)) if folder else ""
+
+
+def subfolders(folder: str) -> list[str]:
+    """The visible folders in `folder`, sorted; none, and a line in the log, where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry.path for _, entry in zip(range(_MAX_ENTRIES), entries) if entry.is_dir() and not entry.name.startswith(".")]
+    except OSError as error:
+        log.info("cannot look for models in %s: %s", folder, error)
+        return []
+    return sorted(found)
+
+
+def name_of(folder: str) -> str:
+    """What a person calls the model in `folder`."""
+    parts = folder.replace("\\", "/").split("/")
+    if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith(HUB):
+        return parts[-3][len(HUB):].replace("--", "/")
+    return parts[-1] or folder
+
+
+def unreadable(folder: str, file: str, detail: str) -> ModelUnreadable:
+    """The error for a file of a model that holds nonsense."""
+    return ModelUnreadable(f"The model in {folder} cannot be read: its {file} is broken.", "Download or copy the model again.", detail)
+
+
+def read_json(folder: str, *names: str) -> dict[str, Any]:
+    """The JSON object in the file `names` of `folder`. Raises ModelUnreadable."""
+    name = "/".join(names)
+    try:
+        with open(os.path.join(folder, *names), "rb") as file:
+            data = file.read(_MAX_JSON + 1)
+    except OSError as error:
+        raise ModelUnreadable(
+            f"The model in {folder} cannot be read: its {name} cannot be opened ({error.strerror}).",
+            "Download or copy the model again.", repr(error)) from error
+    if len(data) > _MAX_JSON:
+        raise unreadable(folder, name, f"longer than {_MAX_JSON} bytes")
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise unreadable(folder, name, repr(error)) from error
+    if not isinstance(value, dict):
+        raise unreadable(folder, name, "not a JSON object")
+    return value
