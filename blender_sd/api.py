@@ -10,20 +10,21 @@ the add-on's timer).
 """
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import config, scene
+from . import config, orders, scene
 from .protocol.errors import InvalidRequest, SourceUnusable
 from .protocol.messages import Source
+from .protocol.parts import Control
 from .protocol.request import (
-    IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, MAX_SIDE, MIN_SIDE, NEEDS, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request, default,
+    IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, NEEDS, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request, default,
     round_size,
 )
 from .protocol.samplers import SAMPLERS
+from .session.controlnets import ControlNetInfo, find_controlnets, resolve_controlnet
 from .session.job import Job
 from .session.library import ModelInfo, find_models, resolve_model
 from .session.session import Session
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import bpy
 
 SourceLike = Source | Callable[[], Source]
+Steer = tuple[Control, Any]  # a control and what its picture is taken from
 
 _session: Session | None = None
 _models: list[ModelInfo] | None = None
@@ -43,21 +45,21 @@ _models: list[ModelInfo] | None = None
 def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps: int | None = None, guidance: float | None = None,
              size: tuple[int, int] | None = None, sampler: str | None = None, model: str = "starter", count: int = 1,
              tiling: str = "none", refine_scale: float = 1.0, refine_strength: float = default("refine_strength"),
-             target: scene.Target | None = None, label: str = "") -> Job:
+             controls: Iterable[Steer] = (), target: scene.Target | None = None, label: str = "") -> Job:
     """Text → image. `None` means: what suits the model; for `seed`, a random one.
 
     With `refine_scale` above 1 the picture is painted at `size`, then enlarged by that factor and refined at
-    `refine_strength` in tiles (high-res fix).
+    `refine_strength` in tiles (high-res fix). `controls`: what `control` gave; each steers the picture's structure.
 
     `size` (width, height in pixels) is rounded to what the model can paint, and `Job.notes` says so. `target` is what
     `scene.freeze_target` gave; None makes a new image datablock. Raises SDError, at once, for settings that cannot be met.
     """
     info = find_model(model)
-    width, height = _checked_size(size or (info.default_width, info.default_height))
+    width, height = orders.checked_size(size or (info.default_width, info.default_height))
     rounded = round_size(width, height, info.multiple)
-    request = _request(TEXT_TO_IMAGE, info, prompt, model, rounded, seed, steps, guidance, sampler,
+    request = orders.request(TEXT_TO_IMAGE, info, prompt, model, rounded, seed, steps, guidance, sampler,
                        negative=negative, count=count, tiling=tiling, refine_scale=refine_scale, refine_strength=refine_strength)
-    job = _submit(request, info, {}, target, label)
+    job = _submit(request, info, {}, target, label, controls)
     if rounded != (width, height):
         job.notes.append(f"The size {width} × {height} was rounded to {rounded[0]} × {rounded[1]}, which this model can paint.")
     return job
@@ -65,19 +67,20 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
 
 def restyle(source: Any, prompt: str, *, strength: float = 0.5, negative: str = "", seed: int | None = None, steps: int | None = None,
             guidance: float | None = None, size: tuple[int, int] | None = None, sampler: str | None = None, model: str = "starter",
-            count: int = 1, tiling: str = "none", target: scene.Target | None = None, label: str = "") -> Job:
+            count: int = 1, tiling: str = "none", controls: Iterable[Steer] = (), target: scene.Target | None = None,
+            label: str = "") -> Job:
     """Image → image at `strength` (0 returns the source unchanged, 1 ignores it). The result has exactly `size`, by
     default the source's own; alpha is kept.
 
     `source`: a bpy image, "RENDER" (the Render Result as shown), "CAMERA" (renders now and waits), "VIEWPORT" (the 3D
     View as seen; needs a window), a path, a PIL image, or an H×W×3|4 array (uint8, or float 0..1; sRGB as displayed,
-    row 0 on top). Raises SDError for a source or settings that cannot be used.
+    row 0 on top). `controls`: what `control` gave. Raises SDError for a source or settings that cannot be used.
     """
     info = find_model(model)
     data, source_size = _opened(source)
-    request = _request(IMAGE_TO_IMAGE, info, prompt, model, _checked_size(size or source_size), seed, steps, guidance, sampler,
+    request = orders.request(IMAGE_TO_IMAGE, info, prompt, model, orders.checked_size(size or source_size), seed, steps, guidance, sampler,
                        negative=negative, count=count, tiling=tiling, strength=strength)
-    return _submit(request, info, {"source": data}, target, label)
+    return _submit(request, info, {"source": data}, target, label, controls)
 
 
 def upscale(source: Any, prompt: str = "", *, scale: float = 2.0, strength: float = default("refine_strength"), tile: int | None = None,
@@ -91,32 +94,34 @@ def upscale(source: Any, prompt: str = "", *, scale: float = 2.0, strength: floa
     """
     info = find_model(model)
     data, source_size = _opened(source)
-    size = _checked_size(tuple(round(side * scale) for side in source_size))
-    request = _request(UPSCALE, info, prompt, model, size, seed, steps, guidance, sampler,
-                       negative=negative, count=count, tiling=tiling, strength=strength, **_tile(tile))
+    size = orders.checked_size(tuple(round(side * scale) for side in source_size))
+    request = orders.request(UPSCALE, info, prompt, model, size, seed, steps, guidance, sampler,
+                       negative=negative, count=count, tiling=tiling, strength=strength, tile=tile)
     return _submit(request, info, {"source": data}, target, label)
 
 
 def inpaint(source: Any, mask: Any, prompt: str, *, strength: float = 1.0, grow: int = 0, feather: int = default("mask_feather"),
             full_res: bool = False, context: int = default("mask_context"), tile: int | None = None, negative: str = "",
             seed: int | None = None, steps: int | None = None, guidance: float | None = None, sampler: str | None = None,
-            model: str = "starter", count: int = 1, tiling: str = "none", target: scene.Target | None = None, label: str = "") -> Job:
+            model: str = "starter", count: int = 1, tiling: str = "none", controls: Iterable[Steer] = (),
+            target: scene.Target | None = None, label: str = "") -> Job:
     """Image → image with what is masked painted anew at `strength`; every other pixel stays as it was, bit for bit.
 
     `source` as for `restyle`. `mask`: the same, or an H×W array; white is painted anew; "FACES": the UV area of the active
     object's selected faces is; "ALPHA": the transparent parts of the source are, and become opaque. The mask's edge moves
     outwards by `grow` pixels (inwards where negative), and inside it the new picture fades in over `feather` pixels.
     `full_res` paints only the masked area and `context` pixels round it, at the size that suits the model (`tile`).
-    Raises SDError.
+    `controls`: what `control` gave. Raises SDError.
     """
     info = find_model(model)
     data, size = _opened(source)
     alpha = isinstance(mask, str) and mask == "ALPHA"
     inputs = {"source": data, "mask": data if alpha else scene.open_mask(mask, size)}
-    request = _request(INPAINT, info, prompt, model, size, seed, steps, guidance, sampler, negative=negative, count=count, tiling=tiling,
-                       strength=strength, mask_kind="alpha" if alpha else "white", mask_grow=grow, mask_feather=feather,
-                       mask_full_res=full_res, mask_context=context, **_tile(tile))
-    return _submit(request, info, inputs, target, label)
+    request = orders.request(
+        INPAINT, info, prompt, model, size, seed, steps, guidance, sampler, tile=tile, negative=negative, count=count, tiling=tiling,
+        strength=strength, mask_kind="alpha" if alpha else "white", mask_grow=grow, mask_feather=feather, mask_full_res=full_res,
+        mask_context=context)
+    return _submit(request, info, inputs, target, label, controls)
 
 
 def outpaint(source: Any, prompt: str, *, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0,
@@ -130,12 +135,13 @@ def outpaint(source: Any, prompt: str, *, left: int = 0, right: int = 0, top: in
     info = find_model(model)
     data, (width, height) = _opened(source)
     if aspect is not None:
-        left, right, top, bottom = _margins(width, height, aspect)
+        left, right, top, bottom = orders.margins(width, height, aspect)
     if not (left or right or top or bottom):
         raise InvalidRequest("There is nothing to add to the picture.", "Say by how many pixels it is to grow, or choose another aspect.")
-    request = _request(OUTPAINT, info, prompt, model, _checked_size((width + left + right, height + top + bottom)), seed, steps, guidance,
-                       sampler, negative=negative, count=count, strength=strength, mask_grow=overlap, mask_feather=overlap,
-                       expand_left=left, expand_right=right, expand_top=top, expand_bottom=bottom)
+    larger = orders.checked_size((width + left + right, height + top + bottom))
+    request = orders.request(
+        OUTPAINT, info, prompt, model, larger, seed, steps, guidance, sampler, negative=negative, count=count, strength=strength,
+        mask_grow=overlap, mask_feather=overlap, expand_left=left, expand_right=right, expand_top=top, expand_bottom=bottom)
     return _submit(request, info, {"source": data}, target, label)
 
 
@@ -149,7 +155,7 @@ def make_seamless(source: Any, prompt: str = "", *, tiling: str = "xy", band: fl
     data, size = _opened(source)
     if tiling == "none":
         raise InvalidRequest("No axis was chosen along which the texture is to repeat.", "Set Tiling to X, Y or Both.")
-    request = _request(MAKE_SEAMLESS, info, prompt, model, size, seed, steps, guidance, sampler, negative=negative, count=count,
+    request = orders.request(MAKE_SEAMLESS, info, prompt, model, size, seed, steps, guidance, sampler, negative=negative, count=count,
                        tiling=tiling, strength=strength, band=band, mask_feather=feather)
     return _submit(request, info, {"source": data}, target, label)
 
@@ -166,6 +172,30 @@ def run(request: Request, source: Any = None, *, target: scene.Target | None = N
         given = source if role == "source" else None
         inputs[role], _ = _opened(_kept_input(role, request.inputs.get(role, "")) if given is None else given)
     return _submit(request, info, inputs, target, label)
+
+
+def control(kind: str, image: Any = "CAMERA", model: str = "starter", *, weight: float = 1.0, start: float = 0.0,
+            end: float = 1.0) -> Steer:
+    """A ControlNet for `controls=`: the result keeps to the structure that `image` shows, as strongly as `weight`, from
+    `start` to `end` of the steps (0 to 1).
+
+    `kind`: depth | normal | lines | segmentation (with "CAMERA" drawn from the scene's geometry as the camera sees it, at the
+    result's size; else `image` is such a picture already), canny | blur (made from `image`), or image (as it is). `image` as
+    for `restyle`. `model`: "starter" (reads depth and lines), a ControlNet's folder or its name. Raises SDError.
+    """
+    net = resolve_controlnet(model, config.current.model_folders)
+    return Control(kind, net.id, weight, start, end), image
+
+
+def control_image(kind: str, image: Any = "CAMERA", size: tuple[int, int] | None = None) -> bpy.types.Image:
+    """The control picture that `control(kind, image)` would use, as a new image; `size` (width, height): by default the
+    scene's render size. Canny and blur are made in the engine, so for them it is `image` itself. Raises SDError."""
+    return scene.control_image(kind, image, size and orders.checked_size(size))
+
+
+def controlnets() -> list[ControlNetInfo]:
+    """The ControlNets that can be chosen: the built-in one first, then those in the model folders."""
+    return find_controlnets(config.current.model_folders)
 
 
 def recall(image: bpy.types.Image | str | Path) -> Request:
@@ -290,8 +320,13 @@ def _the_session() -> Session:
     return _session
 
 
-def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], target: scene.Target | None, label: str) -> Job:
+def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], target: scene.Target | None, label: str,
+            controls: Iterable[Steer] = ()) -> Job:
     target = target or scene.new_image_target()
+    if controls := list(controls):
+        request = replace(request, controls=tuple(one for one, _ in controls))
+        for number, (one, image) in enumerate(controls):
+            inputs[f"control{number}"] = scene.open_control(one.kind, image, (request.width, request.height))
 
     def commit(job: Job) -> list[bpy.types.Image]:
         return scene.commit(target, job.results, job.label)
@@ -300,53 +335,11 @@ def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], ta
                                  label=label or request.prompt or info.name)
 
 
-def _request(task: str, info: ModelInfo, prompt: str, model: str, size: tuple[int, int], seed: int | None, steps: int | None,
-             guidance: float | None, sampler: str | None, **rest: Any) -> Request:
-    rest.setdefault("tile", min(max(info.default_width, 64), 4096))
-    return Request(
-        task=task, prompt=prompt, model=model, width=size[0], height=size[1],
-        seed=random.SystemRandom().randint(0, MAX_SEED) if seed is None else seed,
-        steps=info.steps if steps is None else steps,
-        guidance=info.guidance if guidance is None else guidance,
-        sampler=sampler or info.sampler, **rest)
-
-
-def _tile(tile: int | None) -> dict[str, int]:
-    return {} if tile is None else {"tile": tile}
-
-
-def _margins(width: int, height: int, aspect: tuple[float, float]) -> tuple[int, int, int, int]:
-    """Left, right, top and bottom pixels that bring a picture to `aspect`, width to height."""
-    try:
-        across, down = map(float, aspect)
-    except (TypeError, ValueError):
-        across = down = 0.0
-    if not (0 < across < float("inf") and 0 < down < float("inf")):
-        raise InvalidRequest("The aspect must be two positive numbers: width and height.")
-    wide, high = max(0, round(height * across / down) - width), max(0, round(width * down / across) - height)
-    return wide // 2, wide - wide // 2, high // 2, high - high // 2
-
-
 def _opened(source: Any) -> tuple[SourceLike, tuple[int, int]]:
     """The source as it travels, and its size, checked."""
     data, size = scene.open_source(source)
-    _check_source_size(size)
+    orders.check_source_size(size)
     return data, size
-
-
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    try:
-        width, height = size
-    except (TypeError, ValueError):
-        raise InvalidRequest("The size must be two numbers: width and height in pixels.") from None
-    checked = replace(Request(), width=width, height=height)  # before rounding, which would turn a 0 into something
-    return checked.width, checked.height
-
-
-def _check_source_size(size: tuple[int, int]) -> None:
-    if min(size) < MIN_SIDE or max(size) > MAX_SIDE:
-        raise SourceUnusable(f"The source image is {size[0]} × {size[1]} pixels.",
-                             f"Use one with sides between {MIN_SIDE} and {MAX_SIDE} pixels.")
 
 
 def _kept_input(role: str, digest: str) -> Path:

@@ -161,7 +161,7 @@ class _Enlarge(_Panel):
     """Larger pictures: as part of Generate, or of the slot's image."""
 
     bl_label = "Enlarge"
-    bl_order = 5
+    bl_order = 6
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context) -> None:
@@ -178,11 +178,37 @@ class _Enlarge(_Panel):
         self.layout.operator("sd.upscale", icon="FULLSCREEN_ENTER")
 
 
+class _Control(_Panel):
+    """A ControlNet that steers all that is painted."""
+
+    bl_label = "Control"
+    bl_order = 4
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header(self, context) -> None:
+        self.layout.prop(context.scene.sd, "use_control", text="")
+
+    def draw(self, context) -> None:
+        settings = context.scene.sd
+        self.layout.active = settings.use_control
+        column = self.split()
+        column.prop(settings, "control_kind")
+        column.prop(settings, "control_model")
+        column.prop(settings, "control_source")
+        if settings.control_source == "IMAGE":
+            column.prop(settings, "control_image")
+        column.prop(settings, "control_weight", slider=True)
+        span = column.column(align=True)
+        span.prop(settings, "control_start", slider=True)
+        span.prop(settings, "control_end", slider=True)
+        self.layout.operator("sd.preview_control", icon="HIDE_OFF")
+
+
 class _Inpaint(_Panel):
     """A part of the slot's image, painted anew."""
 
     bl_label = "Inpaint"
-    bl_order = 6
+    bl_order = 7
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context) -> None:
@@ -211,7 +237,7 @@ class _Extend(_Panel):
     """The slot's image, continued beyond its borders or across them."""
 
     bl_label = "Extend"
-    bl_order = 7
+    bl_order = 8
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context) -> None:
@@ -248,7 +274,7 @@ class _Queue(_Panel):
     """The jobs of this session."""
 
     bl_label = "Queue"
-    bl_order = 4
+    bl_order = 5
 
     def draw(self, context) -> None:
         state = context.window_manager.sd
@@ -273,6 +299,7 @@ CLASSES = (
     *_place(_Settings, "view3d", "image", "shader"),
     *_place(_FromImage, "view3d", "image", "shader"),
     *_place(_FromRender, "view3d", "image"),
+    *_place(_Control, "view3d", "image", "shader"),
     *_place(_Queue, "view3d", "image", "shader"),
     *_place(_Enlarge, "view3d", "image", "shader"),
     *_place(_Inpaint, "view3d", "image", "shader"),

@@ -9,9 +9,11 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from .. import api
-from ..protocol.errors import SDError
+from ..protocol.errors import SDError, SourceUnusable
+from ..protocol.parts import Control
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE, Request, default, setting
 from ..protocol.samplers import SAMPLERS
+from ..protocol.settings import Setting
 
 STARTER = "starter"
 TARGETS = (  # in lower case: what `scene.freeze_target` calls them
@@ -24,6 +26,19 @@ SOURCES = (
     ("RENDER", "Render Result", "The last render, as it is shown", "RENDER_RESULT", 0),
     ("CAMERA", "Camera", "A fresh render from the scene's camera", "CAMERA_DATA", 1),
     ("VIEWPORT", "3D View", "The 3D View exactly as you see it", "VIEW3D", 2),
+)
+CONTROL_KINDS = (
+    ("depth", "Depth", "How far things are: near is white", "MOD_LENGTH", 0),
+    ("normal", "Normal", "Which way surfaces face", "NORMALS_FACE", 1),
+    ("lines", "Lines", "Outlines and creases, white on black", "MOD_LINEART", 2),
+    ("segmentation", "Segmentation", "Each object in a colour of its own", "MESH_UVSPHERE", 3),
+    ("canny", "Canny Edges", "The edges in an image", "SHARPCURVE", 4),
+    ("blur", "Blur", "An image without its detail", "SMOOTHCURVE", 5),
+    ("image", "Image as It Is", "A picture in the ControlNet's own convention", "IMAGE_DATA", 6),
+)
+CONTROL_SOURCES = (
+    ("CAMERA", "Camera", "What the scene's camera sees; depth, normals, lines and segmentation from the geometry itself", "CAMERA_DATA", 0),
+    ("IMAGE", "Image", "An image in this file", "IMAGE_DATA", 1),
 )
 MASKS = (  # as `api.inpaint` calls them, but for the painted one
     ("PAINTED", "Painted Mask", "The white parts of the mask that belongs to the image", "BRUSH_DATA", 0),
@@ -51,6 +66,15 @@ def _setting(kind: Callable[..., Any], name: str, **extra: Any) -> Any:
         number = int if kind is IntProperty else float
         extra |= {"min": number(rule.low), "max": number(rule.high), "soft_max": number(rule.soft_high or rule.high)}
     return kind(name=rule.label, description=rule.tip, **{"default": _starter_default(name), **extra})
+
+
+def part(name: str) -> Setting:
+    """The `Setting` of the field `name` of `protocol.parts.Control`."""
+    return Control.__dataclass_fields__[name].metadata["setting"]
+
+
+def _controlnet_names() -> list[str]:
+    return [net.name if net.id != STARTER else STARTER for net in api.controlnets()]
 
 
 # ---- the model menu ------------------------------------------------------------------------------------------------
@@ -112,6 +136,16 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     camera_background: BoolProperty(name="Set as Camera Background", default=False, description=(
         "Show the result behind the scene when looking through the camera"))
 
+    use_control: BoolProperty(name="Use Control", default=False, description=(
+        "Let a ControlNet keep the result to the structure of a picture"))
+    control_kind: EnumProperty(name=part("kind").label, description=part("kind").tip, items=CONTROL_KINDS, default="depth")
+    control_model: StringProperty(name=part("model").label, default=STARTER, search=lambda self, context, text: _controlnet_names(),
+                                  description="The ControlNet that reads the picture: the built-in one, or a folder's name or path")
+    control_source: EnumProperty(name="From", description="What the control picture is taken from", items=CONTROL_SOURCES, default="CAMERA")
+    control_image: PointerProperty(type=bpy.types.Image, name="Image", description="The image that the control picture is taken from")
+    control_weight: FloatProperty(name=part("weight").label, description=part("weight").tip, default=1.0, min=0.0, max=4.0, soft_max=2.0)
+    control_start: FloatProperty(name=part("start").label, description=part("start").tip, default=0.0, min=0.0, max=0.99, subtype="FACTOR")
+    control_end: FloatProperty(name=part("end").label, description=part("end").tip, default=1.0, min=0.01, max=1.0, subtype="FACTOR")
     mask_source: EnumProperty(name="Mask", description="What is painted anew", items=MASKS, default="PAINTED")
     inpaint_strength: _setting(FloatProperty, "strength", subtype="FACTOR", default=1.0)
     mask_grow: _setting(IntProperty, "mask_grow", subtype="PIXEL")
@@ -140,6 +174,19 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         names = ("negative", "steps", "guidance", "sampler", "model", "count", "tiling")
         return {name: getattr(self, name) for name in names if name != without}
 
+    def controls(self) -> list[api.Steer]:
+        """The panel's ControlNet as the API takes it. Raises SDError where it is on and something is missing."""
+        if not self.use_control:
+            return []
+        return [api.control(self.control_kind, self.control_picture(), self.control_model, weight=self.control_weight,
+                            start=self.control_start, end=self.control_end)]
+
+    def control_picture(self) -> Any:
+        """What the control picture is taken from, as the API takes it. Raises SourceUnusable where no image is chosen."""
+        if self.control_source == "IMAGE" and self.control_image is None:
+            raise SourceUnusable("No control image is chosen.", "Choose one in the Control panel, or take it from the camera.")
+        return self.control_image if self.control_source == "IMAGE" else "CAMERA"
+
     def margins(self) -> dict[str, int]:
         """By how many pixels Outpaint lets the picture grow, as `api.outpaint` calls the sides."""
         return {"left": self.expand_left, "right": self.expand_right, "top": self.expand_top, "bottom": self.expand_bottom}
@@ -150,6 +197,9 @@ class SD_PG_settings(bpy.types.PropertyGroup):
                      "tile", "refine_scale", "refine_strength"):
             setattr(self, name, getattr(request, name))
         self.random_seed = False
+        self.use_control = bool(request.controls)
+        for name in ("kind", "model", "weight", "start", "end") if request.controls else ():
+            setattr(self, f"control_{name}", getattr(request.controls[0], name))
         for name in _OF_TASK.get(request.task, ()):
             setattr(self, name, getattr(request, name))
         for name in _STRENGTHS.get(request.task, ()):

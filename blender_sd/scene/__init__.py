@@ -1,5 +1,6 @@
 """What Blender holds, to arrays and back: image datablocks, material slots, cameras, renders. bpy and numpy; no UI."""
 from .commit import commit
+from .control import control_image, open_control
 from .images import load_result, request_of, show_in_editor, size_of, source_of, warm_up
 from .masks import mask_of, masked_image, new_mask, show_mask
 from .materials import apply_image
@@ -11,8 +12,9 @@ from .targets import Target, freeze_target, new_image_target, place, push_undo, 
 from .viewport import viewport_source
 
 __all__ = [
-    "Target", "active_slot_image", "apply_image", "array_source", "as_shown", "clear_preview", "commit", "freeze_target",
-    "load_result", "mask_of", "masked_image", "new_image_target", "new_mask", "open_mask", "open_source", "place", "push_undo",
-    "release", "render_camera", "render_result_source", "request_of", "set_camera_background", "show_in_editor", "show_mask",
-    "show_preview", "size_of", "source_of", "start_camera_render", "target_of_object", "viewport_source", "warm_up",
+    "Target", "active_slot_image", "apply_image", "array_source", "as_shown", "clear_preview", "commit", "control_image",
+    "freeze_target", "load_result", "mask_of", "masked_image", "new_image_target", "new_mask", "open_control", "open_mask",
+    "open_source", "place", "push_undo", "release", "render_camera", "render_result_source", "request_of",
+    "set_camera_background", "show_in_editor", "show_mask", "show_preview", "size_of", "source_of", "start_camera_render",
+    "target_of_object", "viewport_source", "warm_up",
 ]

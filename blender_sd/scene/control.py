@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import bpy
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 from ..protocol.errors import SourceUnusable
 from ..protocol.messages import Source
 from . import geometry
+from .renders import render_result_size
+from .sources import SourceLike, open_source
 
 KINDS = ("depth", "normal", "lines", "segmentation")
 CREASE = 35.0  # degrees between the normals of neighbouring pixels
@@ -36,6 +39,27 @@ def control_source(kind: str, scene: bpy.types.Scene, size: tuple[int, int]) -> 
         return lambda: _source(segmentation_picture(objects))
     directions = geometry.normals(scene, size)
     return lambda: _source(lines_picture(depth, objects, directions))
+
+
+def open_control(kind: str, image: Any, size: tuple[int, int]) -> SourceLike:
+    """The picture of a control as it travels: of a `kind` in KINDS with `image` "CAMERA", what the scene's camera sees at
+    `size`; else `image`, as `sources.open_source` takes it. Raises SourceUnusable."""
+    if kind in KINDS and isinstance(image, str) and image == "CAMERA":
+        return control_source(kind, bpy.context.scene, size)
+    return open_source(image)[0]
+
+
+def control_image(kind: str, image: Any, size: tuple[int, int] | None) -> bpy.types.Image:
+    """The same as a new image datablock; `size` None: the scene's render size. Raises SourceUnusable."""
+    opened = open_control(kind, image, size or render_result_size(bpy.context.scene))
+    source = opened() if callable(opened) else opened
+    if source.pixels is None:
+        raise SourceUnusable("This picture is a file already.", "Open it in an Image Editor.")
+    height, width = source.pixels.shape[:2]
+    made = bpy.data.images.new(f"{kind} control", width, height, alpha=True)
+    made.pixels.foreach_set((source.pixels[::-1].astype(np.float32) / 255).ravel())
+    made.pack()
+    return made
 
 
 def depth_picture(depth: np.ndarray) -> np.ndarray:

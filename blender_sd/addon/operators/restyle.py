@@ -21,15 +21,17 @@ class SD_OT_restyle(bpy.types.Operator):
     bl_options = {"REGISTER"}
 
     def execute(self, context):
-        settings = context.scene.sd
-        if settings.render_source == "CAMERA" and not bpy.app.background:
-            return self._after_camera_render(context)
-        order = _order(context)
-        return start(self, context, lambda seed: api.restyle(settings.render_source, seed=seed, **order))
+        try:
+            order = _order(context)
+        except SDError as error:
+            return refuse(self, error)
+        source = context.scene.sd.render_source
+        if source == "CAMERA" and not bpy.app.background:
+            return self._after_camera_render(context, order)
+        return start(self, context, lambda seed: api.restyle(source, seed=seed, **order))
 
-    def _after_camera_render(self, context) -> set[str]:
+    def _after_camera_render(self, context, order: dict[str, Any]) -> set[str]:
         """Blender renders in its own time (and its own window, as the artist has set it); the job starts when it is done."""
-        order = _order(context)
 
         def done() -> None:
             start(None, bpy.context, lambda seed: api.restyle("RENDER", seed=seed, **order))
@@ -45,11 +47,12 @@ class SD_OT_restyle(bpy.types.Operator):
 
 
 def _order(context: bpy.types.Context) -> dict[str, Any]:
-    """Everything but source and seed, as it is set at the click: a render may take long enough for second thoughts."""
+    """Everything but source and seed, as it is set at the click: a render may take long enough for second thoughts.
+    Raises SDError."""
     settings = context.scene.sd
     kind = "camera_background" if settings.camera_background else "new"
     return {"prompt": settings.prompt, "strength": settings.render_strength, "target": scene.freeze_target(context, kind),
-            "label": settings.prompt or "Restyle", **settings.order()}
+            "label": settings.prompt or "Restyle", "controls": settings.controls(), **settings.order()}
 
 
 CLASSES = (SD_OT_restyle,)

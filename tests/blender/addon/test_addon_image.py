@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import bpy
 import pytest
@@ -57,6 +58,58 @@ def test_upscale_puts_a_larger_image_into_the_slot(addon, pipeline):
     addon.upscale_strength = 0.9
     addon.fill_from(request)
     assert (addon.upscale_strength, addon.tile) == (pytest.approx(0.2), 128)
+
+
+@pytest.fixture
+def controlnet(monkeypatch, tmp_path):
+    """A ControlNet's folder that the library finds; nothing is loaded from it here."""
+    folder = tmp_path / "Depth Net"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"_class_name": "ControlNetModel", "cross_attention_dim": 768}', encoding="utf-8")
+    monkeypatch.setattr(api.config, "current", replace(api.config.current, model_folders=(str(tmp_path),)))
+    return str(folder)
+
+
+def test_a_control_from_the_camera_goes_with_the_order(addon, pipeline, controlnet):
+    addon.prompt, addon.use_control, addon.control_kind, addon.control_model = "moss", True, "depth", "depth net"
+    addon.control_weight, addon.control_end, addon.width, addon.height = 0.7, 0.8, 64, 48
+    assert bpy.ops.sd.generate() == {"FINISHED"}
+    drain()
+    order = pipeline.orders[0]
+    (control,) = order.request.controls
+    assert (control.kind, control.model) == ("depth", controlnet)
+    assert (control.weight, control.end) == (pytest.approx(0.7), pytest.approx(0.8))
+    assert control.image and order.inputs["control0"].pixels.shape == (48, 64, 4)
+    addon.use_control, addon.control_weight = False, 1.0
+    addon.fill_from(order.request)
+    assert addon.use_control and addon.control_weight == pytest.approx(0.7) and addon.control_model == controlnet
+    addon.use_control = False
+    bpy.ops.sd.generate()
+    drain()
+    assert pipeline.orders[1].request.controls == ()
+
+
+def test_a_control_from_an_image_needs_one(addon, pipeline, controlnet):
+    addon.prompt, addon.use_control, addon.control_model, addon.control_source = "moss", True, controlnet, "IMAGE"
+    with pytest.raises(RuntimeError, match="No control image"):
+        bpy.ops.sd.generate()
+    addon.control_image = bpy.data.images.new("shape", 64, 64)
+    assert bpy.ops.sd.generate() == {"FINISHED"}
+    addon.control_model = "nothing like it"
+    with pytest.raises(RuntimeError, match="no ControlNet called"):
+        bpy.ops.sd.generate()
+
+
+def test_the_control_picture_can_be_looked_at(addon):
+    addon.control_kind, addon.width, addon.height = "normal", 48, 32
+    scenes, materials = len(bpy.data.scenes), len(bpy.data.materials)
+    assert bpy.ops.sd.preview_control() == {"FINISHED"}
+    image = bpy.data.images["normal control"]
+    assert tuple(image.size) == (48, 32) and image.packed_file
+    assert (len(bpy.data.scenes), len(bpy.data.materials)) == (scenes, materials)
+    bpy.context.scene.camera = None
+    with pytest.raises(RuntimeError, match="no camera"):
+        bpy.ops.sd.preview_control()
 
 
 def test_a_mask_is_made_painted_and_used(addon, pipeline):

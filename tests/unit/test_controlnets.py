@@ -1,0 +1,61 @@
+"""Finding ControlNets by their config.json."""
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from blender_sd.protocol.errors import ModelNotFound, ModelUnreadable
+from blender_sd.session import controlnets
+
+
+def net(folder, **config):
+    folder.mkdir(parents=True)
+    text = json.dumps({"_class_name": "ControlNetModel", "cross_attention_dim": 768, **config})
+    (folder / "config.json").write_text(text, encoding="utf-8")
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def no_starter(monkeypatch, tmp_path):
+    monkeypatch.setattr(controlnets, "STARTER_CONTROL_FOLDER", str(tmp_path / "starter_control"))
+
+
+def test_found_two_levels_below_and_in_the_hub_cache(tmp_path):
+    net(tmp_path / "a" / "canny")
+    net(tmp_path / "models--lllyasviel--depth" / "snapshots" / "abc", cross_attention_dim=2048)
+    net(tmp_path / "a" / "b" / "too deep")
+    net(tmp_path / "unet", _class_name="UNet2DConditionModel")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{", encoding="utf-8")
+    found = controlnets.find_controlnets([str(tmp_path)])
+    assert [(one.name, one.text_width) for one in found] == [("canny", 768), ("lllyasviel/depth", 2048)]
+
+
+def test_the_starters_comes_first(tmp_path):
+    net(tmp_path / "starter_control", cross_attention_dim=128)
+    net(tmp_path / "models" / "a")
+    first, second = controlnets.find_controlnets([str(tmp_path / "models")])
+    assert (first.id, first.name) == ("starter", "Starter") and second.name == "a"
+    assert controlnets.resolve_controlnet("starter", []).folder == str(tmp_path / "starter_control")
+
+
+def test_meant_by_path_or_name(tmp_path):
+    folder = net(tmp_path / "models" / "Depth")
+    assert controlnets.resolve_controlnet(folder, []).id == folder
+    assert controlnets.resolve_controlnet("depth", [str(tmp_path / "models")]).folder == folder
+
+
+@pytest.mark.parametrize(("wanted", "kind", "words"), [
+    ("nothing", ModelNotFound, "no ControlNet called 'nothing'"), ("", ModelNotFound, "no ControlNet"),
+    ("file", ModelUnreadable, "single file"),
+    ("other", ModelNotFound, "UNet2DConditionModel"), ("broken", ModelUnreadable, "broken"), ("starter", ModelNotFound, "no ControlNet"),
+])
+def test_what_is_not_one(tmp_path, wanted, kind, words):
+    (tmp_path / "file").write_bytes(b"x")
+    net(tmp_path / "other", _class_name="UNet2DConditionModel")
+    net(tmp_path / "broken")
+    (tmp_path / "broken" / "config.json").write_text("[", encoding="utf-8")
+    path = str(tmp_path / wanted) if wanted in ("file", "other", "broken") else wanted
+    with pytest.raises(kind, match=words):
+        controlnets.resolve_controlnet(path, [])
