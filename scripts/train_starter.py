@@ -39,7 +39,7 @@ def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
         data.prepare(Path(__file__).resolve().parents[1] / ".cache" / "starter" / "data", print, workers)
         return
     from starter import workers as team
-    from starter.common import CACHE, MODEL, log
+    from starter.common import CACHE, CONTROL, MODEL, log
 
     if stage == "classifier":
         from starter import classifier
@@ -69,11 +69,12 @@ def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
         from starter import export
 
         export.write(CACHE, MODEL)
+        export.write_control(CACHE, CONTROL)
     elif stage == "evaluate":
         from starter import evaluate
         from starter.common import write_json
 
-        write_json(CACHE / "gates.json", evaluate.gates(MODEL, log))
+        write_json(CACHE / "gates.json", evaluate.gates(MODEL, CONTROL, log))
 
 
 def main() -> None:

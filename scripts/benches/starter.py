@@ -15,5 +15,6 @@ def run(log: Callable[[str], None]) -> dict:
     if str(scripts) not in sys.path:
         sys.path.insert(0, str(scripts))
     from starter import evaluate
+    from starter.common import CONTROL, MODEL
 
-    return evaluate.gates(scripts.parent / "blender_sd" / "models" / "starter", log)
+    return evaluate.gates(MODEL, CONTROL, log)

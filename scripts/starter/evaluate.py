@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
-from . import captions, classifier, data, materials, palette, vae
+from . import captions, classifier, data, following, materials, palette, vae
 from .common import set_circular
 from .surface import Spec
 
@@ -148,8 +148,8 @@ def _bar(value: float, low: float | None = None, high: float | None = None) -> d
     return {"value": round(value, 4), "bar": words, "holds": bool(holds)}
 
 
-def gates(folder: Path, log) -> dict:
-    """All gates of the exported model: ``{"figures": …, "bars": …}``."""
+def gates(folder: Path, control_folder: Path, log) -> dict:
+    """All gates of the exported model and its ControlNet: ``{"figures": …, "bars": …}``."""
     torch.manual_seed(0)
     pipe, scorer = load_pipeline(folder), classifier.load()
     figures: dict[str, float] = {}
@@ -184,6 +184,9 @@ def gates(folder: Path, log) -> dict:
     loss = figures[f"material_{STEPS}"] - figures[f"material_{FEW_STEPS}"]
     bars["few_steps_loss"] = _bar(loss, None, 0.05)
     _layout_gates(pipe, scorer, figures, bars, log)
+    if control_folder.is_dir():
+        figures |= following.measure(pipe, control_folder, log)
+        bars["control_gain"] = _bar(figures["control_followed_height"] - figures["control_followed_without"], 0.2)
     return {"figures": {name: round(value, 4) for name, value in figures.items()}, "bars": bars}
 
 

@@ -9,7 +9,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from . import captions, evaluate, materials, text, unet
+from . import captions, control, evaluate, materials, text, unet
 from . import vae as vae_stage
 from .common import load, write_json
 
@@ -80,6 +80,18 @@ def write(cache: Path, folder: Path) -> None:
         weights.chmod(0o644)
     write_json(folder / "blender_sd.json", ADVICE)
     contact_sheet(evaluate.load_pipeline(folder), folder / "contact_sheet.png")
+
+
+def write_control(cache: Path, folder: Path) -> None:
+    """Write the ControlNet, where it was trained, as a diffusers folder in float16."""
+    state = load(cache / "control.pt")
+    if state is None:
+        return
+    net = control.build()
+    net.load_state_dict(state["average"])
+    net.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    for weights in folder.rglob("*.safetensors"):
+        weights.chmod(0o644)
 
 
 def captions_of(number: int) -> list[str]:
