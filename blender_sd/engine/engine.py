@@ -17,7 +17,7 @@ from ..protocol.errors import JobCancelled, OutOfMemory, SDError
 from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request
-from . import controls, devices, memory, output, quiet
+from . import controls, devices, loras, memory, output, quiet
 from .loader import Loader
 from .models import Library, Model
 from .painting import Listener, notes_before
@@ -199,12 +199,16 @@ class Engine:
             if cancelled():
                 raise JobCancelled("The job was cancelled.")
 
+        def say(text: str) -> None:
+            emit(Loading(order.job, text))
+
         check()
         self.warm()
         task = TASKS[order.request.task]
-        model = self._loader.get(order.folder, lambda text: emit(Loading(order.job, text)), cancelled)
+        model = self._loader.get(order.folder, say, cancelled)
         check()
-        steering = controls.steering(model, order.request, order.inputs, lambda text: emit(Loading(order.job, text)), check)
+        loras.put_on(model, order.request.loras, say, check)
+        steering = controls.steering(model, order.request, order.inputs, say, check)
         plan = dataclasses.replace(task.prepare(order.request, order.inputs, model.multiple), steering=steering)
         pipe, *_ = pipes(model, order.request, plan)
         if plan.unchanged is None:

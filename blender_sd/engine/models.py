@@ -37,6 +37,7 @@ class Model:
         self.dtype = dtype
         self.own_scheduler = base.scheduler
         self.controlnets: OrderedDict[tuple, torch.nn.Module] = OrderedDict()  # loaded beside it (`controls`), least recently used first
+        self.loras: tuple = ()  # what `loras.put_on` has put on
         self.vae_needs_fp32 = False  # learned when its half-precision VAE gave NaN once
         self.preview: Any = None  # previews.Preview, made when first needed
         self._pipes: dict[tuple, Any] = {}
