@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import config, orders, scene
 from .protocol.errors import InvalidRequest, SourceUnusable
@@ -27,13 +27,34 @@ from .protocol.samplers import SAMPLERS
 from .session.controlnets import ControlNetInfo, find_controlnets, resolve_controlnet
 from .session.job import Job
 from .session.library import ModelInfo, find_models, resolve_model
+from .session.loras import LoraInfo, find_loras
 from .session.session import Session
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import bpy
 
 SourceLike = Source | Callable[[], Source]
 Steer = tuple[Control, Any]  # a control and what its picture is taken from
+
+
+class Settings(TypedDict, total=False):
+    """The keywords that every order takes, with the meaning and defaults that they have in `generate`."""
+
+    negative: str
+    seed: int | None
+    steps: int | None
+    guidance: float | None
+    sampler: str | None
+    model: str
+    count: int
+    tiling: str
+    loras: Iterable[tuple[str, float]]
+    controls: Iterable[Steer]
+    target: scene.Target | None
+    label: str
+
 
 _session: Session | None = None
 _models: list[ModelInfo] | None = None
@@ -44,12 +65,14 @@ _models: list[ModelInfo] | None = None
 
 def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps: int | None = None, guidance: float | None = None,
              size: tuple[int, int] | None = None, sampler: str | None = None, model: str = "starter", count: int = 1,
-             tiling: str = "none", refine_scale: float = 1.0, refine_strength: float = default("refine_strength"),
-             controls: Iterable[Steer] = (), target: scene.Target | None = None, label: str = "") -> Job:
+             tiling: str = "none", loras: Iterable[tuple[str, float]] = (), controls: Iterable[Steer] = (), refine_scale: float = 1.0,
+             refine_strength: float = default("refine_strength"), target: scene.Target | None = None, label: str = "") -> Job:
     """Text → image. `None` means: what suits the model; for `seed`, a random one.
 
+    Prompts may hold weights (word:1.3), choices {a|b}, lists __name__ and LoRA tags <lora:name:0.8>: see `protocol.wording`.
+    `loras`: more LoRAs, by name or file, with their weights. `controls`: what `control` gave; each steers the structure.
     With `refine_scale` above 1 the picture is painted at `size`, then enlarged by that factor and refined at
-    `refine_strength` in tiles (high-res fix). `controls`: what `control` gave; each steers the picture's structure.
+    `refine_strength` in tiles (high-res fix).
 
     `size` (width, height in pixels) is rounded to what the model can paint, and `Job.notes` says so. `target` is what
     `scene.freeze_target` gave; None makes a new image datablock. Raises SDError, at once, for settings that cannot be met.
@@ -57,107 +80,89 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
     info = find_model(model)
     width, height = orders.checked_size(size or (info.default_width, info.default_height))
     rounded = round_size(width, height, info.multiple)
-    request = orders.request(TEXT_TO_IMAGE, info, prompt, model, rounded, seed, steps, guidance, sampler,
-                       negative=negative, count=count, tiling=tiling, refine_scale=refine_scale, refine_strength=refine_strength)
-    job = _submit(request, info, {}, target, label, controls)
+    job = _order(TEXT_TO_IMAGE, prompt, rounded, {}, {
+        "negative": negative, "seed": seed, "steps": steps, "guidance": guidance, "sampler": sampler, "model": model, "count": count,
+        "tiling": tiling, "loras": loras, "controls": controls, "target": target, "label": label,
+    }, refine_scale=refine_scale, refine_strength=refine_strength)
     if rounded != (width, height):
         job.notes.append(f"The size {width} × {height} was rounded to {rounded[0]} × {rounded[1]}, which this model can paint.")
     return job
 
 
-def restyle(source: Any, prompt: str, *, strength: float = 0.5, negative: str = "", seed: int | None = None, steps: int | None = None,
-            guidance: float | None = None, size: tuple[int, int] | None = None, sampler: str | None = None, model: str = "starter",
-            count: int = 1, tiling: str = "none", controls: Iterable[Steer] = (), target: scene.Target | None = None,
-            label: str = "") -> Job:
+def restyle(source: Any, prompt: str, *, strength: float = 0.5, size: tuple[int, int] | None = None, **settings: Unpack[Settings]) -> Job:
     """Image → image at `strength` (0 returns the source unchanged, 1 ignores it). The result has exactly `size`, by
     default the source's own; alpha is kept.
 
     `source`: a bpy image, "RENDER" (the Render Result as shown), "CAMERA" (renders now and waits), "VIEWPORT" (the 3D
     View as seen; needs a window), a path, a PIL image, or an H×W×3|4 array (uint8, or float 0..1; sRGB as displayed,
-    row 0 on top). `controls`: what `control` gave. Raises SDError for a source or settings that cannot be used.
+    row 0 on top). `settings`: as for `generate`. Raises SDError for a source or settings that cannot be used.
     """
-    info = find_model(model)
+    find_model(settings.get("model", "starter"))  # before a render is made
     data, source_size = _opened(source)
-    request = orders.request(IMAGE_TO_IMAGE, info, prompt, model, orders.checked_size(size or source_size), seed, steps, guidance, sampler,
-                       negative=negative, count=count, tiling=tiling, strength=strength)
-    return _submit(request, info, {"source": data}, target, label, controls)
+    return _order(IMAGE_TO_IMAGE, prompt, orders.checked_size(size or source_size), {"source": data}, settings, strength=strength)
 
 
 def upscale(source: Any, prompt: str = "", *, scale: float = 2.0, strength: float = default("refine_strength"), tile: int | None = None,
-            negative: str = "", seed: int | None = None, steps: int | None = None, guidance: float | None = None,
-            sampler: str | None = None, model: str = "starter", count: int = 1, tiling: str = "none", target: scene.Target | None = None,
-            label: str = "") -> Job:
+            **settings: Unpack[Settings]) -> Job:
     """Image → image `scale` times as large, refined by the model at `strength` (0 only enlarges) in overlapping tiles of
     `tile` pixels (None: the size that the model was trained for), so that memory stays what one tile needs.
 
-    `source` as for `restyle`. With `tiling`, tiles go round the border, and a seamless texture stays seamless. Raises SDError.
+    `source` as for `restyle`, `settings` as for `generate`. With `tiling`, tiles go round the border, and a seamless
+    texture stays seamless. Raises SDError.
     """
-    info = find_model(model)
+    find_model(settings.get("model", "starter"))
     data, source_size = _opened(source)
     size = orders.checked_size(tuple(round(side * scale) for side in source_size))
-    request = orders.request(UPSCALE, info, prompt, model, size, seed, steps, guidance, sampler,
-                       negative=negative, count=count, tiling=tiling, strength=strength, tile=tile)
-    return _submit(request, info, {"source": data}, target, label)
+    return _order(UPSCALE, prompt, size, {"source": data}, settings, strength=strength, tile=tile)
 
 
 def inpaint(source: Any, mask: Any, prompt: str, *, strength: float = 1.0, grow: int = 0, feather: int = default("mask_feather"),
-            full_res: bool = False, context: int = default("mask_context"), tile: int | None = None, negative: str = "",
-            seed: int | None = None, steps: int | None = None, guidance: float | None = None, sampler: str | None = None,
-            model: str = "starter", count: int = 1, tiling: str = "none", controls: Iterable[Steer] = (),
-            target: scene.Target | None = None, label: str = "") -> Job:
+            full_res: bool = False, context: int = default("mask_context"), tile: int | None = None,
+            **settings: Unpack[Settings]) -> Job:
     """Image → image with what is masked painted anew at `strength`; every other pixel stays as it was, bit for bit.
 
     `source` as for `restyle`. `mask`: the same, or an H×W array; white is painted anew; "FACES": the UV area of the active
     object's selected faces is; "ALPHA": the transparent parts of the source are, and become opaque. The mask's edge moves
     outwards by `grow` pixels (inwards where negative), and inside it the new picture fades in over `feather` pixels.
     `full_res` paints only the masked area and `context` pixels round it, at the size that suits the model (`tile`).
-    `controls`: what `control` gave. Raises SDError.
+    `settings`: as for `generate`. Raises SDError.
     """
-    info = find_model(model)
+    find_model(settings.get("model", "starter"))
     data, size = _opened(source)
     alpha = isinstance(mask, str) and mask == "ALPHA"
     inputs = {"source": data, "mask": data if alpha else scene.open_mask(mask, size)}
-    request = orders.request(
-        INPAINT, info, prompt, model, size, seed, steps, guidance, sampler, tile=tile, negative=negative, count=count, tiling=tiling,
-        strength=strength, mask_kind="alpha" if alpha else "white", mask_grow=grow, mask_feather=feather, mask_full_res=full_res,
-        mask_context=context)
-    return _submit(request, info, inputs, target, label, controls)
+    return _order(INPAINT, prompt, size, inputs, settings, tile=tile, strength=strength, mask_kind="alpha" if alpha else "white",
+                  mask_grow=grow, mask_feather=feather, mask_full_res=full_res, mask_context=context)
 
 
 def outpaint(source: Any, prompt: str, *, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0,
-             aspect: tuple[float, float] | None = None, overlap: int = 8, strength: float = 1.0, negative: str = "",
-             seed: int | None = None, steps: int | None = None, guidance: float | None = None, sampler: str | None = None,
-             model: str = "starter", count: int = 1, target: scene.Target | None = None, label: str = "") -> Job:
+             aspect: tuple[float, float] | None = None, overlap: int = 8, strength: float = 1.0, **settings: Unpack[Settings]) -> Job:
     """Image → larger image, painted on beyond the borders by so many pixels a side; or, with `aspect` (width, height), by as
     many as it takes to reach that shape, half on each side. `overlap` pixels inside the old border are painted over and
-    blended in; all others stay as they were. `source` as for `restyle`. Raises SDError.
+    blended in; all others stay as they were. `source` as for `restyle`, `settings` as for `generate`. Raises SDError.
     """
-    info = find_model(model)
+    find_model(settings.get("model", "starter"))
     data, (width, height) = _opened(source)
     if aspect is not None:
         left, right, top, bottom = orders.margins(width, height, aspect)
     if not (left or right or top or bottom):
         raise InvalidRequest("There is nothing to add to the picture.", "Say by how many pixels it is to grow, or choose another aspect.")
     larger = orders.checked_size((width + left + right, height + top + bottom))
-    request = orders.request(
-        OUTPAINT, info, prompt, model, larger, seed, steps, guidance, sampler, negative=negative, count=count, strength=strength,
-        mask_grow=overlap, mask_feather=overlap, expand_left=left, expand_right=right, expand_top=top, expand_bottom=bottom)
-    return _submit(request, info, {"source": data}, target, label)
+    return _order(OUTPAINT, prompt, larger, {"source": data}, settings, strength=strength, mask_grow=overlap, mask_feather=overlap,
+                  expand_left=left, expand_right=right, expand_top=top, expand_bottom=bottom)
 
 
 def make_seamless(source: Any, prompt: str = "", *, tiling: str = "xy", band: float = default("band"), strength: float = 0.75,
-                  feather: int = default("mask_feather"), negative: str = "", seed: int | None = None, steps: int | None = None,
-                  guidance: float | None = None, sampler: str | None = None, model: str = "starter", count: int = 1,
-                  target: scene.Target | None = None, label: str = "") -> Job:
+                  feather: int = default("mask_feather"), **settings: Unpack[Settings]) -> Job:
     """Texture → the same texture, repeating without a seam along `tiling` (x | y | xy): a band across the border, `band` of
-    a side wide, is painted anew at `strength`; every other pixel stays as it was. `source` as for `restyle`. Raises SDError."""
-    info = find_model(model)
-    data, size = _opened(source)
+    a side wide, is painted anew at `strength`; every other pixel stays as it was. `source` as for `restyle`, `settings` as
+    for `generate`. Raises SDError."""
+    find_model(settings.get("model", "starter"))
     if tiling == "none":
         raise InvalidRequest("No axis was chosen along which the texture is to repeat.", "Set Tiling to X, Y or Both.")
-    request = orders.request(MAKE_SEAMLESS, info, prompt, model, size, seed, steps, guidance, sampler, negative=negative, count=count,
-                       tiling=tiling, strength=strength, band=band, mask_feather=feather)
-    return _submit(request, info, {"source": data}, target, label)
+    data, size = _opened(source)
+    return _order(MAKE_SEAMLESS, prompt, size, {"source": data}, {**settings, "tiling": tiling}, strength=strength, band=band,
+                  mask_feather=feather)
 
 
 def run(request: Request, source: Any = None, *, target: scene.Target | None = None, label: str = "") -> Job:
@@ -191,6 +196,11 @@ def control_image(kind: str, image: Any = "CAMERA", size: tuple[int, int] | None
     """The control picture that `control(kind, image)` would use, as a new image; `size` (width, height): by default the
     scene's render size. Canny and blur are made in the engine, so for them it is `image` itself. Raises SDError."""
     return scene.control_image(kind, image, size and orders.checked_size(size))
+
+
+def loras() -> list[LoraInfo]:
+    """The LoRAs that prompts can name, from the model folders. Reads them anew."""
+    return find_loras(config.current.model_folders)
 
 
 def controlnets() -> list[ControlNetInfo]:
@@ -318,6 +328,14 @@ def _the_session() -> Session:
     if _session is None:
         _session = Session(config.pipeline_factory())
     return _session
+
+
+def _order(task: str, prompt: str, size: tuple[int, int], inputs: dict[str, SourceLike], settings: Settings, **fields: Any) -> Job:
+    """Submits what an order's keywords ask for. `fields`: fields of the request that belong to the task. Raises SDError."""
+    rest: dict[str, Any] = dict(settings)
+    target, label, controls = rest.pop("target", None), rest.pop("label", ""), rest.pop("controls", ())
+    info = find_model(rest.setdefault("model", "starter"))
+    return _submit(orders.request(task, info, prompt, size, **rest, **fields), info, inputs, target, label, controls)
 
 
 def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], target: scene.Target | None, label: str,

@@ -2,25 +2,52 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from . import config, scene
+from .protocol import wording
 from .protocol.errors import InvalidRequest, SourceUnusable
+from .protocol.parts import Lora
 from .protocol.request import MAX_SEED, MAX_SIDE, MIN_SIDE, Request
+from .session import wildcards
 from .session.library import ModelInfo
+from .session.loras import resolve_lora
 
 
-def request(task: str, info: ModelInfo, prompt: str, model: str, size: tuple[int, int], seed: int | None, steps: int | None,
-            guidance: float | None, sampler: str | None, tile: int | None = None, **rest: Any) -> Request:
-    """The request of `task`, what is None filled in with what suits the model (`seed`: a random one). `rest`: other fields.
-    Raises InvalidRequest."""
+def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, model: str, seed: int | None = None,
+            steps: int | None = None, guidance: float | None = None, sampler: str | None = None, tile: int | None = None,
+            negative: str = "", loras: Iterable[tuple[str, float]] = (), **rest: Any) -> Request:
+    """The request of `task`, what is None filled in with what suits the model (`seed`: a random one). LoRA tags in `prompt`
+    are added to `loras` (names or files, and weights), lists named in the prompts are filled in. `rest`: other fields.
+    Raises InvalidRequest, ModelNotFound for an unknown LoRA."""
+    prompt, tags = wording.without_loras(wording.with_lists(_text(prompt, "prompt"), _options))
     return Request(
-        task=task, prompt=prompt, model=model, width=size[0], height=size[1],
+        task=task, prompt=prompt, negative=wording.with_lists(_text(negative, "negative prompt"), _options),
+        model=model, width=size[0], height=size[1],
         seed=random.SystemRandom().randint(0, MAX_SEED) if seed is None else seed,
         steps=info.steps if steps is None else steps,
         guidance=info.guidance if guidance is None else guidance,
         sampler=sampler or info.sampler,
-        tile=min(max(info.default_width, 64), 4096) if tile is None else tile, **rest)
+        tile=min(max(info.default_width, 64), 4096) if tile is None else tile,
+        loras=tuple(Lora(resolve_lora(name, config.current.model_folders).file, weight) for name, weight in (*loras, *tags)),
+        **rest)
+
+
+def _text(given: Any, what: str) -> str:
+    if not isinstance(given, str):
+        raise InvalidRequest(f"The {what} must be text, not {given!r:.40}.")
+    return given
+
+
+def _options(name: str) -> list[str]:
+    """The options of the list that a prompt names: a text block's lines, or else a file's. Raises InvalidRequest."""
+    text = scene.text_named(name)
+    found = wildcards.options(text) if text is not None else wildcards.read_list(name, config.current.model_folders, scene.text_names())
+    if not found:
+        raise InvalidRequest(f"The text block '{name}' is empty.", "Give it one option a line.")
+    return found
 
 
 def margins(width: int, height: int, aspect: tuple[float, float]) -> tuple[int, int, int, int]:

@@ -65,8 +65,12 @@ class _Main(_Panel):
         column = self.layout.column(align=True)
         prompt = column.row(align=True)
         prompt.scale_y = 1.3
+        prompt.active = settings.prompt_text is None
         prompt.prop(settings, "prompt", text="", placeholder="Describe the texture")
         column.prop(settings, "negative", text="", placeholder="What to leave out")
+        row = self.layout.row(align=True)
+        row.prop(settings, "prompt_text", text="")
+        row.operator("sd.add_lora", text="", icon="ADD")
         self.layout.prop(settings, "target", text="")
         self._draw_button(state)
         self._draw_error(context, state)

@@ -8,12 +8,13 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
-from .. import api
+from .. import api, scene
 from ..protocol.errors import SDError, SourceUnusable
 from ..protocol.parts import Control
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE, Request, default, setting
 from ..protocol.samplers import SAMPLERS
 from ..protocol.settings import Setting
+from ..protocol.wording import lora_tag
 
 STARTER = "starter"
 TARGETS = (  # in lower case: what `scene.freeze_target` calls them
@@ -109,6 +110,8 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     """One scene's settings."""
 
     prompt: _setting(StringProperty, "prompt", maxlen=8192)
+    prompt_text: PointerProperty(type=bpy.types.Text, name="Text Block", description=(
+        "A text block that holds the prompt, in place of the field above it"))
     negative: _setting(StringProperty, "negative", maxlen=8192)
     model: _setting(StringProperty, "model")
     model_choice: EnumProperty(name=setting("model").label, description=setting("model").tip,
@@ -159,6 +162,10 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     band: _setting(FloatProperty, "band", subtype="FACTOR")
     seamless_strength: _setting(FloatProperty, "strength", subtype="FACTOR", default=0.75)
 
+    def words(self) -> str:
+        """The prompt: the text block's where one is chosen, or else the field's."""
+        return scene.prompt_in(self.prompt_text) if self.prompt_text is not None else self.prompt.strip()
+
     def suit_model(self) -> None:
         """Takes over the size, steps, guidance and sampler that suit the chosen model."""
         try:
@@ -193,9 +200,13 @@ class SD_PG_settings(bpy.types.PropertyGroup):
 
     def fill_from(self, request: Request) -> None:
         """Takes over everything that made a picture, so that the next click makes it again."""
-        for name in ("prompt", "negative", "model", "width", "height", "steps", "guidance", "sampler", "seed", "count", "tiling",
+        for name in ("negative", "model", "width", "height", "steps", "guidance", "sampler", "seed", "count", "tiling",
                      "tile", "refine_scale", "refine_strength"):
             setattr(self, name, getattr(request, name))
+        names = {lora.file: lora.name for lora in api.loras()} if request.loras else {}
+        tags = [lora_tag(names.get(lora.file, lora.file), lora.weight) for lora in request.loras]
+        self.prompt = " ".join([request.prompt, *tags]).strip()
+        self.prompt_text = None
         self.random_seed = False
         self.use_control = bool(request.controls)
         for name in ("kind", "model", "weight", "start", "end") if request.controls else ():

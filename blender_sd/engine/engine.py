@@ -215,7 +215,7 @@ class Engine:
             self._make_sure_it_fits(model, pipe, plan.size)
             if plan.refine is not None:
                 self._make_sure_it_fits(model, pipe, (plan.refine.tile, plan.refine.tile))
-        for text in (*plan.notes, *steering.notes, *(notes_before(model, pipe, order.request) if plan.unchanged is None else ())):
+        for text in (*plan.notes, *steering.notes, *(notes_before(model, pipe, order.request.single(0)) if plan.unchanged is None else ())):
             emit(Note(order.job, text))
         if plan.unchanged is None:  # loading is over: whoever cancels now has to wait for a step
             emit(Step(order.job, 0, order.request.steps, 1, order.request.count))

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..protocol import wording
 from ..protocol.errors import InvalidRequest
 from ..protocol.messages import text_of
 from ..protocol.request import Request
-from . import prompts, samplers
+from . import prompts, samplers, weighting
 from .guard import watched_vae
 from .models import Model
 from .previews import Preview
@@ -36,7 +37,10 @@ class Listener:
 
 def notes_before(model: Model, pipe: Any, request: Request) -> list[str]:
     """What the artist should know of this order before it is painted."""
-    found = [prompts.note(pipe, request.prompt), prompts.note(pipe, request.negative, "negative prompt")]
+    texts = {"prompt": request.prompt, "negative prompt": request.negative}
+    found = [weighting.note(pipe, *texts.values())]
+    if not weighting.fits(pipe):  # where it fits, prompts of any length are read
+        found += [prompts.note(pipe, wording.plain(text), label) for label, text in texts.items()]
     found.append(samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)[1])
     if request.tiling != "none" and model.is_transformer:
         found.append("This model's family does not wrap around by itself; a faint seam may remain.")
@@ -90,7 +94,7 @@ def _arguments(pipe: Any, request: Request, plan: Plan, progress: _Progress) -> 
     """The call's arguments, only those that this family's pipeline knows."""
     known = inspect.signature(pipe.__call__).parameters
     wanted: dict[str, Any] = {
-        "prompt": request.prompt,
+        "prompt": wording.plain(request.prompt),
         "num_inference_steps": request.steps,
         "guidance_scale": request.guidance,
         "generator": torch.Generator("cpu").manual_seed(request.seed),  # the CPU's, so that every device starts alike
@@ -99,12 +103,16 @@ def _arguments(pipe: Any, request: Request, plan: Plan, progress: _Progress) -> 
         **plan.steering.arguments(known, plan.fit),
     }
     if request.negative:  # SDXL treats a missing negative prompt otherwise than an empty one
-        wanted["negative_prompt"] = request.negative
+        wanted["negative_prompt"] = wording.plain(request.negative)
     true_guidance = known.get("true_cfg_scale")
     if true_guidance is not None and isinstance(true_guidance.default, (int, float)) and true_guidance.default > 1:
         wanted["true_cfg_scale"] = request.guidance  # Qwen-Image: here this, not guidance_scale, is what artists mean
         wanted.setdefault("negative_prompt", " ")  # without one it would not be used
         del wanted["guidance_scale"]
+    if weighting.fits(pipe) and weighting.wanted(pipe, request.prompt, request.negative):
+        del wanted["prompt"]
+        wanted.pop("negative_prompt", None)
+        wanted |= weighting.arguments(pipe, request.prompt, request.negative)
     return {name: value for name, value in wanted.items() if name in known}
 
 

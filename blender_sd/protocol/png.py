@@ -9,6 +9,7 @@ import os
 import struct
 import zlib
 
+from . import wording
 from .errors import InvalidRequest
 from .request import IMAGE_TO_IMAGE, Request
 from .samplers import SAMPLERS
@@ -33,7 +34,8 @@ def parameters_text(request: Request, model_name: str) -> str:
         settings["Denoising strength"] = f"{request.strength:g}"
     if request.tiling != "none":
         settings["Tiling"] = "True"
-    lines = [request.prompt]
+    tags = (wording.lora_tag(os.path.splitext(os.path.basename(lora.file))[0], lora.weight) for lora in request.loras)
+    lines = [" ".join([request.prompt, *tags])]
     if request.negative:
         lines.append(f"Negative prompt: {request.negative}")
     lines.append(", ".join(f"{key}: {value}" for key, value in settings.items()))

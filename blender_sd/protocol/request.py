@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import wording
 from .errors import InvalidRequest
 from .parts import Control, Lora
 from .samplers import DEFAULT_SAMPLER, SAMPLERS
@@ -39,7 +40,7 @@ class Request:
     """
 
     task: str = setting_field(TEXT_TO_IMAGE, "Task", "What is made from what", choices=TASKS)
-    prompt: str = setting_field("", "Prompt", "What the picture should show")
+    prompt: str = setting_field("", "Prompt", "What the picture should show. (word:1.3) weighs a word, {a|b} chooses one by the seed, __name__ one line of a list, <lora:name:0.8> puts a LoRA on")
     negative: str = setting_field("", "Negative Prompt", "What the picture should not show")
     model: str = setting_field("starter", "Model", "The Stable Diffusion model that paints: the built-in starter model or a folder in diffusers format")
     width: int = setting_field(512, "Width", "Width of the picture in pixels; rounded to what the model can paint", low=MIN_SIDE, high=MAX_SIDE, soft_high=2048)
@@ -86,8 +87,10 @@ class Request:
         return dataclasses.replace(self, controls=controls, **plain)
 
     def single(self, index: int) -> Request:
-        """The request of the `index`-th picture alone: what is written into its PNG."""
-        return dataclasses.replace(self, seed=(self.seed + index) % (MAX_SEED + 1), count=1)
+        """The request of the `index`-th picture alone, its choices {a|b} made: what is written into its PNG."""
+        seed = (self.seed + index) % (MAX_SEED + 1)
+        return dataclasses.replace(self, seed=seed, count=1, prompt=wording.chosen(self.prompt, seed),
+                                   negative=wording.chosen(self.negative, seed))
 
     def to_json(self) -> str:
         """A stable text form, with the format's number in it."""

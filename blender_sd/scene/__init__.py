@@ -9,6 +9,7 @@ from .renders import as_shown, render_camera, render_result_source, set_camera_b
 from .slots import active_slot_image
 from .sources import array_source, open_mask, open_source
 from .targets import Target, freeze_target, new_image_target, place, push_undo, target_of_object
+from .texts import prompt_in, text_named, text_names
 from .viewport import viewport_source
 
 __all__ = [
@@ -16,5 +17,5 @@ __all__ = [
     "freeze_target", "load_result", "mask_of", "masked_image", "new_image_target", "new_mask", "open_control", "open_mask",
     "open_source", "place", "push_undo", "release", "render_camera", "render_result_source", "request_of",
     "set_camera_background", "show_in_editor", "show_mask", "show_preview", "size_of", "source_of", "start_camera_render",
-    "target_of_object", "viewport_source", "warm_up",
+    "prompt_in", "target_of_object", "text_named", "text_names", "viewport_source", "warm_up",
 ]

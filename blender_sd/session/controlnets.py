@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..protocol.errors import ModelNotFound, ModelUnreadable
-from .folders import HUB, full_path, name_of, read_json, subfolders
+from .folders import full_path, name_of, places, read_json
 from .library import STARTER, STARTER_FOLDER
 
 log = logging.getLogger("blender_sd")
@@ -34,7 +34,7 @@ class ControlNetInfo:
 def find_controlnets(folders: Iterable[str]) -> list[ControlNetInfo]:
     """The starter model's, where it is installed, and every readable one in `folders` or up to two levels below."""
     found: dict[str, ControlNetInfo] = {}
-    for place in (STARTER_CONTROL_FOLDER, *(place for folder in folders for place in _places(full_path(folder)))):
+    for place in (STARTER_CONTROL_FOLDER, *(place for folder in folders for place in places(full_path(folder)))):
         real = os.path.realpath(place)
         if real not in found and os.path.isfile(os.path.join(place, CONFIG)):
             try:
@@ -80,15 +80,3 @@ def read_controlnet(folder: str) -> ControlNetInfo:
     starter = os.path.realpath(folder) == os.path.realpath(STARTER_CONTROL_FOLDER)
     return ControlNetInfo(STARTER if starter else folder, "Starter" if starter else name_of(folder), folder,
                           width if type(width) is int else 0)
-
-
-def _places(folder: str, depth: int = 2) -> Iterator[str]:
-    if not folder:
-        return
-    yield folder
-    for place in subfolders(folder) if depth else ():
-        if os.path.basename(place).startswith(HUB):
-            for snapshot in subfolders(os.path.join(place, "snapshots")):
-                yield from _places(snapshot, 0)
-        else:
-            yield from _places(place, depth - 1)

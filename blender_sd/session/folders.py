@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from ..protocol.errors import ModelUnreadable
@@ -29,6 +30,22 @@ def subfolders(folder: str) -> list[str]:
         log.info("cannot look for models in %s: %s", folder, error)
         return []
     return sorted(found)
+
+
+def places(folder: str, depth: int = 2, leaf: str = "") -> Iterator[str]:
+    """`folder` and those in it, `depth` levels deep, with Hugging Face's cache looked through; nothing in a folder that
+    holds the file `leaf`."""
+    if not folder:
+        return
+    yield folder
+    if not depth or leaf and os.path.isfile(os.path.join(folder, leaf)):
+        return
+    for place in subfolders(folder):
+        if os.path.basename(place).startswith(HUB):
+            for snapshot in subfolders(os.path.join(place, "snapshots")):
+                yield from places(snapshot, 0)
+        else:
+            yield from places(place, depth - 1, leaf)
 
 
 def name_of(folder: str) -> str:

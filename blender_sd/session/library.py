@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from ..protocol.request import MAX_SIDE, MIN_SIDE, Request, round_size
 from ..protocol.samplers import DEFAULT_SAMPLER
-from .folders import HUB, full_path, name_of, read_json, subfolders, unreadable
+from .folders import full_path, name_of, places, read_json, unreadable
 
 log = logging.getLogger("blender_sd")
 
@@ -78,8 +78,7 @@ def find_models(folders: Iterable[str]) -> list[ModelInfo]:
     Each model is listed once, the starter first, the others by name. Unreadable ones are logged and left out.
     """
     found: dict[str, ModelInfo] = {}
-    places = [STARTER_FOLDER, *(place for folder in folders for place in _model_folders(full_path(folder)))]
-    for place in places:
+    for place in (STARTER_FOLDER, *(place for folder in folders for place in places(full_path(folder), leaf=INDEX))):
         real = os.path.realpath(place)
         if real in found or not os.path.isfile(os.path.join(place, INDEX)):
             continue
@@ -146,23 +145,6 @@ def read_model(folder: str) -> ModelInfo:
     info = _recommended(info)
     width, height = round_size(info.default_width, info.default_height, multiple)
     return replace(info, default_width=width, default_height=height)
-
-
-# ---- folders -------------------------------------------------------------------------------------------------------
-
-
-def _model_folders(folder: str, depth: int = 2) -> Iterator[str]:
-    if not folder:
-        return
-    if os.path.isfile(os.path.join(folder, INDEX)):
-        yield folder  # its parts are no models
-        return
-    for place in subfolders(folder) if depth else ():
-        if os.path.basename(place).startswith(HUB):
-            for snapshot in subfolders(os.path.join(place, "snapshots")):
-                yield from _model_folders(snapshot, 0)
-        else:
-            yield from _model_folders(place, depth - 1)
 
 
 # ---- files ---------------------------------------------------------------------------------------------------------

@@ -101,7 +101,8 @@ class Trainer:
         self.encoder.load_state_dict(state["encoder"])
         self.average.model.load_state_dict(state["unet_average"])
         self.encoder_average.model.load_state_dict(state["encoder_average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        if "optimiser" in state:  # a restored model has none
+            self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.samples, self.spent = state["step"], state["samples"], state["spent"]
         self.average.steps = self.encoder_average.steps = self.step
 

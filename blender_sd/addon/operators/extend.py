@@ -25,8 +25,8 @@ class SD_OT_outpaint(bpy.types.Operator):
 
         def order(seed):
             image, target = scene.masked_image(context)
-            return api.outpaint(image, settings.prompt, **settings.margins(), seed=seed, target=target,
-                                label=settings.prompt or f"Outpaint {image.name}", **settings.order(without="tiling"))
+            return api.outpaint(image, settings.words(), **settings.margins(), seed=seed, target=target,
+                                label=settings.words() or f"Outpaint {image.name}", **settings.order(without="tiling"))
 
         return start(self, context, order)
 
@@ -48,7 +48,7 @@ class SD_OT_make_seamless(bpy.types.Operator):
         def order(seed):
             image, target = scene.masked_image(context)
             tiling = "xy" if settings.tiling == "none" else settings.tiling
-            return api.make_seamless(image, settings.prompt, tiling=tiling, band=settings.band, strength=settings.seamless_strength,
+            return api.make_seamless(image, settings.words(), tiling=tiling, band=settings.band, strength=settings.seamless_strength,
                                      seed=seed, target=target, label=f"Seamless {image.name}", **settings.order(without="tiling"))
 
         return start(self, context, order)

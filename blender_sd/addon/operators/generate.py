@@ -20,7 +20,7 @@ class SD_OT_generate(bpy.types.Operator):
     def poll(cls, context):
         settings = context.scene.sd
         return first_refusal(
-            cls, (settings.prompt.strip(), _TYPE_PROMPT),
+            cls, (settings.words(), _TYPE_PROMPT),
             (settings.target != "MATERIAL" or is_mesh(context), "Select a mesh object, or choose New Image as the target"))
 
     def execute(self, context):
@@ -36,7 +36,7 @@ class SD_OT_generate_onto(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return first_refusal(cls, (is_mesh(context), "Select a mesh object"), (context.scene.sd.prompt.strip(), _TYPE_PROMPT))
+        return first_refusal(cls, (is_mesh(context), "Select a mesh object"), (context.scene.sd.words(), _TYPE_PROMPT))
 
     def execute(self, context):
         return generate(self, context, "material")
@@ -45,7 +45,7 @@ class SD_OT_generate_onto(bpy.types.Operator):
 def generate(operator: bpy.types.Operator, context: bpy.types.Context, kind: str) -> set[str]:
     settings = context.scene.sd
     return start(operator, context, lambda seed: api.generate(
-        settings.prompt, seed=seed, size=(settings.width, settings.height), refine_scale=settings.refine_scale,
+        settings.words(), seed=seed, size=(settings.width, settings.height), refine_scale=settings.refine_scale,
         refine_strength=settings.refine_strength, controls=settings.controls(), target=scene.freeze_target(context, kind),
         **settings.order()))
 

@@ -55,9 +55,9 @@ class SD_OT_inpaint(bpy.types.Operator):
             image, target = scene.masked_image(context)
             mask = scene.mask_of(image) if settings.mask_source == "PAINTED" else settings.mask_source
             return api.inpaint(
-                image, mask, settings.prompt, strength=settings.inpaint_strength, grow=settings.mask_grow, feather=settings.mask_feather,
+                image, mask, settings.words(), strength=settings.inpaint_strength, grow=settings.mask_grow, feather=settings.mask_feather,
                 full_res=settings.mask_full_res, context=settings.mask_context, tile=settings.tile, controls=settings.controls(),
-                seed=seed, target=target, label=settings.prompt or f"Inpaint {image.name}", **settings.order())
+                seed=seed, target=target, label=settings.words() or f"Inpaint {image.name}", **settings.order())
 
         return start(self, context, order)
 

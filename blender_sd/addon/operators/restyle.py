@@ -51,8 +51,8 @@ def _order(context: bpy.types.Context) -> dict[str, Any]:
     Raises SDError."""
     settings = context.scene.sd
     kind = "camera_background" if settings.camera_background else "new"
-    return {"prompt": settings.prompt, "strength": settings.render_strength, "target": scene.freeze_target(context, kind),
-            "label": settings.prompt or "Restyle", "controls": settings.controls(), **settings.order()}
+    return {"prompt": settings.words(), "strength": settings.render_strength, "target": scene.freeze_target(context, kind),
+            "label": settings.words() or "Restyle", "controls": settings.controls(), **settings.order()}
 
 
 CLASSES = (SD_OT_restyle,)

@@ -29,8 +29,8 @@ class SD_OT_retexture(bpy.types.Operator):
 
         def order(seed):
             image, target = scene.active_slot_image(context)
-            return api.restyle(image, settings.prompt, strength=settings.slot_strength, controls=settings.controls(), seed=seed,
-                               target=target, label=settings.prompt or image.name, **settings.order())
+            return api.restyle(image, settings.words(), strength=settings.slot_strength, controls=settings.controls(), seed=seed,
+                               target=target, label=settings.words() or image.name, **settings.order())
 
         return start(self, context, order)
 

@@ -89,10 +89,14 @@ def test_objects_that_take_no_texture(sd, small):
         sd.apply(image, empty)
 
 
-def test_a_prompt_longer_than_the_model_reads_is_said(sd, small):
-    job = sd.generate("brick " * 200, size=(64, 64), **small)
-    job.result(timeout=PATIENCE)
-    assert any("brick" in note for note in job.notes)
+def _pixels(image):
+    return list(image.pixels)
+
+
+def test_a_prompt_longer_than_the_text_encoders_window_is_read_to_its_end(sd, small):
+    jobs = [sd.generate("brick " * 200 + end, size=(64, 64), **{**small, "guidance": 9.0}) for end in ("red", "blue")]
+    one, other = (_pixels(job.result(timeout=PATIENCE)[0]) for job in jobs)
+    assert one != other and not any(job.notes for job in jobs)
 
 
 def test_an_output_folder_that_is_a_file(sd, small, tmp_path):

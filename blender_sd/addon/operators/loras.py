@@ -1,0 +1,59 @@
+"""LoRAs into the prompt."""
+from __future__ import annotations
+
+import bpy
+from bpy.props import EnumProperty, FloatProperty
+
+from ... import api
+from ...protocol.errors import ModelNotFound
+from ...protocol.parts import Lora
+from ...protocol.wording import lora_tag
+from .start import refuse
+
+_items: list[tuple[str, str, str]] = []  # kept: Blender does not hold the strings of a dynamic enum
+_WEIGHT = Lora.__dataclass_fields__["weight"].metadata["setting"]
+
+
+def _offered(_self=None, _context=None) -> list[tuple[str, str, str]]:
+    return _items or _read()
+
+
+def _read() -> list[tuple[str, str, str]]:
+    """Looks for LoRAs anew; not while drawing, since it reads folders."""
+    _items[:] = [(lora.name, lora.name, lora.file) for lora in api.loras()]
+    return _items
+
+
+class SD_OT_add_lora(bpy.types.Operator):
+    """Choose a LoRA from the model folders; its tag <lora:name:1> is added to the prompt"""
+
+    bl_idname = "sd.add_lora"
+    bl_label = "Add LoRA"
+    bl_options = {"REGISTER", "UNDO"}
+    bl_property = "lora"
+
+    lora: EnumProperty(name="LoRA", description="The LoRA to put on", items=_offered)
+    weight: FloatProperty(name=_WEIGHT.label, description=_WEIGHT.tip, default=1.0, min=_WEIGHT.low, max=_WEIGHT.high,
+                          soft_max=_WEIGHT.soft_high)
+
+    @classmethod
+    def poll(cls, context):
+        if context.scene.sd.prompt_text is not None:
+            cls.poll_message_set("The prompt is in a text block: write the tag <lora:name:1> there")
+            return False
+        return True
+
+    def invoke(self, context, _event):
+        if not _read():
+            return refuse(self, ModelNotFound("There is no LoRA in the model folders.",
+                                              "Put .safetensors files of LoRAs into a folder that the add-on's preferences name."))
+        context.window_manager.invoke_search_popup(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        settings = context.scene.sd
+        settings.prompt = f"{settings.prompt} {lora_tag(self.lora, self.weight)}".strip()
+        return {"FINISHED"}
+
+
+CLASSES = (SD_OT_add_lora,)

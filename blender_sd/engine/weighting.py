@@ -1,0 +1,67 @@
+"""Weighted and long prompts for the families whose text encoders are all CLIP (SD 1.5, SD 2, SDXL), encoded by compel.
+
+A weight above 1 moves a word's embeddings away from those of no words, one below 1 towards those of the prompt without it.
+Prompts longer than an encoder's window are read in windows, one after another.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..protocol import wording
+from . import prompts
+
+
+def fits(pipe: Any) -> bool:
+    """Whether weights can be told to this model."""
+    clips = [(pipe.components.get(f"tokenizer{end}"), pipe.components.get(f"text_encoder{end}")) for end in ("", "_2", "_3")]
+    return any(encoder is not None for _, encoder in clips) and "transformer" not in pipe.components and all(
+        encoder is None or "CLIP" in type(encoder).__name__ and "CLIP" in type(tokenizer).__name__ for tokenizer, encoder in clips)
+
+
+def wanted(pipe: Any, *texts: str) -> bool:
+    """Whether any of the prompts needs it: with weights, or too long for one window."""
+    return any(len(pieces) > 1 or any(weight != 1 for _, weight in pieces) or prompts.cut_off(pipe, wording.plain(text))
+               for text in texts for pieces in [wording.weighted(text)])
+
+
+def note(pipe: Any, *texts: str) -> str:
+    """What the artist should know where weights are asked of a model that cannot be told them."""
+    if fits(pipe) or all(weight == 1 for text in texts for _, weight in wording.weighted(text)):
+        return ""
+    return "This model does not read prompt weights: all words count alike."
+
+
+@torch.no_grad()
+def arguments(pipe: Any, prompt: str, negative: str) -> dict[str, torch.Tensor]:
+    """The embeddings of both prompts as the pipeline's call takes them, each (1, tokens, features)."""
+    parts = pipe.components
+    second = parts.get("text_encoder_2")
+    readers = [_reader(parts[f"tokenizer{end}"], parts[f"text_encoder{end}"], second is not None)
+               for end in ("", "_2") if parts.get(f"text_encoder{end}") is not None]
+    words = torch.cat([reader([prompt, negative]) for reader in readers], -1)
+    found = {"prompt_embeds": words[:1], "negative_prompt_embeds": words[1:]}
+    if second is not None:
+        provider = readers[-1].conditioning_provider
+        pooled = provider.get_pooled_embeddings([wording.plain(prompt), wording.plain(negative)], device=second.device)
+        found |= {"pooled_prompt_embeds": pooled[:1], "negative_pooled_prompt_embeds": pooled[1:]}
+        if not negative and pipe.config.get("force_zeros_for_empty_prompt"):
+            found = {name: value for name, value in found.items() if "negative" not in name}  # the pipeline puts zeros there
+    return found
+
+
+def _reader(tokenizer: Any, encoder: Any, sdxl: bool) -> Any:
+    from compel import Compel, ReturnedEmbeddingsType
+    from compel.prompt_parser import Conjunction, FlattenedPrompt
+
+    class Reader(Compel):
+        """Compel, reading our notation in place of its own."""
+
+        @classmethod
+        def parse_prompt_string(cls, text: str) -> Conjunction:
+            return Conjunction([FlattenedPrompt(wording.weighted(text) or [("", 1.0)])], weights=[1.0])
+
+    kind = ReturnedEmbeddingsType
+    return Reader(tokenizer, encoder, truncate_long_prompts=False, returned_embeddings_type=(
+        kind.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED if sdxl else kind.LAST_HIDDEN_STATES_NORMALIZED))

@@ -1,0 +1,106 @@
+"""What prompts may say beyond plain words, in the notation that A1111's web UI made common.
+
+    {red|green} brick      one of the two, chosen by the seed (they nest)
+    (moss:1.3) (moss)      1.3 and 1.1 times as important; [moss] 1/1.1 times; \\( \\[ are plain brackets
+    <lora:old_bricks:0.8>  puts a LoRA on; without a number its weight is 1
+    __colours__            one line of the list "colours", chosen by the seed
+Brackets that are not closed are taken literally.
+"""
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+
+_CHOICE = re.compile(r"\{([^{}]*)\}")
+_LORA = re.compile(r"\s*<lora:([^<>]+?)(?::(-?\d*\.?\d+))?>")
+_LIST = re.compile(r"__(\w[\w ./-]*?)__")
+_WEIGHT = re.compile(r":\s*(-?\d*\.?\d+)\s*$")
+_STEP = 1.1  # what a pair of brackets is worth
+_MOST = 100_000  # characters that lists may expand to: a list that names itself has no end
+
+
+def chosen(prompt: str, seed: int) -> str:
+    """`prompt` with one option of each {a|b} in place of it; the same for the same seed."""
+    dice = random.Random(seed)
+    found = 1
+    while found:
+        prompt, found = _CHOICE.subn(lambda group: dice.choice(group[1].split("|")), prompt)
+    return prompt
+
+
+def with_lists(prompt: str, lines: Callable[[str], Sequence[str]]) -> str:
+    """`prompt` with each __name__ as the choice {line|line|…} of `lines(name)`, which may name lists in turn."""
+    for _ in range(8):
+        changed = _LIST.sub(lambda name: "{" + "|".join(lines(name[1])) + "}", prompt)
+        if changed == prompt or len(changed) > _MOST:
+            break
+        prompt = changed
+    return prompt
+
+
+def without_loras(prompt: str) -> tuple[str, list[tuple[str, float]]]:
+    """`prompt` without its LoRA tags, and their names and weights. A tag inside a choice counts whatever is chosen."""
+    tags = [(tag[1].strip(), 1.0 if tag[2] is None else float(tag[2])) for tag in _LORA.finditer(prompt)]
+    return (_LORA.sub("", prompt).strip(), tags) if tags else (prompt, [])
+
+
+def lora_tag(name: str, weight: float) -> str:
+    """The tag that puts a LoRA on."""
+    return f"<lora:{name}:{weight:g}>"
+
+
+def weighted(prompt: str) -> list[tuple[str, float]]:
+    """The pieces of `prompt`, each with how important it is; 1 is usual. Their texts together are what is to be read."""
+    pieces: list[list] = []
+    opened: list[tuple[str, int]] = []  # which bracket, and where its pieces begin
+    text = ""
+
+    def flush() -> None:
+        nonlocal text
+        if text:
+            pieces.append([text, 1.0])
+            text = ""
+
+    def close(factor: float) -> None:
+        for piece in pieces[opened.pop()[1]:]:
+            piece[1] *= factor
+
+    sign = iter(prompt)
+    for one in sign:
+        if one == "\\":
+            following = next(sign, "")
+            text += following if following and following in "()[]\\" else one + following
+        elif one in "([":
+            flush()
+            opened.append((one, len(pieces)))
+        elif one == ")" and opened and opened[-1][0] == "(":
+            said = _WEIGHT.search(text)
+            text = text[: said.start()] if said else text
+            flush()
+            close(float(said[1]) if said else _STEP)
+        elif one == "]" and opened and opened[-1][0] == "[":
+            flush()
+            close(1 / _STEP)
+        else:
+            text += one
+    flush()
+    for bracket, at in reversed(opened):  # never closed: a bracket like any other sign
+        pieces.insert(at, [bracket, 1.0])
+    return _joined(pieces)
+
+
+def plain(prompt: str) -> str:
+    """What is to be read of `prompt`, without weights."""
+    return "".join(text for text, _ in weighted(prompt))
+
+
+def _joined(pieces: Sequence[Sequence]) -> list[tuple[str, float]]:
+    """Neighbours of the same weight as one piece."""
+    found: list[tuple[str, float]] = []
+    for text, weight in pieces:
+        if found and found[-1][1] == weight:
+            found[-1] = (found[-1][0] + text, weight)
+        else:
+            found.append((text, weight))
+    return found

@@ -1,0 +1,75 @@
+"""What the prompt may hold: text blocks, lists, LoRAs."""
+from __future__ import annotations
+
+import json
+
+import bpy
+import pytest
+from addon_helpers import drain, state
+
+from blender_sd import api, config
+
+
+@pytest.fixture
+def lora(tmp_path, monkeypatch) -> str:
+    """A LoRA in a model folder; its file."""
+    header = json.dumps({"unet.a.lora_A.weight": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}})
+    file = tmp_path / "loras" / "old bricks.safetensors"
+    file.parent.mkdir()
+    file.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    monkeypatch.setattr(config, "current", config.replace(config.current, model_folders=(str(tmp_path),)))
+    return str(file)
+
+
+def test_a_text_block_takes_the_prompts_place(addon, pipeline):
+    text = bpy.data.texts.new("my prompt")
+    text.write("old brick wall,\n\n  wet moss  \n")
+    addon.prompt_text = text
+    assert bpy.ops.sd.generate() == {"FINISHED"}
+    drain()
+    assert pipeline.orders[0].request.prompt == "old brick wall, wet moss"
+    text.clear()
+    with pytest.raises(RuntimeError, match="Type a prompt"):
+        bpy.ops.sd.generate()
+
+
+def test_a_list_in_a_text_block_is_a_choice(addon, pipeline):
+    bpy.data.texts.new("Colours.txt").write("red\n# not this\ngreen\n")
+    addon.prompt, addon.negative = "__colours__ wall", "__colours__"
+    bpy.ops.sd.generate()
+    drain()
+    assert pipeline.orders[0].request.prompt == "{red|green} wall" and pipeline.orders[0].request.negative == "{red|green}"
+
+
+def test_an_unknown_list_changes_nothing(addon, pipeline):
+    addon.prompt, addon.random_seed, addon.seed = "__colors__ wall", False, 5
+    bpy.data.texts.new("colours")
+    with pytest.raises(RuntimeError, match="no list called 'colors'"):
+        bpy.ops.sd.generate()
+    assert not api.jobs() and "colours" in state().hint
+
+
+def test_a_tag_puts_a_lora_on_and_recall_brings_it_back(addon, pipeline, lora):
+    addon.prompt = "wall"
+    assert bpy.ops.sd.add_lora(lora="old bricks", weight=0.8) == {"FINISHED"}
+    assert addon.prompt == "wall <lora:old bricks:0.8>"
+    bpy.ops.sd.generate()
+    drain()
+    request = pipeline.orders[0].request
+    assert request.prompt == "wall" and [(one.file, round(one.weight, 3)) for one in request.loras] == [(lora, 0.8)]
+    addon.prompt = ""
+    addon.fill_from(request)
+    assert addon.prompt == "wall <lora:old bricks:0.8>"
+
+
+def test_scripts_name_loras_too(addon, pipeline, lora):
+    api.generate("wall", loras=[("old bricks", 0.5), (lora, -1.0)])
+    drain()
+    assert [one.weight for one in pipeline.orders[0].request.loras] == [0.5, -1.0]
+
+
+def test_an_unknown_lora_is_refused_at_once(addon, lora):
+    addon.prompt = "wall <lora:old brick>"
+    with pytest.raises(RuntimeError, match="no LoRA called 'old brick'"):
+        bpy.ops.sd.generate()
+    assert not api.jobs() and "old bricks" in state().hint

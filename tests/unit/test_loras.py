@@ -1,0 +1,71 @@
+"""Finding LoRA files by their headers, and lists for wildcards."""
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from blender_sd.protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
+from blender_sd.session import loras, wildcards
+
+
+def safetensors(file, *names: str):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for name in names}
+    header = json.dumps({"__metadata__": {"format": "pt"}, **tensors})
+    file.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    return str(file)
+
+
+KOHYA = "lora_unet_down_blocks_0.lora_down.weight"
+
+
+def test_found_by_their_tensors_two_levels_below(tmp_path):
+    bricks = safetensors(tmp_path / "loras" / "walls" / "Old Bricks.safetensors", KOHYA)
+    snow = safetensors(tmp_path / "snow.safetensors", "unet.a.lora_A.weight")
+    safetensors(tmp_path / "loras" / "snow.safetensors", KOHYA)  # a name that is taken
+    safetensors(tmp_path / "checkpoint.safetensors", "model.diffusion_model.input_blocks.0.0.weight")
+    safetensors(tmp_path / "a" / "b" / "c" / "deep.safetensors", KOHYA)
+    (tmp_path / "broken.safetensors").write_bytes(b"\xff" * 20)
+    (tmp_path / "short.safetensors").write_bytes(b"")
+    (tmp_path / "pickle.pt").write_bytes(b"x")
+    assert [(one.name, one.file) for one in loras.find_loras([str(tmp_path), str(tmp_path / "none"), ""])] == [
+        ("Old Bricks", bricks), ("snow", snow)]
+
+
+def test_named_by_file_or_by_name(tmp_path):
+    file = safetensors(tmp_path / "Old_Bricks.safetensors", KOHYA)
+    for name in (file, "old_bricks", "OLD_BRICKS.safetensors", f' "{file}" '):
+        assert loras.resolve_lora(name, [str(tmp_path)]).file == file
+
+
+def test_an_unknown_name_is_told_what_is_near(tmp_path):
+    safetensors(tmp_path / "old_bricks.safetensors", KOHYA)
+    safetensors(tmp_path / "snow.safetensors", KOHYA)
+    with pytest.raises(ModelNotFound, match="'old_brick'") as told:
+        loras.resolve_lora("old_brick", [str(tmp_path)])
+    assert "old_bricks" in told.value.hint and "snow" not in told.value.hint
+    with pytest.raises(ModelNotFound) as told:
+        loras.resolve_lora("x", [])
+    assert "model folders" in told.value.hint
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    with pytest.raises(ModelUnreadable, match="no LoRA"):
+        loras.resolve_lora(safetensors(tmp_path / "model.safetensors", "unet.weight"), [])
+
+
+def test_lists_lie_in_the_model_folders(tmp_path):
+    folder = tmp_path / "wildcards" / "brick"
+    folder.mkdir(parents=True)
+    (folder / "Colours.txt").write_text("\ufeffred\n\n# not this\n  green \n{old|new} blue", encoding="utf-8")
+    (tmp_path / "wildcards" / "empty.txt").write_text("# nothing\n", encoding="utf-8")
+    assert wildcards.read_list("brick/colours", [str(tmp_path)]) == ["red", "green", "{old|new} blue"]
+    with pytest.raises(InvalidRequest, match="empty"):
+        wildcards.read_list("empty", [str(tmp_path)])
+    with pytest.raises(InvalidRequest, match="no list called 'colors'") as told:
+        wildcards.read_list("colors", [str(tmp_path)], ["colours in this file"])
+    assert "brick/colours" in told.value.hint
+    with pytest.raises(InvalidRequest) as told:
+        wildcards.read_list("x", [])
+    assert "text block" in told.value.hint
