@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 SourceLike = Source | Callable[[], Source]
 Steer = tuple[Control, Any]  # a control and what its picture is taken from
 
+Axes = Iterable[tuple[str, str | Iterable]]  # what changes along an axis of a grid, and its values
+
 
 class Settings(TypedDict, total=False):
     """The keywords that every order takes, with the meaning and defaults that they have in `generate`."""
@@ -52,6 +54,9 @@ class Settings(TypedDict, total=False):
     tiling: str
     loras: Iterable[tuple[str, float]]
     controls: Iterable[Steer]
+    variation_strength: float
+    variation_seed: int
+    axes: Axes
     target: scene.Target | None
     label: str
 
@@ -65,12 +70,16 @@ _models: list[ModelInfo] | None = None
 
 def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps: int | None = None, guidance: float | None = None,
              size: tuple[int, int] | None = None, sampler: str | None = None, model: str = "starter", count: int = 1,
-             tiling: str = "none", loras: Iterable[tuple[str, float]] = (), controls: Iterable[Steer] = (), refine_scale: float = 1.0,
+             tiling: str = "none", loras: Iterable[tuple[str, float]] = (), controls: Iterable[Steer] = (),
+             variation_strength: float = 0.0, variation_seed: int = 0, axes: Axes = (), refine_scale: float = 1.0,
              refine_strength: float = default("refine_strength"), target: scene.Target | None = None, label: str = "") -> Job:
     """Text → image. `None` means: what suits the model; for `seed`, a random one.
 
     Prompts may hold weights (word:1.3), choices {a|b}, lists __name__ and LoRA tags <lora:name:0.8>: see `protocol.wording`.
     `loras`: more LoRAs, by name or file, with their weights. `controls`: what `control` gave; each steers the structure.
+    `variation_strength`: how far (0 to 1) the noise leans towards that of `variation_seed`; with `count`, towards the next ones.
+    `axes`: one or two settings that change from picture to picture, such as [("steps", (8, 20)), ("prompt", ("brick", "stone"))];
+    see `protocol.parts.Axis`. The result is then a labelled contact sheet, followed by the single pictures, as new images.
     With `refine_scale` above 1 the picture is painted at `size`, then enlarged by that factor and refined at
     `refine_strength` in tiles (high-res fix).
 
@@ -82,7 +91,8 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
     rounded = round_size(width, height, info.multiple)
     job = _order(TEXT_TO_IMAGE, prompt, rounded, {}, {
         "negative": negative, "seed": seed, "steps": steps, "guidance": guidance, "sampler": sampler, "model": model, "count": count,
-        "tiling": tiling, "loras": loras, "controls": controls, "target": target, "label": label,
+        "tiling": tiling, "loras": loras, "controls": controls, "variation_strength": variation_strength,
+        "variation_seed": variation_seed, "axes": axes, "target": target, "label": label,
     }, refine_scale=refine_scale, refine_strength=refine_strength)
     if rounded != (width, height):
         job.notes.append(f"The size {width} × {height} was rounded to {rounded[0]} × {rounded[1]}, which this model can paint.")
@@ -340,7 +350,7 @@ def _order(task: str, prompt: str, size: tuple[int, int], inputs: dict[str, Sour
 
 def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], target: scene.Target | None, label: str,
             controls: Iterable[Steer] = ()) -> Job:
-    target = target or scene.new_image_target()
+    target = scene.new_image_target() if request.axes or target is None else target  # a sheet belongs in no material
     if controls := list(controls):
         request = replace(request, controls=tuple(one for one, _ in controls))
         for number, (one, image) in enumerate(controls):

@@ -1,6 +1,8 @@
 """Requests from the keywords of the API: what was left open is filled in, and what cannot be is refused at once."""
 from __future__ import annotations
 
+import csv
+import io
 import random
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,7 +11,7 @@ from typing import Any
 from . import config, scene
 from .protocol import wording
 from .protocol.errors import InvalidRequest, SourceUnusable
-from .protocol.parts import Lora
+from .protocol.parts import Axis, Lora
 from .protocol.request import MAX_SEED, MAX_SIDE, MIN_SIDE, Request
 from .session import wildcards
 from .session.library import ModelInfo
@@ -18,7 +20,7 @@ from .session.loras import resolve_lora
 
 def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, model: str, seed: int | None = None,
             steps: int | None = None, guidance: float | None = None, sampler: str | None = None, tile: int | None = None,
-            negative: str = "", loras: Iterable[tuple[str, float]] = (), **rest: Any) -> Request:
+            negative: str = "", loras: Iterable[tuple[str, float]] = (), axes: Iterable[tuple[str, Iterable]] = (), **rest: Any) -> Request:
     """The request of `task`, what is None filled in with what suits the model (`seed`: a random one). LoRA tags in `prompt`
     are added to `loras` (names or files, and weights), lists named in the prompts are filled in. `rest`: other fields.
     Raises InvalidRequest, ModelNotFound for an unknown LoRA."""
@@ -32,7 +34,16 @@ def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, m
         sampler=sampler or info.sampler,
         tile=min(max(info.default_width, 64), 4096) if tile is None else tile,
         loras=tuple(Lora(resolve_lora(name, config.current.model_folders).file, weight) for name, weight in (*loras, *tags)),
-        **rest)
+        axes=tuple(Axis(setting, _values(values)) for setting, values in axes), **rest)
+
+
+def _values(given: Any) -> str:
+    """The values of an axis as the request holds them: text as it is, others in quotes and separated by commas."""
+    if isinstance(given, str):
+        return given
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(list(given))
+    return line.getvalue()
 
 
 def _text(given: Any, what: str) -> str:

@@ -165,7 +165,7 @@ class _Enlarge(_Panel):
     """Larger pictures: as part of Generate, or of the slot's image."""
 
     bl_label = "Enlarge"
-    bl_order = 6
+    bl_order = 7
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context) -> None:
@@ -208,11 +208,35 @@ class _Control(_Panel):
         self.layout.operator("sd.preview_control", icon="HIDE_OFF")
 
 
+class _Variations(_Panel):
+    """Pictures near the last one, and grids of pictures."""
+
+    bl_label = "Variations"
+    bl_order = 5
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context) -> None:
+        settings = context.scene.sd
+        column = self.split()
+        column.prop(settings, "variation_strength", slider=True)
+        seed = column.column()
+        seed.active = settings.variation_strength > 0
+        seed.prop(settings, "variation_seed")
+        column.prop(settings, "use_grid")
+        grid = self.split()
+        grid.active = settings.use_grid
+        grid.prop(settings, "x_setting")
+        grid.prop(settings, "x_values")
+        grid.prop(settings, "y_setting")
+        if settings.y_setting != "none":
+            grid.prop(settings, "y_values")
+
+
 class _Inpaint(_Panel):
     """A part of the slot's image, painted anew."""
 
     bl_label = "Inpaint"
-    bl_order = 7
+    bl_order = 8
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context) -> None:
@@ -241,7 +265,7 @@ class _Extend(_Panel):
     """The slot's image, continued beyond its borders or across them."""
 
     bl_label = "Extend"
-    bl_order = 8
+    bl_order = 9
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context) -> None:
@@ -278,7 +302,7 @@ class _Queue(_Panel):
     """The jobs of this session."""
 
     bl_label = "Queue"
-    bl_order = 5
+    bl_order = 6
 
     def draw(self, context) -> None:
         state = context.window_manager.sd
@@ -304,6 +328,7 @@ CLASSES = (
     *_place(_FromImage, "view3d", "image", "shader"),
     *_place(_FromRender, "view3d", "image"),
     *_place(_Control, "view3d", "image", "shader"),
+    *_place(_Variations, "view3d", "image", "shader"),
     *_place(_Queue, "view3d", "image", "shader"),
     *_place(_Enlarge, "view3d", "image", "shader"),
     *_place(_Inpaint, "view3d", "image", "shader"),

@@ -9,6 +9,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from .. import api, scene
+from ..protocol import parts
 from ..protocol.errors import SDError, SourceUnusable
 from ..protocol.parts import Control
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE, Request, default, setting
@@ -37,6 +38,8 @@ CONTROL_KINDS = (
     ("blur", "Blur", "An image without its detail", "SMOOTHCURVE", 5),
     ("image", "Image as It Is", "A picture in the ControlNet's own convention", "IMAGE_DATA", 6),
 )
+AXES = tuple((name, setting(name).label, setting(name).tip, number) for number, name in enumerate(parts.AXES))
+NO_AXIS = ("none", "Nothing", "One row of pictures", len(AXES))
 CONTROL_SOURCES = (
     ("CAMERA", "Camera", "What the scene's camera sees; depth, normals, lines and segmentation from the geometry itself", "CAMERA_DATA", 0),
     ("IMAGE", "Image", "An image in this file", "IMAGE_DATA", 1),
@@ -72,6 +75,11 @@ def _setting(kind: Callable[..., Any], name: str, **extra: Any) -> Any:
 def part(name: str) -> Setting:
     """The `Setting` of the field `name` of `protocol.parts.Control`."""
     return Control.__dataclass_fields__[name].metadata["setting"]
+
+
+def axis_setting(name: str) -> Setting:
+    """The `Setting` of the field `name` of `protocol.parts.Axis`."""
+    return parts.Axis.__dataclass_fields__[name].metadata["setting"]
 
 
 def _controlnet_names() -> list[str]:
@@ -139,6 +147,15 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     camera_background: BoolProperty(name="Set as Camera Background", default=False, description=(
         "Show the result behind the scene when looking through the camera"))
 
+    variation_strength: _setting(FloatProperty, "variation_strength", subtype="FACTOR")
+    variation_seed: _setting(IntProperty, "variation_seed")
+    use_grid: BoolProperty(name="Grid", default=False, description=(
+        "Make a picture for each value below, and a labelled contact sheet of them all"))
+    x_setting: EnumProperty(name="Across", description="What changes from column to column", items=AXES, default="steps")
+    x_values: StringProperty(name="Values", description=axis_setting("values").tip, default="8, 20, 40")
+    y_setting: EnumProperty(name="Down", description="What changes from row to row", items=(*AXES, NO_AXIS), default="none")
+    y_values: StringProperty(name="Values", description=axis_setting("values").tip)
+
     use_control: BoolProperty(name="Use Control", default=False, description=(
         "Let a ControlNet keep the result to the structure of a picture"))
     control_kind: EnumProperty(name=part("kind").label, description=part("kind").tip, items=CONTROL_KINDS, default="depth")
@@ -178,8 +195,13 @@ class SD_PG_settings(bpy.types.PropertyGroup):
 
     def order(self, without: str = "") -> dict[str, Any]:
         """The keywords that the API's orders share, but for `without`; the seed is left to the caller."""
-        names = ("negative", "steps", "guidance", "sampler", "model", "count", "tiling")
-        return {name: getattr(self, name) for name in names if name != without}
+        names = ("negative", "steps", "guidance", "sampler", "model", "count", "tiling", "variation_strength", "variation_seed")
+        return {**{name: getattr(self, name) for name in names if name != without}, "axes": self.axes()}
+
+    def axes(self) -> list[tuple[str, str]]:
+        """The grid's axes as the API takes them; none where it is off."""
+        down = [(self.y_setting, self.y_values)] if self.y_setting != "none" else []
+        return [(self.x_setting, self.x_values), *down] if self.use_grid else []
 
     def controls(self) -> list[api.Steer]:
         """The panel's ControlNet as the API takes it. Raises SDError where it is on and something is missing."""
@@ -201,13 +223,19 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     def fill_from(self, request: Request) -> None:
         """Takes over everything that made a picture, so that the next click makes it again."""
         for name in ("negative", "model", "width", "height", "steps", "guidance", "sampler", "seed", "count", "tiling",
-                     "tile", "refine_scale", "refine_strength"):
+                     "tile", "refine_scale", "refine_strength", "variation_strength", "variation_seed"):
             setattr(self, name, getattr(request, name))
         names = {lora.file: lora.name for lora in api.loras()} if request.loras else {}
         tags = [lora_tag(names.get(lora.file, lora.file), lora.weight) for lora in request.loras]
         self.prompt = " ".join([request.prompt, *tags]).strip()
         self.prompt_text = None
         self.random_seed = False
+        self.use_grid = bool(request.axes)
+        for side, axis in zip("xy", request.axes, strict=False):
+            setattr(self, f"{side}_setting", axis.setting)
+            setattr(self, f"{side}_values", axis.values)
+        if len(request.axes) < 2:
+            self.y_setting = "none"
         self.use_control = bool(request.controls)
         for name in ("kind", "model", "weight", "start", "end") if request.controls else ():
             setattr(self, f"control_{name}", getattr(request.controls[0], name))

@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ from .loader import Loader
 from .models import Library, Model
 from .painting import Listener, notes_before
 from .passes import carry_out, pipes
+from .sheet import Sheet
 from .tasks import TASKS
+from .tasks.plan import Plan
 
 log = logging.getLogger(__name__)
 STARTER = Path(__file__).resolve().parent.parent / "models" / "starter"
@@ -74,7 +76,7 @@ class Engine:
         before a cancel or failure stay on disk."""
         try:
             with self._busy:
-                ending: Event = Finished(order.job, tuple(self._written(order, emit, cancelled)))
+                ending: Event = Finished(order.job, _sheet_first(order.request, tuple(self._written(order, emit, cancelled))))
         except JobCancelled:
             ending = Cancelled(order.job)
         except Exception as error:
@@ -175,7 +177,7 @@ class Engine:
             except Exception as error:
                 self._release()
                 raise memory.translated(error) from error
-        return pictures
+        return list(_sheet_first(order.request, pictures))
 
     def _written(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[Result]:
         """Each picture's `Result`, once it is on disk (or at once where the order names no output folder)."""
@@ -193,7 +195,8 @@ class Engine:
             yield Result(path, request, image.width, image.height)
 
     def _painted(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[tuple[Request, Image.Image, Model]]:
-        """Each picture of the order with its own request. Everything that can be refused is, before the first is begun."""
+        """Each picture of the order with its own request; after those of a grid, the contact sheet with the order's. Everything
+        that can be refused is, before the first is begun."""
 
         def check() -> None:
             if cancelled():
@@ -204,31 +207,45 @@ class Engine:
 
         check()
         self.warm()
-        task = TASKS[order.request.task]
         model = self._loader.get(order.folder, say, cancelled)
         check()
         loras.put_on(model, order.request.loras, say, check)
         steering = controls.steering(model, order.request, order.inputs, say, check)
-        plan = dataclasses.replace(task.prepare(order.request, order.inputs, model.multiple), steering=steering)
-        pipe, *_ = pipes(model, order.request, plan)
+        plans = [self._planned(model, order.request.cell(index), order.inputs, steering) for index in range(order.request.cells)]
+        notes = (text for number, plan in enumerate(plans) for text in (
+            *plan.notes, *steering.notes, *self._notes(model, order.request.single(number * order.request.count), plan)))
+        for text in dict.fromkeys(notes):
+            emit(Note(order.job, text))
+        if any(plan.unchanged is None for plan in plans):  # loading is over: whoever cancels now has to wait for a step
+            emit(Step(order.job, 0, order.request.single(0).steps, 1, order.request.pictures))
+        sheet = Sheet(order.request) if order.request.axes else None
+        for index in range(order.request.pictures):
+            check()
+            single = order.request.single(index)
+            image = carry_out(model, single, plans[index // order.request.count], self._listener(order, index + 1, emit, check))
+            check()
+            yield single, image, model
+            if sheet is not None:
+                sheet.add(image)
+        if sheet is not None:
+            yield order.request, sheet.picture(), model
+
+    def _planned(self, model: Model, request: Request, inputs: dict[str, Source], steering: controls.Steering) -> Plan:
+        """The plan of one cell, known to fit into memory."""
+        plan = dataclasses.replace(TASKS[request.task].prepare(request, inputs, model.multiple), steering=steering)
+        pipe, *_ = pipes(model, request, plan)
         if plan.unchanged is None:
             self._make_sure_it_fits(model, pipe, plan.size)
             if plan.refine is not None:
                 self._make_sure_it_fits(model, pipe, (plan.refine.tile, plan.refine.tile))
-        for text in (*plan.notes, *steering.notes, *(notes_before(model, pipe, order.request.single(0)) if plan.unchanged is None else ())):
-            emit(Note(order.job, text))
-        if plan.unchanged is None:  # loading is over: whoever cancels now has to wait for a step
-            emit(Step(order.job, 0, order.request.steps, 1, order.request.count))
-        for index in range(order.request.count):
-            check()
-            single = order.request.single(index)
-            image = carry_out(model, single, plan, self._listener(order, index + 1, emit, check))
-            check()
-            yield single, image, model
+        return plan
+
+    def _notes(self, model: Model, request: Request, plan: Plan) -> list[str]:
+        return [] if plan.unchanged is not None else notes_before(model, pipes(model, request, plan)[0], request)
 
     def _listener(self, order: Generate, number: int, emit: Emit, check: Callable[[], None]) -> Listener:
         def step(done: int, steps: int, preview: np.ndarray | None) -> None:
-            emit(Step(order.job, done, steps, number, order.request.count, preview))
+            emit(Step(order.job, done, steps, number, order.request.pictures, preview))
 
         return Listener(check, step, lambda text: emit(Note(order.job, text)), self._config.preview_px)
 
@@ -247,6 +264,11 @@ class Engine:
     def _release(self) -> None:
         if self._loader is not None:
             self._loader.library.device.release()
+
+
+def _sheet_first(request: Request, results: Sequence[Any]) -> Sequence[Any]:
+    """A grid's contact sheet, made last, is what a person wants to see first."""
+    return (results[-1], *results[:-1]) if request.axes else results
 
 
 def _folder(model: str) -> str:

@@ -18,6 +18,7 @@ from ..protocol.request import Request
 from . import prompts, samplers, weighting
 from .guard import watched_vae
 from .models import Model
+from .noise import varied
 from .previews import Preview
 from .rolling import Rolling, rolled
 from .tasks.plan import Plan
@@ -59,6 +60,7 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
     with ExitStack() as stack:
         stack.callback(setattr, pipe, "scheduler", previous)
         pipe.scheduler, _ = samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)
+        stack.enter_context(varied(pipe, request.variation_seed, request.variation_strength))
         stack.enter_context(circular((*_wrapping(model), *plan.steering.nets), request.tiling))
         if request.tiling != "none" and model.is_transformer:
             rolling = Rolling(request.tiling, _grid(pipe, plan.size), request.seed)

@@ -1,11 +1,13 @@
-"""What a request may hold several of: LoRAs and controls. Like requests they are frozen, complete and checked when made."""
+"""What a request may hold several of: LoRAs, controls and a grid's axes. Like requests they are frozen, complete and checked when made."""
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 
 from .errors import InvalidRequest
 from .settings import checked, setting_field
 
+AXES = ("steps", "guidance", "sampler", "strength", "seed", "variation_strength", "refine_strength", "prompt")
 CONTROL_KINDS = ("depth", "normal", "lines", "segmentation", "canny", "blur", "image")
 
 
@@ -37,3 +39,24 @@ class Control:
         checked(self)
         if self.start >= self.end:
             raise InvalidRequest(f"A control must end after it starts, not start at {self.start:g} and end at {self.end:g}.")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a grid of pictures: the `setting` of the request that changes along it, and its `values`, separated by
+    commas ("a, b" in quotes is one value). Along a prompt axis the first value, a part of the prompt, is replaced by each."""
+
+    setting: str = setting_field("steps", "Setting", "What changes along the axis", choices=AXES)
+    values: str = setting_field("", "Values", (
+        "What it changes to, separated by commas; for the prompt: a part of it, then what takes its place"))
+
+    def __post_init__(self) -> None:
+        checked(self)
+        if not self.options:
+            raise InvalidRequest(f"The grid's axis '{self.setting}' has no values.", "Write some, separated by commas.")
+
+    @property
+    def options(self) -> list[str]:
+        """The values, one by one."""
+        lines = csv.reader([" ".join(self.values.splitlines())], skipinitialspace=True)
+        return [value.strip() for line in lines for value in line if value.strip()]

@@ -32,6 +32,8 @@ def parameters_text(request: Request, model_name: str) -> str:
     }
     if request.task == IMAGE_TO_IMAGE:
         settings["Denoising strength"] = f"{request.strength:g}"
+    if request.variation_strength > 0:
+        settings |= {"Variation seed": request.variation_seed, "Variation seed strength": f"{request.variation_strength:g}"}
     if request.tiling != "none":
         settings["Tiling"] = "True"
     tags = (wording.lora_tag(os.path.splitext(os.path.basename(lora.file))[0], lora.weight) for lora in request.loras)

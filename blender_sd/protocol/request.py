@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import wording
 from .errors import InvalidRequest
-from .parts import Control, Lora
+from .parts import Axis, Control, Lora
 from .samplers import DEFAULT_SAMPLER, SAMPLERS
 from .settings import Setting, checked, from_dict, parts_field, setting_field
 
@@ -27,13 +28,14 @@ MASK_KINDS = ("white", "alpha")
 TILING = ("none", "x", "y", "xy")
 MAX_SEED = 2**31 - 1  # Blender's IntProperty is 32-bit signed
 MIN_SIDE, MAX_SIDE = 16, 8192  # pixels
+MAX_PICTURES = 256
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Request:
-    """One order. `count` pictures are made with seeds `seed`, `seed + 1`, …; each is the same picture that
-    `replace(request, seed=seed + i, count=1)` gives alone.
+    """One order. `count` pictures are made with seeds `seed`, `seed + 1`, … (with a variation: variation seeds); with `axes`,
+    so many for each cell of the grid. Each is the same picture that `single(i)`, an order for one, gives alone.
 
     `model` is "starter" or the path of a model folder. Input pictures travel beside the request (`messages.Source`), each
     under its role; the request holds "sha256:…" of each one's bytes, "" where there is none.
@@ -49,6 +51,8 @@ class Request:
     guidance: float = setting_field(5.0, "Guidance", "How closely the picture follows the prompt (CFG scale); 1 turns guidance off", low=0.0, high=100.0, soft_high=15.0)
     sampler: str = setting_field(DEFAULT_SAMPLER, "Sampler", "The method that walks from noise to picture", choices=tuple(SAMPLERS))
     seed: int = setting_field(0, "Seed", "Where the noise starts; the same seed and settings give the same picture", low=0, high=MAX_SEED)
+    variation_strength: float = setting_field(0.0, "Variation", "How far the noise leans towards the variation seed's: small values vary the picture a little", low=0.0, high=1.0)
+    variation_seed: int = setting_field(0, "Variation Seed", "The seed that the picture leans towards; several images take the next ones", low=0, high=MAX_SEED)
     count: int = setting_field(1, "Images", "How many pictures to make, each with the next seed", low=1, high=64, soft_high=8)
     tiling: str = setting_field("none", "Tiling", "Axes along which the picture repeats without a seam", choices=TILING)
     strength: float = setting_field(0.5, "Strength", "How far to depart from the source: 0 returns it unchanged, 1 ignores it", low=0.0, high=1.0)
@@ -56,6 +60,7 @@ class Request:
     refine_scale: float = setting_field(1.0, "Enlarge", "Paint small, then enlarge by this factor and refine (high-res fix); 1 leaves it out", low=1.0, high=8.0, soft_high=4.0)
     refine_strength: float = setting_field(0.35, "Refine Strength", "How far the refining may depart from the enlarged picture", low=0.0, high=1.0)
     loras: tuple[Lora, ...] = parts_field(Lora, "LoRAs", "Low-rank additions to the model's weights")
+    axes: tuple[Axis, ...] = parts_field(Axis, "Grid", "Up to two settings that change from picture to picture: across, and down")
     controls: tuple[Control, ...] = parts_field(Control, "Controls", "ControlNets that steer the picture's structure")
     mask_kind: str = setting_field("white", "Mask Shows", "Whether the white parts of the mask are painted anew, or the transparent ones", choices=MASK_KINDS)
     mask_grow: int = setting_field(0, "Grow", "Pixels by which the mask grows before painting; it shrinks where negative", low=-512, high=512)
@@ -72,6 +77,41 @@ class Request:
 
     def __post_init__(self) -> None:
         checked(self)
+        if len(self.axes) > 2 or self.pictures > MAX_PICTURES:
+            raise InvalidRequest(f"A grid has at most two axes and {MAX_PICTURES} pictures, not {len(self.axes)} and {self.pictures}.",
+                                 "Take some values out.")
+        for index in range(self.cells if self.axes else 0):
+            self.cell(index)
+
+    @property
+    def cells(self) -> int:
+        """How many cells the grid has; 1 without axes."""
+        return math.prod(len(axis.options) for axis in self.axes)
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are made in all."""
+        return self.cells * self.count
+
+    def cell(self, index: int) -> Request:
+        """The request of the `index`-th cell of the grid, row by row. Raises InvalidRequest for a value that cannot be."""
+        changes: dict[str, Any] = {"axes": ()}
+        for axis in self.axes:
+            index, at = divmod(index, len(axis.options))
+            changes[axis.setting] = self._on_axis(axis, at)
+        return dataclasses.replace(self, **changes)
+
+    def _on_axis(self, axis: Axis, at: int) -> Any:
+        value, kind = axis.options[at], self.__dataclass_fields__[axis.setting].type
+        if axis.setting == "prompt":
+            if axis.options[0] not in self.prompt:
+                raise InvalidRequest(f"The prompt does not hold '{axis.options[0]:.80}', the first value of the grid's prompt axis.",
+                                     "Begin the axis with a part of the prompt; it is replaced by each value.")
+            return self.prompt.replace(axis.options[0], value)
+        try:
+            return {"int": int, "float": float}.get(kind, str)(value)
+        except ValueError:
+            raise InvalidRequest(f"'{value:.40}' on the grid's axis '{axis.setting}' is no number.", "Separate numbers by commas.") from None
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -88,9 +128,12 @@ class Request:
 
     def single(self, index: int) -> Request:
         """The request of the `index`-th picture alone, its choices {a|b} made: what is written into its PNG."""
-        seed = (self.seed + index) % (MAX_SEED + 1)
-        return dataclasses.replace(self, seed=seed, count=1, prompt=wording.chosen(self.prompt, seed),
-                                   negative=wording.chosen(self.negative, seed))
+        cell, number = divmod(index, self.count)
+        request = self.cell(cell)
+        turning = "variation_seed" if request.variation_strength > 0 else "seed"
+        seeds = {"seed": request.seed, turning: (getattr(request, turning) + number) % (MAX_SEED + 1)}
+        return dataclasses.replace(request, **seeds, count=1, prompt=wording.chosen(request.prompt, seeds["seed"]),
+                                   negative=wording.chosen(request.negative, seeds["seed"]))
 
     def to_json(self) -> str:
         """A stable text form, with the format's number in it."""

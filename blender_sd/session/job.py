@@ -58,7 +58,7 @@ class Job:
         self.commit = commit
         self.state = "queued"
         self.step, self.steps = 0, request.steps
-        self.image, self.images = 0, request.count
+        self.image, self.images = 0, request.pictures
         self.eta: float | None = None
         self.text = "Waiting"
         self.notes: list[str] = []

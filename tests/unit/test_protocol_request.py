@@ -9,7 +9,7 @@ import random
 import pytest
 
 from blender_sd.protocol.errors import InvalidRequest
-from blender_sd.protocol.parts import Control, Lora
+from blender_sd.protocol.parts import Axis, Control, Lora
 from blender_sd.protocol.request import MAX_SEED, NEEDS, TASKS, TILING, Request, default, round_size, setting
 from blender_sd.protocol.samplers import DEFAULT_SAMPLER, SAMPLERS
 
@@ -132,3 +132,38 @@ def test_the_sampler_table():
         assert sampler.id == id and sampler.label and sampler.tip and sampler.a1111 and sampler.scheduler.endswith("Scheduler")
     for names in ({sampler.label for sampler in SAMPLERS.values()}, {sampler.a1111 for sampler in SAMPLERS.values()}):
         assert len(names) == len(SAMPLERS)
+
+
+# ---- grids and variations --------------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_its_cells_row_by_row():
+    grid = Request(prompt="old brick wall", seed=3, count=2, axes=(Axis("steps", "8, 20"), Axis("prompt", 'brick, "stone, wet"')))
+    assert (grid.cells, grid.pictures) == (4, 8)
+    made = [grid.single(index) for index in range(8)]
+    assert [(one.steps, one.prompt, one.seed) for one in made] == [
+        (8, "old brick wall", 3), (8, "old brick wall", 4), (20, "old brick wall", 3), (20, "old brick wall", 4),
+        (8, "old stone, wet wall", 3), (8, "old stone, wet wall", 4), (20, "old stone, wet wall", 3), (20, "old stone, wet wall", 4)]
+    assert all(one.axes == () and one.count == 1 for one in made)
+    assert Request.from_json(grid.to_json()) == grid
+
+
+@pytest.mark.parametrize(("axes", "words"), [
+    ((Axis("steps", "8, many"),), "'many'"), ((Axis("steps", "8, 0"),), "Steps must be"), ((Axis("sampler", "euler, fast"),), "'fast'"),
+    ((Axis("prompt", "stone, brick"),), "does not hold 'stone'"), ((Axis("steps", "1"),) * 3, "two axes"),
+    ((Axis("steps", ",".join("1" * 20)), Axis("guidance", ",".join("1" * 20))), "256"),
+])
+def test_grids_that_cannot_be(axes, words):
+    with pytest.raises(InvalidRequest, match=words):
+        Request(prompt="a brick wall", axes=axes)
+
+
+@pytest.mark.parametrize("values", ["", " , ,", "\n"])
+def test_an_axis_without_values(values):
+    with pytest.raises(InvalidRequest, match="no values"):
+        Axis("steps", values)
+
+
+def test_variations_keep_the_seed_and_turn_the_other():
+    made = [Request(seed=5, variation_strength=0.2, variation_seed=MAX_SEED, count=3).single(index) for index in range(3)]
+    assert [(one.seed, one.variation_seed) for one in made] == [(5, MAX_SEED), (5, 0), (5, 1)]

@@ -73,3 +73,31 @@ def test_an_unknown_lora_is_refused_at_once(addon, lora):
     with pytest.raises(RuntimeError, match="no LoRA called 'old brick'"):
         bpy.ops.sd.generate()
     assert not api.jobs() and "old bricks" in state().hint
+
+
+def test_variations_and_a_grid_from_the_panel(addon, pipeline):
+    addon.prompt, addon.variation_strength, addon.variation_seed = "old brick wall", 0.25, 9
+    addon.use_grid, addon.x_values, addon.y_setting, addon.y_values, addon.target = True, "4, 8", "prompt", "brick, stone", "MATERIAL"
+    before = [slot.material for slot in bpy.context.object.material_slots]
+    assert bpy.ops.sd.generate() == {"FINISHED"}
+    drain()
+    request = pipeline.orders[0].request
+    assert [(axis.setting, axis.options) for axis in request.axes] == [("steps", ["4", "8"]), ("prompt", ["brick", "stone"])]
+    assert (request.variation_strength, request.variation_seed) == (0.25, 9)
+    assert [slot.material for slot in bpy.context.object.material_slots] == before, "a sheet belongs in no material"
+    addon.use_grid, addon.y_setting, addon.variation_strength = False, "none", 0
+    addon.fill_from(request)
+    assert addon.use_grid and (addon.y_setting, addon.y_values, addon.variation_strength) == ("prompt", "brick, stone", 0.25)
+
+
+def test_a_grid_value_that_cannot_be_is_refused_at_once(addon, pipeline):
+    addon.prompt, addon.use_grid, addon.x_values = "wall", True, "8, many"
+    with pytest.raises(RuntimeError, match="'many'"):
+        bpy.ops.sd.generate()
+    assert not api.jobs()
+
+
+def test_scripts_make_grids(addon, pipeline):
+    api.generate("a, b", axes=[("guidance", (1, 2.5)), ("prompt", ("a, b", "c, d"))])
+    drain()
+    assert [axis.options for axis in pipeline.orders[0].request.axes] == [["1", "2.5"], ["a, b", "c, d"]]
