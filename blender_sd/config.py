@@ -31,6 +31,7 @@ class Config:
     precision: str = "auto"
     threads: int = 0
     memory_mb: int = 0
+    memory_use: str = "auto"
     preview_px: int = 256
 
 

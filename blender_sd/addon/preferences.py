@@ -9,6 +9,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, IntPropert
 
 from .. import api
 from ..protocol.errors import SDError
+from ..protocol.rungs import RUNGS
 from . import properties
 from .layout import wrapped
 
@@ -37,7 +38,7 @@ def apply() -> None:
         api.configure(
             engine_python=bpy.path.abspath(prefs.engine_python), in_thread=prefs.in_thread,
             device=prefs.device.strip() or "auto", precision=prefs.precision, threads=prefs.threads, memory_mb=prefs.memory_mb,
-            output=bpy.path.abspath(prefs.output),
+            memory_use=prefs.memory_use, output=bpy.path.abspath(prefs.output),
             model_folders=[bpy.path.abspath(folder.path) for folder in prefs.model_folders if folder.path])
     except SDError as error:
         log.warning("%s", error)
@@ -125,6 +126,9 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         "Processor threads that the engine uses; 0 leaves one core to Blender and takes the others"))
     memory_mb: IntProperty(name="Memory for Models (MB)", min=0, max=2**24, soft_max=65536, step=256, update=_changed, description=(
         "How many megabytes of models stay loaded between jobs; 0 is half of what the machine has"))
+    memory_use: EnumProperty(name="Memory Use", update=_changed, description=(
+        "How a model and its pictures are made to fit. Automatic goes down this list only as far as it must"), items=(
+        ("auto", "Automatic", "As fast as free memory allows"), *((rung.id, rung.label, rung.text) for rung in RUNGS.values())))
     output: StringProperty(name="Output Folder", subtype="DIR_PATH", update=_changed, description=(
         "Where finished pictures are written. Left empty: a folder of the extension"))
     model_folders: CollectionProperty(type=SD_PG_folder, name="Model Folders", description="Where models are looked for")
@@ -149,6 +153,7 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         column.prop(self, "precision")
         column.prop(self, "threads")
         column.prop(self, "memory_mb")
+        column.prop(self, "memory_use")
 
     def _draw_folders(self, context, layout) -> None:
         column = layout.column()

@@ -13,11 +13,12 @@ import numpy as np
 from PIL import Image
 
 from ..protocol import request as defaults
-from ..protocol.errors import JobCancelled, OutOfMemory, SDError
+from ..protocol.errors import InvalidRequest, JobCancelled, OutOfMemory, SDError
 from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request
-from . import controls, devices, loras, memory, output, quiet
+from ..protocol.rungs import FULL, RUNGS, TILES
+from . import controls, devices, ladder, loras, memory, output, quiet
 from .loader import Loader
 from .models import Library, Model
 from .painting import Listener, notes_before
@@ -54,7 +55,8 @@ class Engine:
                 quiet.hush_libraries()
                 device = devices.choose(self._config)
                 devices.set_threads(self._config.threads)
-                self._loader = Loader(Library(device, devices.budget_bytes(device, self._config.memory_mb)))
+                self._loader = Loader(Library(device, devices.budget_bytes(device, self._config.memory_mb),
+                                               _memory_use(self._config.memory_use)))
                 self._ready = Ready(str(device.torch), device.usual_precision(), quiet.versions())
             return self._ready
 
@@ -101,7 +103,8 @@ class Engine:
         """Text → `count` RGB images of `size` (width, height; None: what the model was trained for). `seed` None is a
         random one. `image.info["blender_sd"]` holds each picture's whole request. Raises SDError."""
         width, height = size or self._load(model).default_size
-        request = Request(TEXT_TO_IMAGE, prompt, negative, model, width, height, steps, guidance, sampler, _seed(seed), count, tiling)
+        request = Request(TEXT_TO_IMAGE, prompt, negative, model, width, height, steps, guidance, sampler, _seed(seed), count=count,
+                          tiling=tiling)
         return self._pictures(request, {}, on_event)
 
     def restyle(self, image: Image.Image | np.ndarray, prompt: str, *, strength: float = 0.5, negative: str = "",
@@ -113,8 +116,8 @@ class Engine:
         source = Source(pixels=_pixels(image))
         height, width = source.pixels.shape[:2]
         width, height = size or (width, height)
-        request = Request(IMAGE_TO_IMAGE, prompt, negative, model, width, height, steps, guidance, sampler, _seed(seed), count, tiling,
-                          strength, source=source.digest())
+        request = Request(IMAGE_TO_IMAGE, prompt, negative, model, width, height, steps, guidance, sampler, _seed(seed), count=count,
+                          tiling=tiling, strength=strength, source=source.digest())
         return self._pictures(request, {"source": source}, on_event)
 
     def upscale(self, image: Image.Image | np.ndarray, prompt: str = "", *, scale: float = 2.0,
@@ -212,6 +215,10 @@ class Engine:
         loras.put_on(model, order.request.loras, say, check)
         steering = controls.steering(model, order.request, order.inputs, say, check)
         plans = [self._planned(model, order.request.cell(index), order.inputs, steering) for index in range(order.request.cells)]
+        if model.rung not in (FULL, TILES):
+            emit(Note(order.job, f"Memory is short. {RUNGS[model.rung].text}."))
+        if any(plan.lean for plan in plans):
+            emit(Note(order.job, f"Memory is short. {RUNGS[TILES].text}."))
         notes = (text for number, plan in enumerate(plans) for text in (
             *plan.notes, *steering.notes, *self._notes(model, order.request.single(number * order.request.count), plan)))
         for text in dict.fromkeys(notes):
@@ -222,7 +229,8 @@ class Engine:
         for index in range(order.request.pictures):
             check()
             single = order.request.single(index)
-            image = carry_out(model, single, plans[index // order.request.count], self._listener(order, index + 1, emit, check))
+            cell = index // order.request.count
+            image, plans[cell] = self._carried_out(model, single, plans[cell], self._listener(order, index + 1, emit, check))
             check()
             yield single, image, model
             if sheet is not None:
@@ -234,11 +242,32 @@ class Engine:
         """The plan of one cell, known to fit into memory."""
         plan = dataclasses.replace(TASKS[request.task].prepare(request, inputs, model.multiple), steering=steering)
         pipe, *_ = pipes(model, request, plan)
-        if plan.unchanged is None:
-            self._make_sure_it_fits(model, pipe, plan.size)
-            if plan.refine is not None:
-                self._make_sure_it_fits(model, pipe, (plan.refine.tile, plan.refine.tile))
-        return plan
+        if plan.unchanged is not None:
+            return plan
+        sizes = [plan.size, *([(plan.refine.tile, plan.refine.tile)] if plan.refine is not None else [])]
+        lean = [self._has_to_be_lean(model, pipe, size) for size in sizes]
+        return dataclasses.replace(plan, lean=any(lean) or model.rung == TILES and ladder.can_tile(model))
+
+    def _carried_out(self, model: Model, request: Request, plan: Plan, listener: Listener) -> tuple[Image.Image, Plan]:
+        """The picture, and the plan that was followed: where memory runs out it is tried again with less, rung by rung."""
+        while True:
+            try:
+                return carry_out(model, request, plan, listener), plan
+            except Exception as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                log.warning("memory ran out while painting", exc_info=error)
+                failed = error.with_traceback(None)  # its frames would keep the picture's tensors alive
+            self._release()
+            if not plan.lean and ladder.can_tile(model):
+                plan, text = dataclasses.replace(plan, lean=True), RUNGS[TILES].text
+            else:
+                text = ladder.lower(model)
+            if not text:
+                if model.lowered:  # in vain: the next, perhaps smaller picture begins with the model as it was
+                    self._loader.library.drop(model)
+                raise failed
+            listener.note(f"Memory ran out; the picture is begun again. {text}.")
 
     def _notes(self, model: Model, request: Request, plan: Plan) -> list[str]:
         return [] if plan.unchanged is not None else notes_before(model, pipes(model, request, plan)[0], request)
@@ -254,16 +283,28 @@ class Engine:
             self.warm()
             return self._loader.get(_folder(model), lambda text: None, lambda: False)
 
-    def _make_sure_it_fits(self, model: Model, pipe: Any, size: tuple[int, int]) -> None:
+    def _has_to_be_lean(self, model: Model, pipe: Any, size: tuple[int, int]) -> bool:
+        """Whether a picture fits only if its VAE works in tiles. Raises OutOfMemory where it does not fit at all."""
         try:
             memory.check_picture(model.device, pipe, *size)
         except OutOfMemory:
             self._loader.library.drop_others(model)
-            memory.check_picture(model.device, pipe, *size)
+            try:
+                memory.check_picture(model.device, pipe, *size)
+            except OutOfMemory:
+                memory.check_picture(model.device, pipe, *size, lean=ladder.can_tile(model))
+                return True
+        return False
 
     def _release(self) -> None:
         if self._loader is not None:
             self._loader.library.device.release()
+
+
+def _memory_use(name: str) -> str:
+    if name != "auto" and name not in RUNGS:
+        raise InvalidRequest(f"There is no way of using memory called '{name:.40}'.", f"Choose auto or one of: {', '.join(RUNGS)}.")
+    return name
 
 
 def _sheet_first(request: Request, results: Sequence[Any]) -> Sequence[Any]:

@@ -20,16 +20,21 @@ _ANEW = "Download the model again."
 @dataclass(frozen=True)
 class Folder:
     """A model folder that passed the checks. `components`: name -> (library, class); `absent`: those that the model
-    does without by intent, such as a safety checker. `fp32_bytes`: what all weights take in fp32. `variant`: "" or
+    does without by intent, such as a safety checker. `fp32_parts`: what the weights of each part take in fp32, in bytes. `variant`: "" or
     such as "fp16". `stamp` changes with the files."""
 
     path: Path
     pipeline: str
     components: dict[str, tuple[str, str]]
     absent: tuple[str, ...]
-    fp32_bytes: int
+    fp32_parts: tuple[int, ...]
     variant: str
     stamp: tuple
+
+    @property
+    def fp32_bytes(self) -> int:
+        """What all weights take in fp32."""
+        return sum(self.fp32_parts)
 
 
 def inspect_folder(path: Path) -> Folder:
@@ -58,8 +63,8 @@ def _inspected(path: Path, stamp: tuple) -> Folder:
                                   "Code inside model folders is never run; choose a model of a known family.")
         if not (path / name).is_dir():
             raise ModelUnreadable(f"The model's part '{name}' is missing: {path / name}", _ANEW)
-    files = [file for name in components for file in _weights(path, name)]
-    return Folder(path, pipeline, components, tuple(parts.keys() - components.keys()), sum(map(_fp32_bytes, files)),
+    sizes = tuple(sum(map(_fp32_bytes, _weights(path, name))) for name in components)
+    return Folder(path, pipeline, components, tuple(parts.keys() - components.keys()), sizes,
                   _variant(path, components), stamp)
 
 

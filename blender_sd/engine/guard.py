@@ -9,12 +9,15 @@ import torch
 
 from ..protocol.errors import SDError
 from .models import Model
+from .vae_tiles import round_border
 
 
 @contextmanager
-def watched_vae(model: Model, check: Callable[[], None], seen: Callable[[torch.Tensor], None]) -> Iterator[None]:
+def watched_vae(model: Model, check: Callable[[], None], seen: Callable[[torch.Tensor], None], tiled_round: str = "none") -> Iterator[None]:
     """Within the block, the model's VAE is retried once in fp32 where its half precision gives NaN or infinity (known
     of SDXL's first VAE), `check` is called before each decode and `seen` with each decoded picture (1×3×H×W).
+
+    `tiled_round`: the axes along which a VAE in tiles goes round the border (`vae_tiles`).
 
     Nothing else changes: sound pixels are the VAE's own. Afterwards the VAE is as before, its precision included.
     Raises SDError where the latents themselves are not finite or fp32 does not help.
@@ -24,18 +27,19 @@ def watched_vae(model: Model, check: Callable[[], None], seen: Callable[[torch.T
         yield
         return
     dtype = vae.dtype
+    own_decode, own_encode = (round_border(getattr(type(vae), name), tiled_round, model.vae_scale) for name in ("decode", "encode"))
 
     def decode(latents: torch.Tensor, *args: Any, **options: Any) -> Any:
         check()
         if not _finite(latents):
             raise _not_finite(model)
-        result = _repaired(model, vae, type(vae).decode, latents, _sample, args, options)
+        result = _repaired(model, vae, own_decode, latents, _sample, args, options)
         seen(_sample(result))
         return result
 
     def encode(picture: torch.Tensor, *args: Any, **options: Any) -> Any:
         check()
-        result = _repaired(model, vae, type(vae).encode, picture, _latents, args, options)
+        result = _repaired(model, vae, own_encode, picture, _latents, args, options)
         return _as_dtype(result, picture.dtype)
 
     vae.decode, vae.encode = decode, encode

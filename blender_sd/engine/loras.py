@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from ..protocol.messages import text_of
 from ..protocol.parts import Lora
-from . import memory
+from . import ladder, memory
 from .models import Model
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,12 @@ def put_on(model: Model, loras: Sequence[Lora], say: Callable[[str], None], chec
     key = tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size, weight) for file, weight in wanted)
     if key == model.loras:
         return
+    with ladder.parts_at_rest(model):
+        _change(model, wanted, say, check)
+    model.loras = key
+
+
+def _change(model: Model, wanted: Sequence[tuple[Path, float]], say: Callable[[str], None], check: Callable[[], None]) -> None:
     take_off(model)
     try:
         for number, (file, _) in enumerate(wanted):
@@ -42,7 +48,6 @@ def put_on(model: Model, loras: Sequence[Lora], say: Callable[[str], None], chec
     except BaseException:
         take_off(model, force=True)
         raise
-    model.loras = key
 
 
 def take_off(model: Model, force: bool = False) -> None:

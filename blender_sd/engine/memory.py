@@ -10,12 +10,14 @@ from ..protocol.messages import text_of
 from .devices import Device
 
 _ADVICE = "Choose a smaller size, or close other programs."
+_TILE = 1024  # pixels; the largest tile of any VAE's tiling in diffusers
 _MARKS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc failed")
 
 
-def check_picture(device: Device, pipe: Any, width: int, height: int) -> None:
-    """Raises OutOfMemory where a picture of this size clearly cannot fit beside the loaded weights."""
-    needed = picture_bytes(pipe, width, height)
+def check_picture(device: Device, pipe: Any, width: int, height: int, lean: bool = False) -> None:
+    """Raises OutOfMemory where a picture of this size clearly cannot fit beside the loaded weights. `lean`: its VAE works in
+    tiles."""
+    needed = picture_bytes(pipe, width, height, lean)
     free = device.free_bytes()
     if needed > free:
         raise OutOfMemory(f"A picture of {width} × {height} needs about {_gb(needed)} of memory; {_gb(free)} are free.", _ADVICE)
@@ -29,13 +31,14 @@ def check_weights(device: Device, needed: int) -> None:
                           "Close other programs or choose a smaller model.")
 
 
-def picture_bytes(pipe: Any, width: int, height: int) -> int:
+def picture_bytes(pipe: Any, width: int, height: int, lean: bool = False) -> int:
     """A careful lower bound for the peak of activations while one picture is made, in bytes.
 
     The peak is the VAE decoder's last stage, where its second-widest layers meet full resolution: an input, an output
     and a normalised copy of it. The denoiser's widest full-resolution stage counts twice for guidance.
     """
-    return max(_decode_bytes(pipe, width, height), _denoise_bytes(pipe, width, height))
+    decoded = (min(width, _TILE), min(height, _TILE)) if lean else (width, height)
+    return max(_decode_bytes(pipe, *decoded), _denoise_bytes(pipe, width, height))
 
 
 def _decode_bytes(pipe: Any, width: int, height: int) -> int:

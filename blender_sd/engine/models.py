@@ -12,9 +12,10 @@ import diffusers
 import torch
 import transformers
 
-from ..protocol.errors import InvalidRequest, ModelUnreadable, SDError
+from ..protocol import rungs
+from ..protocol.errors import InvalidRequest, ModelUnreadable, OutOfMemory, SDError
 from ..protocol.messages import text_of
-from . import memory
+from . import ladder, memory
 from .devices import Device
 from .folders import Folder
 
@@ -37,6 +38,8 @@ class Model:
         self.dtype = dtype
         self.own_scheduler = base.scheduler
         self.controlnets: OrderedDict[tuple, torch.nn.Module] = OrderedDict()  # loaded beside it (`controls`), least recently used first
+        self.rung = rungs.FULL  # where its weights are (`ladder.settle`)
+        self.lowered = False  # whether memory ran out on a faster rung
         self.loras: tuple = ()  # what `loras.put_on` has put on
         self.vae_needs_fp32 = False  # learned when its half-precision VAE gave NaN once
         self.preview: Any = None  # previews.Preview, made when first needed
@@ -84,9 +87,14 @@ class Model:
         return getattr(self.base, "unet", None) is None
 
     @property
+    def vae_scale(self) -> int:
+        """Pixels per latent pixel and side."""
+        return int(getattr(self.base, "vae_scale_factor", 8))
+
+    @property
     def multiple(self) -> int:
         """Pixels of which both sides of a picture must be multiples."""
-        scale = int(getattr(self.base, "vae_scale_factor", 8))
+        scale = self.vae_scale
         if not self.is_transformer:
             return math.lcm(8, scale)  # 8 is demanded by diffusers' UNet pipelines whatever the VAE
         patch = getattr(getattr(self.denoiser, "config", None), "patch_size", 1)
@@ -98,38 +106,54 @@ class Model:
         side = getattr(getattr(self.denoiser, "config", None), "sample_size", None)
         if not isinstance(side, int):
             return 512, 512
-        pixels = max(self.multiple, side * int(getattr(self.base, "vae_scale_factor", 8)) // self.multiple * self.multiple)
+        pixels = max(self.multiple, side * self.vae_scale // self.multiple * self.multiple)
         return pixels, pixels
 
 
 class Library:
-    """The models that are loaded, the least recently used going first when `budget` (bytes) is exceeded. Not
-    thread-safe: one thread at a time uses an engine."""
+    """The models that are loaded, the least recently used going first when `budget` (bytes) is exceeded. `memory_use`: the
+    rung to begin at (`ladder.choose`). Not thread-safe: one thread at a time uses an engine."""
 
-    def __init__(self, device: Device, budget: int) -> None:
+    def __init__(self, device: Device, budget: int, memory_use: str = "auto") -> None:
         self.device = device
+        self.memory_use = memory_use
         self.budget = budget
         self._models: OrderedDict[tuple, Model] = OrderedDict()
 
     def find(self, folder: Folder) -> Model | None:
-        """The model of `folder` if it is loaded and its files have not changed since; marks it as used."""
+        """The model of `folder` if it is loaded and its files have not changed since; marks it as used. One that was loaded
+        while memory was short is forgotten once there is enough to load it on a faster rung."""
         key = self._key(folder)
-        if key in self._models:
+        model = self._models.get(key)
+        if model is not None and self._could_be_faster(model):
+            log.info("dropping %s, which was loaded while memory was short", self._models.pop(key).name)
+            model = None
+            self._collect()
+        if model is not None:
             self._models.move_to_end(key)
-        return self._models.get(key)
+        return model
+
+    def _could_be_faster(self, model: Model) -> bool:
+        if model.lowered or model.rung in (rungs.FULL, rungs.TILES):
+            return False
+        held = model.size if self.device.kind == "cpu" else 0  # a card holds nothing of a model that waits in RAM
+        try:
+            found = ladder.choose(self.device, _bytes(model.folder, model.dtype), self.memory_use, held)
+        except OutOfMemory:
+            return False
+        return list(rungs.RUNGS).index(found) < list(rungs.RUNGS).index(model.rung)
 
     def load(self, folder: Folder, say: Say, check: Check) -> Model:
         """Loads `folder`; `say` hears what is being read, `check` may raise to break off between the parts. Raises
         ModelUnreadable, OutOfMemory, or what `check` raises; then nothing of the model stays in memory."""
         transformer = "unet" not in folder.components
         dtype = self.device.dtype(transformer, folder.fp32_bytes)
-        needed = folder.fp32_bytes * dtype.itemsize // 4
-        self._make_room(needed)
-        memory.check_weights(self.device, needed)
+        self._make_room(sum(_bytes(folder, dtype)))
+        rung = ladder.choose(self.device, _bytes(folder, dtype), self.memory_use)
         try:
-            base = _read(folder, dtype, say, check)
+            model = Model(folder, _read(folder, dtype, say, check, rung), self.device, dtype)
             check()
-            base = base.to(self.device.torch)
+            ladder.settle(model, rung)
         except SDError:
             self._collect()
             raise
@@ -139,10 +163,14 @@ class Library:
                 raise memory.translated(error) from error
             raise ModelUnreadable(f"The model '{folder.path.name}' cannot be loaded.", "Its folder may be incomplete: download it again.",
                                   text_of(error)) from error
-        model = Model(folder, base, self.device, dtype)
         self._models[self._key(folder)] = model
         log.info("loaded %s: %.0f MB, %s on %s", folder.path, model.size / 1e6, dtype, self.device.torch)
         return model
+
+    def drop(self, model: Model) -> None:
+        """Forgets `model`: it is read anew when it is wanted again."""
+        self._models = OrderedDict((key, one) for key, one in self._models.items() if one is not model)
+        self._collect()
 
     def drop_others(self, kept: Model) -> None:
         """Forgets every model but `kept`, where memory is short."""
@@ -175,8 +203,14 @@ class Library:
         return str(folder.path.resolve()), folder.stamp
 
 
-def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check) -> Any:
-    """The pipeline of `folder`, in CPU memory. Heavy parts are read one by one, so that the reading can be broken off."""
+def _bytes(folder: Folder, dtype: torch.dtype) -> list[int]:
+    """What each part's weights take."""
+    return [size * dtype.itemsize // 4 for size in folder.fp32_parts]
+
+
+def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check, rung: str) -> Any:
+    """The pipeline of `folder`, in CPU memory, with weights as `rung` wants them. Heavy parts are read one by one, so that
+    the reading can be broken off."""
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
     if folder.variant:
         options["variant"] = folder.variant
@@ -188,6 +222,7 @@ def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check) -> Any:
         check()
         say(f"Loading {folder.path.name}: {name.replace('_', ' ')}")
         parts[name] = cls.from_pretrained(folder.path, subfolder=name, dtype=dtype, **options).eval()
+        ladder.cast_while_reading(name, parts[name], rung, dtype)
     check()
     pipe = diffusers.DiffusionPipeline.from_pretrained(str(folder.path), dtype=dtype, **options, **parts)
     for name, part in pipe.components.items():

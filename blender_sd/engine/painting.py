@@ -23,6 +23,7 @@ from .previews import Preview
 from .rolling import Rolling, rolled
 from .tasks.plan import Plan
 from .tiling import circular
+from .vae_tiles import tiled
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,13 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
         stack.callback(setattr, pipe, "scheduler", previous)
         pipe.scheduler, _ = samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)
         stack.enter_context(varied(pipe, request.variation_seed, request.variation_strength))
-        stack.enter_context(circular((*_wrapping(model), *plan.steering.nets), request.tiling))
+        stack.enter_context(circular((*_wrapping(model, plan.lean), *plan.steering.nets), request.tiling))
         if request.tiling != "none" and model.is_transformer:
             rolling = Rolling(request.tiling, _grid(pipe, plan.size), request.seed)
             stack.enter_context(rolled(model.denoiser, rolling))
             progress.between_steps = rolling.next_step
-        stack.enter_context(watched_vae(model, listener.check, progress.decoded))
+        stack.enter_context(tiled(getattr(model.base, "vae", None), plan.lean, model.vae_scale))
+        stack.enter_context(watched_vae(model, listener.check, progress.decoded, request.tiling if plan.lean else "none"))
         if "callback_on_step_end" not in arguments and isinstance(model.denoiser, torch.nn.Module):
             handle = model.denoiser.register_forward_pre_hook(lambda *_: listener.check())
             stack.callback(handle.remove)
@@ -87,8 +89,9 @@ def _grid(pipe: Any, size: tuple[int, int]) -> tuple[int, int]:
     return size[1] // pixels, size[0] // pixels
 
 
-def _wrapping(model: Model) -> list[torch.nn.Module]:
-    parts = (getattr(model.base, name, None) for name in ("unet", "vae"))
+def _wrapping(model: Model, lean: bool) -> list[torch.nn.Module]:
+    """The parts whose convolutions wrap; a VAE in tiles goes round the border otherwise."""
+    parts = (getattr(model.base, name, None) for name in (("unet",) if lean else ("unet", "vae")))
     return [part for part in parts if isinstance(part, torch.nn.Module)]
 
 

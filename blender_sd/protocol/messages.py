@@ -22,12 +22,14 @@ PROTOCOL = 1
 class EngineConfig:
     """How an engine runs. `device`: auto, cpu, cuda, mps, xpu (with ":1" for the second …); `precision`: auto, fp32,
     bf16, fp16; `threads`: CPU threads, 0 = all cores but one; `memory_mb`: budget for models kept loaded, 0 = half of
-    what the machine has; `preview_px`: longest side of previews, 0 = none."""
+    what the machine has; `memory_use`: auto, or the rung (`protocol.rungs`) to begin at; `preview_px`: longest side of
+    previews, 0 = none."""
 
     device: str = "auto"
     precision: str = "auto"
     threads: int = 0
     memory_mb: int = 0
+    memory_use: str = "auto"
     preview_px: int = 256
 
 

@@ -59,11 +59,6 @@ def test_a_family_without_weights_says_so_and_reads_the_words(run, sd3):
     assert np.array_equal(made(weighed), made(plain))
 
 
-def test_a_family_without_windows_says_what_it_does_not_read(run, sd3):
-    lost = notes(run(small(sd3, prompt="wall " * 40 + "(red:1.2) end")))
-    assert any("longer" in text and "red end" in text and "1.2" not in text for text in lost), lost
-
-
 def test_choices_are_made_by_each_pictures_seed(run, sd):
     prompt = "{red|green|blue|grey|white} wall"
     events = run(small(sd, prompt=prompt, count=4, seed=3))

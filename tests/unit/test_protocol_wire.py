@@ -21,7 +21,7 @@ from blender_sd.protocol.wire import WireError, read_message, write_message
 REQUEST = Request(prompt="Ziegel, 砖墙 🧱\n\0", negative="\"quotes\" \\ {}", seed=7, guidance=7)
 PIXELS = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 MESSAGES = [
-    Hello(EngineConfig("cuda:1", "bf16", 3, 4096, 0)), Cancel("1"), Shutdown(), Alive(), Loading("1", "Lädt …"), Note("1", "cut"),
+    Hello(EngineConfig("cuda:1", "bf16", 3, 4096, "tiles", 0)), Cancel("1"), Shutdown(), Alive(), Loading("1", "Lädt …"), Note("1", "cut"),
     Generate("1", REQUEST, "/models/a b", ""), Generate("1", REQUEST, "", "", {"source": Source(pixels=PIXELS)}),
     Generate("1", REQUEST, "", "", {"source": Source(encoded=b"\x89PNG"), "mask": Source(pixels=PIXELS)}),
     Ready("cpu", "fp32", {"torch": "2.13"}),

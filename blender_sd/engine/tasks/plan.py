@@ -24,7 +24,8 @@ class Plan:
     `notes`: what the artist should know. `source` and `tiles`: for a picture that is painted tile by tile, the pixels
     (H×W×3 uint8) that the tiles are cut from. `refine`: the request of a second pass, over the finished picture.
     `tiling`: the axes along which what is painted wraps, where they are not the request's. `fit`: brings another picture of
-    the result's size, such as a control picture, to what is painted. `steering`: the ControlNets, of the first pass only."""
+    the result's size, such as a control picture, to what is painted. `steering`: the ControlNets, of the first pass only.
+    `lean`: the VAE works in tiles, since memory is short."""
 
     arguments: dict[str, Any]
     size: tuple[int, int]
@@ -37,6 +38,7 @@ class Plan:
     tiling: str | None = None
     fit: Callable[[Image.Image], Image.Image] = _as_it_is
     steering: Steering = Steering()
+    lean: bool = False
 
     def then(self, change: Callable[[Image.Image], Image.Image]) -> Plan:
         """The same plan with `change` made to its result."""
