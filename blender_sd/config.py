@@ -20,7 +20,7 @@ _ENGINE_FIELDS = frozenset(field.name for field in fields(EngineConfig))
 class Config:
     """`engine_python`: the interpreter that has torch and diffusers; "" = the environment variable SD_ENGINE_PYTHON,
     else Blender's own if it has them. `in_thread`: run the engine inside Blender's process. `output`: folder for
-    finished pictures, "" = the extension's own. `model_folders`: folders that hold models in diffusers format.
+    finished pictures, "" = the extension's own. `model_folders`: folders that hold models, LoRAs, ControlNets and wildcard lists.
     The rest goes to the engine: see `protocol.messages.EngineConfig`."""
 
     engine_python: str = ""
@@ -69,8 +69,10 @@ def _make_pipeline(config: Config, engine: EngineConfig, log_path: str | None) -
             raise EngineMissing("This Python has no torch and diffusers, so the engine cannot run inside Blender.",
                                 "Switch off 'Run inside Blender', or install them.")
         from .engine import Engine
+        from .engine.devices import cores
 
-        return Engine(engine)
+        # In Blender's process no priority can be lowered, so a core is left to its main thread.
+        return Engine(engine, threads=engine.threads or max(1, cores() - 1))
     return ProcessPipeline(_interpreter(config), engine, log_path=log_path)
 
 

@@ -123,7 +123,7 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         ("bf16", "16 bit (bf16)", "Half the memory; for recent devices"),
         ("fp16", "16 bit (fp16)", "Half the memory; for graphics cards")))
     threads: IntProperty(name="CPU Threads", min=0, max=1024, soft_max=64, update=_changed, description=(
-        "Processor threads that the engine uses; 0 leaves one core to Blender and takes the others"))
+        "Processor threads that the engine uses; 0 is all cores, of which Blender takes first what it needs"))
     memory_mb: IntProperty(name="Memory for Models (MB)", min=0, max=2**24, soft_max=65536, step=256, update=_changed, description=(
         "How many megabytes of models stay loaded between jobs; 0 is half of what the machine has"))
     memory_use: EnumProperty(name="Memory Use", update=_changed, description=(
@@ -131,7 +131,9 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         ("auto", "Automatic", "As fast as free memory allows"), *((rung.id, rung.label, rung.text) for rung in RUNGS.values())))
     output: StringProperty(name="Output Folder", subtype="DIR_PATH", update=_changed, description=(
         "Where finished pictures are written. Left empty: a folder of the extension"))
-    model_folders: CollectionProperty(type=SD_PG_folder, name="Model Folders", description="Where models are looked for")
+    model_folders: CollectionProperty(type=SD_PG_folder, name="Model Folders", description=(
+        "Where models, LoRAs and ControlNets are looked for, two levels deep: folders in diffusers format, the Hugging Face cache, and "
+        "the models folders of ComfyUI and A1111"))
     folder_index: IntProperty(name="Selected Folder", description="The folder that Remove removes")
 
     def draw(self, context) -> None:

@@ -115,13 +115,15 @@ def name_of(dtype: torch.dtype) -> str:
 
 
 def set_threads(wanted: int) -> int:
-    """Lets torch use `wanted` CPU threads, or all cores but one (Blender keeps that one); how many those are."""
-    count = wanted if wanted > 0 else max(1, _cores() - 1)
+    """Lets torch use `wanted` CPU threads, or for 0 all cores: the engine process has a lower priority than Blender, which so
+    takes what it needs. How many those are."""
+    count = wanted if wanted > 0 else cores()
     torch.set_num_threads(count)
     return count
 
 
-def _cores() -> int:
+def cores() -> int:
+    """The processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

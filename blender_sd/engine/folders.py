@@ -10,9 +10,10 @@ from typing import Any
 import diffusers
 from safetensors import SafetensorError, safe_open
 
+from ..protocol.checkpoints import PICKLES
 from ..protocol.errors import ModelNotFound, ModelUnreadable
+from . import single_file
 
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _SAFE_REMEDY = "Get its safetensors version, or convert it with diffusers' save_pretrained(safe_serialization=True)."
 _ANEW = "Download the model again."
 
@@ -20,8 +21,8 @@ _ANEW = "Download the model again."
 @dataclass(frozen=True)
 class Folder:
     """A model folder that passed the checks. `components`: name -> (library, class); `absent`: those that the model
-    does without by intent, such as a safety checker. `fp32_parts`: what the weights of each part take in fp32, in bytes. `variant`: "" or
-    such as "fp16". `stamp` changes with the files."""
+    does without by intent, such as a safety checker. `fp32_parts`: what the weights of each part take in fp32, in bytes.
+    `variant`: "" or such as "fp16". `stamp` changes with the files."""
 
     path: Path
     pipeline: str
@@ -32,16 +33,23 @@ class Folder:
     stamp: tuple
 
     @property
+    def name(self) -> str:
+        """What a person calls the model."""
+        return self.path.stem if self.path.is_file() else self.path.name
+
+    @property
     def fp32_bytes(self) -> int:
         """What all weights take in fp32."""
         return sum(self.fp32_parts)
 
 
 def inspect_folder(path: Path) -> Folder:
-    """Checks the model folder at `path`. Raises ModelNotFound or ModelUnreadable.
+    """Checks the model folder, or the model's single file, at `path`. Raises ModelNotFound or ModelUnreadable.
 
     Weights are taken from safetensors files only: pickles can run any program when they are opened.
     """
+    if path.is_file():
+        return _inspected_file(path, ((path.name, path.stat().st_mtime_ns, path.stat().st_size),))
     if not path.is_dir():
         raise ModelNotFound(f"There is no model folder at {path}.", "Choose another model.")
     return _inspected(path, _stamp(path))
@@ -68,12 +76,20 @@ def _inspected(path: Path, stamp: tuple) -> Folder:
                   _variant(path, components), stamp)
 
 
+@functools.lru_cache(maxsize=32)
+def _inspected_file(path: Path, stamp: tuple) -> Folder:
+    """A model in one file, as the folder that it would be."""
+    index = single_file.index_of(single_file.kind_of(path))
+    parts = {name: tuple(entry) for name, entry in index.items() if isinstance(entry, list) and entry[0] is not None}
+    return Folder(path, index["_class_name"], parts, (), single_file.fp32_bytes(path), "", stamp)
+
+
 def _index(path: Path) -> dict[str, Any]:
     file = path / "model_index.json"
     if not file.is_file():
         if any(path.glob("*.safetensors")) or any(path.glob("*.ckpt")):
-            raise ModelUnreadable(f"{path.name} holds a single-file checkpoint, not a folder in diffusers format.",
-                                  "Convert it with diffusers' from_single_file and save_pretrained.")
+            raise ModelUnreadable(f"The folder {path.name} holds single-file checkpoints and is no model itself.",
+                                  "Choose one of its files.")
         raise ModelNotFound(f"There is no model in {path}: model_index.json is missing.", "Choose a folder in diffusers format.")
     try:
         index = json.loads(file.read_text(encoding="utf-8"))
@@ -87,7 +103,7 @@ def _index(path: Path) -> dict[str, Any]:
 def _weights(path: Path, name: str) -> list[Path]:
     """The weight files of one component that will be loaded; refuses a component that has pickles only."""
     files = sorted((path / name).glob("*.safetensors"))
-    if not files and any(file.suffix in _PICKLES for file in (path / name).glob("*")):
+    if not files and any(file.suffix in PICKLES for file in (path / name).glob("*")):
         raise ModelUnreadable(f"The model's part '{name}' has only pickle files, which could run any program when opened.", _SAFE_REMEDY)
     return [file for file in files if "." not in file.stem] or files  # a dot in the stem marks a variant of the same weights
 

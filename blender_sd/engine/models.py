@@ -15,7 +15,7 @@ import transformers
 from ..protocol import rungs
 from ..protocol.errors import InvalidRequest, ModelUnreadable, OutOfMemory, SDError
 from ..protocol.messages import text_of
-from . import ladder, memory
+from . import ladder, memory, single_file
 from .devices import Device
 from .folders import Folder
 
@@ -32,7 +32,7 @@ class Model:
 
     def __init__(self, folder: Folder, base: Any, device: Device, dtype: torch.dtype) -> None:
         self.folder = folder
-        self.name = folder.path.name
+        self.name = folder.name
         self.base = base
         self.device = device
         self.dtype = dtype
@@ -161,7 +161,7 @@ class Library:
             self._collect()
             if memory.is_out_of_memory(error):
                 raise memory.translated(error) from error
-            raise ModelUnreadable(f"The model '{folder.path.name}' cannot be loaded.", "Its folder may be incomplete: download it again.",
+            raise ModelUnreadable(f"The model '{folder.name}' cannot be loaded.", "Its folder may be incomplete: download it again.",
                                   text_of(error)) from error
         self._models[self._key(folder)] = model
         log.info("loaded %s: %.0f MB, %s on %s", folder.path, model.size / 1e6, dtype, self.device.torch)
@@ -211,6 +211,11 @@ def _bytes(folder: Folder, dtype: torch.dtype) -> list[int]:
 def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check, rung: str) -> Any:
     """The pipeline of `folder`, in CPU memory, with weights as `rung` wants them. Heavy parts are read one by one, so that
     the reading can be broken off."""
+    if folder.path.is_file():
+        say(f"Loading {folder.name}")
+        pipe = single_file.read(folder.path, dtype)
+        ladder.cast_while_reading("unet", pipe.unet, rung, dtype)
+        return pipe
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
     if folder.variant:
         options["variant"] = folder.variant
@@ -220,7 +225,7 @@ def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check, rung: str)
         if not isinstance(cls, type) or not issubclass(cls, torch.nn.Module):
             continue  # tokenizers, schedulers and the like are quick: the pipeline reads them itself
         check()
-        say(f"Loading {folder.path.name}: {name.replace('_', ' ')}")
+        say(f"Loading {folder.name}: {name.replace('_', ' ')}")
         parts[name] = cls.from_pretrained(folder.path, subfolder=name, dtype=dtype, **options).eval()
         ladder.cast_while_reading(name, parts[name], rung, dtype)
     check()

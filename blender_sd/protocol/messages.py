@@ -21,7 +21,7 @@ PROTOCOL = 1
 @dataclass(frozen=True)
 class EngineConfig:
     """How an engine runs. `device`: auto, cpu, cuda, mps, xpu (with ":1" for the second …); `precision`: auto, fp32,
-    bf16, fp16; `threads`: CPU threads, 0 = all cores but one; `memory_mb`: budget for models kept loaded, 0 = half of
+    bf16, fp16; `threads`: CPU threads, 0 = all cores; `memory_mb`: budget for models kept loaded, 0 = half of
     what the machine has; `memory_use`: auto, or the rung (`protocol.rungs`) to begin at; `preview_px`: longest side of
     previews, 0 = none."""
 

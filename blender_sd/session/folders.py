@@ -1,17 +1,21 @@
 """What model folders and the small JSON files in them have in common."""
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..protocol.checkpoints import SUFFIX, Kind, kind_of, read_header
 from ..protocol.errors import ModelUnreadable
 
 log = logging.getLogger("blender_sd")
 
 HUB = "models--"  # Hugging Face's cache: models--owner--name/snapshots/<commit>/model_index.json
+INDEX = "model_index.json"
+_MAX_FILES = 5000  # safetensors files looked at
 _MAX_JSON = 1 << 20  # bytes; real ones have a few thousand
 _MAX_ENTRIES = 2000  # folder entries looked at in one place
 
@@ -46,6 +50,36 @@ def places(folder: str, depth: int = 2, leaf: str = "") -> Iterator[str]:
                 yield from places(snapshot, 0)
         else:
             yield from places(place, depth - 1, leaf)
+
+
+def safetensors_in(folders: Iterable[str]) -> Iterator[str]:
+    """The safetensors files that lie in `folders` or up to two levels below, those of models in diffusers format left out."""
+    files = (os.path.join(place, name) for folder in folders for place in places(full_path(folder), leaf=INDEX)
+             if not os.path.isfile(os.path.join(place, INDEX)) for name in _names(place)
+             if name.lower().endswith(SUFFIX) and not name.startswith("."))
+    return (file for _, file in zip(range(_MAX_FILES), files))
+
+
+def kind_at(file: str) -> Kind | None:
+    """What the safetensors file holds; None, and a line in the log, where it cannot be read. Remembered while it does not change."""
+    try:
+        stat = os.stat(file)
+        return _kind(file, stat.st_mtime_ns, stat.st_size)
+    except (OSError, ValueError) as error:
+        log.info("cannot read %s: %s", file, error)
+        return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _kind(file: str, _changed: int, _size: int) -> Kind:
+    return kind_of(read_header(file))
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
 
 
 def name_of(folder: str) -> str:

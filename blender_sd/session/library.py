@@ -1,4 +1,5 @@
-"""The model folders: what is there and what each model wants, read from their small JSON files. Loads no weights.
+"""The model folders: what is there and what each model wants, read from their small JSON files, and from the headers of
+models in a single file. Loads no weights.
 
 A folder in diffusers format holds `model_index.json` and one folder for each part. Beside it a `blender_sd.json` may say
 what its maker recommends: {"name": …, "size": 512 or [width, height], "steps": …, "guidance": …, "sampler": …, "text": one line}.
@@ -11,18 +12,18 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from ..protocol.checkpoints import CONFIGS, PICKLES, SUFFIX
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from ..protocol.request import MAX_SIDE, MIN_SIDE, Request, round_size
 from ..protocol.samplers import DEFAULT_SAMPLER
-from .folders import full_path, name_of, places, read_json, unreadable
+from .folders import INDEX, full_path, kind_at, name_of, places, read_json, safetensors_in, unreadable
 
 log = logging.getLogger("blender_sd")
 
 STARTER = "starter"
 STARTER_FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "starter")
-INDEX = "model_index.json"
 OWN = "blender_sd.json"
-_SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+_SINGLE_FILES = (SUFFIX, *PICKLES, ".gguf")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,10 @@ def find_models(folders: Iterable[str]) -> list[ModelInfo]:
             found[real] = read_model(place)
         except (ModelNotFound, ModelUnreadable) as error:
             log.warning("%s %s", error, error.detail)
+    for file in safetensors_in(folders):
+        kind = kind_at(file)
+        if kind is not None and kind.is_checkpoint:
+            found.setdefault(os.path.realpath(file), read_checkpoint(file))
     return sorted(found.values(), key=lambda model: (model.id != STARTER, model.name.casefold(), model.folder))
 
 
@@ -101,7 +106,7 @@ def resolve_model(name_or_path: str, folders: Iterable[str]) -> ModelInfo:
     if wanted and os.path.basename(path) == INDEX:
         path = os.path.dirname(path)
     if wanted and os.path.isfile(path) and path.lower().endswith(_SINGLE_FILES):
-        raise ModelUnreadable(f"{os.path.basename(path)} is a single file, not a model folder.", "Choose a folder in diffusers format.")
+        return read_checkpoint(path)
     if wanted and os.path.isfile(os.path.join(path, INDEX)):
         return read_model(path)
     models = find_models(folders)
@@ -113,6 +118,20 @@ def resolve_model(name_or_path: str, folders: Iterable[str]) -> ModelInfo:
     if wanted and os.path.isdir(path):
         raise ModelNotFound(f"The folder {path} holds no model: it has no {INDEX}.", hint)
     raise ModelNotFound(f"There is no model called '{wanted:.200}'.", hint)
+
+
+def read_checkpoint(file: str) -> ModelInfo:
+    """What the model in the single file `file` is and wants. Raises ModelUnreadable for files that are none."""
+    file = os.path.abspath(file)
+    name = os.path.basename(file)
+    if file.lower().endswith(PICKLES):
+        raise ModelUnreadable(f"The file {name} is a pickle file, which could run any program when opened.", "Get its safetensors version.")
+    kind = kind_at(file) if file.lower().endswith(SUFFIX) else None
+    if kind is None or not kind.is_checkpoint:
+        what = f"it is {kind.name}" if kind is not None and kind.name else "it cannot be read"
+        raise ModelUnreadable(f"The file {name} is no whole model of SD 1.5 or SDXL: {what}.",
+                              "Choose a checkpoint of SD 1.5 or SDXL as .safetensors, or a folder in diffusers format.")
+    return replace(read_model(os.path.join(CONFIGS, kind.name)), id=file, folder=file, name=os.path.splitext(name)[0])
 
 
 def read_model(folder: str) -> ModelInfo:

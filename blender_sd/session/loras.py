@@ -1,26 +1,14 @@
-"""The LoRA files in the model folders, told by the names of the tensors in them. Reads headers only, loads no weights.
-
-A safetensors file begins with the length of its header (8 bytes, little-endian), then the header as JSON:
-https://huggingface.co/docs/safetensors
-"""
+"""The LoRA files in the model folders, told by the names of the tensors in them. Reads headers only, loads no weights."""
 from __future__ import annotations
 
 import difflib
-import json
-import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..protocol.checkpoints import LORA, SUFFIX
 from ..protocol.errors import ModelNotFound, ModelUnreadable
-from .folders import full_path, places
-
-log = logging.getLogger("blender_sd")
-
-SUFFIX = ".safetensors"
-_MARKS = (".lora_A.", ".lora_down.", "lora.down.", "lora_linear_layer.down.", ".lora_B.", "_lora.down.")
-_MAX_HEADER = 32 << 20  # bytes; those of the largest models have a few million
-_MAX_FILES = 5000
+from .folders import full_path, kind_at, safetensors_in
 
 
 @dataclass(frozen=True)
@@ -34,8 +22,7 @@ class LoraInfo:
 def find_loras(folders: Iterable[str]) -> list[LoraInfo]:
     """Every LoRA in `folders` or up to two levels below, by name; a name that is taken goes to the first file."""
     found: dict[str, LoraInfo] = {}
-    files = (file for folder in folders for place in places(full_path(folder)) for file in _files(place))
-    for _, file in zip(range(_MAX_FILES), files):
+    for file in safetensors_in(folders):
         name = name_of(file)
         if name.casefold() not in found and is_lora(file):
             found[name.casefold()] = LoraInfo(name, file)
@@ -64,24 +51,10 @@ def resolve_lora(name_or_path: str, folders: Iterable[str]) -> LoraInfo:
 
 def is_lora(file: str) -> bool:
     """Whether `file` is a safetensors file that holds a LoRA; False for one that cannot be read."""
-    try:
-        with open(file, "rb") as data:
-            length = int.from_bytes(data.read(8), "little")
-            header = json.loads(data.read(length)) if 2 <= length <= _MAX_HEADER else {}
-    except (OSError, ValueError, RecursionError) as error:
-        log.info("cannot read %s: %s", file, error)
-        return False
-    return isinstance(header, dict) and any(mark in key for key in header for mark in _MARKS)
+    kind = kind_at(file)
+    return kind is not None and kind.name == LORA
 
 
 def name_of(file: str) -> str:
     """What a person calls the LoRA in `file`."""
     return os.path.splitext(os.path.basename(file.replace("\\", "/")))[0]
-
-
-def _files(folder: str) -> list[str]:
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return []
-    return [os.path.join(folder, name) for name in names if name.lower().endswith(SUFFIX) and not name.startswith(".")]

@@ -1,8 +1,7 @@
 """A full-size Stable Diffusion 1.5 on the processor: seconds per step at 512², stock diffusers against this engine.
 
 The architecture is the real one, the weights are random: speed does not depend on them. They run in turn. Stock:
-`StableDiffusionPipeline.from_pretrained(folder)` and a call, nothing else set, on torch's own number of threads (all cores);
-ours on the engine's (one fewer, left to Blender).
+`StableDiffusionPipeline.from_pretrained(folder)` and a call, nothing else set; both on all cores.
 """
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-_WIDTH = 32  # of text features
+_WIDTH, _WIDER = 32, 48  # of text features; of those of SDXL's second encoder
 _TOKENS = 77
 _NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 _UNET = {
@@ -66,9 +66,9 @@ def build_tiny_sdxl(folder: str | Path) -> Path:
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
         **_UNET, attention_head_dim=(2, 4), use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
-        transformer_layers_per_block=(1, 1), projection_class_embeddings_input_dim=6 * 8 + _WIDTH, cross_attention_dim=2 * _WIDTH)
+        transformer_layers_per_block=(1, 1), projection_class_embeddings_input_dim=6 * 8 + _WIDER, cross_attention_dim=_WIDTH + _WIDER)
     pipe = StableDiffusionXLPipeline(
-        _vae(force_upcast=True), _text(CLIPTextModel), _text(CLIPTextModelWithProjection), tokenizer(), tokenizer(), unet,
+        _vae(force_upcast=True), _text(CLIPTextModel), _text(CLIPTextModelWithProjection, _WIDER), tokenizer(), tokenizer(), unet,
         EulerDiscreteScheduler(**_NOISE, steps_offset=1, timestep_spacing="leading"), add_watermarker=False)
     return _saved(pipe, folder)
 
@@ -117,9 +117,9 @@ def _vae(**changes: object) -> AutoencoderKL:
         out_channels=3, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, **changes)
 
 
-def _text(cls: type) -> torch.nn.Module:
+def _text(cls: type, width: int = _WIDTH) -> torch.nn.Module:
     return cls(CLIPTextConfig(
-        vocab_size=514, hidden_size=_WIDTH, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4, projection_dim=_WIDTH,
+        vocab_size=514, hidden_size=width, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4, projection_dim=width,
         max_position_embeddings=_TOKENS, bos_token_id=512, eos_token_id=513, pad_token_id=513))
 
 

@@ -132,10 +132,59 @@ def test_resolving(tmp_path, no_starter):
 def test_what_is_no_model_folder(tmp_path):
     single = tmp_path / "model.safetensors"
     single.write_bytes(b"")
-    with pytest.raises(ModelUnreadable, match="single file"):
+    with pytest.raises(ModelUnreadable, match="cannot be read"):
         resolve_model(str(single), [])
     with pytest.raises(ModelNotFound, match="holds no model"):
         resolve_model(str(tmp_path), [])
     for wanted in ("", "  ", "nul\0", "x" * 5000):
         with pytest.raises(ModelNotFound):
             resolve_model(wanted, [])
+
+
+# ---- models in one file ----------------------------------------------------------------------------------------------
+
+
+def checkpoint(file, *names, channels=4):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shapes = {"model.diffusion_model.input_blocks.0.0.weight": [320, channels, 3, 3]}
+    entries = {name: {"dtype": "F16", "shape": shapes.get(name, [1]), "data_offsets": [0, 0]} for name in names}
+    header = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    return file
+
+
+UNET_KEY, VAE_KEY = "model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.decoder.conv_in.weight"
+SD15_KEY = "cond_stage_model.transformer.text_model.final_layer_norm.bias"
+SDXL_KEYS = ("conditioner.embedders.0.transformer.text_model.final_layer_norm.bias", "conditioner.embedders.1.model.ln_final.bias")
+
+
+def test_single_files_are_found_and_want_what_their_family_wants(tmp_path):
+    sd15 = checkpoint(tmp_path / "models" / "Stable-diffusion" / "bricks.safetensors", UNET_KEY, VAE_KEY, SD15_KEY)
+    sdxl = checkpoint(tmp_path / "models" / "checkpoints" / "walls.safetensors", UNET_KEY, VAE_KEY, *SDXL_KEYS)
+    checkpoint(tmp_path / "models" / "Lora" / "moss.safetensors", "lora_unet_x.lora_down.weight")
+    checkpoint(tmp_path / "models" / "VAE" / "vae.safetensors", VAE_KEY)
+    make_model(tmp_path / "models" / "folder")
+    checkpoint(tmp_path / "models" / "folder" / "unet" / "model.safetensors", UNET_KEY, VAE_KEY, SD15_KEY)
+    found = find_models([str(tmp_path)])
+    assert [(one.name, one.id, one.family, one.multiple, one.default_width) for one in found] == [
+        ("bricks", str(sd15), "SD 1.5", 64, 512), ("folder", str(tmp_path / "models" / "folder"), "SD 1.5", 64, 512),
+        ("walls", str(sdxl), "SDXL", 32, 1024)]
+    assert resolve_model("bricks", [str(tmp_path)]) == found[0] == resolve_model(str(sd15), [])
+
+
+@pytest.mark.parametrize(("names", "words"), [
+    ((UNET_KEY, VAE_KEY, "cond_stage_model.model.ln_final.bias"), "SD 2"), (("double_blocks.0.x",), "Flux"),
+    (("joint_blocks.0.x",), "SD 3"), ((UNET_KEY, VAE_KEY, "conditioner.embedders.0.model.ln_final.bias"), "refiner"), ((UNET_KEY,), "denoiser alone"),
+    (("lora_unet_x.lora_down.weight",), "lora"), (("weight",), "cannot be read"),
+])
+def test_other_files_are_named_for_what_they_are(tmp_path, names, words):
+    file = checkpoint(tmp_path / "model.safetensors", *names)
+    with pytest.raises(ModelUnreadable, match=words):
+        resolve_model(str(file), [])
+    assert not find_models([str(tmp_path)])
+
+
+def test_a_pickle_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "model.ckpt").write_bytes(b"x")
+    with pytest.raises(ModelUnreadable, match="pickle"):
+        resolve_model(str(tmp_path / "model.ckpt"), [])

@@ -1,0 +1,72 @@
+"""What a safetensors file holds, told from the names and shapes in its header; no weights are read.
+
+A file begins with the length of its header (8 bytes, little-endian), then the header as JSON: https://huggingface.co/docs/safetensors
+"""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SUFFIX = ".safetensors"
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+CONFIGS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "configs")
+LORA, SD15, SDXL = "lora", "sd15", "sdxl"
+_LORA_MARKS = (".lora_A.", ".lora_B.", ".lora_down.", "lora.down.", "lora_linear_layer.down.")
+_MAX_HEADER = 32 << 20  # bytes; those of the largest models have a few million
+_UNET, _VAE = "model.diffusion_model.", "first_stage_model."
+_FIRST = _UNET + "input_blocks.0.0.weight"
+# What else there is, by a name that only it has; in the order in which they are tried.
+_OTHERS = {
+    "conditioner.embedders.0.model.": "the SDXL refiner", "cond_stage_model.model.": "SD 2", "double_blocks.": "Flux",
+    "joint_blocks.": "SD 3", "input_hint_block.": "a ControlNet", "controlnet_cond_embedding.": "a ControlNet",
+    "first_stage_model.": "a VAE",
+    "decoder.conv_in.weight": "a VAE", _UNET: "a denoiser alone", "emb_params": "a textual inversion",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a file is: `name` is LORA, SD15 or SDXL for what can be used, else words that say what it is ("" unknown).
+    `channels`: what a checkpoint's denoiser takes in, 9 for inpainting. `velocity`: whether it says that it predicts velocity."""
+
+    name: str
+    channels: int = 4
+    velocity: bool = False
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether it is a whole model of a family that can be read from one file."""
+        return self.name in (SD15, SDXL)
+
+
+def read_header(file: str) -> dict[str, Any]:
+    """The header of the safetensors file `file`: names to {"dtype", "shape", …}. Raises OSError, and ValueError where it is none."""
+    with open(file, "rb") as data:
+        length = int.from_bytes(data.read(8), "little")
+        if not 2 <= length <= _MAX_HEADER:
+            raise ValueError("no safetensors header")
+        raw = data.read(length)
+    try:
+        header = json.loads(raw)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
+        raise ValueError("no safetensors header")
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}
+
+
+def kind_of(header: Mapping[str, Any]) -> Kind:
+    """What the file with this header holds."""
+    names = list(header)
+    if any(mark in name for name in names for mark in _LORA_MARKS):
+        return Kind(LORA)
+    if _FIRST in header and any(name.startswith(_VAE) for name in names):
+        shape = header[_FIRST].get("shape")
+        channels = shape[1] if isinstance(shape, list) and len(shape) == 4 else 4
+        for start, family in (("conditioner.embedders.1.", SDXL), ("cond_stage_model.transformer.", SD15)):
+            if any(name.startswith(start) for name in names):
+                return Kind(family, channels, "v_pred" in header)
+    return Kind(next((words for mark, words in _OTHERS.items() if any(mark in name for name in names)), ""))

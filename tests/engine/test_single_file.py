@@ -1,0 +1,112 @@
+"""Models in one file: told by their header, read without the internet, the same pictures as from their folder."""
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import diffusers
+import ldm_layout
+import numpy as np
+import pytest
+import torch
+from conftest import small
+from PIL import Image
+from safetensors.torch import save_file
+
+from blender_sd.engine import single_file
+from blender_sd.protocol import checkpoints
+from blender_sd.protocol.errors import ModelUnreadable
+from blender_sd.protocol.messages import Failed, Finished, Source
+
+CONFIGS = Path(checkpoints.CONFIGS)
+
+
+def made(events):
+    assert isinstance(events[-1], Finished), events[-1]
+    return np.asarray(Image.open(events[-1].results[0].path))
+
+
+@pytest.fixture
+def tiny_configs(monkeypatch, tmp_path, sd, sdxl):
+    """The tests' models in place of the real families: their configs, and their tokenizer."""
+    for family, model in (("sd15", sd), ("sdxl", sdxl)):
+        shutil.copytree(model, tmp_path / "configs" / family, ignore=shutil.ignore_patterns("*.safetensors"))
+    monkeypatch.setattr(single_file, "CONFIGS", str(tmp_path / "configs"))
+    words = diffusers.StableDiffusionPipeline.from_pretrained(sd).tokenizer
+    monkeypatch.setattr(single_file, "_tokenizer", lambda padding: words)
+
+
+def load(folder: str):
+    return diffusers.DiffusionPipeline.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["sd", "sdxl"])
+def test_the_same_pictures_as_from_the_folder(request, run, tiny_configs, tmp_path, name):
+    folder = request.getfixturevalue(name)
+    file = str(ldm_layout.write(load(folder), tmp_path / "my model.safetensors"))
+    source = Source(pixels=np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8))
+    for order in (small(file), small(file, task="image_to_image", strength=0.6, tiling="x")):
+        again = run(type(order)(**{**vars(order), "model": folder}), source=source if order.task != "text_to_image" else None)
+        events = run(order, source=source if order.task != "text_to_image" else None)
+        assert np.array_equal(made(events), made(again))
+    with Image.open(events[-1].results[0].path) as picture:
+        assert "Model: my model" in picture.info["parameters"]
+
+
+def test_inpainting_and_velocity_are_read_from_the_file(run, tiny_configs, tmp_path, sd, monkeypatch):
+    pipe = load(sd)
+    wide = torch.nn.Conv2d(9, 32, 3, padding=1)
+    pipe.unet.conv_in = wide
+    pipe.unet.register_to_config(in_channels=9)
+    file = ldm_layout.write(pipe, tmp_path / "inpaint.safetensors")
+    assert single_file.kind_of(file).channels == 9
+    assert single_file.read(file, torch.float32).unet.conv_in.in_channels == 9
+    refused = run(small(str(file)))
+    assert isinstance(refused[-1], Failed) and "only inpaint" in refused[-1].message
+    velocity = ldm_layout.write(load(sd), tmp_path / "v.safetensors", v_pred=torch.zeros(1))
+    assert single_file.read(velocity, torch.float32).scheduler.config.prediction_type == "v_prediction"
+
+
+@pytest.mark.parametrize(("what", "words"), [
+    ("lora", "lora"), ("vae", "a VAE"), ("unknown", "something else"), ("truncated", "broken"), ("empty", "broken"), ("pickle", "pickle"),
+    ("text", "cannot be read"),
+])
+def test_what_is_no_model_is_refused_in_words(run, sd, tmp_path, what, words):
+    file = tmp_path / "file.safetensors"
+    names = {"lora": "lora_unet_x.lora_down.weight", "vae": "first_stage_model.decoder.conv_in.weight"}
+    save_file({names.get(what, "weight"): torch.zeros(3)}, file)
+    if what == "truncated":
+        ldm_layout.write(load(sd), file)
+        file.write_bytes(file.read_bytes()[:-1000])
+    elif what == "empty":
+        file.write_bytes(b"")
+    elif what in ("pickle", "text"):
+        file = file.with_suffix(".ckpt" if what == "pickle" else ".txt")
+        file.write_bytes(b"x")
+    events = run(small(str(file)))
+    assert isinstance(events[-1], Failed) and events[-1].kind == ModelUnreadable.kind and words in events[-1].message, events[-1]
+
+
+@pytest.mark.parametrize(("family", "part", "weights"), [
+    ("sd15", "unet", 859_520_964), ("sd15", "vae", 83_653_863), ("sd15", "text_encoder", 123_060_480),
+    ("sdxl", "unet", 2_567_463_684), ("sdxl", "vae", 83_653_863), ("sdxl", "text_encoder_2", 694_659_840),
+])
+def test_the_shipped_configs_are_those_of_the_real_models(family, part, weights):
+    import transformers
+    from accelerate import init_empty_weights
+
+    library, name = json.loads((CONFIGS / family / "model_index.json").read_text(encoding="utf-8"))[part]
+    cls = getattr({"diffusers": diffusers, "transformers": transformers}[library], name)
+    with init_empty_weights():
+        if library == "diffusers":
+            net = cls.from_config(cls.load_config(CONFIGS / family / part))
+        else:
+            net = cls(transformers.CLIPTextConfig.from_pretrained(CONFIGS / family / part))
+    assert sum(weight.numel() for weight in net.parameters()) == weights
+
+
+def test_the_tokenizer_is_clips():
+    words = single_file._tokenizer("<|endoftext|>")
+    assert len(words) == 49408 and words("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
+    assert words.pad_token_id == 49407 and single_file._tokenizer("!").pad_token_id == 0
