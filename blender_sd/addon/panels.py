@@ -70,7 +70,7 @@ class _Main(_Panel):
         column.prop(settings, "negative", text="", placeholder="What to leave out")
         row = self.layout.row(align=True)
         row.prop(settings, "prompt_text", text="")
-        row.operator("sd.add_lora", text="", icon="ADD")
+        row.operator("sd.add_lora", text="LoRA", icon="ADD")
         self.layout.prop(settings, "target", text="")
         self._draw_button(state)
         self._draw_error(context, state)

@@ -10,6 +10,8 @@ from blender_sd.engine import Engine, sheet
 from blender_sd.protocol.messages import Finished, Source, Step
 from blender_sd.protocol.parts import Axis
 
+pytestmark = pytest.mark.slow
+
 
 def made(events):
     assert isinstance(events[-1], Finished), events[-1]

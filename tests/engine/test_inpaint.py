@@ -142,6 +142,7 @@ def test_make_seamless_paints_the_border_only(run, sd, tiling):
     assert isinstance(failed, Failed) and "Tiling" in str(failed.hint)
 
 
+@pytest.mark.slow
 def test_make_seamless_takes_the_seam_away(engine):
     """The built-in model closes the seam of its own untiled pictures."""
     before, after = [], []

@@ -20,6 +20,8 @@ from blender_sd.protocol.messages import Failed, Finished, Generate, Note
 from blender_sd.protocol.parts import Lora
 from blender_sd.protocol.rungs import FP8, FULL, OFFLOAD, RUNGS, STREAM, TILES
 
+pytestmark = pytest.mark.slow
+
 GB = 1 << 30
 
 

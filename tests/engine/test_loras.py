@@ -12,6 +12,8 @@ from blender_sd.protocol.errors import InvalidRequest, ModelNotFound, ModelUnrea
 from blender_sd.protocol.messages import Failed, Finished, Step
 from blender_sd.protocol.parts import Lora
 
+pytestmark = pytest.mark.slow
+
 RANK = 4
 
 

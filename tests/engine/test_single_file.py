@@ -19,6 +19,8 @@ from blender_sd.protocol import checkpoints
 from blender_sd.protocol.errors import ModelUnreadable
 from blender_sd.protocol.messages import Failed, Finished, Source
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(checkpoints.CONFIGS)
 
 

@@ -12,6 +12,8 @@ from blender_sd.protocol.messages import Source
 from blender_sd.protocol.parts import Control
 from blender_sd.protocol.request import Request
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parents[2] / "blender_sd" / "models" / "starter_control"
 SIDE = 96
 

@@ -99,3 +99,14 @@ def test_inpaint_keeps_what_is_not_masked(pipe):
     kept, painted = picture[:, :24], picture[:, 40:]
     assert kept[..., 0].mean() - kept[..., 2].mean() > 0.25
     assert painted[..., 2].mean() > kept[..., 2].mean() + 0.1
+
+
+def test_training_can_go_on_from_what_is_shipped(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER.parents[2] / "scripts"))
+    from starter import common, restore, text, unet, vae
+
+    restore.write(tmp_path, FOLDER)
+    state = common.load(tmp_path / "unet.pt")
+    unet.build().load_state_dict(state["unet_average"])
+    text.build_encoder(text.build_tokenizer()).load_state_dict(state["encoder_average"])
+    vae.build().load_state_dict(common.load(tmp_path / "vae.pt")["average"])

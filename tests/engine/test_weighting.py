@@ -11,6 +11,8 @@ from blender_sd.engine import weighting
 from blender_sd.engine.engine import Engine
 from blender_sd.protocol.messages import Finished, Note
 
+pytestmark = pytest.mark.slow
+
 MODELS = ["sd", "sdxl", "taesd"]
 
 

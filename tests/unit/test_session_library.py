@@ -174,7 +174,8 @@ def test_single_files_are_found_and_want_what_their_family_wants(tmp_path):
 
 @pytest.mark.parametrize(("names", "words"), [
     ((UNET_KEY, VAE_KEY, "cond_stage_model.model.ln_final.bias"), "SD 2"), (("double_blocks.0.x",), "Flux"),
-    (("joint_blocks.0.x",), "SD 3"), ((UNET_KEY, VAE_KEY, "conditioner.embedders.0.model.ln_final.bias"), "refiner"), ((UNET_KEY,), "denoiser alone"),
+    (("joint_blocks.0.x",), "SD 3"), ((UNET_KEY,), "denoiser alone"),
+    ((UNET_KEY, VAE_KEY, "conditioner.embedders.0.model.ln_final.bias"), "refiner"),
     (("lora_unet_x.lora_down.weight",), "lora"), (("weight",), "cannot be read"),
 ])
 def test_other_files_are_named_for_what_they_are(tmp_path, names, words):

@@ -193,6 +193,27 @@ def test_an_error_is_shown_with_its_remedy(window):
     window.find_text("There is no model called")  # the panel keeps saying it
 
 
+_OPEN = {"Settings": "Sampler", "From Texture": "Retexture Slot", "From Render": "Camera Background"}
+_CLOSED = {"Control": "Preview Control", "Variations": "Across", "Enlarge": "Tile Size", "Inpaint": "Feather", "Extend": "Right"}
+
+
+def _turn(window: BlenderWindow, name: str, label: str, opened: bool) -> None:
+    """Clicks a panel's header and waits for what is in it to come or go: it slides."""
+    window.click_text(name, window.sidebar())
+    window.wait_for(lambda: window.shows(label, window.sidebar(), timeout=0) == opened, 10, f"{name} to open or close")
+
+
+def test_the_closed_panels_open(window):
+    for name, label in _OPEN.items():
+        _turn(window, name, label, False)
+    for name, label in _CLOSED.items():
+        _turn(window, name, label, True)
+        window.screenshot(f"panel-{name.lower()}")
+        _turn(window, name, label, False)
+    for name, label in reversed(_OPEN.items()):
+        _turn(window, name, label, True)
+
+
 @pytest.mark.parametrize("editor", ["IMAGE_EDITOR", "ShaderNodeTree"])
 def test_the_tab_in_the_other_editors(window, editor):
     """The 3D View turns into the other editor for a while."""
