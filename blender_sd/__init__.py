@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 _API = ("apply", "cancel_all", "clear_jobs", "configure", "control", "control_image", "controlnets", "engine_status", "find_model",
-        "generate", "inpaint", "jobs", "loras", "make_seamless", "models", "outpaint", "output_folder", "pump", "recall",
+        "generate", "inpaint", "ip_adapters", "jobs", "loras", "make_seamless", "models", "outpaint", "output_folder", "pump", "recall",
         "refresh_models", "restyle", "run", "samplers", "shutdown", "start_engine", "upscale", "wait")
 
 __all__ = [*_API, "register", "unregister"]

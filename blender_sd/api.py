@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import config, orders, scene
+from .protocol.checkpoints import IP_ADAPTER, LORA
 from .protocol.errors import InvalidRequest, SourceUnusable
 from .protocol.messages import Source
 from .protocol.parts import Control
 from .protocol.request import (
-    IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, NEEDS, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request, default,
-    round_size,
+    IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, NEEDS, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request, default, round_size,
 )
 from .protocol.samplers import SAMPLERS
 from .session.controlnets import ControlNetInfo, find_controlnets, resolve_controlnet
 from .session.job import Job
 from .session.library import ModelInfo, find_models, resolve_model
-from .session.loras import LoraInfo, find_loras
+from .session.named_files import NamedFile, find_files
 from .session.session import Session
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ class Settings(TypedDict, total=False):
     variation_strength: float
     variation_seed: int
     axes: Axes
+    reference: Any
+    ip_adapter: str
+    ip_adapter_weight: float
     target: scene.Target | None
     label: str
 
@@ -71,7 +74,8 @@ _models: list[ModelInfo] | None = None
 def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps: int | None = None, guidance: float | None = None,
              size: tuple[int, int] | None = None, sampler: str | None = None, model: str = "starter", count: int = 1,
              tiling: str = "none", loras: Iterable[tuple[str, float]] = (), controls: Iterable[Steer] = (),
-             variation_strength: float = 0.0, variation_seed: int = 0, axes: Axes = (), refine_scale: float = 1.0,
+             variation_strength: float = 0.0, variation_seed: int = 0, axes: Axes = (), reference: Any = None,
+             ip_adapter: str = "", ip_adapter_weight: float = default("ip_adapter_weight"), refine_scale: float = 1.0,
              refine_strength: float = default("refine_strength"), target: scene.Target | None = None, label: str = "") -> Job:
     """Text → image. `None` means: what suits the model; for `seed`, a random one.
 
@@ -80,8 +84,9 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
     `variation_strength`: how far (0 to 1) the noise leans towards that of `variation_seed`; with `count`, towards the next ones.
     `axes`: one or two settings that change from picture to picture, such as [("steps", (8, 20)), ("prompt", ("brick", "stone"))];
     see `protocol.parts.Axis`. The result is then a labelled contact sheet, followed by the single pictures, as new images.
-    With `refine_scale` above 1 the picture is painted at `size`, then enlarged by that factor and refined at
-    `refine_strength` in tiles (high-res fix).
+    `reference`: an image (as `source` of `restyle`) whose look is taken over, as much as `ip_adapter_weight` says, by the
+    `ip_adapter` of that name or file. With `refine_scale` above 1 the picture is painted at `size`, then enlarged by that
+    factor and refined at `refine_strength` in tiles (high-res fix).
 
     `size` (width, height in pixels) is rounded to what the model can paint, and `Job.notes` says so. `target` is what
     `scene.freeze_target` gave; None makes a new image datablock. Raises SDError, at once, for settings that cannot be met.
@@ -92,7 +97,8 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
     job = _order(TEXT_TO_IMAGE, prompt, rounded, {}, {
         "negative": negative, "seed": seed, "steps": steps, "guidance": guidance, "sampler": sampler, "model": model, "count": count,
         "tiling": tiling, "loras": loras, "controls": controls, "variation_strength": variation_strength,
-        "variation_seed": variation_seed, "axes": axes, "target": target, "label": label,
+        "variation_seed": variation_seed, "axes": axes, "reference": reference, "ip_adapter": ip_adapter,
+        "ip_adapter_weight": ip_adapter_weight, "target": target, "label": label,
     }, refine_scale=refine_scale, refine_strength=refine_strength)
     if rounded != (width, height):
         job.notes.append(f"The size {width} × {height} was rounded to {rounded[0]} × {rounded[1]}, which this model can paint.")
@@ -208,9 +214,14 @@ def control_image(kind: str, image: Any = "CAMERA", size: tuple[int, int] | None
     return scene.control_image(kind, image, size and orders.checked_size(size))
 
 
-def loras() -> list[LoraInfo]:
+def loras() -> list[NamedFile]:
     """The LoRAs that prompts can name, from the model folders. Reads them anew."""
-    return find_loras(config.current.model_folders)
+    return find_files(LORA, config.current.model_folders)
+
+
+def ip_adapters() -> list[NamedFile]:
+    """The IP-Adapters that `reference` can be read with, from the model folders. Reads them anew."""
+    return find_files(IP_ADAPTER, config.current.model_folders)
 
 
 def controlnets() -> list[ControlNetInfo]:
@@ -345,6 +356,12 @@ def _order(task: str, prompt: str, size: tuple[int, int], inputs: dict[str, Sour
     rest: dict[str, Any] = dict(settings)
     target, label, controls = rest.pop("target", None), rest.pop("label", ""), rest.pop("controls", ())
     info = find_model(rest.setdefault("model", "starter"))
+    reference = rest.pop("reference", None)
+    if (reference is None) != (not rest.get("ip_adapter")):
+        raise InvalidRequest("A reference image and an IP-Adapter that reads it go together; one of them is missing.",
+                             "Give both `reference` and `ip_adapter`, or neither.")
+    if reference is not None:
+        inputs["reference"], _ = _opened(reference)
     return _submit(orders.request(task, info, prompt, size, **rest, **fields), info, inputs, target, label, controls)
 
 

@@ -10,17 +10,19 @@ from typing import Any
 
 from . import config, scene
 from .protocol import wording
+from .protocol.checkpoints import IP_ADAPTER, LORA
 from .protocol.errors import InvalidRequest, SourceUnusable
 from .protocol.parts import Axis, Lora
 from .protocol.request import MAX_SEED, MAX_SIDE, MIN_SIDE, Request
 from .session import wildcards
 from .session.library import ModelInfo
-from .session.loras import resolve_lora
+from .session.named_files import resolve_file
 
 
 def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, model: str, seed: int | None = None,
             steps: int | None = None, guidance: float | None = None, sampler: str | None = None, tile: int | None = None,
-            negative: str = "", loras: Iterable[tuple[str, float]] = (), axes: Iterable[tuple[str, Iterable]] = (), **rest: Any) -> Request:
+            negative: str = "", loras: Iterable[tuple[str, float]] = (), axes: Iterable[tuple[str, Iterable]] = (), ip_adapter: str = "",
+            **rest: Any) -> Request:
     """The request of `task`, what is None filled in with what suits the model (`seed`: a random one). LoRA tags in `prompt`
     are added to `loras` (names or files, and weights), lists named in the prompts are filled in. `rest`: other fields.
     Raises InvalidRequest, ModelNotFound for an unknown LoRA."""
@@ -33,7 +35,8 @@ def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, m
         guidance=info.guidance if guidance is None else guidance,
         sampler=sampler or info.sampler,
         tile=min(max(info.default_width, 64), 4096) if tile is None else tile,
-        loras=tuple(Lora(resolve_lora(name, config.current.model_folders).file, weight) for name, weight in (*loras, *tags)),
+        loras=tuple(Lora(resolve_file(LORA, name, config.current.model_folders).file, weight) for name, weight in (*loras, *tags)),
+        ip_adapter=resolve_file(IP_ADAPTER, ip_adapter, config.current.model_folders).file if ip_adapter else "",
         axes=tuple(Axis(setting, _values(values)) for setting, values in axes), **rest)
 
 

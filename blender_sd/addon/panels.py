@@ -208,6 +208,25 @@ class _Control(_Panel):
         self.layout.operator("sd.preview_control", icon="HIDE_OFF")
 
 
+class _Reference(_Panel):
+    """An image whose look all that is painted takes over."""
+
+    bl_label = "Reference"
+    bl_order = 4
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header(self, context) -> None:
+        self.layout.prop(context.scene.sd, "use_reference", text="")
+
+    def draw(self, context) -> None:
+        settings = context.scene.sd
+        self.layout.active = settings.use_reference
+        column = self.split()
+        column.prop(settings, "reference_image")
+        column.prop(settings, "ip_adapter")
+        column.prop(settings, "ip_adapter_weight", slider=True)
+
+
 class _Variations(_Panel):
     """Pictures near the last one, and grids of pictures."""
 
@@ -328,6 +347,7 @@ CLASSES = (
     *_place(_FromImage, "view3d", "image", "shader"),
     *_place(_FromRender, "view3d", "image"),
     *_place(_Control, "view3d", "image", "shader"),
+    *_place(_Reference, "view3d", "image", "shader"),
     *_place(_Variations, "view3d", "image", "shader"),
     *_place(_Queue, "view3d", "image", "shader"),
     *_place(_Enlarge, "view3d", "image", "shader"),

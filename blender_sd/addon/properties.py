@@ -156,6 +156,13 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     y_setting: EnumProperty(name="Down", description="What changes from row to row", items=(*AXES, NO_AXIS), default="none")
     y_values: StringProperty(name="Values", description=axis_setting("values").tip)
 
+    use_reference: BoolProperty(name="Use Reference", default=False, description=(
+        "Take over the look of an image, with an IP-Adapter from the model folders"))
+    reference_image: PointerProperty(type=bpy.types.Image, name="Image", description="The image whose look is taken over")
+    ip_adapter: StringProperty(name=setting("ip_adapter").label, search=lambda self, context, text: [one.name for one in api.ip_adapters()],
+                               description="The IP-Adapter that reads the image: a name from the model folders, or a file")
+    ip_adapter_weight: _setting(FloatProperty, "ip_adapter_weight")
+
     use_control: BoolProperty(name="Use Control", default=False, description=(
         "Let a ControlNet keep the result to the structure of a picture"))
     control_kind: EnumProperty(name=part("kind").label, description=part("kind").tip, items=CONTROL_KINDS, default="depth")
@@ -196,7 +203,16 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     def order(self, without: str = "") -> dict[str, Any]:
         """The keywords that the API's orders share, but for `without`; the seed is left to the caller."""
         names = ("negative", "steps", "guidance", "sampler", "model", "count", "tiling", "variation_strength", "variation_seed")
-        return {**{name: getattr(self, name) for name in names if name != without}, "axes": self.axes()}
+        return {**{name: getattr(self, name) for name in names if name != without}, "axes": self.axes(), **self.reference()}
+
+    def reference(self) -> dict[str, Any]:
+        """The reference image's keywords of the API; none where it is off. Raises SDError where something is missing."""
+        if not self.use_reference:
+            return {}
+        if self.reference_image is None or not self.ip_adapter.strip():
+            raise SourceUnusable("The reference lacks its image or its IP-Adapter.",
+                                 "Choose both in the Reference panel, or switch it off.")
+        return {"reference": self.reference_image, "ip_adapter": self.ip_adapter, "ip_adapter_weight": self.ip_adapter_weight}
 
     def axes(self) -> list[tuple[str, str]]:
         """The grid's axes as the API takes them; none where it is off."""
@@ -230,6 +246,8 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         self.prompt = " ".join([request.prompt, *tags]).strip()
         self.prompt_text = None
         self.random_seed = False
+        self.use_reference = bool(request.ip_adapter)
+        self.ip_adapter, self.ip_adapter_weight = request.ip_adapter, request.ip_adapter_weight
         self.use_grid = bool(request.axes)
         for side, axis in zip("xy", request.axes, strict=False):
             setattr(self, f"{side}_setting", axis.setting)

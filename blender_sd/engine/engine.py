@@ -18,7 +18,7 @@ from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request
 from ..protocol.rungs import FULL, RUNGS, TILES
-from . import controls, devices, ladder, loras, memory, output, quiet
+from . import controls, devices, ladder, loras, memory, output, quiet, reference
 from .loader import Loader
 from .models import Library, Model
 from .painting import Listener, notes_before
@@ -214,7 +214,9 @@ class Engine:
         check()
         loras.put_on(model, order.request.loras, say, check)
         steering = controls.steering(model, order.request, order.inputs, say, check)
-        plans = [self._planned(model, order.request.cell(index), order.inputs, steering) for index in range(order.request.cells)]
+        seen = reference.put_on(model, order.request, order.inputs, say, check)
+        plans = [dataclasses.replace(self._planned(model, order.request.cell(index), order.inputs, steering), reference=seen)
+                 for index in range(order.request.cells)]
         if model.rung not in (FULL, TILES):
             emit(Note(order.job, f"Memory is short. {RUNGS[model.rung].text}."))
         if any(plan.lean for plan in plans):

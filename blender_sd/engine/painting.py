@@ -106,6 +106,7 @@ def _arguments(pipe: Any, request: Request, plan: Plan, progress: _Progress) -> 
         "callback_on_step_end": progress.step_done,
         **plan.arguments,
         **plan.steering.arguments(known, plan.fit),
+        **(plan.reference.arguments(request.guidance > 1) if plan.reference is not None else {}),
     }
     if request.negative:  # SDXL treats a missing negative prompt otherwise than an empty one
         wanted["negative_prompt"] = wording.plain(request.negative)

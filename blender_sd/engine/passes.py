@@ -25,7 +25,7 @@ def carry_out(model: Model, request: Request, plan: Plan, listener: Listener) ->
     second = replace(plan.refine, seed=request.seed)
     spans = _spans(listener, [request.steps, _refining_steps(second, model.multiple)])
     first = _one_pass(model, request, plan, spans[0])
-    return carry_out(model, second, replace(upscale.plan(first, None, second, model.multiple), lean=plan.lean), spans[1])
+    return carry_out(model, second, plan.passed_on(upscale.plan(first, None, second, model.multiple)), spans[1])
 
 
 def pipes(model: Model, request: Request, plan: Plan) -> list[Any]:
@@ -45,7 +45,7 @@ def _one_pass(model: Model, request: Request, plan: Plan, listener: Listener) ->
     for number, (place, part_listener) in enumerate(zip(tiles.places, listeners, strict=True)):
         # Another seed for each tile: the same noise everywhere would show as a pattern.
         part_request = replace(request, seed=(request.seed + number) % (MAX_SEED + 1), tiling=tiles.tiling)
-        part = Plan({**plan.arguments, "image": tiles.cut(plan.source, place)}, tiles.size, lean=plan.lean)
+        part = plan.passed_on(Plan({**plan.arguments, "image": tiles.cut(plan.source, place)}, tiles.size))
         blend.add(paint(model, pipe, part_request, part, whole.around(part_listener, tiles, place)), place)
     return plan.finish(blend.picture())
 

@@ -13,7 +13,7 @@ from typing import Any
 SUFFIX = ".safetensors"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 CONFIGS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "configs")
-LORA, SD15, SDXL = "lora", "sd15", "sdxl"
+LORA, IP_ADAPTER, SD15, SDXL = "lora", "ip-adapter", "sd15", "sdxl"
 _LORA_MARKS = (".lora_A.", ".lora_B.", ".lora_down.", "lora.down.", "lora_linear_layer.down.")
 _MAX_HEADER = 32 << 20  # bytes; those of the largest models have a few million
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
@@ -29,7 +29,7 @@ _OTHERS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file is: `name` is LORA, SD15 or SDXL for what can be used, else words that say what it is ("" unknown).
+    """What a file is: `name` is LORA, IP_ADAPTER, SD15 or SDXL for what can be used, else words that say what it is ("" unknown).
     `channels`: what a checkpoint's denoiser takes in, 9 for inpainting. `velocity`: whether it says that it predicts velocity."""
 
     name: str
@@ -63,6 +63,8 @@ def kind_of(header: Mapping[str, Any]) -> Kind:
     names = list(header)
     if any(mark in name for name in names for mark in _LORA_MARKS):
         return Kind(LORA)
+    if any(name.startswith("ip_adapter.") for name in names):
+        return Kind(IP_ADAPTER)
     if _FIRST in header and any(name.startswith(_VAE) for name in names):
         shape = header[_FIRST].get("shape")
         channels = shape[1] if isinstance(shape, list) and len(shape) == 4 else 4

@@ -62,6 +62,8 @@ class Request:
     loras: tuple[Lora, ...] = parts_field(Lora, "LoRAs", "Low-rank additions to the model's weights")
     axes: tuple[Axis, ...] = parts_field(Axis, "Grid", "Up to two settings that change from picture to picture: across, and down")
     controls: tuple[Control, ...] = parts_field(Control, "Controls", "ControlNets that steer the picture's structure")
+    ip_adapter: str = setting_field("", "IP-Adapter", "The file of the IP-Adapter that reads the reference image; empty for none")
+    ip_adapter_weight: float = setting_field(0.6, "Weight", "How much the reference image counts beside the prompt", low=0.0, high=2.0, soft_high=1.0)
     mask_kind: str = setting_field("white", "Mask Shows", "Whether the white parts of the mask are painted anew, or the transparent ones", choices=MASK_KINDS)
     mask_grow: int = setting_field(0, "Grow", "Pixels by which the mask grows before painting; it shrinks where negative", low=-512, high=512)
     mask_feather: int = setting_field(8, "Feather", "Pixels inside the mask's edge over which the new picture fades into the old one", low=0, high=512)
@@ -74,6 +76,7 @@ class Request:
     band: float = setting_field(0.2, "Band", "How much of the side is painted anew across the border, as a share", low=0.01, high=0.9)
     source: str = ""
     mask: str = ""
+    reference: str = ""
 
     def __post_init__(self) -> None:
         checked(self)
@@ -115,8 +118,8 @@ class Request:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The digests of the input pictures by role ("source", "mask", "control0" …), those that are known."""
-        found = {"source": self.source, "mask": self.mask, **{f"control{index}": control.image for index, control in enumerate(self.controls)}}
+        """The digests of the input pictures by role ("source", "mask", "reference", "control0" …), those that are known."""
+        found = {"source": self.source, "mask": self.mask, "reference": self.reference, **{f"control{index}": control.image for index, control in enumerate(self.controls)}}
         return {role: digest for role, digest in found.items() if digest}
 
     def with_inputs(self, digests: Mapping[str, str]) -> Request:

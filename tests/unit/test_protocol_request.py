@@ -16,7 +16,7 @@ from blender_sd.protocol.samplers import DEFAULT_SAMPLER, SAMPLERS
 
 def test_every_field_explains_itself():
     for spec in dataclasses.fields(Request):
-        if spec.name in ("source", "mask"):
+        if spec.name in ("source", "mask", "reference"):
             continue
         rule = setting(spec.name)
         assert rule.label and len(rule.tip) > 10 and not rule.tip.endswith(".")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from ...protocol.request import Request
 from ..controls import Steering
+from ..reference import Reference
 from ..tiles import Tiles
 
 
@@ -25,7 +26,7 @@ class Plan:
     (H×W×3 uint8) that the tiles are cut from. `refine`: the request of a second pass, over the finished picture.
     `tiling`: the axes along which what is painted wraps, where they are not the request's. `fit`: brings another picture of
     the result's size, such as a control picture, to what is painted. `steering`: the ControlNets, of the first pass only.
-    `lean`: the VAE works in tiles, since memory is short."""
+    `lean`: the VAE works in tiles, since memory is short. `reference`: the reference image, of all passes."""
 
     arguments: dict[str, Any]
     size: tuple[int, int]
@@ -39,7 +40,12 @@ class Plan:
     fit: Callable[[Image.Image], Image.Image] = _as_it_is
     steering: Steering = Steering()
     lean: bool = False
+    reference: Reference | None = None
 
     def then(self, change: Callable[[Image.Image], Image.Image]) -> Plan:
         """The same plan with `change` made to its result."""
         return replace(self, finish=lambda painted: change(self.finish(painted)), unchanged=self.unchanged and change(self.unchanged))
+
+    def passed_on(self, other: Plan) -> Plan:
+        """`other`, a part of this one or a pass after it, with what holds for all of them."""
+        return replace(other, lean=self.lean, reference=self.reference)

@@ -1,4 +1,4 @@
-"""What the prompt may hold: text blocks, lists, LoRAs."""
+"""What the prompt may hold: text blocks, lists, LoRAs; and what joins it: variations, grids, a reference image."""
 from __future__ import annotations
 
 import json
@@ -8,6 +8,7 @@ import pytest
 from addon_helpers import drain, state
 
 from blender_sd import api, config
+from blender_sd.protocol.errors import InvalidRequest
 
 
 @pytest.fixture
@@ -101,3 +102,29 @@ def test_scripts_make_grids(addon, pipeline):
     api.generate("a, b", axes=[("guidance", (1, 2.5)), ("prompt", ("a, b", "c, d"))])
     drain()
     assert [axis.options for axis in pipeline.orders[0].request.axes] == [["1", "2.5"], ["a, b", "c, d"]]
+
+
+def test_a_reference_from_the_panel(addon, pipeline, lora, tmp_path):
+    header = json.dumps({"ip_adapter.1.to_k_ip.weight": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}})
+    file = tmp_path / "ip-adapter.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    addon.prompt, addon.use_reference = "wall", True
+    with pytest.raises(RuntimeError, match="lacks its image"):
+        bpy.ops.sd.generate()
+    assert not api.jobs()
+    addon.reference_image, addon.ip_adapter, addon.ip_adapter_weight = bpy.data.images.new("look", 32, 32), "ip-adapter", 0.75
+    bpy.ops.sd.generate()
+    drain()
+    order = pipeline.orders[0]
+    assert (order.request.ip_adapter, order.request.ip_adapter_weight) == (str(file), 0.75)
+    assert order.request.reference == order.inputs["reference"].digest()
+    addon.use_reference = False
+    addon.fill_from(order.request)
+    assert addon.use_reference and addon.ip_adapter == str(file)
+
+
+def test_a_reference_and_its_adapter_go_together(addon, pipeline):
+    for settings in ({"reference": bpy.data.images.new("look", 32, 32)}, {"ip_adapter": "x"}):
+        with pytest.raises(InvalidRequest, match="go together"):
+            api.generate("wall", **settings)
+    assert not api.jobs()

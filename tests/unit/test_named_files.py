@@ -1,4 +1,4 @@
-"""Finding LoRA files by their headers, and lists for wildcards."""
+"""Finding LoRAs and IP-Adapters by their headers, and lists for wildcards."""
 from __future__ import annotations
 
 import json
@@ -6,7 +6,9 @@ import json
 import pytest
 
 from blender_sd.protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
-from blender_sd.session import loras, wildcards
+from blender_sd.protocol.checkpoints import IP_ADAPTER, LORA
+from blender_sd.session import wildcards
+from blender_sd.session.named_files import find_files, resolve_file
 
 
 def safetensors(file, *names: str):
@@ -29,30 +31,39 @@ def test_found_by_their_tensors_two_levels_below(tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"\xff" * 20)
     (tmp_path / "short.safetensors").write_bytes(b"")
     (tmp_path / "pickle.pt").write_bytes(b"x")
-    assert [(one.name, one.file) for one in loras.find_loras([str(tmp_path), str(tmp_path / "none"), ""])] == [
+    assert [(one.name, one.file) for one in find_files(LORA, [str(tmp_path), str(tmp_path / "none"), ""])] == [
         ("Old Bricks", bricks), ("snow", snow)]
 
 
 def test_named_by_file_or_by_name(tmp_path):
     file = safetensors(tmp_path / "Old_Bricks.safetensors", KOHYA)
     for name in (file, "old_bricks", "OLD_BRICKS.safetensors", f' "{file}" '):
-        assert loras.resolve_lora(name, [str(tmp_path)]).file == file
+        assert resolve_file(LORA, name, [str(tmp_path)]).file == file
 
 
 def test_an_unknown_name_is_told_what_is_near(tmp_path):
     safetensors(tmp_path / "old_bricks.safetensors", KOHYA)
     safetensors(tmp_path / "snow.safetensors", KOHYA)
     with pytest.raises(ModelNotFound, match="'old_brick'") as told:
-        loras.resolve_lora("old_brick", [str(tmp_path)])
+        resolve_file(LORA, "old_brick", [str(tmp_path)])
     assert "old_bricks" in told.value.hint and "snow" not in told.value.hint
     with pytest.raises(ModelNotFound) as told:
-        loras.resolve_lora("x", [])
+        resolve_file(LORA, "x", [])
     assert "model folders" in told.value.hint
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):
     with pytest.raises(ModelUnreadable, match="no LoRA"):
-        loras.resolve_lora(safetensors(tmp_path / "model.safetensors", "unet.weight"), [])
+        resolve_file(LORA, safetensors(tmp_path / "model.safetensors", "unet.weight"), [])
+
+
+def test_ip_adapters_are_no_loras(tmp_path):
+    file = safetensors(tmp_path / "ipadapter" / "ip-adapter_sd15.safetensors", "image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight")
+    assert not find_files(LORA, [str(tmp_path)])
+    assert [one.name for one in find_files(IP_ADAPTER, [str(tmp_path)])] == ["ip-adapter_sd15"]
+    assert resolve_file(IP_ADAPTER, "ip-adapter_sd15", [str(tmp_path)]).file == file
+    with pytest.raises(ModelNotFound, match="no IP-Adapter called 'plus'"):
+        resolve_file(IP_ADAPTER, "plus", [str(tmp_path)])
 
 
 def test_lists_lie_in_the_model_folders(tmp_path):
