@@ -323,6 +323,11 @@ def find_model(name_or_path: str) -> ModelInfo:
     return known.get(name_or_path) or resolve_model(name_or_path, config.current.model_folders)
 
 
+def known_model(id: str) -> ModelInfo | None:
+    """The model of that id among those last listed; None for others. Reads nothing: made for drawing."""
+    return next((info for info in _models or () if info.id == id), None)
+
+
 def samplers() -> Iterable[str]:
     """The sampler names that requests take."""
     return SAMPLERS.keys()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import bpy
 
-from .. import scene
+from .. import api, scene
 from ..protocol.errors import SDError
 from . import preferences
 from .layout import wrapped
@@ -52,6 +52,18 @@ class _Panel:
         column.use_property_split = True
         column.use_property_decorate = False
         return column
+
+
+class _Steering(_Panel):
+    """A panel of what only models with a UNet can be steered by."""
+
+    def steerable(self, context) -> bool:
+        """Whether the chosen model can; says so where it cannot."""
+        info = api.known_model(context.scene.sd.model)
+        if info is None or info.steerable:
+            return True
+        wrapped(self.layout, context, f"This does not work with {info.family} models; choose one of SD 1.5, SD 2 or SDXL.", "INFO")
+        return False
 
 
 class _Main(_Panel):
@@ -182,7 +194,7 @@ class _Enlarge(_Panel):
         self.layout.operator("sd.upscale", icon="FULLSCREEN_ENTER")
 
 
-class _Control(_Panel):
+class _Control(_Steering):
     """A ControlNet that steers all that is painted."""
 
     bl_label = "Control"
@@ -193,6 +205,8 @@ class _Control(_Panel):
         self.layout.prop(context.scene.sd, "use_control", text="")
 
     def draw(self, context) -> None:
+        if not self.steerable(context):
+            return
         settings = context.scene.sd
         self.layout.active = settings.use_control
         column = self.split()
@@ -208,7 +222,7 @@ class _Control(_Panel):
         self.layout.operator("sd.preview_control", icon="HIDE_OFF")
 
 
-class _Reference(_Panel):
+class _Reference(_Steering):
     """An image whose look all that is painted takes over."""
 
     bl_label = "Reference"
@@ -219,6 +233,8 @@ class _Reference(_Panel):
         self.layout.prop(context.scene.sd, "use_reference", text="")
 
     def draw(self, context) -> None:
+        if not self.steerable(context):
+            return
         settings = context.scene.sd
         self.layout.active = settings.use_reference
         column = self.split()

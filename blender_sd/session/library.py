@@ -29,7 +29,8 @@ _SINGLE_FILES = (SUFFIX, *PICKLES, ".gguf")
 @dataclass(frozen=True)
 class ModelInfo:
     """One model. `id` is what `Request.model` takes: "starter" or the folder's path. Both sides of a picture are
-    multiples of `multiple` pixels. The defaults are what the model works best with; `text` is one line on it."""
+    multiples of `multiple` pixels. `steerable`: whether ControlNets, reference images and prompt weights work with it (UNet
+    families). The defaults are what the model works best with; `text` is one line on it."""
 
     id: str
     name: str
@@ -42,6 +43,7 @@ class ModelInfo:
     guidance: float
     sampler: str
     text: str
+    steerable: bool = True
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ def read_model(folder: str) -> ModelInfo:
     side = _default_side(family, unet, scale)
     info = ModelInfo(
         id=STARTER if is_starter else folder, name=name_of(folder), folder=folder, family=family.name, multiple=multiple,
-        default_width=side, default_height=side, steps=family.steps, guidance=family.guidance, sampler=family.sampler, text="")
+        default_width=side, default_height=side, steps=family.steps, guidance=family.guidance, sampler=family.sampler, text="",
+        steerable=unet is not None)
     if transformer is not None and family.name == "Flux.1" and transformer.get("guidance_embeds") is False:
         info = replace(info, steps=4, guidance=1.0)  # the "schnell" distillation
     if index.get("is_distilled") is True and family.name == "Flux.2":

@@ -50,6 +50,7 @@ def no_starter(tmp_path, monkeypatch):
 def test_families_and_sizes(kind, parts, expected, tmp_path):
     model = read_model(make_model(tmp_path / "model", kind, **parts))
     assert (model.family, model.multiple, model.default_width) == expected
+    assert model.steerable == ("unet" in parts)
     assert model.default_height % model.multiple == 0 and model.name == "model" and model.id == str(tmp_path / "model")
 
 

@@ -194,7 +194,8 @@ def test_an_error_is_shown_with_its_remedy(window):
 
 
 _OPEN = {"Settings": "Sampler", "From Texture": "Retexture Slot", "From Render": "Camera Background"}
-_CLOSED = {"Control": "Preview Control", "Variations": "Across", "Enlarge": "Tile Size", "Inpaint": "Feather", "Extend": "Right"}
+_CLOSED = {"Control": "Preview Control", "Reference": "Adapter", "Variations": "Across", "Enlarge": "Tile Size", "Inpaint": "Feather",
+           "Extend": "Right"}
 
 
 def _turn(window: BlenderWindow, name: str, label: str, opened: bool) -> None:
