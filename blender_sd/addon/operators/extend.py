@@ -4,8 +4,7 @@ from __future__ import annotations
 import bpy
 
 from ... import api, scene
-from .inpaint import can_be_masked
-from .start import first_refusal, start
+from .start import can_find, first_refusal, start
 
 
 class SD_OT_outpaint(bpy.types.Operator):
@@ -17,7 +16,7 @@ class SD_OT_outpaint(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return can_be_masked(cls, context) and first_refusal(
+        return can_find(cls, scene.masked_image, context) and first_refusal(
             cls, (any(context.scene.sd.margins().values()), "Set by how many pixels the picture is to grow"))
 
     def execute(self, context):
@@ -40,7 +39,7 @@ class SD_OT_make_seamless(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return can_be_masked(cls, context)
+        return can_find(cls, scene.masked_image, context)
 
     def execute(self, context):
         settings = context.scene.sd

@@ -5,7 +5,7 @@ import bpy
 
 from ... import api, scene
 from ...protocol.errors import SDError
-from .start import first_refusal, refuse, start
+from .start import can_find, first_refusal, refuse, start
 
 
 class SD_OT_new_mask(bpy.types.Operator):
@@ -17,7 +17,7 @@ class SD_OT_new_mask(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return can_be_masked(cls, context)
+        return can_find(cls, scene.masked_image, context)
 
     def execute(self, context):
         try:
@@ -42,7 +42,7 @@ class SD_OT_inpaint(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        if not can_be_masked(cls, context):
+        if not can_find(cls, scene.masked_image, context):
             return False
         painted = context.scene.sd.mask_source == "PAINTED"
         return first_refusal(cls, (not painted or scene.mask_of(scene.masked_image(context)[0]) is not None,
@@ -60,16 +60,6 @@ class SD_OT_inpaint(bpy.types.Operator):
                 seed=seed, target=target, label=settings.words() or f"Inpaint {image.name}", **settings.order())
 
         return start(self, context, order)
-
-
-def can_be_masked(operator: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
-    """Whether there is an image to work on; says what is missing otherwise."""
-    try:
-        scene.masked_image(context)
-    except SDError as error:
-        operator.poll_message_set(str(error))
-        return False
-    return True
 
 
 CLASSES = (SD_OT_new_mask, SD_OT_inpaint)

@@ -4,8 +4,7 @@ from __future__ import annotations
 import bpy
 
 from ... import api, scene
-from ...protocol.errors import SDError
-from .start import start
+from .start import can_find, start
 
 
 class SD_OT_retexture(bpy.types.Operator):
@@ -17,12 +16,7 @@ class SD_OT_retexture(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        try:
-            scene.active_slot_image(context)
-        except SDError as error:
-            cls.poll_message_set(str(error))
-            return False
-        return True
+        return can_find(cls, scene.active_slot_image, context)
 
     def execute(self, context):
         settings = context.scene.sd

@@ -44,3 +44,13 @@ def first_refusal(cls: type[bpy.types.Operator], *checks: Any) -> bool:
             cls.poll_message_set(words)
             return False
     return True
+
+
+def can_find(cls: type[bpy.types.Operator], find: Callable[[bpy.types.Context], Any], context: bpy.types.Context) -> bool:
+    """For `poll`: whether `find` finds what the operator works on; its error's words say what to do."""
+    try:
+        find(context)
+    except SDError as error:
+        cls.poll_message_set(str(error))
+        return False
+    return True
