@@ -69,10 +69,8 @@ def _make_pipeline(config: Config, engine: EngineConfig, log_path: str | None) -
             raise EngineMissing("This Python has no torch and diffusers, so the engine cannot run inside Blender.",
                                 "Switch off 'Run inside Blender', or install them.")
         from .engine import Engine
-        from .engine.devices import cores
 
-        # In Blender's process no priority can be lowered, so a core is left to its main thread.
-        return Engine(engine, threads=engine.threads or max(1, cores() - 1))
+        return Engine(engine)
     return ProcessPipeline(_interpreter(config), engine, log_path=log_path)
 
 

@@ -116,14 +116,14 @@ def name_of(dtype: torch.dtype) -> str:
 
 def set_threads(wanted: int) -> int:
     """Lets torch use `wanted` CPU threads, or for 0 all cores: the engine process has a lower priority than Blender, which so
-    takes what it needs. How many those are."""
-    count = wanted if wanted > 0 else cores()
+    takes what it needs. How many those are. Their number shows in a picture's last bits, so it does not depend on where
+    the engine runs."""
+    count = wanted if wanted > 0 else _cores()
     torch.set_num_threads(count)
     return count
 
 
-def cores() -> int:
-    """The processor cores that this process may use."""
+def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

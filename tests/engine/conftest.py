@@ -50,6 +50,14 @@ def engine():
     engine.close()
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """An engine that a test makes for itself sets torch's threads for all; their number shows in a picture's last bits."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture
 def run(engine, tmp_path):
     """Runs one order to its end; returns all its events. `output` defaults to the test's own folder."""
