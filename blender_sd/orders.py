@@ -10,9 +10,9 @@ from typing import Any
 
 from . import config, scene
 from .protocol import wording
-from .protocol.checkpoints import IP_ADAPTER, LORA
+from .protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA
 from .protocol.errors import InvalidRequest, SourceUnusable
-from .protocol.parts import Axis, Lora
+from .protocol.parts import Axis, Embedding, Lora
 from .protocol.request import MAX_SEED, MAX_SIDE, MIN_SIDE, Request
 from .session import wildcards
 from .session.library import ModelInfo
@@ -27,8 +27,11 @@ def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, m
     are added to `loras` (names or files, and weights), lists named in the prompts are filled in. `rest`: other fields.
     Raises InvalidRequest, ModelNotFound for an unknown LoRA."""
     prompt, tags = wording.without_loras(wording.with_lists(_text(prompt, "prompt"), _options))
+    negative = wording.with_lists(_text(negative, "negative prompt"), _options)
+    words = dict(wording.embeddings(f"{prompt} {negative}"))
     return Request(
-        task=task, prompt=prompt, negative=wording.with_lists(_text(negative, "negative prompt"), _options),
+        task=task, prompt=prompt, negative=negative,
+        embeddings=tuple(Embedding(word, resolve_file(EMBEDDING, name, config.current.model_folders).file) for word, name in words.items()),
         model=model, width=size[0], height=size[1],
         seed=random.SystemRandom().randint(0, MAX_SEED) if seed is None else seed,
         steps=info.steps if steps is None else steps,

@@ -18,7 +18,7 @@ from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request
 from ..protocol.rungs import FULL, RUNGS, TILES
-from . import controls, devices, ladder, loras, memory, output, quiet, reference
+from . import controls, devices, embeddings, ladder, loras, memory, output, quiet, reference
 from .loader import Loader
 from .models import Library, Model
 from .painting import Listener, notes_before
@@ -213,6 +213,7 @@ class Engine:
         model = self._loader.get(order.folder, say, cancelled)
         check()
         loras.put_on(model, order.request.loras, say, check)
+        embeddings.put_on(model, order.request.embeddings, say, check)
         steering = controls.steering(model, order.request, order.inputs, say, check)
         seen = reference.put_on(model, order.request, order.inputs, say, check)
         plans = [dataclasses.replace(self._planned(model, order.request.cell(index), order.inputs, steering), reference=seen)

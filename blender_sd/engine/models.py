@@ -41,6 +41,7 @@ class Model:
         self.rung = rungs.FULL  # where its weights are (`ladder.settle`)
         self.lowered = False  # whether memory ran out on a faster rung
         self.loras: tuple = ()  # what `loras.put_on` has put on
+        self.embeddings: tuple = ()  # what `embeddings.put_on` has added
         self.ip_adapter: tuple = ()  # what `reference.put_on` has put on
         self.vae_needs_fp32 = False  # learned when its half-precision VAE gave NaN once
         self.preview: Any = None  # previews.Preview, made when first needed

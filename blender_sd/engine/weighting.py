@@ -38,7 +38,7 @@ def arguments(pipe: Any, prompt: str, negative: str) -> dict[str, torch.Tensor]:
     """The embeddings of both prompts as the pipeline's call takes them, each (1, tokens, features)."""
     parts = pipe.components
     second = parts.get("text_encoder_2")
-    readers = [_reader(parts[f"tokenizer{end}"], parts[f"text_encoder{end}"], second is not None)
+    readers = [_reader(pipe, parts[f"tokenizer{end}"], parts[f"text_encoder{end}"], second is not None)
                for end in ("", "_2") if parts.get(f"text_encoder{end}") is not None]
     words = torch.cat([reader([prompt, negative]) for reader in readers], -1)
     found = {"prompt_embeds": words[:1], "negative_prompt_embeds": words[1:]}
@@ -51,7 +51,21 @@ def arguments(pipe: Any, prompt: str, negative: str) -> dict[str, torch.Tensor]:
     return found
 
 
-def _reader(tokenizer: Any, encoder: Any, sdxl: bool) -> Any:
+class _Words:
+    """For compel: the tokens of a textual inversion that has several vectors."""
+
+    def __init__(self, pipe: Any, tokenizer: Any) -> None:
+        self._pipe, self._tokenizer = pipe, tokenizer
+
+    def expand_textual_inversion_token_ids_if_necessary(self, token_ids: list[int]) -> list[int]:
+        added = self._tokenizer.added_tokens_decoder
+        if not any(token in added and not added[token].special for token in token_ids):
+            return token_ids
+        words = self._pipe.maybe_convert_prompt(self._tokenizer.decode(token_ids), self._tokenizer)
+        return self._tokenizer.encode(words, add_special_tokens=False)
+
+
+def _reader(pipe: Any, tokenizer: Any, encoder: Any, sdxl: bool) -> Any:
     from compel import Compel, ReturnedEmbeddingsType
     from compel.prompt_parser import Conjunction, FlattenedPrompt
 
@@ -63,5 +77,6 @@ def _reader(tokenizer: Any, encoder: Any, sdxl: bool) -> Any:
             return Conjunction([FlattenedPrompt(wording.weighted(text) or [("", 1.0)])], weights=[1.0])
 
     kind = ReturnedEmbeddingsType
-    return Reader(tokenizer, encoder, truncate_long_prompts=False, returned_embeddings_type=(
-        kind.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED if sdxl else kind.LAST_HIDDEN_STATES_NORMALIZED))
+    features = kind.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED if sdxl else kind.LAST_HIDDEN_STATES_NORMALIZED
+    return Reader(tokenizer, encoder, textual_inversion_manager=_Words(pipe, tokenizer), truncate_long_prompts=False,
+                  returned_embeddings_type=features)

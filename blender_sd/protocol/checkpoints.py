@@ -13,7 +13,7 @@ from typing import Any
 SUFFIX = ".safetensors"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 CONFIGS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "configs")
-LORA, IP_ADAPTER, SD15, SDXL = "lora", "ip-adapter", "sd15", "sdxl"
+LORA, IP_ADAPTER, EMBEDDING, SD15, SDXL = "lora", "ip-adapter", "textual inversion", "sd15", "sdxl"
 _LORA_MARKS = (".lora_A.", ".lora_B.", ".lora_down.", "lora.down.", "lora_linear_layer.down.")
 _MAX_HEADER = 32 << 20  # bytes; those of the largest models have a few million
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
@@ -23,13 +23,13 @@ _OTHERS = {
     "conditioner.embedders.0.model.": "the SDXL refiner", "cond_stage_model.model.": "SD 2", "double_blocks.": "Flux",
     "joint_blocks.": "SD 3", "input_hint_block.": "a ControlNet", "controlnet_cond_embedding.": "a ControlNet",
     "first_stage_model.": "a VAE",
-    "decoder.conv_in.weight": "a VAE", _UNET: "a denoiser alone", "emb_params": "a textual inversion",
+    "decoder.conv_in.weight": "a VAE", _UNET: "a denoiser alone",
 }
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file is: `name` is LORA, IP_ADAPTER, SD15 or SDXL for what can be used, else words that say what it is ("" unknown).
+    """What a file is: `name` is one of the names above for what can be used, else words that say what it is ("" unknown).
     `channels`: what a checkpoint's denoiser takes in, 9 for inpainting. `velocity`: whether it says that it predicts velocity."""
 
     name: str
@@ -65,6 +65,8 @@ def kind_of(header: Mapping[str, Any]) -> Kind:
         return Kind(LORA)
     if any(name.startswith("ip_adapter.") for name in names):
         return Kind(IP_ADAPTER)
+    if names and (set(names) <= {"clip_l", "clip_g"} or names == ["emb_params"] or len(names) == 1 and _is_words(header[names[0]])):
+        return Kind(EMBEDDING)
     if _FIRST in header and any(name.startswith(_VAE) for name in names):
         shape = header[_FIRST].get("shape")
         channels = shape[1] if isinstance(shape, list) and len(shape) == 4 else 4
@@ -72,3 +74,9 @@ def kind_of(header: Mapping[str, Any]) -> Kind:
             if any(name.startswith(start) for name in names):
                 return Kind(family, channels, "v_pred" in header)
     return Kind(next((words for mark, words in _OTHERS.items() if any(mark in name for name in names)), ""))
+
+
+def _is_words(entry: Mapping[str, Any]) -> bool:
+    """Whether a file's only tensor can be a few words' features."""
+    shape = entry.get("shape")
+    return isinstance(shape, list) and len(shape) == 2 and 1 <= shape[0] <= 75 and shape[1] >= 32

@@ -1,4 +1,5 @@
-"""What a request may hold several of: LoRAs, controls and a grid's axes. Like requests they are frozen, complete and checked when made."""
+"""What a request may hold several of: LoRAs, textual inversions, controls and a grid's axes. Like requests they are frozen,
+complete and checked when made."""
 from __future__ import annotations
 
 import csv
@@ -17,6 +18,17 @@ class Lora:
 
     file: str = setting_field("", "File", "The LoRA's .safetensors file")
     weight: float = setting_field(1.0, "Weight", "How strongly the LoRA counts; 0 switches it off", low=-4.0, high=4.0, soft_high=2.0)
+
+    def __post_init__(self) -> None:
+        checked(self)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A textual inversion (Gal et al. 2022): `word` is how the prompt names it, `file` its path."""
+
+    word: str = setting_field("", "Word", "What stands for it in the prompt")
+    file: str = setting_field("", "File", "The textual inversion's .safetensors file")
 
     def __post_init__(self) -> None:
         checked(self)

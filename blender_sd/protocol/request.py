@@ -10,7 +10,7 @@ from typing import Any
 
 from . import wording
 from .errors import InvalidRequest
-from .parts import Axis, Control, Lora
+from .parts import Axis, Control, Embedding, Lora
 from .samplers import DEFAULT_SAMPLER, SAMPLERS
 from .settings import Setting, checked, from_dict, parts_field, setting_field
 
@@ -60,6 +60,7 @@ class Request:
     refine_scale: float = setting_field(1.0, "Enlarge", "Paint small, then enlarge by this factor and refine (high-res fix); 1 leaves it out", low=1.0, high=8.0, soft_high=4.0)
     refine_strength: float = setting_field(0.35, "Refine Strength", "How far the refining may depart from the enlarged picture", low=0.0, high=1.0)
     loras: tuple[Lora, ...] = parts_field(Lora, "LoRAs", "Low-rank additions to the model's weights")
+    embeddings: tuple[Embedding, ...] = parts_field(Embedding, "Textual Inversions", "Words of their own that the prompts name")
     axes: tuple[Axis, ...] = parts_field(Axis, "Grid", "Up to two settings that change from picture to picture: across, and down")
     controls: tuple[Control, ...] = parts_field(Control, "Controls", "ControlNets that steer the picture's structure")
     ip_adapter: str = setting_field("", "IP-Adapter", "The file of the IP-Adapter that reads the reference image; empty for none")

@@ -3,6 +3,7 @@
     {red|green} brick      one of the two, chosen by the seed (they nest)
     (moss:1.3) (moss)      1.3 and 1.1 times as important; [moss] 1/1.1 times; \\( \\[ are plain brackets
     <lora:old_bricks:0.8>  puts a LoRA on; without a number its weight is 1
+    embedding:old_look     a textual inversion, a word of its own
     __colours__            one line of the list "colours", chosen by the seed
 Brackets that are not closed are taken literally.
 """
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 _LORA = re.compile(r"\s*<lora:([^<>]+?)(?::(-?\d*\.?\d+))?>")
+_EMBEDDING = re.compile(r"\bembedding:(\w[\w.-]*\w|\w)")
 _LIST = re.compile(r"__(\w[\w ./-]*?)__")
 _WEIGHT = re.compile(r":\s*(-?\d*\.?\d+)\s*$")
 _STEP = 1.1  # what a pair of brackets is worth
@@ -48,6 +50,11 @@ def without_loras(prompt: str) -> tuple[str, list[tuple[str, float]]]:
 def lora_tag(name: str, weight: float) -> str:
     """The tag that puts a LoRA on."""
     return f"<lora:{name}:{weight:g}>"
+
+
+def embeddings(prompt: str) -> list[tuple[str, str]]:
+    """The words in `prompt` that stand for textual inversions, and the names in them."""
+    return [(word[0], word[1]) for word in _EMBEDDING.finditer(prompt)]
 
 
 def weighted(prompt: str) -> list[tuple[str, float]]:

@@ -1,4 +1,5 @@
-"""What lies in the model folders as one safetensors file and is known by its name: LoRAs and IP-Adapters. Reads headers only."""
+"""What lies in the model folders as one safetensors file and is known by its name: LoRAs, IP-Adapters, textual inversions.
+Reads headers only."""
 from __future__ import annotations
 
 import difflib
@@ -6,11 +7,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..protocol.checkpoints import IP_ADAPTER, LORA, SUFFIX
+from ..protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA, SUFFIX
 from ..protocol.errors import ModelNotFound, ModelUnreadable
 from .folders import full_path, kind_at, safetensors_in
 
-_WORDS = {LORA: "LoRA", IP_ADAPTER: "IP-Adapter"}
+_WORDS = {LORA: "LoRA", IP_ADAPTER: "IP-Adapter", EMBEDDING: "textual inversion"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class NamedFile:
 
 
 def find_files(kind: str, folders: Iterable[str]) -> list[NamedFile]:
-    """Every file of `kind` (LORA, IP_ADAPTER) in `folders` or up to two levels below, by name; a name that is taken goes to
+    """Every file of `kind` (LORA, IP_ADAPTER, EMBEDDING) in `folders` or up to two levels below, by name; a name that is taken goes to
     the first file."""
     found: dict[str, NamedFile] = {}
     for file in safetensors_in(folders):

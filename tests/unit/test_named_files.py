@@ -6,7 +6,7 @@ import json
 import pytest
 
 from blender_sd.protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
-from blender_sd.protocol.checkpoints import IP_ADAPTER, LORA
+from blender_sd.protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA
 from blender_sd.session import wildcards
 from blender_sd.session.named_files import find_files, resolve_file
 
@@ -64,6 +64,15 @@ def test_ip_adapters_are_no_loras(tmp_path):
     assert resolve_file(IP_ADAPTER, "ip-adapter_sd15", [str(tmp_path)]).file == file
     with pytest.raises(ModelNotFound, match="no IP-Adapter called 'plus'"):
         resolve_file(IP_ADAPTER, "plus", [str(tmp_path)])
+
+
+def test_textual_inversions_are_told_by_their_names_or_shape(tmp_path):
+    safetensors(tmp_path / "a1111.safetensors", "emb_params")
+    safetensors(tmp_path / "sdxl.safetensors", "clip_l", "clip_g")
+    safetensors(tmp_path / "other.safetensors", "weight")
+    header = json.dumps({"<cat>": {"dtype": "F32", "shape": [3, 768], "data_offsets": [0, 0]}}).encode()
+    (tmp_path / "diffusers.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    assert [one.name for one in find_files(EMBEDDING, [str(tmp_path)])] == ["a1111", "diffusers", "sdxl"]
 
 
 def test_lists_lie_in_the_model_folders(tmp_path):

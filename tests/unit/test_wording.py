@@ -63,3 +63,12 @@ def test_weights(prompt, pieces):
     assert [text for text, _ in found] == [text for text, _ in pieces]
     assert [weight for _, weight in found] == pytest.approx([weight for _, weight in pieces])
     assert wording.plain(prompt) == "".join(text for text, _ in pieces)
+
+
+@pytest.mark.parametrize(("prompt", "found"), [
+    ("a wall, embedding:old_look", [("embedding:old_look", "old_look")]),
+    ("(embedding:bad-hands.v2:1.2), embedding:x.", [("embedding:bad-hands.v2", "bad-hands.v2"), ("embedding:x", "x")]),
+    ("an embedding: of", []), ("", []),
+])
+def test_textual_inversions(prompt, found):
+    assert wording.embeddings(prompt) == found

@@ -128,3 +128,16 @@ def test_a_reference_and_its_adapter_go_together(addon, pipeline):
         with pytest.raises(InvalidRequest, match="go together"):
             api.generate("wall", **settings)
     assert not api.jobs()
+
+
+def test_a_textual_inversion_is_found_by_its_word(addon, pipeline, lora, tmp_path):
+    header = json.dumps({"emb_params": {"dtype": "F32", "shape": [1, 768], "data_offsets": [0, 0]}}).encode()
+    (tmp_path / "old_look.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    addon.prompt, addon.negative = "wall", "(embedding:old_look:1.2)"
+    bpy.ops.sd.generate()
+    drain()
+    assert [(one.word, one.file) for one in pipeline.orders[0].request.embeddings] == [
+        ("embedding:old_look", str(tmp_path / "old_look.safetensors"))]
+    addon.negative = "embedding:new_look"
+    with pytest.raises(RuntimeError, match="no textual inversion called 'new_look'"):
+        bpy.ops.sd.generate()
