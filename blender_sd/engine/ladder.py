@@ -34,9 +34,10 @@ def choose(device: Device, parts: Sequence[int], wanted: str, held: int = 0) -> 
     """The fastest rung, at or below `wanted` ("auto": from the top), on which weights of `parts` bytes each fit into what is
     free, or would be without the `held` bytes. Raises OutOfMemory where none does."""
     rungs = on(device)
-    start = 0 if wanted == "auto" else _ORDER.index(wanted)
-    for rung in rungs:
-        if _ORDER.index(rung) >= start and all(need <= free + held for need, free in _needs(device, parts, rung)):
+    # Of a rung that the device lacks, the next one above it: on a processor weights are in RAM as it is.
+    start = 0 if wanted == "auto" else max(at for at, rung in enumerate(rungs) if _ORDER.index(rung) <= _ORDER.index(wanted))
+    for rung in rungs[start:]:
+        if all(need <= free + held for need, free in _needs(device, parts, rung)):
             return rung
     memory.check_weights(device, min(need for need, _ in _needs(device, parts, rungs[-1])))
     raise OutOfMemory("This model does not fit into memory.", "Close other programs or choose a smaller model.")
