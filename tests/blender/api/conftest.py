@@ -34,7 +34,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def warm_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """One engine process for a module's tests."""
     before = config.current
-    api.configure(engine_python=engine_python(), output=tmp_path_factory.mktemp("pictures"), in_thread=False, device="cpu")
+    api.configure(engine_python=engine_python(), output=tmp_path_factory.mktemp("pictures"), in_thread=False, device="cpu", threads=1)
     yield api
     api.shutdown()
     config.current = before
