@@ -193,9 +193,10 @@ def test_an_error_is_shown_with_its_remedy(window):
     window.find_text("There is no model called")  # the panel keeps saying it
 
 
-_OPEN = {"Settings": "Sampler", "From Texture": "Retexture Slot", "From Render": "Camera Background"}
-_CLOSED = {"Control": "Preview Control", "Reference": "Adapter", "Variations": "Across", "Enlarge": "Tile Size", "Inpaint": "Feather",
-           "Extend": "Right"}
+_OPEN = {"Settings": "Sampler", "From Texture": "Retexture Slot", "From Render": "Camera Background",
+         "Queue": "Clear Finished"}
+_CLOSED = {"Control": "Preview Control", "Reference": "Adapter", "Variations": "Across", "Enlarge": "Tile Size", "Inpaint": "Paint Mask",
+           "Extend": "Left"}
 
 
 def _turn(window: BlenderWindow, name: str, label: str, opened: bool) -> None:
