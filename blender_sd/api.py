@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import config, orders, scene
 from .protocol.checkpoints import IP_ADAPTER, LORA
-from .protocol.errors import InvalidRequest, SourceUnusable
+from .protocol.errors import InvalidRequest
 from .protocol.messages import Source
 from .protocol.parts import Control
 from .protocol.request import (
@@ -191,7 +191,7 @@ def run(request: Request, source: Any = None, *, target: scene.Target | None = N
     inputs = {}
     for role in {*NEEDS[request.task], *request.inputs}:
         given = source if role == "source" else None
-        inputs[role], _ = _opened(_kept_input(role, request.inputs.get(role, "")) if given is None else given)
+        inputs[role], _ = _opened(orders.kept_input(role, request.inputs.get(role, "")) if given is None else given)
     return _submit(request, info, inputs, target, label)
 
 
@@ -390,14 +390,6 @@ def _opened(source: Any) -> tuple[SourceLike, tuple[int, int]]:
     data, size = scene.open_source(source)
     orders.check_source_size(size)
     return data, size
-
-
-def _kept_input(role: str, digest: str) -> Path:
-    digest = digest.removeprefix("sha256:")
-    kept = sorted((config.output_folder() / "sources").glob(f"{digest}.*")) if digest.isalnum() else []
-    if not kept:
-        raise SourceUnusable(f"The {role} image of these settings is no longer in the output folder.", f"Choose a {role} image.")
-    return kept[0]
 
 
 def _status_text(session: Session) -> str:

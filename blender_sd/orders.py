@@ -6,6 +6,7 @@ import io
 import random
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from . import config, scene
@@ -94,3 +95,12 @@ def check_source_size(size: tuple[int, int]) -> None:
     if min(size) < MIN_SIDE or max(size) > MAX_SIDE:
         raise SourceUnusable(f"The source image is {size[0]} × {size[1]} pixels.",
                              f"Use one with sides between {MIN_SIDE} and {MAX_SIDE} pixels.")
+
+
+def kept_input(role: str, digest: str) -> Path:
+    """The copy that the engine kept of an input picture. Raises SourceUnusable where it is gone."""
+    digest = digest.removeprefix("sha256:")
+    kept = sorted((config.output_folder() / "sources").glob(f"{digest}.*")) if digest.isalnum() else []
+    if not kept:
+        raise SourceUnusable(f"The {role} image of these settings is no longer in the output folder.", f"Choose a {role} image.")
+    return kept[0]

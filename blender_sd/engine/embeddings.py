@@ -8,15 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
-from ..protocol.messages import text_of
 from ..protocol.parts import Embedding
-from . import ladder, memory
+from . import ladder, weight_files
 from .models import Model
 
+_WHAT = "textual inversion"
 _ENDS = ("", "_2")  # of the names of a pipeline's encoders
 _NAMED = ("clip_l", "clip_g")  # what a file for SDXL calls its two tensors
 
@@ -24,8 +21,8 @@ _NAMED = ("clip_l", "clip_g")  # what a file for SDXL calls its two tensors
 def put_on(model: Model, embeddings: Sequence[Embedding], say: Callable[[str], None], check: Callable[[], None]) -> None:
     """Makes `embeddings` exactly what is added to `model`. Raises ModelNotFound, ModelUnreadable, InvalidRequest for one made
     for another family; then none is added."""
-    files = [_file(one) for one in embeddings]
-    key = tuple((one.word, str(file), file.stat().st_mtime_ns, file.stat().st_size) for one, file in zip(embeddings, files, strict=True))
+    files = [weight_files.found(one.file, _WHAT) for one in embeddings]
+    key = tuple((one.word, weight_files.stamp(file)) for one, file in zip(embeddings, files, strict=True))
     if key == model.embeddings:
         return
     with ladder.parts_at_rest(model):
@@ -41,21 +38,8 @@ def put_on(model: Model, embeddings: Sequence[Embedding], say: Callable[[str], N
     model.embeddings = key
 
 
-def _file(one: Embedding) -> Path:
-    file = Path(one.file)
-    if not file.is_file():
-        raise ModelNotFound(f"There is no textual inversion '{one.file}'.", "Choose another one.")
-    if file.suffix.lower() != ".safetensors":
-        raise ModelUnreadable(f"The textual inversion '{file.name}' is no safetensors file; other kinds could run any program when opened.",
-                              "Get its safetensors version.")
-    return file
-
-
 def _add(model: Model, word: str, file: Path) -> None:
-    try:
-        tensors = load_file(file)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelUnreadable(f"The textual inversion '{file.name}' is broken or incomplete.", "Download it again.", repr(error)) from None
+    tensors = weight_files.read(file, _WHAT)
     encoders = {end: encoder for end in _ENDS if (encoder := model.base.components.get(f"text_encoder{end}")) is not None}
     found = [tensors[name] for name in _NAMED if name in tensors] or list(tensors.values())[:1]
     try:
@@ -67,10 +51,7 @@ def _add(model: Model, word: str, file: Path) -> None:
             model.base.load_textual_inversion(vectors.to(torch.float32), token=word, tokenizer=words, text_encoder=encoder)
             encoder.to(model.dtype)
     except Exception as error:
-        if memory.is_out_of_memory(error):
-            raise memory.translated(error) from error
-        raise InvalidRequest(f"The textual inversion '{file.stem}' does not fit the model '{model.name}'.",
-                             "Choose one that was made for the model's family.", text_of(error)) from error
+        raise weight_files.refusal(model, file, _WHAT, error) from error
 
 
 def _take_out(model: Model, force: bool = False) -> None:

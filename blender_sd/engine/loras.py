@@ -5,30 +5,23 @@ model stays on until another set is asked for, so that a batch loads its LoRAs o
 """
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
-from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
-from ..protocol.messages import text_of
+from ..protocol.checkpoints import LORA_DOWN
+from ..protocol.errors import InvalidRequest
 from ..protocol.parts import Lora
-from . import ladder, memory
+from . import ladder, weight_files
 from .models import Model
 
-log = logging.getLogger(__name__)
-
-# What the names of a layer's first matrix have in them: peft's and diffusers', A1111's and Kohya's, old diffusers'.
-_DOWN = (".lora_A.", ".lora_down.", "lora.down.", "lora_linear_layer.down.")
+_WHAT = "LoRA"
 
 
 def put_on(model: Model, loras: Sequence[Lora], say: Callable[[str], None], check: Callable[[], None]) -> None:
     """Makes `loras`, those of weight 0 left out, exactly what is on `model`. `say` hears what is being read; `check` may raise.
     Raises ModelNotFound, ModelUnreadable, InvalidRequest for one made for another family; then none is on."""
-    wanted = tuple((_file(lora), lora.weight) for lora in loras if lora.weight)
-    key = tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size, weight) for file, weight in wanted)
+    wanted = tuple((weight_files.found(lora.file, _WHAT), lora.weight) for lora in loras if lora.weight)
+    key = tuple((weight_files.stamp(file), weight) for file, weight in wanted)
     if key == model.loras:
         return
     with ladder.parts_at_rest(model):
@@ -54,37 +47,26 @@ def take_off(model: Model, force: bool = False) -> None:
     """Leaves `model` without LoRAs."""
     if model.loras or force:
         model.loras = ()
-        model.base.unload_lora_weights()
+        if _can(model):
+            model.base.unload_lora_weights()
 
 
-def _file(lora: Lora) -> Path:
-    file = Path(lora.file)
-    if not file.is_file():
-        raise ModelNotFound(f"There is no LoRA file '{lora.file}'.", "Choose another LoRA.")
-    if file.suffix.lower() != ".safetensors":
-        raise ModelUnreadable(f"The LoRA '{file.name}' is no safetensors file; other kinds could run any program when opened.",
-                              "Get its safetensors version.")
-    return file
+def _can(model: Model) -> bool:
+    return hasattr(model.base, "load_lora_weights")
 
 
 def _load(model: Model, file: Path, name: str) -> None:
-    if not hasattr(model.base, "load_lora_weights"):
+    if not _can(model):
         raise InvalidRequest(f"LoRAs do not work with the model '{model.name}'.", "Choose another model, or take the LoRA out.")
-    try:
-        weights = load_file(file)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelUnreadable(f"The LoRA '{file.name}' is broken or incomplete.", "Download it again.", repr(error)) from None
+    weights = weight_files.read(file, _WHAT)
     try:
         model.base.load_lora_weights(weights, adapter_name=name)
-        offered = sum(any(mark in key for mark in _DOWN) for key in weights)
+        offered = sum(any(mark in key for mark in LORA_DOWN) for key in weights)
         taken = sum(name in getattr(layer, "lora_A", ()) for module in model.modules() for layer in module.modules())
         if not taken or taken < offered:  # more may be taken: one tensor for query, key and value is taken apart
             raise ValueError(f"{taken} of its {offered} layers are in the model")
     except Exception as error:
-        if memory.is_out_of_memory(error):
-            raise memory.translated(error) from error
-        raise InvalidRequest(f"The LoRA '{file.stem}' does not fit the model '{model.name}'.",
-                             "Choose one that was made for the model's family.", text_of(error)) from error
+        raise weight_files.refusal(model, file, _WHAT, error) from error
     for module in model.modules():
         for parameter_name, parameter in module.named_parameters():
             if f".{name}." in parameter_name:

@@ -12,15 +12,15 @@ from typing import Any
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from transformers import CLIPVisionModelWithProjection
 
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable, SourceUnusable
 from ..protocol.messages import Source, text_of
 from ..protocol.request import Request
-from . import ladder, memory, sources
+from . import ladder, memory, sources, weight_files
 from .models import Model
 
+_WHAT = "IP-Adapter"
 ENCODER = "image_encoder"
 _PARTS = ("image_proj", "ip_adapter")
 
@@ -45,9 +45,8 @@ def put_on(model: Model, request: Request, inputs: dict[str, Source], say: Calla
         _take_off(model)
         return None
     picture, _ = sources.open_source(_given(inputs.get("reference")))
-    file = Path(request.ip_adapter)
-    encoder = _checked(model, file)
-    key = (str(file), file.stat().st_mtime_ns, file.stat().st_size)
+    file, encoder = _checked(model, request.ip_adapter)
+    key = weight_files.stamp(file)
     with ladder.parts_at_rest(model):
         if model.ip_adapter != key:
             _take_off(model)
@@ -65,32 +64,24 @@ def _given(source: Source | None) -> Source:
     return source
 
 
-def _checked(model: Model, file: Path) -> Path:
-    """The folder of the image encoder that belongs to the adapter in `file`."""
+def _checked(model: Model, path: str) -> tuple[Path, Path]:
+    """The adapter's file and the folder of the image encoder that belongs to it."""
     if model.is_transformer or not hasattr(model.base, "load_ip_adapter"):
         raise InvalidRequest(f"Reference images do not work with '{model.name}'.", "Choose a model of the SD 1.5 or SDXL family.")
-    if not file.is_file():
-        raise ModelNotFound(f"There is no IP-Adapter '{file}'.", "Choose another one.")
-    if file.suffix.lower() != ".safetensors":
-        raise ModelUnreadable(f"The IP-Adapter '{file.name}' is no safetensors file; other kinds could run any program when opened.",
-                              "Get its safetensors version.")
+    file = weight_files.found(path, _WHAT)
     for place in (file.parent, file.parent.parent, file.parent.parent / "models"):
         if (place / ENCODER / "config.json").is_file():
-            return place / ENCODER
+            return file, place / ENCODER
     raise ModelNotFound(f"The image encoder of the IP-Adapter '{file.stem}' is missing.",
                         f"Put its folder '{ENCODER}' beside the file, as in the repository h94/IP-Adapter.")
 
 
 def _load(model: Model, file: Path, encoder: Path) -> None:
     weights: dict[str, dict[str, torch.Tensor]] = {part: {} for part in _PARTS}
-    try:
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():
-                part, _, rest = name.partition(".")
-                if part in weights:
-                    weights[part][rest] = tensors.get_tensor(name)
-    except (SafetensorError, OSError) as error:
-        raise ModelUnreadable(f"The IP-Adapter '{file.name}' is broken or incomplete.", "Download it again.", repr(error)) from None
+    for name, tensor in weight_files.read(file, _WHAT).items():
+        part, _, rest = name.partition(".")
+        if part in weights:
+            weights[part][rest] = tensor
     try:
         net = CLIPVisionModelWithProjection.from_pretrained(encoder, dtype=model.dtype, local_files_only=True, use_safetensors=True)
         model.base.register_modules(image_encoder=net.eval().to(model.device.torch))
@@ -102,10 +93,7 @@ def _load(model: Model, file: Path, encoder: Path) -> None:
         model.denoiser.to(dtype=model.dtype)
     except Exception as error:
         _take_off(model, force=True)
-        if memory.is_out_of_memory(error):
-            raise memory.translated(error) from error
-        raise InvalidRequest(f"The IP-Adapter '{file.stem}' does not fit the model '{model.name}'.",
-                             "Choose one that was made for the model's family.", text_of(error)) from error
+        raise weight_files.refusal(model, file, _WHAT, error) from error
 
 
 def _check_widths(model: Model, weights: dict[str, dict[str, torch.Tensor]], net: CLIPVisionModelWithProjection) -> None:

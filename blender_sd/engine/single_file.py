@@ -16,6 +16,7 @@ import diffusers
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import CLIPTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from ..protocol import checkpoints
 from ..protocol.checkpoints import CONFIGS, PICKLES, Kind
@@ -81,8 +82,7 @@ def _tokenizer(padding: str) -> CLIPTokenizer:
     """CLIP's tokenizer, of 49,408 tokens: bytes, bytes that end a word, merges, and the two that mark beginning and end."""
     lines = Path(CONFIGS, "clip_merges.txt").read_text(encoding="utf-8").splitlines()
     merges = [tuple(line.split()) for line in lines]
-    plain = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 256))]
-    letters = plain + [chr(256 + number) for number in range(256 - len(plain))]  # printable stand-ins for all bytes
+    letters = list(bytes_to_unicode().values())
     tokens = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), "<|startoftext|>", "<|endoftext|>"]
     return CLIPTokenizer(vocab={token: number for number, token in enumerate(tokens)}, merges=merges, model_max_length=_TEXT_LENGTH,
                          pad_token=padding)

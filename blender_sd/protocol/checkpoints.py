@@ -14,7 +14,8 @@ SUFFIX = ".safetensors"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 CONFIGS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "configs")
 LORA, IP_ADAPTER, EMBEDDING, SD15, SDXL = "lora", "ip-adapter", "textual inversion", "sd15", "sdxl"
-_LORA_MARKS = (".lora_A.", ".lora_B.", ".lora_down.", "lora.down.", "lora_linear_layer.down.")
+# What the names of the first matrix of a LoRA's layers have in them: peft's and diffusers', A1111's and Kohya's, old diffusers'.
+LORA_DOWN = (".lora_A.", ".lora_down.", "lora.down.", "lora_linear_layer.down.")
 _MAX_HEADER = 32 << 20  # bytes; those of the largest models have a few million
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 _FIRST = _UNET + "input_blocks.0.0.weight"
@@ -61,7 +62,7 @@ def read_header(file: str) -> dict[str, Any]:
 def kind_of(header: Mapping[str, Any]) -> Kind:
     """What the file with this header holds."""
     names = list(header)
-    if any(mark in name for name in names for mark in _LORA_MARKS):
+    if any(mark in name for name in names for mark in LORA_DOWN):
         return Kind(LORA)
     if any(name.startswith("ip_adapter.") for name in names):
         return Kind(IP_ADAPTER)

@@ -72,10 +72,10 @@ def test_weights_count_and_loras_add_up(run, sd, tmp_path):
 
 
 def test_a_batch_loads_its_loras_once(run, sd, tmp_path, monkeypatch):
-    from blender_sd.engine import loras
+    from blender_sd.engine import weight_files
 
     loaded = []
-    monkeypatch.setattr(loras, "load_file", lambda file, real=loras.load_file: loaded.append(file) or real(file))
+    monkeypatch.setattr(weight_files, "read", lambda file, what, real=weight_files.read: loaded.append(file) or real(file, what))
     order = small(sd, loras=(Lora(write(sd, tmp_path / "a.safetensors", "diffusers")),))
     made(run(order))
     made(run(order))
