@@ -1,6 +1,9 @@
 """What differs between Blender 4.2 LTS, 4.5 LTS, 5.0 and 5.2 LTS, as far as this room meets it. Nowhere else asks for a version."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import bpy
 
 
@@ -30,3 +33,18 @@ def works_in_rec709() -> bool:
     """Whether scene-linear means linear Rec. 709. Since 5.0 a file can choose another working space."""
     colorspace = getattr(bpy.data, "colorspace", None)
     return getattr(colorspace, "working_space", "Linear Rec.709") == "Linear Rec.709"
+
+
+@contextmanager
+def in_window(window: bpy.types.Window) -> Iterator[None]:
+    """Within the block `window` is the context's, for an operator that wants one.
+
+    Only where it is not so already, for on Python 3.11 (Blender before 5.1) no operator is safe in a `temp_override` while
+    another thread runs Python: operators give the interpreter's lock back, Blender then looks context members up in the
+    override's dictionary, and takes the lock of any thread for its own. It crashes within some thousand look-ups.
+    """
+    if bpy.context.window == window:
+        yield
+        return
+    with bpy.context.temp_override(window=window):
+        yield

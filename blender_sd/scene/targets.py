@@ -105,12 +105,10 @@ def place(target: Target, results: Sequence[bpy.types.Image]) -> None:
 
 def push_undo(message: str) -> bool:
     """Makes what was just done one undo step named `message`, also from a timer; whether Blender has done so (there is
-    no undo where global undo is switched off, and none without a window manager)."""
-    windows = bpy.context.window_manager.windows if bpy.context.window_manager else ()
-    with bpy.context.temp_override(**({"window": windows[0]} if len(windows) and bpy.context.window is None else {})):
-        if not bpy.ops.ed.undo_push.poll():
-            return False
-        return "FINISHED" in bpy.ops.ed.undo_push(message=message)
+    no undo where global undo is switched off)."""
+    if not bpy.ops.ed.undo_push.poll():
+        return False
+    return "FINISHED" in bpy.ops.ed.undo_push(message=message)  # in no `temp_override`: see `compat.in_window`
 
 
 def identity(block: bpy.types.ID) -> Identity:

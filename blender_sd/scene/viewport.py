@@ -15,6 +15,7 @@ import numpy as np
 
 from ..protocol.errors import NeedsWindow, SourceUnusable
 from ..protocol.messages import Source
+from . import compat
 
 _DRAWN_BY_BLENDER = ("BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH")
 # Blender calls a cursor's drawing code for the region under the mouse only, so we ask for every place it may be.
@@ -36,7 +37,7 @@ def viewport_source(context: bpy.types.Context, overlays: bool = False) -> Calla
     space = area.spaces.active
     with _overlays(space, overlays):
         if space.shading.type == "RENDERED" and window.scene.render.engine not in _DRAWN_BY_BLENDER:
-            rows = _read_window(context, window, area)
+            rows = _read_window(window, area)
         else:
             rows = _draw(context, window, area, region)
     area.tag_redraw()
@@ -84,7 +85,7 @@ def _draw(context: bpy.types.Context, window: bpy.types.Window, area: bpy.types.
         offscreen.free()
 
 
-def _read_window(context: bpy.types.Context, window: bpy.types.Window, area: bpy.types.Area) -> np.ndarray:
+def _read_window(window: bpy.types.Window, area: bpy.types.Area) -> np.ndarray:
     """What the window shows of the view now: H×W×4 uint8, rows bottom-up.
 
     Cursors are drawn last and right into the window, so their drawing code is the one place from which Python sees it.
@@ -100,7 +101,7 @@ def _read_window(context: bpy.types.Context, window: bpy.types.Window, area: bpy
 
     handles = [bpy.types.WindowManager.draw_cursor_add(look, (), space, region) for space in _SPACES for region in _REGIONS]
     try:
-        with context.temp_override(window=window):
+        with compat.in_window(window):
             bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)
     finally:
         for handle in handles:

@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import traceback
+from contextlib import nullcontext
 
 TICK = 0.05  # seconds between two looks into the folder
 
@@ -92,17 +93,22 @@ class Agent:
 
         path = os.path.join(self.folder, f"{self.next}.py")
         if os.path.exists(path):
-            with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
-                self._run(path)
+            self._run(path)
             self.next += 1
         return TICK
 
     def _run(self, path):
+        import bpy
+
         with open(path, encoding="utf-8") as file:
             code = file.read()
+        window = bpy.context.window_manager.windows[0]
+        # Operators are not safe in an override while other threads run Python: see `scene.compat.in_window`.
+        place = nullcontext() if "bpy.ops." in code else bpy.context.temp_override(window=window)
         try:
             self.names["result"] = None
-            exec(compile(code, path, "exec"), self.names)
+            with place:
+                exec(compile(code, path, "exec"), self.names)
             reply = json.dumps({"result": self.names["result"]})
         except Exception:
             reply = json.dumps({"error": traceback.format_exc()})
