@@ -20,7 +20,8 @@ def operators_in_overrides(source: str) -> list[int]:
 
 
 def test_the_rule_sees_what_it_looks_for():
-    assert operators_in_overrides("with bpy.context.temp_override(window=w):\n    if bpy.ops.ed.undo_push(message='x'):\n        pass") == [2]
+    source = "with bpy.context.temp_override(window=w):\n    if bpy.ops.ed.undo_push(message='x'):\n        pass"
+    assert operators_in_overrides(source) == [2]
 
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))

@@ -89,8 +89,6 @@ class Agent:
         self.next = 1
 
     def tick(self):
-        import bpy
-
         path = os.path.join(self.folder, f"{self.next}.py")
         if os.path.exists(path):
             self._run(path)
