@@ -214,6 +214,12 @@ def control_image(kind: str, image: Any = "CAMERA", size: tuple[int, int] | None
     return scene.control_image(kind, image, size and orders.checked_size(size))
 
 
+def kept_image(role: str, digest: str) -> bpy.types.Image:
+    """The input picture that a request names by its `digest`, from the copies in the output folder, as an image of this file.
+    Raises SourceUnusable where it is gone."""
+    return scene.load_kept(orders.kept_input(role, digest))
+
+
 def loras() -> list[NamedFile]:
     """The LoRAs that prompts can name, from the model folders. Reads them anew."""
     return find_files(LORA, config.current.model_folders)

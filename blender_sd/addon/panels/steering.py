@@ -1,34 +1,62 @@
 """What steers all that is painted: controls, a reference image, variations and grids."""
 from __future__ import annotations
 
+import bpy
+
+from ..controls import KINDS, SOURCES
 from .base import Panel, Steering, place
+
+_KINDS = {kind: (label, icon) for kind, label, _tip, icon, _number in KINDS}
+_SOURCES = {source: label for source, label, _tip, _icon, _number in SOURCES}
+
+
+class SD_UL_controls(bpy.types.UIList):
+    """The controls: whether each is on, what it reads and where from, and how much it counts."""
+
+    def draw_item(self, _context, layout, _data, item, _icon, _active, _name, _index=0, _flag=0) -> None:
+        row = layout.row(align=True)
+        row.prop(item, "enabled", text="")
+        text = row.row(align=True)
+        text.active = item.enabled
+        text.label(text=_KINDS[item.kind][0], icon=_KINDS[item.kind][1])
+        text.label(text=item.image.name if item.source == "IMAGE" and item.image else _SOURCES[item.source])
+        text.prop(item, "weight", text="", emboss=False)
 
 
 class Control(Steering):
-    """A ControlNet that steers all that is painted."""
+    """The ControlNets that steer all that is painted."""
 
     bl_label = "Control"
     bl_order = 4
     bl_options = {"DEFAULT_CLOSED"}
 
-    def draw_header(self, context) -> None:
-        self.layout.prop(context.scene.sd, "use_control", text="")
-
     def draw(self, context) -> None:
         if not self.steerable(context):
             return
         settings = context.scene.sd
-        self.layout.active = settings.use_control
+        row = self.layout.row()
+        row.template_list("SD_UL_controls", "", settings, "controls", settings, "control_index", rows=2)
+        buttons = row.column(align=True)
+        buttons.operator("sd.add_control", text="", icon="ADD")
+        buttons.operator("sd.remove_control", text="", icon="REMOVE")
+        if len(settings.controls) > 1:
+            buttons.separator()
+            buttons.operator("sd.move_control", text="", icon="TRIA_UP").direction = "UP"
+            buttons.operator("sd.move_control", text="", icon="TRIA_DOWN").direction = "DOWN"
+        control = settings.active_control()
+        if control is None:
+            return
         column = self.split()
-        column.prop(settings, "control_kind")
-        column.prop(settings, "control_model")
-        column.prop(settings, "control_source")
-        if settings.control_source == "IMAGE":
-            column.prop(settings, "control_image")
-        column.prop(settings, "control_weight", slider=True)
+        column.active = control.enabled
+        column.prop(control, "kind")
+        column.prop(control, "model")
+        column.prop(control, "source")
+        if control.source == "IMAGE":
+            column.prop(control, "image")
+        column.prop(control, "weight", slider=True)
         span = column.column(align=True)
-        span.prop(settings, "control_start", slider=True)
-        span.prop(settings, "control_end", slider=True)
+        span.prop(control, "start", slider=True)
+        span.prop(control, "end", slider=True)
         self.layout.operator("sd.preview_control", icon="HIDE_OFF")
 
 
@@ -78,6 +106,7 @@ class Variations(Panel):
 
 
 CLASSES = (
+    SD_UL_controls,
     *place(Control, "view3d", "image", "shader"),
     *place(Reference, "view3d", "image", "shader"),
     *place(Variations, "view3d", "image", "shader"),
