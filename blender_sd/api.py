@@ -200,9 +200,10 @@ def control(kind: str, image: Any = "CAMERA", model: str = "starter", *, weight:
     """A ControlNet for `controls=`: the result keeps to the structure that `image` shows, as strongly as `weight`, from
     `start` to `end` of the steps (0 to 1).
 
-    `kind`: depth | normal | lines | segmentation (with "CAMERA" drawn from the scene's geometry as the camera sees it, at the
-    result's size; else `image` is such a picture already), canny | blur (made from `image`), or image (as it is). `image` as
-    for `restyle`. `model`: "starter" (reads depth and lines), a ControlNet's folder or its name. Raises SDError.
+    `kind`: depth | normal | lines | segmentation (with "CAMERA" or "VIEWPORT" drawn from the scene's geometry as the camera
+    or the 3D View sees it, at the result's size; else `image` is such a picture already), canny | blur (made from `image`),
+    or image (as it is). `image` as for `restyle`. `model`: "starter" (reads depth and lines), a ControlNet's folder or its
+    name. Raises SDError.
     """
     net = resolve_controlnet(model, config.current.model_folders)
     return Control(kind, net.id, weight, start, end), image
