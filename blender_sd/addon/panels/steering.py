@@ -4,6 +4,7 @@ from __future__ import annotations
 import bpy
 
 from ..controls import KINDS, SOURCES
+from ..layout import wrapped
 from .base import Panel, Steering, place
 
 _KINDS = {kind: (label, icon) for kind, label, _tip, icon, _number in KINDS}
@@ -34,8 +35,13 @@ class Control(Steering):
         if not self.steerable(context):
             return
         settings = context.scene.sd
+        if not settings.controls:
+            wrapped(self.layout, context, "A ControlNet keeps the result to the structure of the scene or of an image.")
+            self.layout.operator("sd.add_control", icon="ADD")
+            return
         row = self.layout.row()
-        row.template_list("SD_UL_controls", "", settings, "controls", settings, "control_index", rows=2)
+        row.template_list("SD_UL_controls", "", settings, "controls", settings, "control_index",
+                          rows=4 if len(settings.controls) > 1 else 2)  # as high as the buttons beside it
         buttons = row.column(align=True)
         buttons.operator("sd.add_control", text="", icon="ADD")
         buttons.operator("sd.remove_control", text="", icon="REMOVE")
