@@ -30,7 +30,13 @@ SOURCES = (
     ("VIEWPORT", "3D View", "The 3D View exactly as you see it", "VIEW3D", 2),
 )
 AXES = tuple((name, setting(name).label, setting(name).tip, number) for number, name in enumerate(parts.AXES))
+EXAMPLES = {"steps": "8, 20, 40", "guidance": "3, 5, 8", "sampler": "Euler, DPM++ 2M", "strength": "0.3, 0.5, 0.7", "seed": "1, 2, 3",
+            "variation_strength": "0.1, 0.2, 0.3", "refine_strength": "0.2, 0.35, 0.5"}  # what an axis begins with
 NO_AXIS = ("none", "Nothing", "One row of pictures", len(AXES))
+GROWTH = (
+    ("SIDES", "By Pixels", "Add so many pixels on each side", 0),
+    ("ASPECT", "To Aspect", "Add what it takes to reach a shape", 1),
+)
 MASKS = (  # as `api.inpaint` calls them, but for the painted one
     ("PAINTED", "Painted Mask", "The white parts of the mask that belongs to the image", "BRUSH_DATA", 0),
     ("FACES", "Selected Faces", "The UV area of the active object's selected faces", "FACESEL", 1),
@@ -120,9 +126,11 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     variation_seed: _setting(IntProperty, "variation_seed")
     use_grid: BoolProperty(name="Grid", default=False, description=(
         "Make a picture for each value below, and a labelled contact sheet of them all"))
-    x_setting: EnumProperty(name="Across", description="What changes from column to column", items=AXES, default="steps")
-    x_values: StringProperty(name="Values", description=rule_of(parts.Axis, "values").tip, default="8, 20, 40")
-    y_setting: EnumProperty(name="Down", description="What changes from row to row", items=(*AXES, NO_AXIS), default="none")
+    x_setting: EnumProperty(name="Across", description="What changes from column to column", items=AXES, default="steps",
+                            update=lambda self, _context: self.suggest_values("x"))
+    x_values: StringProperty(name="Values", description=rule_of(parts.Axis, "values").tip, default=EXAMPLES["steps"])
+    y_setting: EnumProperty(name="Down", description="What changes from row to row", items=(*AXES, NO_AXIS), default="none",
+                            update=lambda self, _context: self.suggest_values("y"))
     y_values: StringProperty(name="Values", description=rule_of(parts.Axis, "values").tip)
 
     use_reference: BoolProperty(name="Use Reference", default=False, description=(
@@ -141,6 +149,11 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     mask_feather: _setting(IntProperty, "mask_feather", subtype="PIXEL")
     mask_full_res: _setting(BoolProperty, "mask_full_res")
     mask_context: _setting(IntProperty, "mask_context", subtype="PIXEL")
+    expand_to: EnumProperty(name="Grow", description="How far Outpaint lets the picture grow", items=GROWTH, default="SIDES")
+    aspect_x: FloatProperty(name="Aspect X", default=16.0, min=0.1, max=100.0, precision=2, description=(
+        "Width of the shape that the picture grows to, in any unit; it grows alike on both sides"))
+    aspect_y: FloatProperty(name="Y", default=9.0, min=0.1, max=100.0, precision=2, description=(
+        "Height of the shape that the picture grows to, in the same unit"))
     expand_left: _setting(IntProperty, "expand_left", subtype="PIXEL", step=16)
     expand_right: _setting(IntProperty, "expand_right", subtype="PIXEL", step=16)
     expand_top: _setting(IntProperty, "expand_top", subtype="PIXEL", step=16)
@@ -176,6 +189,11 @@ class SD_PG_settings(bpy.types.PropertyGroup):
                                  "Choose both in the Reference panel, or switch it off.")
         return {"reference": self.reference_image, "ip_adapter": self.ip_adapter, "ip_adapter_weight": self.ip_adapter_weight}
 
+    def suggest_values(self, side: str) -> None:
+        """Values that suit the axis, where those that stand there are only another one's suggestion."""
+        if getattr(self, f"{side}_values") in ("", *EXAMPLES.values()):
+            setattr(self, f"{side}_values", EXAMPLES.get(getattr(self, f"{side}_setting"), ""))
+
     def axes(self) -> list[tuple[str, str]]:
         """The grid's axes as the API takes them; none where it is off."""
         down = [(self.y_setting, self.y_values)] if self.y_setting != "none" else []
@@ -189,8 +207,10 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         """The control that is selected in the list."""
         return self.controls[self.control_index] if 0 <= self.control_index < len(self.controls) else None
 
-    def margins(self) -> dict[str, int]:
-        """By how many pixels Outpaint lets the picture grow, as `api.outpaint` calls the sides."""
+    def growth(self) -> dict[str, Any]:
+        """How Outpaint lets the picture grow, in the keywords of `api.outpaint`."""
+        if self.expand_to == "ASPECT":
+            return {"aspect": (self.aspect_x, self.aspect_y)}
         return {"left": self.expand_left, "right": self.expand_right, "top": self.expand_top, "bottom": self.expand_bottom}
 
     def fill_from(self, request: Request) -> None:
@@ -218,6 +238,8 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         for control in request.controls:
             self.controls.add().fill_from(control)
         self.control_index = 0
+        if request.task == OUTPAINT:
+            self.expand_to = "SIDES"  # what an aspect came to
         for name in _OF_TASK.get(request.task, ()):
             setattr(self, name, getattr(request, name))
         for name in _STRENGTHS.get(request.task, ()):

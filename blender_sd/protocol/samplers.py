@@ -53,4 +53,10 @@ _TABLE = (
 )
 
 SAMPLERS: Mapping[str, Sampler] = {sampler.id: sampler for sampler in _TABLE}
+_LABELS = {sampler.label.casefold(): sampler.id for sampler in _TABLE}
 DEFAULT_SAMPLER = "dpmpp_2m"
+
+
+def id_of(name: str) -> str:
+    """The id of the sampler that a person calls so, by its label or id; `name` itself where there is none."""
+    return _LABELS.get(name.strip().casefold(), name)

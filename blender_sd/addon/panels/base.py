@@ -1,9 +1,12 @@
 """What all panels of the tab share, and how they are placed: each is written once, `place` makes a class per editor."""
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import bpy
 
 from ... import api
+from ...protocol.errors import SDError
 from ..layout import wrapped
 from ..tick import TAB
 
@@ -26,6 +29,14 @@ class Panel:
         column.use_property_split = True
         column.use_property_decorate = False
         return column
+
+
+    def show_image(self, context, find: Callable[[bpy.types.Context], tuple[bpy.types.Image, object]]) -> None:
+        """Names the image that `find` finds, which the panel's buttons work on, or says why there is none."""
+        try:
+            self.layout.label(text=find(context)[0].name, icon="IMAGE_DATA")
+        except SDError as error:
+            wrapped(self.layout, context, str(error), "INFO")
 
 
 class Steering(Panel):

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from ... import api, scene
-from ...protocol.errors import SDError
 from ...protocol.samplers import SAMPLERS
 from .. import preferences
 from ..layout import wrapped
@@ -110,10 +109,7 @@ class FromImage(Panel):
     bl_order = 2
 
     def draw(self, context) -> None:
-        try:
-            self.layout.label(text=scene.active_slot_image(context)[0].name, icon="IMAGE_DATA")
-        except SDError as error:
-            wrapped(self.layout, context, str(error), "INFO")
+        self.show_image(context, scene.active_slot_image)
         self.split().prop(context.scene.sd, "slot_strength", slider=True)
         row = self.layout.row()
         row.scale_y = 1.2

@@ -1,10 +1,13 @@
 """What is done to the slot's image: enlarging, inpainting, extending."""
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ... import scene
 from ...protocol.errors import SDError
-from ..layout import wrapped
 from .base import Panel, place
+
+_GROWTH = {"SIDES": ("expand_left", "expand_right", "expand_top", "expand_bottom"), "ASPECT": ("aspect_x", "aspect_y")}
 
 
 class Enlarge(Panel):
@@ -21,7 +24,8 @@ class Enlarge(Panel):
         refine = column.column()
         refine.active = settings.refine_scale > 1
         refine.prop(settings, "refine_strength", slider=True)
-        column.separator()
+        self.show_image(context, scene.active_slot_image)
+        column = self.split()
         column.prop(settings, "upscale_scale", text="Slot ×")
         column.prop(settings, "upscale_strength", slider=True)
         column.prop(settings, "tile")
@@ -37,13 +41,12 @@ class Inpaint(Panel):
 
     def draw(self, context) -> None:
         settings = context.scene.sd
+        self.show_image(context, scene.masked_image)
         column = self.split()
         column.prop(settings, "mask_source")
         if settings.mask_source == "PAINTED":
-            try:
+            with suppress(SDError):  # said above
                 column.prop(scene.masked_image(context)[0], "sd_mask")
-            except SDError as error:
-                wrapped(self.layout, context, str(error), "INFO")
             self.layout.operator("sd.new_mask", icon="BRUSH_DATA")
         column = self.split()
         column.prop(settings, "inpaint_strength", slider=True)
@@ -66,9 +69,11 @@ class Extend(Panel):
 
     def draw(self, context) -> None:
         settings = context.scene.sd
+        self.show_image(context, scene.masked_image)
         column = self.split()
+        column.row().prop(settings, "expand_to", expand=True)
         sides = column.column(align=True)
-        for name in ("expand_left", "expand_right", "expand_top", "expand_bottom"):
+        for name in _GROWTH[settings.expand_to]:
             sides.prop(settings, name)
         self.layout.operator("sd.outpaint", icon="FULLSCREEN_ENTER")
         column = self.split()

@@ -101,6 +101,8 @@ class Variations(Panel):
         seed = column.column()
         seed.active = settings.variation_strength > 0
         seed.prop(settings, "variation_seed")
+        if settings.variation_strength > 0 and settings.random_seed:
+            wrapped(column, context, "The seed is random: switch that off in Settings to stay near one picture.", "INFO")
         column.prop(settings, "use_grid")
         grid = self.split()
         grid.active = settings.use_grid

@@ -214,6 +214,20 @@ def test_outpaint_puts_a_larger_image_into_the_slot(addon, pipeline):
     assert addon.expand_left == 16
 
 
+def test_outpaint_to_an_aspect(addon, pipeline):
+    _textured_cube()
+    addon.prompt, addon.expand_to, addon.aspect_x, addon.aspect_y = "moss", "ASPECT", 2.0, 1.0
+    assert bpy.ops.sd.outpaint() == {"FINISHED"}
+    drain()
+    request = pipeline.orders[0].request
+    assert (request.width, request.height, request.expand_left, request.expand_right) == (64, 32, 16, 16)
+    addon.fill_from(request)
+    assert addon.expand_to == "SIDES" and addon.growth() == {"left": 16, "right": 16, "top": 0, "bottom": 0}
+    addon.expand_to = "ASPECT"  # which it has now
+    with pytest.raises(RuntimeError, match="nothing to add"):
+        bpy.ops.sd.outpaint()
+
+
 @pytest.mark.parametrize(("tiling", "meant"), [("none", "xy"), ("y", "y")])
 def test_make_seamless_takes_the_panels_axes(addon, pipeline, tiling, meant):
     node, old = _textured_cube()

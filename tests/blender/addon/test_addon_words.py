@@ -136,6 +136,18 @@ def test_scripts_make_grids(addon, pipeline):
     assert [axis.options for axis in pipeline.orders[0].request.axes] == [["1", "2.5"], ["a, b", "c, d"]]
 
 
+def test_an_axis_begins_with_values_that_suit_it(addon):
+    assert addon.x_values == "8, 20, 40"
+    addon.x_setting = "sampler"
+    assert addon.x_values == "Euler, DPM++ 2M"
+    addon.x_values, addon.x_setting = "1, 2", "guidance"
+    assert addon.x_values == "1, 2", "what a person wrote stays"
+    addon.x_values, addon.x_setting = "", "seed"
+    assert addon.x_values == "1, 2, 3"
+    addon.y_setting = "prompt"
+    assert addon.y_values == ""
+
+
 def test_a_reference_from_the_panel(addon, pipeline, lora, tmp_path):
     header = json.dumps({"ip_adapter.1.to_k_ip.weight": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}})
     file = tmp_path / "ip-adapter.safetensors"

@@ -1,4 +1,5 @@
-"""Controls as a person sets them, with the built-in models; and the 3D View as a control source against its own picture."""
+"""More of the tab at work, with the built-in models: controls, the queue, a paint slot; and the 3D View as a control source
+against its own picture."""
 from __future__ import annotations
 
 import sys
@@ -8,6 +9,7 @@ from harness import BlenderWindow
 
 ENGINE_START = 180  # seconds; torch on a busy machine
 FIELDS = 150  # pixels from there to the fields
+CROSS = 55  # pixels from there to the X of a job in the queue
 ICONS = 50  # pixels from the sidebar's right edge to the middle of the buttons beside a list
 
 
@@ -70,6 +72,49 @@ def test_both_steer_what_is_painted(window):
     window.screenshot("steered")
 
 
+def test_the_x_in_the_queue_takes_a_waiting_job_out(window):
+    window.run_script("settings = bpy.context.scene.sd\nsettings.controls.clear()\nsettings.steps, settings.count = 500, 20")
+    window.click_text("Queue")  # opens its panel below
+    for waiting in (False, True):
+        window.click_text("Add to Queue" if waiting else "Generate")
+        window.wait_for(f"len(sd.jobs()) == {3 if waiting else 2} and sd.jobs()[1].step > 2", ENGINE_START)
+    row = window.find_text("Waiting").centre[1]
+    window.screenshot("queue")
+    window.click(window.sidebar()[2] - CROSS, row)
+    window.wait_for("sd.jobs()[2].state == 'cancelled'", 10)
+    assert window.run_script("result = sd.jobs()[1].state") == "running", "the one before it goes on"
+    window.run_script("sd.cancel_all()\nsettings.steps, settings.count = 4, 1")
+    window.wait_for("all(job.done for job in sd.jobs())", 60)
+
+
+def test_a_texture_paint_slot_is_painted_anew(window):
+    """In Texture Paint the slot that is chosen in its list counts, not the node that is active in the Shader Editor."""
+    window.run_script("""
+material = bpy.data.materials.new("two slots")
+material.use_nodes = True
+nodes = material.node_tree.nodes
+for name in ("other", "chosen"):
+    nodes.new("ShaderNodeTexImage").image = bpy.data.images.new(name, 64, 64)
+cube = bpy.context.object
+cube.data.materials.clear()
+cube.data.materials.append(material)
+bpy.ops.object.mode_set(mode="TEXTURE_PAINT")
+bpy.context.scene.tool_settings.image_paint.mode = "MATERIAL"
+material.paint_active_slot = [image.name for image in material.texture_paint_images].index("chosen")
+""")
+    jobs = window.run_script("result = len(sd.jobs())")
+    window.open_only("From Texture")
+    window.find_text("chosen")
+    window.click_text("Retexture Slot")
+    window.wait_for(f"len(sd.jobs()) == {jobs + 1} and sd.jobs()[-1].done", ENGINE_START)
+    window.screenshot("paint-slot")
+    assert window.run_script("""
+images = [node.image for node in nodes if node.type == "TEX_IMAGE"]
+bpy.ops.object.mode_set(mode="OBJECT")
+result = sorted(image.name for image in images if image.name in ("other", "chosen")), sd.jobs()[-1].outputs[0] in images
+""") == [["other"], True]
+
+
 _SCENE = """
 import sys
 import numpy as np
@@ -109,7 +154,7 @@ result = [float(seen.mean()), int((seen != drawn)[~edge].sum()), before == after
 _VIEWS = {
     "perspective": "bpy.data.objects['Far'].hide_set(True)",
     "orthographic": "view.view_perspective = 'ORTHO'",
-    "camera": "view.view_perspective, view.view_camera_zoom, view.view_camera_offset, camera.data.shift_x = 'CAMERA', 40.0, (0.1, -0.05), 0.1",
+    "camera": "view.view_perspective, view.view_camera_zoom, camera.data.shift_x = 'CAMERA', 40, 0.1\nview.view_camera_offset = 0.1, -0.05",
 }
 
 
