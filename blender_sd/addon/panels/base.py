@@ -30,7 +30,6 @@ class Panel:
         column.use_property_decorate = False
         return column
 
-
     def show_image(self, context, find: Callable[[bpy.types.Context], tuple[bpy.types.Image, object]]) -> None:
         """Names the image that `find` finds, which the panel's buttons work on, or says why there is none."""
         try:
