@@ -1,9 +1,9 @@
 """Distilled models and LoRAs, which paint in a few steps, and the steps, guidance and sampler that their makers recommend.
 
-    LCM                   arXiv:2310.04378, 2311.05556; cards of SimianLuo/LCM_Dreamshaper_v7, latent-consistency/lcm-lora-sdxl
+    LCM                   arXiv:2310.04378, 2311.05556; cards of SimianLuo/LCM_Dreamshaper_v7, latent-consistency/lcm-lora-sdv1-5
     Turbo                 arXiv:2311.17042; cards of stabilityai/sd-turbo, sdxl-turbo: 1 to 4 steps; more hold for image to image
     SDXL-Lightning        arXiv:2402.13929; card of ByteDance/SDXL-Lightning
-    TCD                   arXiv:2402.19159; card of h1t/TCD-SDXL-LoRA
+    TCD                   arXiv:2402.19159; card of h1t/TCD-SD15-LoRA
     Hyper-SD              arXiv:2404.13686; card of ByteDance/Hyper-SD
     PCM                   arXiv:2405.18407; card of wangfuyun/PCM_Weights
     DMD2                  arXiv:2405.14867; card of tianweiy/DMD2
@@ -11,7 +11,7 @@
     Qwen-Image-Lightning  card of lightx2v/Qwen-Image-Lightning
     FLUX.1-Turbo          card of alimama-creative/FLUX.1-Turbo-Alpha
 
-Cards that switch guidance off say 0; here that is 1. What a file is tells its name, or the title in its metadata: its weights look
+Cards that switch guidance off say 0; here that is 1. A file's name says what it is, or the title in its metadata: its weights look
 like any other's. Words that are also ordinary ones (lightning, flash) count only beside a number of steps or a family.
 """
 from __future__ import annotations

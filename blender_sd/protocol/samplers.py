@@ -49,7 +49,7 @@ _TABLE = (
     Sampler("deis", "DEIS", "DEISMultistepScheduler", "Exponential integrator; good at 10 to 20 steps", "DEIS"),
     Sampler("lcm", "LCM", "LCMScheduler", "For LCM models and LoRAs only: 4 to 8 steps, guidance near 1", "LCM"),
     Sampler("tcd", "TCD", "TCDScheduler", "For TCD models and LoRAs only: 4 to 8 steps, sharper than LCM", "TCD",
-            eta=0.3),  # the authors' choice: https://huggingface.co/h1t/TCD-SDXL-LoRA
+            eta=0.3),  # the authors' choice: https://huggingface.co/h1t/TCD-SD15-LoRA
 )
 
 SAMPLERS: Mapping[str, Sampler] = {sampler.id: sampler for sampler in _TABLE}

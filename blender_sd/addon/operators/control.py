@@ -8,7 +8,13 @@ from ... import api, scene
 from ...protocol.errors import SDError
 from .start import first_refusal, refuse
 
-_EMPTY = "Add a control first"
+
+class _OfSelected:
+    """What works on the selected control."""
+
+    @classmethod
+    def poll(cls, context):
+        return first_refusal(cls, (context.scene.sd.active_control() is not None, "Add a control first"))
 
 
 class SD_OT_add_control(bpy.types.Operator):
@@ -25,16 +31,12 @@ class SD_OT_add_control(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SD_OT_remove_control(bpy.types.Operator):
+class SD_OT_remove_control(_OfSelected, bpy.types.Operator):
     """Take the selected control off the list"""
 
     bl_idname = "sd.remove_control"
     bl_label = "Remove Control"
     bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context):
-        return first_refusal(cls, (context.scene.sd.active_control() is not None, _EMPTY))
 
     def execute(self, context):
         settings = context.scene.sd
@@ -67,16 +69,12 @@ class SD_OT_move_control(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SD_OT_preview_control(bpy.types.Operator):
+class SD_OT_preview_control(_OfSelected, bpy.types.Operator):
     """Make the selected control's picture as a new image and show it in the Image Editor, if one is open"""
 
     bl_idname = "sd.preview_control"
     bl_label = "Preview Control Image"
     bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context):
-        return first_refusal(cls, (context.scene.sd.active_control() is not None, _EMPTY))
 
     def execute(self, context):
         settings = context.scene.sd
