@@ -200,9 +200,10 @@ def control(kind: str, image: Any = "CAMERA", model: str = "starter", *, weight:
     """A ControlNet for `controls=`: the result keeps to the structure that `image` shows, as strongly as `weight`, from
     `start` to `end` of the steps (0 to 1).
 
-    `kind`: depth | normal | lines | segmentation (with "CAMERA" drawn from the scene's geometry as the camera sees it, at the
-    result's size; else `image` is such a picture already), canny | blur (made from `image`), or image (as it is). `image` as
-    for `restyle`. `model`: "starter" (reads depth and lines), a ControlNet's folder or its name. Raises SDError.
+    `kind`: depth | normal | lines | segmentation (with "CAMERA" or "VIEWPORT" drawn from the scene's geometry as the camera
+    or the 3D View sees it, at the result's size; else `image` is such a picture already), canny | blur (made from `image`),
+    or image (as it is). `image` as for `restyle`. `model`: "starter" (reads depth and lines), a ControlNet's folder or its
+    name. Raises SDError.
     """
     net = resolve_controlnet(model, config.current.model_folders)
     return Control(kind, net.id, weight, start, end), image
@@ -212,6 +213,12 @@ def control_image(kind: str, image: Any = "CAMERA", size: tuple[int, int] | None
     """The control picture that `control(kind, image)` would use, as a new image; `size` (width, height): by default the
     scene's render size. Canny and blur are made in the engine, so for them it is `image` itself. Raises SDError."""
     return scene.control_image(kind, image, size and orders.checked_size(size))
+
+
+def kept_image(role: str, digest: str) -> bpy.types.Image:
+    """The input picture that a request names by its `digest`, from the copies in the output folder, as an image of this file.
+    Raises SourceUnusable where it is gone."""
+    return scene.load_kept(orders.kept_input(role, digest))
 
 
 def loras() -> list[NamedFile]:

@@ -24,22 +24,25 @@ def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, m
             steps: int | None = None, guidance: float | None = None, sampler: str | None = None, tile: int | None = None,
             negative: str = "", loras: Iterable[tuple[str, float]] = (), axes: Iterable[tuple[str, Iterable]] = (), ip_adapter: str = "",
             **rest: Any) -> Request:
-    """The request of `task`, what is None filled in with what suits the model (`seed`: a random one). LoRA tags in `prompt`
+    """The request of `task`, what is None filled in with what suits the model, or the first few-step LoRA among those that are put
+    on (`seed`: a random one). LoRA tags in `prompt`
     are added to `loras` (names or files, and weights), lists named in the prompts are filled in. `rest`: other fields.
     Raises InvalidRequest, ModelNotFound for an unknown LoRA."""
     prompt, tags = wording.without_loras(wording.with_lists(_text(prompt, "prompt"), _options))
     negative = wording.with_lists(_text(negative, "negative prompt"), _options)
+    put_on = [(resolve_file(LORA, name, config.current.model_folders), weight) for name, weight in (*loras, *tags)]
+    suited = next((few for lora, weight in put_on if weight and (few := lora.few_steps)), info)
     words = dict(wording.embeddings(f"{prompt} {negative}"))
     return Request(
         task=task, prompt=prompt, negative=negative,
         embeddings=tuple(Embedding(word, resolve_file(EMBEDDING, name, config.current.model_folders).file) for word, name in words.items()),
         model=model, width=size[0], height=size[1],
         seed=random.SystemRandom().randint(0, MAX_SEED) if seed is None else seed,
-        steps=info.steps if steps is None else steps,
-        guidance=info.guidance if guidance is None else guidance,
-        sampler=sampler or info.sampler,
+        steps=suited.steps if steps is None else steps,
+        guidance=suited.guidance if guidance is None else guidance,
+        sampler=sampler or suited.sampler,
         tile=min(max(info.default_width, 64), 4096) if tile is None else tile,
-        loras=tuple(Lora(resolve_file(LORA, name, config.current.model_folders).file, weight) for name, weight in (*loras, *tags)),
+        loras=tuple(Lora(lora.file, weight) for lora, weight in put_on),
         ip_adapter=resolve_file(IP_ADAPTER, ip_adapter, config.current.model_folders).file if ip_adapter else "",
         axes=tuple(Axis(setting, _values(values)) for setting, values in axes), **rest)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 import bpy
 
 from .. import api
-from . import keymap, menus, operators, panels, preferences, properties, state, tick
+from . import controls, keymap, menus, operators, panels, preferences, properties, state, tick
 
-_CLASSES = (*properties.CLASSES, *state.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panels.CLASSES)
+_CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panels.CLASSES)
 _PARTS = (properties, state, menus, keymap, tick)  # registered in this order, unregistered in the opposite one
 
 

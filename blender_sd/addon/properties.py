@@ -3,21 +3,21 @@
 (No `from __future__ import annotations` here: Blender reads properties from the annotations themselves.)
 """
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from .. import api, scene
 from ..protocol import parts
 from ..protocol.errors import SDError, SourceUnusable
-from ..protocol.parts import Control
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE, Request, default, setting
 from ..protocol.samplers import SAMPLERS
-from ..protocol.settings import Setting
 from ..protocol.wording import lora_tag
+from .controls import STARTER, SD_PG_control
+from .declared import declared, rule_of
 
-STARTER = "starter"
 TARGETS = (  # in lower case: what `scene.freeze_target` calls them
     ("NEW", "New Image", "Make a new image and leave the scene as it is", "IMAGE_DATA", 0),
     ("MATERIAL", "Material's Base Color", "Put the image into the base color of the active object's material; "
@@ -29,20 +29,13 @@ SOURCES = (
     ("CAMERA", "Camera", "A fresh render from the scene's camera", "CAMERA_DATA", 1),
     ("VIEWPORT", "3D View", "The 3D View exactly as you see it", "VIEW3D", 2),
 )
-CONTROL_KINDS = (
-    ("depth", "Depth", "How far things are: near is white", "MOD_LENGTH", 0),
-    ("normal", "Normal", "Which way surfaces face", "NORMALS_FACE", 1),
-    ("lines", "Lines", "Outlines and creases, white on black", "MOD_LINEART", 2),
-    ("segmentation", "Segmentation", "Each object in a colour of its own", "MESH_UVSPHERE", 3),
-    ("canny", "Canny Edges", "The edges in an image", "SHARPCURVE", 4),
-    ("blur", "Blur", "An image without its detail", "SMOOTHCURVE", 5),
-    ("image", "Image as It Is", "A picture in the ControlNet's own convention", "IMAGE_DATA", 6),
-)
 AXES = tuple((name, setting(name).label, setting(name).tip, number) for number, name in enumerate(parts.AXES))
+EXAMPLES = {"steps": "8, 20, 40", "guidance": "3, 5, 8", "sampler": "Euler, DPM++ 2M", "strength": "0.3, 0.5, 0.7", "seed": "1, 2, 3",
+            "variation_strength": "0.1, 0.2, 0.3", "refine_strength": "0.2, 0.35, 0.5"}  # what an axis begins with
 NO_AXIS = ("none", "Nothing", "One row of pictures", len(AXES))
-CONTROL_SOURCES = (
-    ("CAMERA", "Camera", "What the scene's camera sees; depth, normals, lines and segmentation from the geometry itself", "CAMERA_DATA", 0),
-    ("IMAGE", "Image", "An image in this file", "IMAGE_DATA", 1),
+GROWTH = (
+    ("SIDES", "By Pixels", "Add so many pixels on each side", 0),
+    ("ASPECT", "To Aspect", "Add what it takes to reach a shape", 1),
 )
 MASKS = (  # as `api.inpaint` calls them, but for the painted one
     ("PAINTED", "Painted Mask", "The white parts of the mask that belongs to the image", "BRUSH_DATA", 0),
@@ -65,25 +58,7 @@ def _starter_default(name: str) -> Any:
 
 def _setting(kind: Callable[..., Any], name: str, **extra: Any) -> Any:
     """The Blender property of the request field `name`."""
-    rule = setting(name)
-    if rule.low is not None:
-        number = int if kind is IntProperty else float
-        extra |= {"min": number(rule.low), "max": number(rule.high), "soft_max": number(rule.soft_high or rule.high)}
-    return kind(name=rule.label, description=rule.tip, **{"default": _starter_default(name), **extra})
-
-
-def part(name: str) -> Setting:
-    """The `Setting` of the field `name` of `protocol.parts.Control`."""
-    return Control.__dataclass_fields__[name].metadata["setting"]
-
-
-def axis_setting(name: str) -> Setting:
-    """The `Setting` of the field `name` of `protocol.parts.Axis`."""
-    return parts.Axis.__dataclass_fields__[name].metadata["setting"]
-
-
-def _controlnet_names() -> list[str]:
-    return [net.name if net.id != STARTER else STARTER for net in api.controlnets()]
+    return declared(kind, Request, name, **{"default": _starter_default(name), **extra})
 
 
 # ---- the model menu ------------------------------------------------------------------------------------------------
@@ -151,10 +126,12 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     variation_seed: _setting(IntProperty, "variation_seed")
     use_grid: BoolProperty(name="Grid", default=False, description=(
         "Make a picture for each value below, and a labelled contact sheet of them all"))
-    x_setting: EnumProperty(name="Across", description="What changes from column to column", items=AXES, default="steps")
-    x_values: StringProperty(name="Values", description=axis_setting("values").tip, default="8, 20, 40")
-    y_setting: EnumProperty(name="Down", description="What changes from row to row", items=(*AXES, NO_AXIS), default="none")
-    y_values: StringProperty(name="Values", description=axis_setting("values").tip)
+    x_setting: EnumProperty(name="Across", description="What changes from column to column", items=AXES, default="steps",
+                            update=lambda self, _context: self.suggest_values("x"))
+    x_values: StringProperty(name="Values", description=rule_of(parts.Axis, "values").tip, default=EXAMPLES["steps"])
+    y_setting: EnumProperty(name="Down", description="What changes from row to row", items=(*AXES, NO_AXIS), default="none",
+                            update=lambda self, _context: self.suggest_values("y"))
+    y_values: StringProperty(name="Values", description=rule_of(parts.Axis, "values").tip)
 
     use_reference: BoolProperty(name="Use Reference", default=False, description=(
         "Take over the look of an image, with an IP-Adapter from the model folders"))
@@ -163,22 +140,20 @@ class SD_PG_settings(bpy.types.PropertyGroup):
                                description="The IP-Adapter that reads the image: a name from the model folders, or a file")
     ip_adapter_weight: _setting(FloatProperty, "ip_adapter_weight")
 
-    use_control: BoolProperty(name="Use Control", default=False, description=(
-        "Let a ControlNet keep the result to the structure of a picture"))
-    control_kind: EnumProperty(name=part("kind").label, description=part("kind").tip, items=CONTROL_KINDS, default="depth")
-    control_model: StringProperty(name=part("model").label, default=STARTER, search=lambda self, context, text: _controlnet_names(),
-                                  description="The ControlNet that reads the picture: the built-in one, or a folder's name or path")
-    control_source: EnumProperty(name="From", description="What the control picture is taken from", items=CONTROL_SOURCES, default="CAMERA")
-    control_image: PointerProperty(type=bpy.types.Image, name="Image", description="The image that the control picture is taken from")
-    control_weight: FloatProperty(name=part("weight").label, description=part("weight").tip, default=1.0, min=0.0, max=4.0, soft_max=2.0)
-    control_start: FloatProperty(name=part("start").label, description=part("start").tip, default=0.0, min=0.0, max=0.99, subtype="FACTOR")
-    control_end: FloatProperty(name=part("end").label, description=part("end").tip, default=1.0, min=0.01, max=1.0, subtype="FACTOR")
+    controls: CollectionProperty(type=SD_PG_control, name="Controls", description="The ControlNets that steer what is painted")
+    control_index: IntProperty(name="Selected Control", description="The control whose settings are shown")
+
     mask_source: EnumProperty(name="Mask", description="What is painted anew", items=MASKS, default="PAINTED")
     inpaint_strength: _setting(FloatProperty, "strength", subtype="FACTOR", default=1.0)
     mask_grow: _setting(IntProperty, "mask_grow", subtype="PIXEL")
     mask_feather: _setting(IntProperty, "mask_feather", subtype="PIXEL")
     mask_full_res: _setting(BoolProperty, "mask_full_res")
     mask_context: _setting(IntProperty, "mask_context", subtype="PIXEL")
+    expand_to: EnumProperty(name="Grow", description="How far Outpaint lets the picture grow", items=GROWTH, default="SIDES")
+    aspect_x: FloatProperty(name="Aspect X", default=16.0, min=0.1, max=100.0, precision=2, description=(
+        "Width of the shape that the picture grows to, in any unit; it grows alike on both sides"))
+    aspect_y: FloatProperty(name="Y", default=9.0, min=0.1, max=100.0, precision=2, description=(
+        "Height of the shape that the picture grows to, in the same unit"))
     expand_left: _setting(IntProperty, "expand_left", subtype="PIXEL", step=16)
     expand_right: _setting(IntProperty, "expand_right", subtype="PIXEL", step=16)
     expand_top: _setting(IntProperty, "expand_top", subtype="PIXEL", step=16)
@@ -214,26 +189,28 @@ class SD_PG_settings(bpy.types.PropertyGroup):
                                  "Choose both in the Reference panel, or switch it off.")
         return {"reference": self.reference_image, "ip_adapter": self.ip_adapter, "ip_adapter_weight": self.ip_adapter_weight}
 
+    def suggest_values(self, side: str) -> None:
+        """Values that suit the axis, where those that stand there are only another one's suggestion."""
+        if getattr(self, f"{side}_values") in ("", *EXAMPLES.values()):
+            setattr(self, f"{side}_values", EXAMPLES.get(getattr(self, f"{side}_setting"), ""))
+
     def axes(self) -> list[tuple[str, str]]:
         """The grid's axes as the API takes them; none where it is off."""
         down = [(self.y_setting, self.y_values)] if self.y_setting != "none" else []
         return [(self.x_setting, self.x_values), *down] if self.use_grid else []
 
-    def controls(self) -> list[api.Steer]:
-        """The panel's ControlNet as the API takes it. Raises SDError where it is on and something is missing."""
-        if not self.use_control:
-            return []
-        return [api.control(self.control_kind, self.control_picture(), self.control_model, weight=self.control_weight,
-                            start=self.control_start, end=self.control_end)]
+    def steers(self) -> list[api.Steer]:
+        """The controls that are on, as the API takes them. Raises SDError where something is missing."""
+        return [control.steer() for control in self.controls if control.enabled]
 
-    def control_picture(self) -> Any:
-        """What the control picture is taken from, as the API takes it. Raises SourceUnusable where no image is chosen."""
-        if self.control_source == "IMAGE" and self.control_image is None:
-            raise SourceUnusable("No control image is chosen.", "Choose one in the Control panel, or take it from the camera.")
-        return self.control_image if self.control_source == "IMAGE" else "CAMERA"
+    def active_control(self) -> SD_PG_control | None:
+        """The control that is selected in the list."""
+        return self.controls[self.control_index] if 0 <= self.control_index < len(self.controls) else None
 
-    def margins(self) -> dict[str, int]:
-        """By how many pixels Outpaint lets the picture grow, as `api.outpaint` calls the sides."""
+    def growth(self) -> dict[str, Any]:
+        """How Outpaint lets the picture grow, in the keywords of `api.outpaint`."""
+        if self.expand_to == "ASPECT":
+            return {"aspect": (self.aspect_x, self.aspect_y)}
         return {"left": self.expand_left, "right": self.expand_right, "top": self.expand_top, "bottom": self.expand_bottom}
 
     def fill_from(self, request: Request) -> None:
@@ -247,6 +224,9 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         self.prompt_text = None
         self.random_seed = False
         self.use_reference = bool(request.ip_adapter)
+        if request.reference:
+            with suppress(SDError):  # the copy is gone: the image that is chosen stays
+                self.reference_image = api.kept_image("reference", request.reference)
         self.ip_adapter, self.ip_adapter_weight = request.ip_adapter, request.ip_adapter_weight
         self.use_grid = bool(request.axes)
         for side, axis in zip("xy", request.axes, strict=False):
@@ -254,9 +234,12 @@ class SD_PG_settings(bpy.types.PropertyGroup):
             setattr(self, f"{side}_values", axis.values)
         if len(request.axes) < 2:
             self.y_setting = "none"
-        self.use_control = bool(request.controls)
-        for name in ("kind", "model", "weight", "start", "end") if request.controls else ():
-            setattr(self, f"control_{name}", getattr(request.controls[0], name))
+        self.controls.clear()
+        for control in request.controls:
+            self.controls.add().fill_from(control)
+        self.control_index = 0
+        if request.task == OUTPAINT:
+            self.expand_to = "SIDES"  # what an aspect came to
         for name in _OF_TASK.get(request.task, ()):
             setattr(self, name, getattr(request, name))
         for name in _STRENGTHS.get(request.task, ()):

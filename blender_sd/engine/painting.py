@@ -15,6 +15,7 @@ from ..protocol import wording
 from ..protocol.errors import InvalidRequest
 from ..protocol.messages import text_of
 from ..protocol.request import Request
+from ..protocol.samplers import SAMPLERS
 from . import prompts, samplers, weighting
 from .guard import watched_vae
 from .models import Model
@@ -102,6 +103,7 @@ def _arguments(pipe: Any, request: Request, plan: Plan, progress: _Progress) -> 
         "prompt": wording.plain(request.prompt),
         "num_inference_steps": request.steps,
         "guidance_scale": request.guidance,
+        "eta": SAMPLERS[request.sampler].eta,
         "generator": torch.Generator("cpu").manual_seed(request.seed),  # the CPU's, so that every device starts alike
         "callback_on_step_end": progress.step_done,
         **plan.arguments,

@@ -33,7 +33,7 @@ def build(own: Any, request_sampler: str, steps: int, seed: int) -> tuple[Any, s
     target = getattr(diffusers, sampler.scheduler)
     if not _exchangeable(own):
         fresh = type(own).from_config(own.config)
-        if sampler.id == "euler" and "Euler" in type(own).__name__:
+        if sampler.scheduler == "EulerDiscreteScheduler" and "Euler" in type(own).__name__:
             return fresh, ""
         return fresh, f"This model only works with its own sampler, so '{sampler.label}' was not used."
     return target.from_config(_config(own, target), **_options(target, sampler, steps, seed)), ""

@@ -17,6 +17,8 @@ LORA, IP_ADAPTER, EMBEDDING, SD15, SDXL = "lora", "ip-adapter", "textual inversi
 # What the names of the first matrix of a LoRA's layers have in them: peft's and diffusers', A1111's and Kohya's, old diffusers'.
 LORA_DOWN = (".lora_A.", ".lora_down.", "lora.down.", "lora_linear_layer.down.")
 _MAX_HEADER = 32 << 20  # bytes; those of the largest models have a few million
+_METADATA = "__metadata__"
+_TITLES = ("modelspec.title", "ss_output_name")
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 _FIRST = _UNET + "input_blocks.0.0.weight"
 # What else there is, by a name that only it has; in the order in which they are tried.
@@ -45,6 +47,17 @@ class Kind:
 
 def read_header(file: str) -> dict[str, Any]:
     """The header of the safetensors file `file`: names to {"dtype", "shape", …}. Raises OSError, and ValueError where it is none."""
+    return {name: entry for name, entry in _read(file).items() if name != _METADATA}
+
+
+def read_title(file: str) -> str:
+    """What its maker calls the model in `file`, by the metadata that ModelSpec (https://github.com/Stability-AI/ModelSpec) and
+    Kohya's trainers write; "" where there is none. Raises as `read_header` does."""
+    metadata = _read(file).get(_METADATA, {})
+    return " ".join(title for key in _TITLES if isinstance(title := metadata.get(key), str))
+
+
+def _read(file: str) -> dict[str, Any]:
     with open(file, "rb") as data:
         length = int.from_bytes(data.read(8), "little")
         if not 2 <= length <= _MAX_HEADER:
@@ -56,7 +69,7 @@ def read_header(file: str) -> dict[str, Any]:
         raise ValueError("nested too deep") from error
     if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
         raise ValueError("no safetensors header")
-    return {name: entry for name, entry in header.items() if name != "__metadata__"}
+    return header
 
 
 def kind_of(header: Mapping[str, Any]) -> Kind:

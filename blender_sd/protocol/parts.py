@@ -56,7 +56,8 @@ class Control:
 @dataclass(frozen=True)
 class Axis:
     """One axis of a grid of pictures: the `setting` of the request that changes along it, and its `values`, separated by
-    commas ("a, b" in quotes is one value). Along a prompt axis the first value, a part of the prompt, is replaced by each."""
+    commas ("a, b" in quotes is one value). Along a prompt axis the first value, a part of the prompt, is replaced by each; samplers
+    are called by their ids or labels."""
 
     setting: str = setting_field("steps", "Setting", "What changes along the axis", choices=AXES)
     values: str = setting_field("", "Values", (

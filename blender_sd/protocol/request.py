@@ -11,7 +11,7 @@ from typing import Any
 from . import wording
 from .errors import InvalidRequest
 from .parts import Axis, Control, Embedding, Lora
-from .samplers import DEFAULT_SAMPLER, SAMPLERS
+from .samplers import DEFAULT_SAMPLER, SAMPLERS, id_of
 from .settings import Setting, checked, from_dict, parts_field, setting_field
 
 TEXT_TO_IMAGE = "text_to_image"
@@ -112,6 +112,8 @@ class Request:
                 raise InvalidRequest(f"The prompt does not hold '{axis.options[0]:.80}', the first value of the grid's prompt axis.",
                                      "Begin the axis with a part of the prompt; it is replaced by each value.")
             return self.prompt.replace(axis.options[0], value)
+        if axis.setting == "sampler":
+            return id_of(value)
         try:
             return {"int": int, "float": float}.get(kind, str)(value)
         except ValueError:

@@ -15,37 +15,42 @@ import numpy as np
 
 from ..protocol.errors import SourceUnusable
 from ..protocol.messages import Source
-from . import geometry
+from . import geometry, viewport
 from .renders import render_result_size
 from .sources import SourceLike, open_source
+from .views import View
 
 KINDS = ("depth", "normal", "lines", "segmentation")
 CREASE = 35.0  # degrees between the normals of neighbouring pixels
 BREAK = 0.02  # how far 1/distance may depart from a straight line over three pixels, as a share of itself
 
 
-def control_source(kind: str, scene: bpy.types.Scene, size: tuple[int, int]) -> Callable[[], Source]:
-    """The control picture of `kind` for what `scene`'s camera sees, `size` (width, height). Renders now, on the main
+def control_source(kind: str, scene: bpy.types.Scene, size: tuple[int, int], view: View | None = None) -> Callable[[], Source]:
+    """The control picture of `kind` for what `scene`'s camera sees, or `view`, at `size` (width, height). Renders now, on the main
     thread; the callable turns the numbers into the picture on any thread. Raises SourceUnusable without a camera."""
     if kind not in KINDS:
         raise SourceUnusable(f"A '{kind}' control cannot be drawn from the scene.", f"Choose one of: {', '.join(KINDS)}.")
     if kind == "normal":
-        directions = geometry.normals(scene, size)
+        directions = geometry.normals(scene, size, view)
         return lambda: _source(normal_picture(directions))
-    depth, objects = geometry.depth_and_objects(scene, size)
+    depth, objects = geometry.depth_and_objects(scene, size, view)
     if kind == "depth":
         return lambda: _source(depth_picture(depth))
     if kind == "segmentation":
         return lambda: _source(segmentation_picture(objects))
-    directions = geometry.normals(scene, size)
+    directions = geometry.normals(scene, size, view)
     return lambda: _source(lines_picture(depth, objects, directions))
 
 
 def open_control(kind: str, image: Any, size: tuple[int, int]) -> SourceLike:
-    """The picture of a control as it travels: of a `kind` in KINDS with `image` "CAMERA", what the scene's camera sees at
-    `size`; else `image`, as `sources.open_source` takes it. Raises SourceUnusable."""
+    """The picture of a control as it travels: of a `kind` in KINDS with `image` "CAMERA" or "VIEWPORT", what the scene's camera
+    or the 3D View sees at `size`; else `image`, as `sources.open_source` takes it. Raises SourceUnusable, and NeedsWindow for
+    "VIEWPORT" without a window."""
     if kind in KINDS and isinstance(image, str) and image == "CAMERA":
         return control_source(kind, bpy.context.scene, size)
+    if kind in KINDS and isinstance(image, str) and image == "VIEWPORT":
+        view = viewport.viewport_view(bpy.context, size[0] / size[1])
+        return control_source(kind, view.scene, size, view)
     return open_source(image)[0]
 
 

@@ -1,4 +1,5 @@
-"""What the camera sees, as numbers: depth, normals and object numbers of every pixel, exactly as Blender's renderer finds them.
+"""What the camera or a 3D View sees, as numbers: depth, normals and object numbers of every pixel, as Blender's renderer finds
+them, exactly.
 
 A copy of the scene is rendered by Cycles with one sample through the middle of each pixel, all materials replaced by one
 that shines with the wanted numbers, into a float file. That works alike in every Blender version and in background mode, and
@@ -9,7 +10,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
 
 import bpy
 import numpy as np
@@ -17,28 +19,33 @@ import numpy as np
 from ..protocol.errors import SourceUnusable
 from . import compat
 from .renders import check_camera
+from .views import View, as_camera
 
 _MARK = 0.25  # what the blue channel's fraction is wherever our material shines: lights and the like are told apart by it
 
 
-def depth_and_objects(scene: bpy.types.Scene, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(depth, objects), H×W with row 0 on top, for a picture of `size` (width, height). `depth`: metres along the camera's
-    axis (float32), infinite where nothing is. `objects` (float32): 0 where nothing is; the object's pass index where it has
-    one, else a number below 1 that is its own. Raises SourceUnusable without a camera."""
-    values, there = _rendered(scene, size, _depth_nodes)
+def depth_and_objects(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(depth, objects), H×W with row 0 on top, for a picture of `size` (width, height) that `scene`'s camera takes, or one of
+    `view`. `depth`: metres along the camera's axis (float32), infinite where nothing is; a parallel projection has no point of
+    sight, so there they are counted from as far before the nearest thing as the picture is wide, as a lens of 36 mm would see
+    it. `objects` (float32): 0 where nothing is; the object's pass index where it has one, else a number below 1 that is its
+    own. Raises SourceUnusable without a camera."""
+    values, there, camera = _rendered(scene, size, _depth_nodes, view)
     index = np.rint(values[..., 2] - _MARK)
     own = 0.001 + 0.998 * values[..., 1]
     objects = np.where(there, np.where(index > 0, index, own), 0)
-    return np.where(there, values[..., 0], np.inf).astype(np.float32), objects.astype(np.float32)
+    depth = values[..., 0]
+    if camera.width and there.any():
+        depth = depth - depth[there].min() + camera.width
+    return np.where(there, depth, np.inf).astype(np.float32), objects.astype(np.float32)
 
 
-def normals(scene: bpy.types.Scene, size: tuple[int, int]) -> np.ndarray:
+def normals(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = None) -> np.ndarray:
     """H×W×3 float32 unit vectors in the camera's space (x right, y up, z towards the viewer), 0 where nothing is, for a
-    picture of `size`; row 0 on top. Shading normals, towards the viewer on both sides. Raises SourceUnusable."""
-    values, there = _rendered(scene, size, _normal_nodes)
+    picture as `depth_and_objects` takes it. Shading normals, towards the viewer on both sides. Raises SourceUnusable."""
+    values, there, camera = _rendered(scene, size, _normal_nodes, view)
     world = values[..., :3].astype(np.float64) * 2 - 1
-    camera = np.array(scene.camera.matrix_world.to_3x3().normalized())
-    seen = world @ camera  # the rotation's transpose from the left, for row vectors
+    seen = world @ camera.rotation  # the rotation's transpose from the left, for row vectors
     length = np.linalg.norm(seen, axis=-1, keepdims=True)
     return np.where(there[..., None], seen / np.maximum(length, 1e-6), 0).astype(np.float32)
 
@@ -68,10 +75,18 @@ def _normal_nodes(tree: bpy.types.NodeTree, colour: bpy.types.NodeSocket) -> Non
     tree.links.new(half.outputs[0], colour)
 
 
-def _rendered(scene: bpy.types.Scene, size: tuple[int, int], nodes: Nodes) -> tuple[np.ndarray, np.ndarray]:
-    """H×W×4 float32 that a material of `nodes` shines with, and where it was seen (H×W bool)."""
-    check_camera(scene)
-    with tempfile.TemporaryDirectory(prefix="blender_sd-") as folder, _copy(scene, size, nodes) as copy:
+class _Camera(NamedTuple):
+    """What is to be known of the camera that took a picture: how it is turned (3×3), and the width of a parallel projection, else 0."""
+
+    rotation: np.ndarray
+    width: float
+
+
+def _rendered(scene: bpy.types.Scene, size: tuple[int, int], nodes: Nodes, view: View | None) -> tuple[np.ndarray, np.ndarray, _Camera]:
+    """H×W×4 float32 that a material of `nodes` shines with, where it was seen (H×W bool), and by what."""
+    if view is None:
+        check_camera(scene)
+    with tempfile.TemporaryDirectory(prefix="blender_sd-") as folder, _copy(scene, size, nodes, view) as copy:
         copy.render.filepath = os.path.join(folder, "numbers.exr")
         try:
             bpy.ops.render.render(scene=copy.name, write_still=True)
@@ -79,15 +94,17 @@ def _rendered(scene: bpy.types.Scene, size: tuple[int, int], nodes: Nodes) -> tu
             raise SourceUnusable(f"Blender could not render: {str(error).strip().removeprefix('Error: ')}",
                                  "Look at the render settings.") from None
         values = _read(copy.render.filepath, size)
+        data = copy.camera.data
+        camera = _Camera(np.array(copy.camera.matrix_world.to_3x3().normalized()), data.ortho_scale if data.type == "ORTHO" else 0.0)
     there = values[..., 3] > 0.5
     if nodes is _depth_nodes:
         there &= np.abs(values[..., 2] - np.floor(values[..., 2]) - _MARK) < 1e-3
-    return values, there
+    return values, there, camera
 
 
 @contextmanager
-def _copy(scene: bpy.types.Scene, size: tuple[int, int], nodes: Nodes) -> Iterator[bpy.types.Scene]:
-    """A copy of `scene` that renders numbers; removed at the end, with its material."""
+def _copy(scene: bpy.types.Scene, size: tuple[int, int], nodes: Nodes, view: View | None) -> Iterator[bpy.types.Scene]:
+    """A copy of `scene` that renders numbers, as `view` sees it where that is given; removed at the end, with its material."""
     material = bpy.data.materials.new("Stable Diffusion numbers")
     copy = scene.copy()
     try:
@@ -99,12 +116,29 @@ def _copy(scene: bpy.types.Scene, size: tuple[int, int], nodes: Nodes) -> Iterat
         _set_up(copy, size)
         active = bpy.context.view_layer.name if bpy.context.scene == scene else scene.view_layers[0].name
         for layer in copy.view_layers:
-            layer.use = layer.name == active
+            layer.use = layer.name == (active if view is None else view.layer)
             layer.material_override = material
-        yield copy
+        with nullcontext() if view is None else _seen_by(view, copy):
+            yield copy
     finally:
         bpy.data.scenes.remove(copy)
         bpy.data.materials.remove(material)
+
+
+@contextmanager
+def _seen_by(view: View, copy: bpy.types.Scene) -> Iterator[None]:
+    """`copy` with the view as its camera and what the view shows as all that is in it. The collections that it shares with the
+    original are only let go of."""
+    own = copy.collection
+    for child in list(own.children):
+        own.children.unlink(child)
+    for thing in list(own.objects):
+        own.objects.unlink(thing)
+    for thing in view.objects:
+        own.objects.link(thing)
+    copy.render.pixel_aspect_x = copy.render.pixel_aspect_y = 1.0
+    with as_camera(view.optics, copy):
+        yield
 
 
 def _set_up(copy: bpy.types.Scene, size: tuple[int, int]) -> None:

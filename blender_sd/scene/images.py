@@ -80,6 +80,18 @@ def load_result(result: Result, name: str = "") -> bpy.types.Image:
     return image
 
 
+def load_kept(path: str | os.PathLike) -> bpy.types.Image:
+    """The copy of an input picture as an image datablock, packed; the one that is there, if it was loaded before. Raises
+    SourceUnusable where it cannot be read."""
+    try:
+        image = bpy.data.images.load(os.fspath(path), check_existing=True)
+        if not image.packed_file:
+            image.pack()
+    except RuntimeError as error:
+        raise SourceUnusable(f"The file '{path}' cannot be read.", "Choose another image.", str(error)) from None
+    return image
+
+
 def warm_up() -> None:
     """Makes Blender set up its picture readers now. The first file that a run of Blender loads costs the main thread 25 to
     110 ms more than all later ones; call this when the artist is not yet waiting for a picture. Leaves no trace."""

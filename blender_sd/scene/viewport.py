@@ -16,6 +16,7 @@ import numpy as np
 from ..protocol.errors import NeedsWindow, SourceUnusable
 from ..protocol.messages import Source
 from . import compat
+from .views import View, optics_of
 
 _DRAWN_BY_BLENDER = ("BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH")
 # Blender calls a cursor's drawing code for the region under the mouse only, so we ask for every place it may be.
@@ -36,7 +37,7 @@ def viewport_source(context: bpy.types.Context, overlays: bool = False) -> Calla
     region = next(region for region in area.regions if region.type == "WINDOW")
     space = area.spaces.active
     with _overlays(space, overlays):
-        if space.shading.type == "RENDERED" and window.scene.render.engine not in _DRAWN_BY_BLENDER:
+        if _is_read(window, area):
             rows = _read_window(window, area)
         else:
             rows = _draw(context, window, area, region)
@@ -46,7 +47,37 @@ def viewport_source(context: bpy.types.Context, overlays: bool = False) -> Calla
     return lambda: Source(pixels=rows)
 
 
+def viewport_view(context: bpy.types.Context, aspect: float) -> View:
+    """What `viewport_source` would give the pixels of, as a camera sees it, for a picture of `aspect` (width to height): of another
+    than the view's, its middle. Objects that the view or the render settings hide are left out. Raises as `viewport_source` does.
+    """
+    window, area = _view(context)
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    space, layer = area.spaces.active, window.view_layer
+    left, bottom, right, top = _free_part(area) if _is_read(window, area) else (
+        region.x, region.y, region.x + region.width, region.y + region.height)
+    part = ((left - region.x) / region.width, (bottom - region.y) / region.height,
+            (right - region.x) / region.width, (top - region.y) / region.height)
+    seen = optics_of(space.region_3d.view_matrix, space.region_3d.window_matrix, aspect, part)
+    rendered = set(_rendered(layer.layer_collection))
+    return View(window.scene, layer.name, seen, tuple(
+        thing for thing in layer.objects if thing in rendered and thing.visible_get(view_layer=layer, viewport=space)))
+
+
 # ---- inside --------------------------------------------------------------------------------------------------------
+
+
+def _rendered(collection: bpy.types.LayerCollection) -> Iterator[bpy.types.Object]:
+    """The objects below `collection` that renders show."""
+    if not (collection.exclude or collection.collection.hide_render):
+        yield from (thing for thing in collection.collection.objects if not thing.hide_render)
+        for child in collection.children:
+            yield from _rendered(child)
+
+
+def _is_read(window: bpy.types.Window, area: bpy.types.Area) -> bool:
+    """Whether the view can only be read from the window."""
+    return area.spaces.active.shading.type == "RENDERED" and window.scene.render.engine not in _DRAWN_BY_BLENDER
 
 
 def _view(context: bpy.types.Context) -> tuple[bpy.types.Window, bpy.types.Area]:
@@ -91,8 +122,6 @@ def _read_window(window: bpy.types.Window, area: bpy.types.Area) -> np.ndarray:
     Cursors are drawn last and right into the window, so their drawing code is the one place from which Python sees it.
     """
     left, bottom, right, top = _free_part(area)
-    if right - left < 1 or top - bottom < 1:
-        raise SourceUnusable("The 3D View is covered by its sidebars.", "Close one of them or make the view larger.")
     found: list[np.ndarray] = []
 
     def look(*_: object) -> None:
@@ -113,7 +142,8 @@ def _read_window(window: bpy.types.Window, area: bpy.types.Area) -> np.ndarray:
 
 
 def _free_part(area: bpy.types.Area) -> tuple[int, int, int, int]:
-    """(left, bottom, right, top) of the view in window pixels, without what lies over it at its edges."""
+    """(left, bottom, right, top) of the view in window pixels, without what lies over it at its edges. Raises SourceUnusable
+    where nothing is left."""
     main = next(region for region in area.regions if region.type == "WINDOW")
     left, bottom, right, top = main.x, main.y, main.x + main.width, main.y + main.height
     for region in area.regions:
@@ -130,6 +160,8 @@ def _free_part(area: bpy.types.Area) -> tuple[int, int, int, int]:
             top = min(top, region.y)
         elif region.alignment == "BOTTOM":
             bottom = max(bottom, region.y + region.height)
+    if right - left < 1 or top - bottom < 1:
+        raise SourceUnusable("The 3D View is covered by its sidebars.", "Close one of them or make the view larger.")
     return left, bottom, right, top
 
 

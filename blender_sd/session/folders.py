@@ -8,13 +8,16 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..protocol.checkpoints import SUFFIX, Kind, kind_of, read_header
+from ..protocol import few_steps
+from ..protocol.checkpoints import SUFFIX, Kind, kind_of, read_header, read_title
 from ..protocol.errors import ModelUnreadable
+from ..protocol.few_steps import FewSteps
 
 log = logging.getLogger("blender_sd")
 
 HUB = "models--"  # Hugging Face's cache: models--owner--name/snapshots/<commit>/model_index.json
 INDEX = "model_index.json"
+_NAMELESS = ("pytorch_lora_weights", "diffusion_pytorch_model", "model")
 _MAX_FILES = 5000  # safetensors files looked at
 _MAX_JSON = 1 << 20  # bytes; real ones have a few thousand
 _MAX_ENTRIES = 2000  # folder entries looked at in one place
@@ -73,6 +76,23 @@ def kind_at(file: str) -> Kind | None:
 @functools.lru_cache(maxsize=4096)
 def _kind(file: str, _changed: int, _size: int) -> Kind:
     return kind_of(read_header(file))
+
+
+def few_steps_at(file: str) -> FewSteps | None:
+    """What kind of few-step model or LoRA the safetensors file is, by its title and its name; where that says nothing, as that of
+    diffusers' files, by its folder's. None for all others."""
+    try:
+        stat = os.stat(file)
+        title = _title(file, stat.st_mtime_ns, stat.st_size)
+    except (OSError, ValueError):
+        title = ""
+    stem = os.path.splitext(os.path.basename(file))[0]
+    return few_steps.named(title, name_of(os.path.dirname(file)) if stem in _NAMELESS else stem)
+
+
+@functools.lru_cache(maxsize=4096)
+def _title(file: str, _changed: int, _size: int) -> str:
+    return read_title(file)
 
 
 def _names(folder: str) -> list[str]:

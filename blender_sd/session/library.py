@@ -12,11 +12,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from ..protocol import few_steps
 from ..protocol.checkpoints import CONFIGS, PICKLES, SUFFIX
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
+from ..protocol.few_steps import FewSteps
 from ..protocol.request import MAX_SIDE, MIN_SIDE, Request, round_size
 from ..protocol.samplers import DEFAULT_SAMPLER
-from .folders import INDEX, full_path, kind_at, name_of, places, read_json, safetensors_in, unreadable
+from .folders import INDEX, few_steps_at, full_path, kind_at, name_of, places, read_json, safetensors_in, unreadable
 
 log = logging.getLogger("blender_sd")
 
@@ -30,7 +32,8 @@ _SINGLE_FILES = (SUFFIX, *PICKLES, ".gguf")
 class ModelInfo:
     """One model. `id` is what `Request.model` takes: "starter" or the folder's path. Both sides of a picture are
     multiples of `multiple` pixels. `steerable`: whether ControlNets, reference images and prompt weights work with it (UNet
-    families). The defaults are what the model works best with; `text` is one line on it."""
+    families). The defaults are what the model works best with; `text` is one line on it. `few_steps`: what kind of few-step model it
+    is (`protocol.few_steps`), "" for none."""
 
     id: str
     name: str
@@ -44,6 +47,7 @@ class ModelInfo:
     sampler: str
     text: str
     steerable: bool = True
+    few_steps: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ _FAMILIES = {
     "StableDiffusionXL": _Family("SDXL", 1024, 25, 6.0),
     "StableDiffusion3": _Family("SD 3.5", 1024, 28, 4.5, "euler"),
     "StableDiffusion": _Family("SD 1.5", 512, 20, 7.0),
-    "LatentConsistencyModel": _Family("SD 1.5", 512, 6, 1.5, "lcm"),
+    "LatentConsistencyModel": _Family("SD 1.5", 512, 4, 8.0, "lcm"),
     "Flux2": _Family("Flux.2", 1024, 28, 4.0, "euler", 2),
     "Flux": _Family("Flux.1", 1024, 28, 3.5, "euler", 2),
     "ZImage": _Family("Z-Image", 1024, 28, 4.0, "euler", 2),
@@ -133,7 +137,9 @@ def read_checkpoint(file: str) -> ModelInfo:
         what = f"it is {kind.name}" if kind is not None and kind.name else "it cannot be read"
         raise ModelUnreadable(f"The file {name} is no whole model of SD 1.5 or SDXL: {what}.",
                               "Choose a checkpoint of SD 1.5 or SDXL as .safetensors, or a folder in diffusers format.")
-    return replace(read_model(os.path.join(CONFIGS, kind.name)), id=file, folder=file, name=os.path.splitext(name)[0])
+    info = _suited(read_model(os.path.join(CONFIGS, kind.name)), few := few_steps_at(file))
+    side = few.side if few is not None and few.side else info.default_width
+    return replace(info, id=file, folder=file, name=os.path.splitext(name)[0], default_width=side, default_height=side)
 
 
 def read_model(folder: str) -> ModelInfo:
@@ -164,7 +170,8 @@ def read_model(folder: str) -> ModelInfo:
         info = replace(info, steps=4, guidance=1.0)  # the "schnell" distillation
     if index.get("is_distilled") is True and family.name == "Flux.2":
         info = replace(info, steps=4, guidance=1.0)  # Klein
-    info = _recommended(info)
+    info = _recommended(_suited(info, few_steps.configured(
+        info.name, bool(unet) and type(unet.get("time_cond_proj_dim")) is int, *_scheduler(folder))))
     width, height = round_size(info.default_width, info.default_height, multiple)
     return replace(info, default_width=width, default_height=height)
 
@@ -177,6 +184,17 @@ def _part(folder: str, index: dict, part: str) -> dict | None:
     entry = index.get(part)
     named = isinstance(entry, list) and len(entry) == 2 and all(isinstance(word, str) for word in entry)
     return read_json(folder, part, "config.json") if named else None
+
+
+def _scheduler(folder: str) -> tuple[str, bool]:
+    """The class of the model's scheduler, and whether its steps begin at the last timestep because the model was made for few: others
+    that do were trained down to no signal at all."""
+    if not os.path.isfile(os.path.join(folder, "scheduler", "scheduler_config.json")):
+        return "", False
+    config = read_json(folder, "scheduler", "scheduler_config.json")
+    kind = config.get("_class_name")
+    trailing = config.get("timestep_spacing") == "trailing" and config.get("prediction_type", "epsilon") == "epsilon"
+    return kind if isinstance(kind, str) else "", trailing and not config.get("rescale_betas_zero_snr")
 
 
 # ---- what the model wants --------------------------------------------------------------------------------------------
@@ -229,6 +247,13 @@ def _default_side(family: _Family, unet: dict | None, scale: int) -> int:
     if type(sample) is int and MIN_SIDE <= sample * scale <= MAX_SIDE:
         return sample * scale
     return family.side
+
+
+def _suited(info: ModelInfo, few: FewSteps | None) -> ModelInfo:
+    """`info` with what suits the few-step model that it is."""
+    if few is None:
+        return info
+    return replace(info, few_steps=few.name, steps=few.steps, guidance=few.guidance, sampler=few.sampler)
 
 
 def _recommended(info: ModelInfo) -> ModelInfo:

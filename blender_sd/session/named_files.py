@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from ..protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA, SUFFIX
 from ..protocol.errors import ModelNotFound, ModelUnreadable
-from .folders import full_path, kind_at, safetensors_in
+from ..protocol.few_steps import FewSteps
+from .folders import few_steps_at, full_path, kind_at, safetensors_in
 
 _WORDS = {LORA: "LoRA", IP_ADAPTER: "IP-Adapter", EMBEDDING: "textual inversion"}
 
@@ -20,6 +21,11 @@ class NamedFile:
 
     name: str
     file: str
+
+    @property
+    def few_steps(self) -> FewSteps | None:
+        """The few-step LoRA that it is, if any."""
+        return few_steps_at(self.file)
 
 
 def find_files(kind: str, folders: Iterable[str]) -> list[NamedFile]:

@@ -1,6 +1,8 @@
 """The sampler table against diffusers: each runs, is reproducible, and leaves the model's own noise as trained."""
 from __future__ import annotations
 
+import functools
+
 import diffusers
 import numpy as np
 import pytest
@@ -66,6 +68,27 @@ def test_latents_are_never_clipped_as_pixels_are():
         assert samplers.build(own, name, 10, 0)[0].config.clip_sample is False
 
 
+@pytest.mark.parametrize("name", ["euler_trailing", "euler_a_trailing", "ddim_trailing"])
+def test_sgm_uniform_begins_with_pure_noise(name):
+    own = diffusers.EulerDiscreteScheduler(**NOISE, timestep_spacing="leading", steps_offset=1)
+    built, _ = samplers.build(own, name, 4, 0)
+    built.set_timesteps(4)
+    assert built.timesteps.tolist() == [999, 749, 499, 249]
+
+
+def test_tcd_adds_the_fresh_noise_that_its_authors_chose(engine, sd, monkeypatch):
+    eta, own = [], diffusers.TCDScheduler.step
+
+    @functools.wraps(own)  # pipelines ask its signature
+    def step(self, *args, **options):
+        eta.append(options["eta"])
+        return own(self, *args, **options)
+
+    monkeypatch.setattr(diffusers.TCDScheduler, "step", step)
+    engine.generate("brick", seed=5, steps=2, size=(32, 32), model=sd, sampler="tcd")
+    assert eta == [0.3, 0.3]
+
+
 def test_the_seed_reaches_samplers_that_draw_their_own_noise():
     own = diffusers.DDIMScheduler(**NOISE)
     assert samplers.build(own, "dpmpp_sde", 10, 77)[0].noise_sampler_seed == 77
@@ -79,6 +102,6 @@ def test_flow_matching_models_keep_their_scheduler():
     own = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     built, note = samplers.build(own, "dpmpp_2m", 10, 0)
     assert type(built) is type(own) and built is not own and built.config.shift == 3.0 and "DPM++ 2M" in note
-    assert samplers.build(own, "euler", 10, 0)[1] == ""
+    assert samplers.build(own, "euler", 10, 0)[1] == samplers.build(own, "euler_trailing", 10, 0)[1] == ""
     flow = diffusers.DPMSolverMultistepScheduler(**NOISE, use_flow_sigmas=True, prediction_type="flow_prediction")
     assert type(samplers.build(flow, "ddim", 10, 0)[0]) is type(flow)

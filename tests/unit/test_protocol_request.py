@@ -158,6 +158,11 @@ def test_grids_that_cannot_be(axes, words):
         Request(prompt="a brick wall", axes=axes)
 
 
+def test_samplers_on_an_axis_go_by_their_labels_too():
+    grid = Request(axes=(Axis("sampler", "dpm++ 2M Karras, euler, Euler a SGM Uniform"),))
+    assert [grid.single(index).sampler for index in range(3)] == ["dpmpp_2m_karras", "euler", "euler_a_trailing"]
+
+
 @pytest.mark.parametrize("values", ["", " , ,", "\n"])
 def test_an_axis_without_values(values):
     with pytest.raises(InvalidRequest, match="no values"):

@@ -202,6 +202,15 @@ class BlenderWindow:
         self.screen.release()
         self._settle()
 
+    def open_only(self, panel: str) -> None:
+        """Opens a panel of the sidebar and closes all others: Ctrl and a click on its header."""
+        header = self.find_text(panel).centre
+        self.screen.hold("ctrl")
+        try:
+            self.click(*header)
+        finally:
+            self.screen.let_go("ctrl")
+
     def click_text(self, text: str, within: Box | None = None, nth: int = 0, double: bool = False, timeout: float = 10.0) -> None:
         """Clicks the middle of `text` where it is read on the screen; see `find_text`."""
         self.click(*self.find_text(text, within, nth, timeout).centre, double=double)

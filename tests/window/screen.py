@@ -87,6 +87,12 @@ class Screen:
     def release(self, button: int = 1) -> None:
         self._do("mouseup", str(button))
 
+    def hold(self, name: str) -> None:
+        self._do("keydown", name)
+
+    def let_go(self, name: str) -> None:
+        self._do("keyup", name)
+
     def type(self, text: str) -> None:
         self._do("type", "--delay", "25", "--", text)
 

@@ -195,7 +195,7 @@ def test_an_error_is_shown_with_its_remedy(window):
 
 _OPEN = {"Settings": "Sampler", "From Texture": "Retexture Slot", "From Render": "Camera Background",
          "Queue": "Clear Finished"}
-_CLOSED = {"Control": "Preview Control", "Reference": "Adapter", "Variations": "Across", "Enlarge": "Tile Size", "Inpaint": "Paint Mask",
+_CLOSED = {"Control": "keeps the result", "Reference": "Adapter", "Variations": "Across", "Enlarge": "Tile Size", "Inpaint": "Paint Mask",
            "Extend": "Left"}
 
 

@@ -6,6 +6,7 @@ import bpy
 from ... import api
 from ...protocol.errors import SDError
 from .. import properties, state, tick
+from . import loras
 from .start import first_refusal, refuse
 
 
@@ -27,7 +28,7 @@ class SD_OT_start_engine(bpy.types.Operator):
 
 
 class SD_OT_refresh_models(bpy.types.Operator):
-    """Look for models anew in the model folders"""
+    """Look for models and LoRAs anew in the model folders"""
 
     bl_idname = "sd.refresh_models"
     bl_label = "Refresh Models"
@@ -35,6 +36,7 @@ class SD_OT_refresh_models(bpy.types.Operator):
     def execute(self, _context):
         api.refresh_models()
         properties.refresh_model_items()
+        loras.refresh()
         tick.soon()
         return {"FINISHED"}
 

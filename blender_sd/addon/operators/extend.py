@@ -17,21 +17,21 @@ class SD_OT_outpaint(bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         return can_find(cls, scene.masked_image, context) and first_refusal(
-            cls, (any(context.scene.sd.margins().values()), "Set by how many pixels the picture is to grow"))
+            cls, (any(context.scene.sd.growth().values()), "Set by how many pixels the picture is to grow"))
 
     def execute(self, context):
         settings = context.scene.sd
 
         def order(seed):
             image, target = scene.masked_image(context)
-            return api.outpaint(image, settings.words(), **settings.margins(), seed=seed, target=target,
+            return api.outpaint(image, settings.words(), **settings.growth(), seed=seed, target=target,
                                 label=settings.words() or f"Outpaint {image.name}", **settings.order(without="tiling"))
 
         return start(self, context, order)
 
 
 class SD_OT_make_seamless(bpy.types.Operator):
-    """Paint a band across the border of the active image anew, so that it repeats without a seam. The old image stays in the file"""
+    """Paint a band across the border anew, so that the active image repeats along Tiling's axes, or both. The old image stays"""
 
     bl_idname = "sd.make_seamless"
     bl_label = "Make Seamless"

@@ -56,7 +56,7 @@ class SD_OT_inpaint(bpy.types.Operator):
             mask = scene.mask_of(image) if settings.mask_source == "PAINTED" else settings.mask_source
             return api.inpaint(
                 image, mask, settings.words(), strength=settings.inpaint_strength, grow=settings.mask_grow, feather=settings.mask_feather,
-                full_res=settings.mask_full_res, context=settings.mask_context, tile=settings.tile, controls=settings.controls(),
+                full_res=settings.mask_full_res, context=settings.mask_context, tile=settings.tile, controls=settings.steers(),
                 seed=seed, target=target, label=settings.words() or f"Inpaint {image.name}", **settings.order())
 
         return start(self, context, order)

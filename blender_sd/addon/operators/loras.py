@@ -7,6 +7,7 @@ from bpy.props import EnumProperty, FloatProperty
 from ... import api
 from ...protocol.errors import ModelNotFound
 from ...protocol.parts import Lora
+from ...protocol.samplers import SAMPLERS
 from ...protocol.wording import lora_tag
 from .start import refuse
 
@@ -15,17 +16,17 @@ _WEIGHT = Lora.__dataclass_fields__["weight"].metadata["setting"]
 
 
 def _offered(_self=None, _context=None) -> list[tuple[str, str, str]]:
-    return _items or _read()
+    return _items or refresh()
 
 
-def _read() -> list[tuple[str, str, str]]:
+def refresh() -> list[tuple[str, str, str]]:
     """Looks for LoRAs anew; not while drawing, since it reads folders."""
     _items[:] = [(lora.name, lora.name, lora.file) for lora in api.loras()]
     return _items
 
 
 class SD_OT_add_lora(bpy.types.Operator):
-    """Choose a LoRA from the model folders; its tag <lora:name:1> is added to the prompt"""
+    """Choose a LoRA; its tag <lora:name:1> is added to the prompt. Few-step LoRAs (LCM, Lightning …) set steps, guidance and sampler"""
 
     bl_idname = "sd.add_lora"
     bl_label = "Add LoRA"
@@ -44,7 +45,7 @@ class SD_OT_add_lora(bpy.types.Operator):
         return True
 
     def invoke(self, context, _event):
-        if not _read():
+        if not refresh():
             return refuse(self, ModelNotFound("There is no LoRA in the model folders.",
                                               "Put .safetensors files of LoRAs into a folder that the add-on's preferences name."))
         context.window_manager.invoke_search_popup(self)
@@ -52,7 +53,13 @@ class SD_OT_add_lora(bpy.types.Operator):
 
     def execute(self, context):
         settings = context.scene.sd
-        settings.prompt = f"{settings.prompt} {lora_tag(self.lora, self.weight)}".strip()
+        few = next((one.few_steps for one in api.loras() if one.name == self.lora), None)
+        weight = few.weight if few is not None and not self.properties.is_property_set("weight") else self.weight
+        settings.prompt = f"{settings.prompt} {lora_tag(self.lora, weight)}".strip()
+        if few is not None:
+            settings.steps, settings.guidance, settings.sampler = few.steps, few.guidance, few.sampler
+            self.report({"INFO"}, f"'{self.lora}' is a few-step LoRA ({few.name}): steps were set to {few.steps}, guidance to "
+                                  f"{few.guidance:g}, the sampler to {SAMPLERS[few.sampler].label}.")
         return {"FINISHED"}
 
 

@@ -52,7 +52,7 @@ def _order(context: bpy.types.Context) -> dict[str, Any]:
     settings = context.scene.sd
     kind = "camera_background" if settings.camera_background else "new"
     return {"prompt": settings.words(), "strength": settings.render_strength, "target": scene.freeze_target(context, kind),
-            "label": settings.words() or "Restyle", "controls": settings.controls(), **settings.order()}
+            "label": settings.words() or "Restyle", "controls": settings.steers(), **settings.order()}
 
 
 CLASSES = (SD_OT_restyle,)

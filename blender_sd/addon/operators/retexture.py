@@ -23,7 +23,7 @@ class SD_OT_retexture(bpy.types.Operator):
 
         def order(seed):
             image, target = scene.active_slot_image(context)
-            return api.restyle(image, settings.words(), strength=settings.slot_strength, controls=settings.controls(), seed=seed,
+            return api.restyle(image, settings.words(), strength=settings.slot_strength, controls=settings.steers(), seed=seed,
                                target=target, label=settings.words() or image.name, **settings.order())
 
         return start(self, context, order)

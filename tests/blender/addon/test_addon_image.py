@@ -70,38 +70,69 @@ def controlnet(monkeypatch, tmp_path):
     return str(folder)
 
 
-def test_a_control_from_the_camera_goes_with_the_order(addon, pipeline, controlnet):
-    addon.prompt, addon.use_control, addon.control_kind, addon.control_model = "moss", True, "depth", "depth net"
-    addon.control_weight, addon.control_end, addon.width, addon.height = 0.7, 0.8, 64, 48
+def _add_control(addon, **settings):
+    assert bpy.ops.sd.add_control() == {"FINISHED"}
+    control = addon.active_control()
+    for name, value in settings.items():
+        setattr(control, name, value)
+    return control
+
+
+def test_controls_go_with_the_order_and_come_back(addon, pipeline, controlnet):
+    addon.prompt, addon.width, addon.height = "moss", 64, 48
+    _add_control(addon, kind="depth", model="depth net", weight=0.7, end=0.8)
+    _add_control(addon, kind="lines", model="depth net", enabled=False)
+    _add_control(addon, kind="canny", model="depth net", source="IMAGE", image=bpy.data.images.new("shape", 64, 48), start=0.25)
     assert bpy.ops.sd.generate() == {"FINISHED"}
     drain()
     order = pipeline.orders[0]
-    (control,) = order.request.controls
-    assert (control.kind, control.model) == ("depth", controlnet)
-    assert (control.weight, control.end) == (pytest.approx(0.7), pytest.approx(0.8))
-    assert control.image and order.inputs["control0"].pixels.shape == (48, 64, 4)
-    addon.use_control, addon.control_weight = False, 1.0
+    depth, canny = order.request.controls
+    assert (depth.kind, depth.model, canny.kind, canny.start) == ("depth", controlnet, "canny", 0.25)
+    assert (depth.weight, depth.end) == (pytest.approx(0.7), pytest.approx(0.8))
+    assert depth.image and order.inputs["control0"].pixels.shape == (48, 64, 4) and set(order.inputs) == {"control0", "control1"}
+    addon.controls.clear()
+    kept = api.output_folder() / "sources" / f"{canny.image.removeprefix('sha256:')}.png"
+    kept.parent.mkdir(exist_ok=True)
+    write_png(str(kept), Request(width=16, height=16))
     addon.fill_from(order.request)
-    assert addon.use_control and addon.control_weight == pytest.approx(0.7) and addon.control_model == controlnet
-    addon.use_control = False
+    first, second = addon.controls
+    assert (first.kind, first.model, first.weight, first.source) == ("depth", controlnet, pytest.approx(0.7), "CAMERA")
+    assert (second.kind, second.start, second.source, second.enabled) == ("canny", 0.25, "IMAGE", True)
+    assert second.image.packed_file and tuple(second.image.size) == (16, 16)
+    first.enabled = second.enabled = False
     bpy.ops.sd.generate()
     drain()
     assert pipeline.orders[1].request.controls == ()
 
 
+def test_the_list_of_controls(addon):
+    assert not bpy.ops.sd.remove_control.poll() and not bpy.ops.sd.preview_control.poll()
+    for kind in ("depth", "normal", "lines"):
+        _add_control(addon, kind=kind)
+    assert bpy.ops.sd.move_control(direction="DOWN") == {"CANCELLED"} and addon.control_index == 2
+    assert bpy.ops.sd.move_control(direction="UP") == {"FINISHED"}
+    assert [control.kind for control in addon.controls] == ["depth", "lines", "normal"] and addon.active_control().kind == "lines"
+    assert bpy.ops.sd.remove_control() == {"FINISHED"} and addon.active_control().kind == "normal"
+    assert bpy.ops.sd.remove_control() == {"FINISHED"} and addon.active_control().kind == "depth"
+    assert bpy.ops.sd.remove_control() == {"FINISHED"} and addon.active_control() is None
+
+
 def test_a_control_from_an_image_needs_one(addon, pipeline, controlnet):
-    addon.prompt, addon.use_control, addon.control_model, addon.control_source = "moss", True, controlnet, "IMAGE"
+    addon.prompt = "moss"
+    control = _add_control(addon, model=controlnet, source="IMAGE")
     with pytest.raises(RuntimeError, match="No control image"):
         bpy.ops.sd.generate()
-    addon.control_image = bpy.data.images.new("shape", 64, 64)
+    control.image = bpy.data.images.new("shape", 64, 64)
     assert bpy.ops.sd.generate() == {"FINISHED"}
-    addon.control_model = "nothing like it"
+    control.model = "nothing like it"
     with pytest.raises(RuntimeError, match="no ControlNet called"):
         bpy.ops.sd.generate()
 
 
 def test_the_control_picture_can_be_looked_at(addon):
-    addon.control_kind, addon.width, addon.height = "normal", 48, 32
+    addon.width, addon.height = 48, 32
+    _add_control(addon, kind="depth")
+    _add_control(addon, kind="normal")
     scenes, materials = len(bpy.data.scenes), len(bpy.data.materials)
     assert bpy.ops.sd.preview_control() == {"FINISHED"}
     image = bpy.data.images["normal control"]
@@ -181,6 +212,20 @@ def test_outpaint_puts_a_larger_image_into_the_slot(addon, pipeline):
     addon.expand_left = 0
     addon.fill_from(request)
     assert addon.expand_left == 16
+
+
+def test_outpaint_to_an_aspect(addon, pipeline):
+    _textured_cube()
+    addon.prompt, addon.expand_to, addon.aspect_x, addon.aspect_y = "moss", "ASPECT", 2.0, 1.0
+    assert bpy.ops.sd.outpaint() == {"FINISHED"}
+    drain()
+    request = pipeline.orders[0].request
+    assert (request.width, request.height, request.expand_left, request.expand_right) == (64, 32, 16, 16)
+    addon.fill_from(request)
+    assert addon.expand_to == "SIDES" and addon.growth() == {"left": 16, "right": 16, "top": 0, "bottom": 0}
+    addon.expand_to = "ASPECT"  # which it has now
+    with pytest.raises(RuntimeError, match="nothing to add"):
+        bpy.ops.sd.outpaint()
 
 
 @pytest.mark.parametrize(("tiling", "meant"), [("none", "xy"), ("y", "y")])

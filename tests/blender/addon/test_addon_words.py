@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import bpy
 import pytest
@@ -69,6 +70,37 @@ def test_scripts_name_loras_too(addon, pipeline, lora):
     assert [one.weight for one in pipeline.orders[0].request.loras] == [0.5, -1.0]
 
 
+@pytest.fixture
+def quick(lora, tmp_path) -> str:
+    """A few-step LoRA beside it, known by its name; that name."""
+    (tmp_path / "loras" / "sdxl_lightning_8step_lora.safetensors").write_bytes(Path(lora).read_bytes())
+    (tmp_path / "loras" / "Hyper-FLUX.1-dev-8steps-lora.safetensors").write_bytes(Path(lora).read_bytes())
+    return "sdxl_lightning_8step_lora"
+
+
+def test_a_few_step_lora_sets_steps_guidance_and_sampler(addon, quick):
+    addon.prompt, addon.steps, addon.guidance, addon.sampler = "wall", 30, 7.0, "dpmpp_2m"
+    bpy.ops.sd.refresh_models()
+    bpy.ops.sd.add_lora(lora="old bricks")
+    assert (addon.steps, addon.guidance, addon.sampler) == (30, 7.0, "dpmpp_2m")
+    bpy.ops.sd.add_lora(lora=quick)
+    assert addon.prompt == f"wall <lora:old bricks:1> <lora:{quick}:1>"
+    assert (addon.steps, addon.guidance, addon.sampler) == (8, 1.0, "euler_trailing")
+    bpy.ops.sd.add_lora(lora="Hyper-FLUX.1-dev-8steps-lora")
+    assert addon.prompt.endswith("-lora:0.125>"), "its makers' weight, where none was chosen"
+
+
+def test_what_a_script_leaves_open_suits_its_few_step_lora(addon, pipeline, quick):
+    tag = f"wall <lora:{quick}:0.9>"
+    for prompt, settings in ((tag, {}), (tag, {"steps": 20, "guidance": 3.0, "sampler": "ddim"}), ("wall", {"loras": [(quick, 1.0)]}),
+                             (f"wall <lora:{quick}:0>", {}), ("wall", {})):
+        api.generate(prompt, **settings)
+    drain()
+    found = [(order.request.steps, order.request.guidance, order.request.sampler) for order in pipeline.orders]
+    assert found[:3] == [(8, 1.0, "euler_trailing"), (20, 3.0, "ddim"), (8, 1.0, "euler_trailing")]
+    assert found[3] == found[4] != found[0], "a LoRA of weight 0 is off"
+
+
 def test_an_unknown_lora_is_refused_at_once(addon, lora):
     addon.prompt = "wall <lora:old brick>"
     with pytest.raises(RuntimeError, match="no LoRA called 'old brick'"):
@@ -102,6 +134,18 @@ def test_scripts_make_grids(addon, pipeline):
     api.generate("a, b", axes=[("guidance", (1, 2.5)), ("prompt", ("a, b", "c, d"))])
     drain()
     assert [axis.options for axis in pipeline.orders[0].request.axes] == [["1", "2.5"], ["a, b", "c, d"]]
+
+
+def test_an_axis_begins_with_values_that_suit_it(addon):
+    assert addon.x_values == "8, 20, 40"
+    addon.x_setting = "sampler"
+    assert addon.x_values == "Euler, DPM++ 2M"
+    addon.x_values, addon.x_setting = "1, 2", "guidance"
+    assert addon.x_values == "1, 2", "what a person wrote stays"
+    addon.x_values, addon.x_setting = "", "seed"
+    assert addon.x_values == "1, 2, 3"
+    addon.y_setting = "prompt"
+    assert addon.y_values == ""
 
 
 def test_a_reference_from_the_panel(addon, pipeline, lora, tmp_path):

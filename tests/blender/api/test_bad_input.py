@@ -154,3 +154,35 @@ def test_a_killed_engine_is_told_and_replaced(sd, small, painting):
         job.result(timeout=PATIENCE)
     assert time.monotonic() - killed < 30
     assert sd.generate("x", **{**small, "size": (64, 64)}).result(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("prompt", ["(((brick", "brick])", "{red|green brick", "brick (old:1.", "<lora:brick", "__brick"])
+def test_unbalanced_brackets_are_taken_literally(sd, small, prompt):
+    job = sd.generate(prompt, **small)
+    job.result(timeout=PATIENCE)
+    assert not job.notes and job.results[0].request.prompt == prompt
+
+
+SOURCE = np.random.default_rng(2).integers(0, 256, (48, 64, 3), np.uint8)
+MASKS = {  # what is said of each, and whether anything is painted
+    "of another size": (np.kron(np.eye(4), np.ones((6, 8))) > 0, "brought to the picture's 64 × 48", True),
+    "empty": (np.zeros((48, 64), bool), "empty", False),
+    "full": (np.ones((48, 64), bool), "", True),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_masks_that_do_not_fit_are_used_and_said(sd, small, name):
+    mask, words, painted = MASKS[name]
+    job = sd.inpaint(SOURCE, mask, "moss", **small)
+    (image,) = job.result(timeout=PATIENCE)
+    found = np.rint(np.array(image.pixels[:]).reshape(48, 64, 4)[::-1, :, :3] * 255)
+    assert any(words in note for note in job.notes) if words else not job.notes
+    assert (not np.array_equal(found, SOURCE)) == painted
+
+
+def test_a_control_picture_of_another_aspect_is_used_and_said(sd, small):
+    job = sd.generate("brick", size=(64, 64), controls=[sd.control("depth", np.zeros((32, 96, 3), np.uint8))],
+                      **{**small, "model": "starter"})
+    job.result(timeout=PATIENCE)
+    assert any("another aspect" in note for note in job.notes)

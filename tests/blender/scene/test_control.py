@@ -18,7 +18,7 @@ from blender_sd.scene import control, geometry  # noqa: E402
 
 def test_depth_normals_and_lines_match_the_analytic_answer():
     found = bench.measure()
-    assert found["depth_error"] < 0.005 and found["normal_error_deg"] < 1
+    assert found["depth_error"] < 0.005 and found["view_depth_error"] < 0.005 and found["normal_error_deg"] < 1
     assert found["lines_found"] > 0.98 and found["lines_false"] < 0.02
 
 

@@ -1,0 +1,121 @@
+"""What steers all that is painted: controls, a reference image, variations and grids."""
+from __future__ import annotations
+
+import bpy
+
+from ..controls import KINDS, SOURCES
+from ..layout import wrapped
+from .base import Panel, Steering, place
+
+_KINDS = {kind: (label, icon) for kind, label, _tip, icon, _number in KINDS}
+_SOURCES = {source: label for source, label, _tip, _icon, _number in SOURCES}
+
+
+class SD_UL_controls(bpy.types.UIList):
+    """The controls: whether each is on, what it reads and where from, and how much it counts."""
+
+    def draw_item(self, _context, layout, _data, item, _icon, _active, _name, _index=0, _flag=0) -> None:
+        row = layout.row(align=True)
+        row.prop(item, "enabled", text="")
+        text = row.row(align=True)
+        text.active = item.enabled
+        text.label(text=_KINDS[item.kind][0], icon=_KINDS[item.kind][1])
+        text.label(text=item.image.name if item.source == "IMAGE" and item.image else _SOURCES[item.source])
+        text.prop(item, "weight", text="", emboss=False)
+
+
+class Control(Steering):
+    """The ControlNets that steer all that is painted."""
+
+    bl_label = "Control"
+    bl_order = 4
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context) -> None:
+        if not self.steerable(context):
+            return
+        settings = context.scene.sd
+        if not settings.controls:
+            wrapped(self.layout, context, "A ControlNet keeps the result to the structure of the scene or of an image.")
+            self.layout.operator("sd.add_control", icon="ADD")
+            return
+        row = self.layout.row()
+        row.template_list("SD_UL_controls", "", settings, "controls", settings, "control_index",
+                          rows=4 if len(settings.controls) > 1 else 2)  # as high as the buttons beside it
+        buttons = row.column(align=True)
+        buttons.operator("sd.add_control", text="", icon="ADD")
+        buttons.operator("sd.remove_control", text="", icon="REMOVE")
+        if len(settings.controls) > 1:
+            buttons.separator()
+            buttons.operator("sd.move_control", text="", icon="TRIA_UP").direction = "UP"
+            buttons.operator("sd.move_control", text="", icon="TRIA_DOWN").direction = "DOWN"
+        control = settings.active_control()
+        if control is None:
+            return
+        column = self.split()
+        column.active = control.enabled
+        column.prop(control, "kind")
+        column.prop(control, "model")
+        column.prop(control, "source")
+        if control.source == "IMAGE":
+            column.prop(control, "image")
+        column.prop(control, "weight", slider=True)
+        span = column.column(align=True)
+        span.prop(control, "start", slider=True)
+        span.prop(control, "end", slider=True)
+        self.layout.operator("sd.preview_control", icon="HIDE_OFF")
+
+
+class Reference(Steering):
+    """An image whose look all that is painted takes over."""
+
+    bl_label = "Reference"
+    bl_order = 4
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header(self, context) -> None:
+        self.layout.prop(context.scene.sd, "use_reference", text="")
+
+    def draw(self, context) -> None:
+        if not self.steerable(context):
+            return
+        settings = context.scene.sd
+        self.layout.active = settings.use_reference
+        column = self.split()
+        column.prop(settings, "reference_image")
+        column.prop(settings, "ip_adapter")
+        column.prop(settings, "ip_adapter_weight", slider=True)
+
+
+class Variations(Panel):
+    """Pictures near the last one, and grids of pictures."""
+
+    bl_label = "Variations"
+    bl_order = 5
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context) -> None:
+        settings = context.scene.sd
+        column = self.split()
+        column.prop(settings, "variation_strength", slider=True)
+        seed = column.column()
+        seed.active = settings.variation_strength > 0
+        seed.prop(settings, "variation_seed")
+        if settings.variation_strength > 0 and settings.random_seed:
+            wrapped(column, context, "The seed is random: switch that off in Settings to stay near one picture.", "INFO")
+        column.prop(settings, "use_grid")
+        grid = self.split()
+        grid.active = settings.use_grid
+        grid.prop(settings, "x_setting")
+        grid.prop(settings, "x_values")
+        grid.prop(settings, "y_setting")
+        if settings.y_setting != "none":
+            grid.prop(settings, "y_values")
+
+
+CLASSES = (
+    SD_UL_controls,
+    *place(Control, "view3d", "image", "shader"),
+    *place(Reference, "view3d", "image", "shader"),
+    *place(Variations, "view3d", "image", "shader"),
+)
