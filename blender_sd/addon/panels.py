@@ -1,6 +1,6 @@
 """The tab "SD" in the sidebars of the 3D View, Image Editor and Shader Editor. `draw` only reads.
 
-Every panel is written once and placed in each editor that it suits: `_place` makes a class per editor.
+Every panel is written once and placed in each editor that it suits: `layout.place` makes a class per editor.
 """
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import bpy
 from .. import api, scene
 from ..protocol.errors import SDError
 from . import preferences
-from .layout import wrapped
-from .tick import TAB
+from .layout import Panel, place, wrapped
 
-_EDITORS = {"view3d": "VIEW_3D", "image": "IMAGE_EDITOR", "shader": "NODE_EDITOR"}
 _STATE_ICONS = {"queued": "TIME", "loading": "IMPORT", "running": "RENDER_ANIMATION", "finished": "CHECKMARK", "cancelled": "PANEL_CLOSE",
                 "failed": "ERROR"}
 
@@ -36,25 +34,7 @@ class SD_UL_jobs(bpy.types.UIList):
         row.operator("sd.cancel_job", text="", icon="X", emboss=False).job_id = item.job_id
 
 
-class _Panel:
-    """What all panels of the tab share."""
-
-    bl_region_type = "UI"
-    bl_category = TAB
-
-    @classmethod
-    def poll(cls, context):
-        return context.space_data.type != "NODE_EDITOR" or context.space_data.tree_type == "ShaderNodeTree"
-
-    def split(self) -> bpy.types.UILayout:
-        """A column with labels on the left of the fields, as Blender's own panels have."""
-        column = self.layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
-        return column
-
-
-class _Steering(_Panel):
+class _Steering(Panel):
     """A panel of what only models with a UNet can be steered by."""
 
     def steerable(self, context) -> bool:
@@ -66,7 +46,7 @@ class _Steering(_Panel):
         return False
 
 
-class _Main(_Panel):
+class _Main(Panel):
     """Prompt, Generate, progress and messages."""
 
     bl_label = "Stable Diffusion"
@@ -128,7 +108,7 @@ class _Main(_Panel):
             self.layout.label(text=text, icon="CHECKMARK" if state.engine == "ready" else "TIME")
 
 
-class _Settings(_Panel):
+class _Settings(Panel):
     """How the picture is made."""
 
     bl_label = "Settings"
@@ -156,7 +136,7 @@ class _Settings(_Panel):
         self.layout.operator("sd.recall", text="Recall from Image", icon="LOOP_BACK")
 
 
-class _FromImage(_Panel):
+class _FromImage(Panel):
     """Texture slot → texture."""
 
     bl_label = "From Texture"
@@ -173,7 +153,7 @@ class _FromImage(_Panel):
         row.operator("sd.retexture", icon="NODE_TEXTURE")
 
 
-class _Enlarge(_Panel):
+class _Enlarge(Panel):
     """Larger pictures: as part of Generate, or of the slot's image."""
 
     bl_label = "Enlarge"
@@ -243,7 +223,7 @@ class _Reference(_Steering):
         column.prop(settings, "ip_adapter_weight", slider=True)
 
 
-class _Variations(_Panel):
+class _Variations(Panel):
     """Pictures near the last one, and grids of pictures."""
 
     bl_label = "Variations"
@@ -267,7 +247,7 @@ class _Variations(_Panel):
             grid.prop(settings, "y_values")
 
 
-class _Inpaint(_Panel):
+class _Inpaint(Panel):
     """A part of the slot's image, painted anew."""
 
     bl_label = "Inpaint"
@@ -296,7 +276,7 @@ class _Inpaint(_Panel):
         row.operator("sd.inpaint", icon="MOD_MASK")
 
 
-class _Extend(_Panel):
+class _Extend(Panel):
     """The slot's image, continued beyond its borders or across them."""
 
     bl_label = "Extend"
@@ -316,7 +296,7 @@ class _Extend(_Panel):
         self.layout.operator("sd.make_seamless", icon="UV_SYNC_SELECT")
 
 
-class _FromRender(_Panel):
+class _FromRender(Panel):
     """Render → restyled render."""
 
     bl_label = "From Render"
@@ -333,7 +313,7 @@ class _FromRender(_Panel):
         row.operator("sd.restyle", icon="RENDER_STILL")
 
 
-class _Queue(_Panel):
+class _Queue(Panel):
     """The jobs of this session."""
 
     bl_label = "Queue"
@@ -347,26 +327,17 @@ class _Queue(_Panel):
         row.operator("sd.open_output", text="", icon="FILE_FOLDER")
 
 
-def _place(panel: type[_Panel], *editors: str) -> tuple[type[bpy.types.Panel], ...]:
-    """`panel` as one registrable class per editor: SD_PT_<editor>_<panel>."""
-    name = panel.__name__.strip("_").lower()
-    return tuple(
-        type(f"SD_PT_{editor}_{name}", (panel, bpy.types.Panel),
-             {"bl_idname": f"SD_PT_{editor}_{name}", "bl_space_type": _EDITORS[editor], "__doc__": panel.__doc__})
-        for editor in editors)
-
-
 CLASSES = (
     SD_UL_jobs,
-    *_place(_Main, "view3d", "image", "shader"),
-    *_place(_Settings, "view3d", "image", "shader"),
-    *_place(_FromImage, "view3d", "image", "shader"),
-    *_place(_FromRender, "view3d", "image"),
-    *_place(_Control, "view3d", "image", "shader"),
-    *_place(_Reference, "view3d", "image", "shader"),
-    *_place(_Variations, "view3d", "image", "shader"),
-    *_place(_Queue, "view3d", "image", "shader"),
-    *_place(_Enlarge, "view3d", "image", "shader"),
-    *_place(_Inpaint, "view3d", "image", "shader"),
-    *_place(_Extend, "view3d", "image", "shader"),
+    *place(_Main, "view3d", "image", "shader"),
+    *place(_Settings, "view3d", "image", "shader"),
+    *place(_FromImage, "view3d", "image", "shader"),
+    *place(_FromRender, "view3d", "image"),
+    *place(_Control, "view3d", "image", "shader"),
+    *place(_Reference, "view3d", "image", "shader"),
+    *place(_Variations, "view3d", "image", "shader"),
+    *place(_Queue, "view3d", "image", "shader"),
+    *place(_Enlarge, "view3d", "image", "shader"),
+    *place(_Inpaint, "view3d", "image", "shader"),
+    *place(_Extend, "view3d", "image", "shader"),
 )
