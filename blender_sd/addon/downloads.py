@@ -111,7 +111,7 @@ def _end(one: Download, shown: SD_PG_hub) -> None:
     shown.unfinished = one.state != "finished" and one.bytes_done > 0
     if isinstance(one.error, LicenceNotAccepted):
         shown.found, shown.licence, shown.link = one.name, one.licence or "None is named: all rights are its owner's", one.link
-        shown.text = f"{gigabytes(one.bytes_total)} GB"
+        shown.text = amount(one.bytes_total)
     elif one.error is not None:
         shown.error, shown.hint = one.error.message, one.error.hint
     elif one.state == "finished":
@@ -136,11 +136,11 @@ def _choose(settings: bpy.types.PropertyGroup, path: str) -> None:
 
 
 def progress_text(one: Download) -> str:
-    """What stands in the bar: "1.2 of 6.9 GB · 4 min left"."""
+    """What stands in the bar: "1.2 GB of 6.9 GB · 4 min left"."""
     if one.state == "finished":
         return f"{one.name} is here"
     if one.done:
-        return f"Stopped at {gigabytes(one.bytes_done)} of {gigabytes(one.bytes_total)} GB" if one.bytes_done else "Stopped"
+        return f"Stopped at {amount(one.bytes_done)} of {amount(one.bytes_total)}" if one.bytes_done else "Stopped"
     if one.cancelling:
         return "Cancelling…"
     if one.state == "looking":
@@ -148,12 +148,12 @@ def progress_text(one: Download) -> str:
     if one.stalled:
         return "Waiting for the hub…"
     left = f" · {duration(one.eta)} left" if one.eta is not None else ""
-    return f"{gigabytes(one.bytes_done)} of {gigabytes(one.bytes_total)} GB{left}"
+    return f"{amount(one.bytes_done)} of {amount(one.bytes_total)}{left}"
 
 
-def gigabytes(count: int) -> str:
-    """`count` bytes in 10⁹ of them, to as many digits as a person cares for."""
-    return f"{count / 1e9:.1f}" if count >= 1e8 else f"{count / 1e9:.3f}"
+def amount(count: int) -> str:
+    """`count` bytes as "6.9 GB" (10⁹ bytes) or "350 MB"."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 CLASSES = (SD_PG_hub,)

@@ -71,7 +71,7 @@ class SD_OT_clear_unfinished(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         downloads.state().unfinished = False
-        self.report({"INFO"}, f"{downloads.gigabytes(count)} GB are free again" if count else "There are none")
+        self.report({"INFO"}, f"{downloads.amount(count)} are free again" if count else "There are none")
         tick.soon()
         return {"FINISHED"}
 
