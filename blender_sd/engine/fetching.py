@@ -37,8 +37,7 @@ from .hub_files import Choice, RemoteFile, choose
 
 log = logging.getLogger(__name__)
 
-HIDDEN = ".fetching"
-AGAIN = "Download it again: it goes on where it stopped."
+_AGAIN = "Download it again: it goes on where it stopped."
 _SPARE = 64 << 20  # bytes of the disk that are left alone
 _TRIES = 3  # in a row that bring nothing; `http_get` itself tries some failures five times more
 _PAUSE = 1.0  # seconds between them
@@ -84,10 +83,10 @@ class _Download:
     def __init__(self, order: Fetch, token: str, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
         self._order, self._emit, self._cancelled = order, emit, cancelled
         self._token = token or False  # False: send none
-        name = order.repo.replace("/", "--")
+        name = hub.folder_name(order.repo)
         self._home = Path(order.folder) / name
         which = "--" + hashlib.sha256(order.file.encode()).hexdigest()[:8] if order.file else ""
-        self._begun = Path(order.folder) / HIDDEN / (name + which)
+        self._begun = Path(order.folder) / hub.UNFINISHED / (name + which)
         self._revision = ""
         self._done = 0
 
@@ -329,13 +328,13 @@ def _translated(error: Exception, order: Fetch) -> SDError:
     if isinstance(error, hub_errors.OfflineModeIsEnabled):
         return OnlineAccessOff("The environment variable HF_HUB_OFFLINE forbids downloads.", "Unset it and start Blender again.", detail)
     if isinstance(error, httpx2.TransportError) or _is_short(error):
-        return ConnectionLost("The connection to the hub was lost.", f"Look at the network. {AGAIN}", detail)
+        return ConnectionLost("The connection to the hub was lost.", f"Look at the network. {_AGAIN}", detail)
     if isinstance(error, filelock.Timeout):
         return InvalidRequest(f"Another program is downloading {order.repo} already.", "Wait until it has finished.", detail)
     if isinstance(error, hub_errors.HFValidationError):
         return InvalidRequest(f"'{order.repo}' is no repository of the hub.", "Write it as owner/name.", detail)
     if isinstance(error, OSError) and error.errno in _FULL:
-        return OutputUnwritable(f"The disk with {order.folder} is full.", f"Free some space. {AGAIN}", detail)
+        return OutputUnwritable(f"The disk with {order.folder} is full.", f"Free some space. {_AGAIN}", detail)
     if isinstance(error, OSError):
         return OutputUnwritable(f"The folder {order.folder} cannot be written ({error.strerror or type(error).__name__}).",
                                 "Choose another Download Folder in the preferences.", detail)

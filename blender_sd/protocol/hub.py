@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from .errors import InvalidRequest
 
 HOST = "https://huggingface.co/"
+UNFINISHED = ".fetching"  # the folder beside the models for what is not complete; those with a dot are never looked through
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _ID = re.compile(rf"({_NAME}/{_NAME})(?:/(?:(?:blob|resolve|tree)/[^/]+/)?([^?#]+))?(?:[?#].*)?")
 
@@ -75,6 +76,11 @@ def parse(text: str) -> tuple[str, str]:
                              "Write owner/name, or owner/name/file.safetensors for one file of it.")
     repo, file = match.group(1), match.group(2) or ""
     return (repo, "") if re.match(r"(blob|resolve|tree)(/|$)", file) else (repo, file)
+
+
+def folder_name(repo: str) -> str:
+    """What the folder is called that holds what was fetched of owner/name."""
+    return repo.replace("/", "--")
 
 
 def page(id: str) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from ..protocol.checkpoints import SUFFIX
 from ..protocol.errors import EngineDied, InvalidRequest, JobCancelled, SDError
+from ..protocol.hub import UNFINISHED, folder_name
 from ..protocol.messages import Cancelled, Event, Failed, Fetch, Fetched, Found, Installed
 from .controlnets import CONFIG
 from .folders import INDEX
@@ -29,7 +30,6 @@ STATES = ("looking", "downloading", "finished", "cancelled", "failed")
 _DONE = STATES[2:]
 _WINDOW = 10.0  # seconds over which the speed is measured
 _STALLED = 5.0  # seconds without a byte after which a person is told
-_HIDDEN = ".fetching"  # where `engine.fetching` keeps what is not complete
 
 
 class Download:
@@ -218,14 +218,9 @@ class Downloads:
             self._inbox.put(event)
 
 
-def home(folder: str, repo: str) -> str:
-    """The folder in the models folder `folder` that holds what was fetched of `repo`."""
-    return os.path.join(folder, repo.replace("/", "--"))
-
-
 def installed(folder: str, repo: str, file: str) -> str:
     """The path of what `Download` would bring, where it is there already; else ""."""
-    place = home(folder, repo)
+    place = os.path.join(folder, folder_name(repo))
     if file:
         path = os.path.join(place, *file.split("/"))
         return path if os.path.isfile(path) else ""
@@ -238,10 +233,10 @@ def installed(folder: str, repo: str, file: str) -> str:
 def unfinished_bytes(folder: str) -> int:
     """How many bytes of downloads that have not ended well lie in the models folder `folder`."""
     return sum(os.path.getsize(os.path.join(place, name))
-               for place, _, names in os.walk(os.path.join(folder, _HIDDEN)) for name in names)
+               for place, _, names in os.walk(os.path.join(folder, UNFINISHED)) for name in names)
 
 
 def clear_unfinished(folder: str) -> None:
     """Delete them. Raises OSError."""
-    if os.path.isdir(place := os.path.join(folder, _HIDDEN)):
+    if os.path.isdir(place := os.path.join(folder, UNFINISHED)):
         shutil.rmtree(place)

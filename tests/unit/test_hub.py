@@ -1,11 +1,13 @@
 """How repositories are written, the list of models, accepted licences, and the supervision of downloads without a process."""
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
 
 from blender_sd.protocol import hub
+from blender_sd.protocol.checkpoints import IP_ADAPTER
 from blender_sd.protocol.errors import (
     ConnectionLost, EngineDied, InvalidRequest, JobCancelled, OnlineAccessOff, error_of_kind,
 )
@@ -13,6 +15,7 @@ from blender_sd.protocol.messages import Cancelled, Failed, Fetch, Fetched, Foun
 from blender_sd.session.downloads import Downloads, installed
 from blender_sd.session.folders import name_of
 from blender_sd.session.licences import Licences
+from blender_sd.session.named_files import find_files
 
 
 @pytest.mark.parametrize("text, meant", [
@@ -82,6 +85,18 @@ def test_what_is_installed(tmp_path):
     (home / "config.json").write_text("")
     assert installed(folder, "owner/name", "") == str(home)
     assert name_of(str(home)) == "owner/name"
+
+
+def test_an_adapter_in_its_repositorys_folder_is_found(tmp_path):
+    """Two levels below the folder for models: what was fetched keeps its place in the repository."""
+    header = json.dumps({"ip_adapter.1.to_k_ip.weight": {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]}}).encode()
+    file = tmp_path / hub.folder_name("h94/IP-Adapter") / "models" / "ip-adapter_sd15.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(len(header).to_bytes(8, "little") + header + b"00")
+    hidden = tmp_path / hub.UNFINISHED / "x" / "files"
+    hidden.mkdir(parents=True)
+    (hidden / "half.safetensors").write_bytes(file.read_bytes())
+    assert [one.file for one in find_files(IP_ADAPTER, [str(tmp_path)])] == [str(file)]
 
 
 # ---- supervision -----------------------------------------------------------------------------------------------------
