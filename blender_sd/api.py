@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from . import config, orders, scene
+from . import config, hub, orders, scene
 from .protocol.checkpoints import IP_ADAPTER, LORA
 from .protocol.errors import InvalidRequest
 from .protocol.messages import Source
@@ -205,7 +205,7 @@ def control(kind: str, image: Any = "CAMERA", model: str = "starter", *, weight:
     or image (as it is). `image` as for `restyle`. `model`: "starter" (reads depth and lines), a ControlNet's folder or its
     name. Raises SDError.
     """
-    net = resolve_controlnet(model, config.current.model_folders)
+    net = resolve_controlnet(model, config.model_folders())
     return Control(kind, net.id, weight, start, end), image
 
 
@@ -223,17 +223,17 @@ def kept_image(role: str, digest: str) -> bpy.types.Image:
 
 def loras() -> list[NamedFile]:
     """The LoRAs that prompts can name, from the model folders. Reads them anew."""
-    return find_files(LORA, config.current.model_folders)
+    return find_files(LORA, config.model_folders())
 
 
 def ip_adapters() -> list[NamedFile]:
     """The IP-Adapters that `reference` can be read with, from the model folders. Reads them anew."""
-    return find_files(IP_ADAPTER, config.current.model_folders)
+    return find_files(IP_ADAPTER, config.model_folders())
 
 
 def controlnets() -> list[ControlNetInfo]:
     """The ControlNets that can be chosen: the built-in one first, then those in the model folders."""
-    return find_controlnets(config.current.model_folders)
+    return find_controlnets(config.model_folders())
 
 
 def recall(image: bpy.types.Image | str | Path) -> Request:
@@ -256,9 +256,10 @@ def jobs() -> list[Job]:
 
 
 def pump(budget: float = 0.008) -> bool:
-    """Brings what the background thread reported into Blender, for about `budget` seconds; whether anything changed.
-    Main thread only."""
-    return _session.pump(budget) if _session else False
+    """Brings what the background thread and downloads reported into Blender, for about `budget` seconds; whether anything
+    changed. Main thread only."""
+    came = hub.pump()
+    return (_session.pump(budget) if _session else False) or came
 
 
 def wait(timeout: float | None = None) -> bool:
@@ -313,21 +314,28 @@ def models() -> list[ModelInfo]:
     """The models that can be chosen: the built-in one first, then those in the model folders. Read once and kept."""
     global _models
     if _models is None:
-        _models = find_models(config.current.model_folders)
+        _models = find_models(config.model_folders())
     return _models
 
 
 def refresh_models() -> list[ModelInfo]:
     """Looks for models anew."""
+    _forget_models()
+    return models()
+
+
+def _forget_models() -> None:
     global _models
     _models = None
-    return models()
+
+
+hub.on_installed.append(_forget_models)
 
 
 def find_model(name_or_path: str) -> ModelInfo:
     """The model of that name, id or folder. Raises ModelNotFound, ModelUnreadable."""
     known = {info.id: info for info in models()}
-    return known.get(name_or_path) or resolve_model(name_or_path, config.current.model_folders)
+    return known.get(name_or_path) or resolve_model(name_or_path, config.model_folders())
 
 
 def known_model(id: str) -> ModelInfo | None:
@@ -346,8 +354,9 @@ def output_folder() -> Path:
 
 
 def shutdown() -> None:
-    """Cancels everything and stops the engine. The next call starts afresh."""
+    """Cancels everything, downloads too, and stops the engine. The next call starts afresh."""
     global _session
+    hub.shutdown()
     session, _session = _session, None
     if session:
         session.shutdown()

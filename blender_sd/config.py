@@ -5,15 +5,15 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from .protocol.errors import EngineMissing, InvalidRequest, OutputUnwritable
-from .protocol.messages import EngineConfig, Pipeline
+from .protocol.messages import FETCH, EngineConfig, Pipeline
 from .session.process import ProcessPipeline
 
 PYTHON_VARIABLE = "SD_ENGINE_PYTHON"
-_ENGINE_FIELDS = frozenset(field.name for field in fields(EngineConfig))
+_ENGINE_FIELDS = frozenset(one.name for one in fields(EngineConfig))
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,15 @@ class Config:
     """`engine_python`: the interpreter that has torch and diffusers; "" = the environment variable SD_ENGINE_PYTHON,
     else Blender's own if it has them. `in_thread`: run the engine inside Blender's process. `output`: folder for
     finished pictures, "" = the extension's own. `model_folders`: folders that hold models, LoRAs, ControlNets and wildcard lists.
-    The rest goes to the engine: see `protocol.messages.EngineConfig`."""
+    `downloads`: folder for models from the hub, "" = the extension's own; models are looked for there too. `hub_token`: access token for
+    the hub, "" = the environment variable HF_TOKEN. The rest goes to the engine: see `protocol.messages.EngineConfig`."""
 
     engine_python: str = ""
     in_thread: bool = False
     output: str = ""
     model_folders: tuple[str, ...] = ()
+    downloads: str = ""
+    hub_token: str = field(default="", repr=False)
     device: str = "auto"
     precision: str = "auto"
     threads: int = 0
@@ -41,10 +44,10 @@ current = Config()
 def change(**changes: object) -> bool:
     """Applies `changes`; whether anything is now different. Raises InvalidRequest for a name that does not exist."""
     global current
-    unknown = changes.keys() - {field.name for field in fields(Config)}
+    unknown = changes.keys() - {one.name for one in fields(Config)}
     if unknown:
         raise InvalidRequest(f"There is no setting called '{sorted(unknown)[0]}'.",
-                             f"The settings are: {', '.join(field.name for field in fields(Config))}.")
+                             f"The settings are: {', '.join(one.name for one in fields(Config))}.")
     if "model_folders" in changes:
         changes["model_folders"] = tuple(str(folder) for folder in changes["model_folders"])
     before, current = current, replace(current, **{key: str(value) if isinstance(value, Path) else value for key, value in changes.items()})
@@ -59,7 +62,7 @@ def engine_config() -> EngineConfig:
 def pipeline_factory() -> Callable[[], Pipeline]:
     """What makes the pipeline that the configuration asks for; call it on the main thread. The function it gives runs
     on the background thread, so it touches no bpy; it raises EngineMissing."""
-    config, engine, log_path = current, engine_config(), _log_path()
+    config, engine, log_path = current, engine_config(), _log_path("engine.log")
     return lambda: _make_pipeline(config, engine, log_path)
 
 
@@ -74,16 +77,21 @@ def _make_pipeline(config: Config, engine: EngineConfig, log_path: str | None) -
     return ProcessPipeline(_interpreter(config), engine, log_path=log_path)
 
 
-def _log_path() -> str | None:
+def fetch_pipeline() -> ProcessPipeline:
+    """What downloads a model; it starts when it is given an order. Raises EngineMissing."""
+    return ProcessPipeline(_interpreter(current), EngineConfig(), role=FETCH, log_path=_log_path("download.log"))
+
+
+def _log_path(name: str) -> str | None:
     try:
-        return str(output_folder() / "engine.log")
+        return str(output_folder() / name)
     except OutputUnwritable:
         return None  # the first job says so in the panel
 
 
 def output_folder() -> Path:
     """The folder for finished pictures, made if missing. Raises OutputUnwritable."""
-    folder = Path(current.output).expanduser() if current.output else _default_output()
+    folder = Path(current.output).expanduser() if current.output else own_folder("output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -93,12 +101,24 @@ def output_folder() -> Path:
     return folder
 
 
-def _default_output() -> Path:
+def download_folder() -> Path:
+    """Where models from the hub go. It may not exist yet."""
+    return Path(current.downloads).expanduser() if current.downloads else own_folder("models")
+
+
+def model_folders() -> tuple[str, ...]:
+    """Every folder in which models are looked for, that of downloads first."""
+    folder = download_folder()
+    return (*((str(folder),) if folder.is_dir() else ()), *current.model_folders)
+
+
+def own_folder(name: str) -> Path:
+    """The folder or file `name` among the add-on's own, which go with the extension when it is uninstalled."""
     import bpy
 
     if __package__.startswith("bl_ext."):
-        return Path(bpy.utils.extension_path_user(__package__, path="output"))
-    return Path(bpy.utils.user_resource("DATAFILES", path="blender_sd")) / "output"
+        return Path(bpy.utils.extension_path_user(__package__, path=name))
+    return Path(bpy.utils.user_resource("DATAFILES", path="blender_sd")) / name
 
 
 def _interpreter(config: Config) -> str:

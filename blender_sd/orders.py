@@ -30,12 +30,12 @@ def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, m
     Raises InvalidRequest, ModelNotFound for an unknown LoRA."""
     prompt, tags = wording.without_loras(wording.with_lists(_text(prompt, "prompt"), _options))
     negative = wording.with_lists(_text(negative, "negative prompt"), _options)
-    put_on = [(resolve_file(LORA, name, config.current.model_folders), weight) for name, weight in (*loras, *tags)]
+    put_on = [(resolve_file(LORA, name, config.model_folders()), weight) for name, weight in (*loras, *tags)]
     suited = next((few for lora, weight in put_on if weight and (few := lora.few_steps)), info)
     words = dict(wording.embeddings(f"{prompt} {negative}"))
     return Request(
         task=task, prompt=prompt, negative=negative,
-        embeddings=tuple(Embedding(word, resolve_file(EMBEDDING, name, config.current.model_folders).file) for word, name in words.items()),
+        embeddings=tuple(Embedding(word, resolve_file(EMBEDDING, name, config.model_folders()).file) for word, name in words.items()),
         model=model, width=size[0], height=size[1],
         seed=random.SystemRandom().randint(0, MAX_SEED) if seed is None else seed,
         steps=suited.steps if steps is None else steps,
@@ -43,7 +43,7 @@ def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, m
         sampler=sampler or suited.sampler,
         tile=min(max(info.default_width, 64), 4096) if tile is None else tile,
         loras=tuple(Lora(lora.file, weight) for lora, weight in put_on),
-        ip_adapter=resolve_file(IP_ADAPTER, ip_adapter, config.current.model_folders).file if ip_adapter else "",
+        ip_adapter=resolve_file(IP_ADAPTER, ip_adapter, config.model_folders()).file if ip_adapter else "",
         axes=tuple(Axis(setting, _values(values)) for setting, values in axes), **rest)
 
 
@@ -65,7 +65,7 @@ def _text(given: Any, what: str) -> str:
 def _options(name: str) -> list[str]:
     """The options of the list that a prompt names: a text block's lines, or else a file's. Raises InvalidRequest."""
     text = scene.text_named(name)
-    found = wildcards.options(text) if text is not None else wildcards.read_list(name, config.current.model_folders, scene.text_names())
+    found = wildcards.options(text) if text is not None else wildcards.read_list(name, config.model_folders(), scene.text_names())
     if not found:
         raise InvalidRequest(f"The text block '{name}' is empty.", "Give it one option a line.")
     return found

@@ -5,6 +5,7 @@ import textwrap
 
 import bpy
 
+TAB = "SD"
 _GLYPH = 6.4  # pixels that a letter of the interface font takes on average, at a scale of 1
 _UNIT = 20  # pixels that an icon takes
 _MARGIN = 48  # pixels of a region that its tabs, boxes and scroll bar take

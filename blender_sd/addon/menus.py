@@ -23,6 +23,12 @@ def _status_bar(self, context) -> None:
         row.ui_units_x = 12
         row.progress(factor=state.progress, text=f"SD {state.progress_text}")
         row.operator("sd.cancel", text="", icon="X", emboss=False)
+    hub = context.window_manager.sd_hub
+    if hub.running:
+        row = self.layout.row(align=True)
+        row.ui_units_x = 12
+        row.progress(factor=hub.progress, text=hub.text)
+        row.operator("sd.cancel_fetch", text="", icon="X", emboss=False)
 
 
 _ENTRIES = (

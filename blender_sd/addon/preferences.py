@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, IntPropert
 from .. import api
 from ..protocol.errors import SDError
 from ..protocol.rungs import RUNGS
-from . import properties
+from . import downloads, properties
 from .layout import wrapped
 
 log = logging.getLogger("blender_sd")
@@ -27,6 +27,7 @@ def get() -> "SD_AP_preferences | None":
 
 def _changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
     apply()
+    downloads.refresh()
 
 
 def apply() -> None:
@@ -39,6 +40,7 @@ def apply() -> None:
             engine_python=bpy.path.abspath(prefs.engine_python), in_thread=prefs.in_thread,
             device=prefs.device.strip() or "auto", precision=prefs.precision, threads=prefs.threads, memory_mb=prefs.memory_mb,
             memory_use=prefs.memory_use, output=bpy.path.abspath(prefs.output),
+            downloads=bpy.path.abspath(prefs.downloads), hub_token=prefs.hub_token.strip(),
             model_folders=[bpy.path.abspath(folder.path) for folder in prefs.model_folders if folder.path])
     except SDError as error:
         log.warning("%s", error)
@@ -134,6 +136,11 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
     model_folders: CollectionProperty(type=SD_PG_folder, name="Model Folders", description=(
         "Where models, LoRAs and ControlNets are looked for, two levels deep: folders in diffusers format, the Hugging Face cache, and "
         "the models folders of ComfyUI and A1111"))
+    downloads: StringProperty(name="Download Folder", subtype="DIR_PATH", update=_changed, description=(
+        "Where models from the Hugging Face hub go. Left empty: a folder of the extension"))
+    hub_token: StringProperty(name="Access Token", subtype="PASSWORD", update=_changed, description=(
+        "Your access token of the Hugging Face hub, for models whose owner wants an account; made at huggingface.co/settings/tokens. It is "
+        "kept in Blender's preferences, never in a .blend file. Left empty: the environment variable HF_TOKEN"))
     folder_index: IntProperty(name="Selected Folder", description="The folder that Remove removes")
 
     def draw(self, context) -> None:
@@ -170,6 +177,13 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         buttons = row.column(align=True)
         buttons.operator("sd.folder_add", text="", icon="ADD")
         buttons.operator("sd.folder_remove", text="", icon="REMOVE")
+        column = layout.column()
+        column.prop(self, "downloads", placeholder="The extension's own folder")
+        if not self.downloads:
+            wrapped(column, context, "Downloaded models are kept in the extension's folder, which is deleted when the extension is "
+                    "uninstalled. Choose a folder of your own to keep them.", icon="INFO")
+        column.prop(self, "hub_token", placeholder="HF_TOKEN")
+        column.operator("sd.clear_unfinished")
 
 
 CLASSES = (SD_PG_folder, SD_UL_folders, SD_OT_folder_add, SD_OT_folder_remove, SD_AP_preferences)

@@ -13,12 +13,12 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .. import api, scene
-from . import properties
+from . import downloads, properties
+from .layout import TAB
 from .mirror import Mirror, current_job
 
 log = logging.getLogger("blender_sd")
 
-TAB = "SD"
 BUSY, STARTING, IDLE = 0.03, 0.1, 0.5  # seconds until the next tick
 BUDGET = 0.008  # seconds of the main thread that one pump may take
 PREVIEW_EVERY = 0.1  # seconds; a preview costs an upload and a redraw
@@ -44,20 +44,23 @@ def _turn() -> float:
     api.pump(BUDGET)
     jobs = api.jobs()
     _show_preview(current_job(jobs))
-    if _mirror.update():
-        _redraw()
+    _show()
     if any(not job.done for job in jobs):
         return BUSY
-    return STARTING if api.engine_status()[0] == "starting" else IDLE
+    return STARTING if downloads.state().running or api.engine_status()[0] == "starting" else IDLE
 
 
 def soon() -> None:
     """Something was ordered: show it at once, and let the next tick come without waiting out the idle pause."""
-    if _mirror.update():
-        _redraw()
+    _show()
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
         bpy.app.timers.register(tick, first_interval=BUSY, persistent=True)
+
+
+def _show() -> None:
+    if _mirror.update() | downloads.update():  # both
+        _redraw()
 
 
 # ---- windows -------------------------------------------------------------------------------------------------------
@@ -78,6 +81,7 @@ def _start_engine_when_seen() -> None:
     if _engine_wanted and not bpy.app.background and next(_tabs(), None):
         _engine_wanted = False
         properties.refresh_model_items()
+        downloads.refresh()
         scene.warm_up()
         if api.engine_status()[0] == "off":
             api.start_engine()
@@ -113,7 +117,9 @@ def _show_preview(job) -> None:
 def _on_load(*_: object) -> None:
     """A file was loaded: the window manager's state is gone or is the file's own."""
     _mirror.forget()
+    downloads.forget()
     _mirror.update()
+    downloads.update()
 
 
 @persistent

@@ -1,4 +1,4 @@
-"""The engine process's first file: run as `python …/blender_sd/engine/boot.py` by any interpreter, from any folder.
+"""The engine process's first file: run as `python …/blender_sd/engine/boot.py [role]` by any interpreter, from any folder.
 
 It is run as a plain file, so it sets up what an import would have: the package is found by its place on disk, and
 neither this folder (`models.py`, `process.py` … would hide other modules) nor the one that holds the package (other
@@ -16,6 +16,11 @@ import sys
 PACKAGE = "blender_sd"
 OLDEST = (3, 10)
 NICENESS = 10
+# What a process can be there for: the module of this room that serves it, and what it cannot do without.
+ROLES = {
+    "paint": ("process", ("numpy", "torch", "diffusers", "transformers", "safetensors", "PIL")),
+    "fetch": ("fetching", ("numpy", "huggingface_hub", "httpx2", "filelock")),
+}
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOT = os.path.dirname(_HERE)
 
@@ -62,7 +67,7 @@ def mount_package():
     sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
 
 
-def report_missing(reader, writer, what):
+def report_missing(reader, writer, role, what):
     """Tells the session what this interpreter lacks, in a frame written by hand: numpy, and with it `protocol.wire`,
     may be what is missing."""
     prefix = reader.read(8)  # Hello is taken first, or the session would write into a closed pipe
@@ -72,9 +77,9 @@ def report_missing(reader, writer, what):
     body = {
         "job": "",
         "kind": "engine_missing",
-        "message": f"The engine's Python cannot paint: {what}.",
-        "hint": f"Install torch, diffusers, transformers, accelerate and safetensors for {sys.executable}, or name another "
-                "interpreter in the preferences.",
+        "message": f"The engine's Python cannot {role}: {what}.",
+        "hint": f"Install torch, diffusers, transformers, accelerate, safetensors and huggingface_hub for {sys.executable}, or name "
+                "another interpreter in the preferences.",
         "detail": f"Python {version} at {sys.executable}",
     }
     text = json.dumps({"type": "Failed", "body": body, "blobs": []}).encode("utf-8")
@@ -86,15 +91,16 @@ def main():
     reader, writer = private_streams()
     lower_priority()
     mount_package()
+    role = sys.argv[1] if len(sys.argv) > 1 else "paint"
+    module, packages = ROLES[role]
     if sys.version_info < OLDEST:
-        report_missing(reader, writer, f"it is older than Python {OLDEST[0]}.{OLDEST[1]}")
+        report_missing(reader, writer, role, f"it is older than Python {OLDEST[0]}.{OLDEST[1]}")
         return 1
-    for needed in ("numpy", "torch", "diffusers", "transformers", "safetensors", "PIL"):
+    for needed in packages:
         if importlib.util.find_spec(needed) is None:
-            report_missing(reader, writer, f"it has no package '{needed}'")
+            report_missing(reader, writer, role, f"it has no package '{needed}'")
             return 1
-    process = importlib.import_module(PACKAGE + ".engine.process")
-    status = process.serve(reader, writer)
+    status = importlib.import_module(PACKAGE + ".engine." + module).serve(reader, writer)
     sys.stderr.flush()
     os._exit(status)  # other threads still hold the streams, which an orderly exit would trip over
 

@@ -1,4 +1,4 @@
-"""The engine process: one thread paints, one listens, one keeps saying that the process lives.
+"""The engine process: one thread works, one listens, one keeps saying that the process lives.
 
 However Blender ends, this process ends too: the end of the pipe, or another parent than at the start, stops it within
 two seconds, whatever torch is doing. A picture that is being written is finished first.
@@ -11,10 +11,13 @@ import signal
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from ..protocol.errors import EngineMissing, SDError
-from ..protocol.messages import PROTOCOL, Alive, Cancel, Cancelled, EngineConfig, Failed, Generate, Hello, Shutdown, text_of
+from ..protocol.messages import (
+    ORDERS, PROTOCOL, Alive, Cancel, Cancelled, EngineConfig, Failed, Hello, Order, Pipeline, Shutdown, text_of,
+)
 from ..protocol.wire import WireError, read_message, write_message
 from . import quiet
 
@@ -24,8 +27,16 @@ _LAST_WRITE = 2.0  # seconds that a picture being written is waited for
 _INSTALL = "Install torch, diffusers, transformers, accelerate and safetensors for {}, or name another interpreter in the preferences."
 
 
-def serve(reader: BinaryIO, writer: BinaryIO) -> int:
-    """Speaks with the session over `reader` and `writer` until it ends; the process's exit status."""
+def _engine(config: EngineConfig) -> Pipeline:
+    quiet.stay_offline()
+    from .engine import Engine
+
+    return Engine(config)
+
+
+def serve(reader: BinaryIO, writer: BinaryIO, make: Callable[[EngineConfig], Pipeline] = _engine) -> int:
+    """Speaks with the session over `reader` and `writer` until it ends, and gives its orders to what `make` makes; the
+    process's exit status."""
     _log_to_stderr()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in Blender's terminal is Blender's affair
@@ -44,16 +55,13 @@ def serve(reader: BinaryIO, writer: BinaryIO) -> int:
     threading.Thread(target=_beat, args=(line,), name="heartbeat", daemon=True).start()
     desk = _Desk(line)
     threading.Thread(target=_listen, args=(reader, desk), name="listen", daemon=True).start()
-    return _work(hello.config, line, desk)
+    return _work(lambda: make(hello.config), line, desk)
 
 
-def _work(config: EngineConfig, line: _Line, desk: _Desk) -> int:
-    quiet.stay_offline()
+def _work(make: Callable[[], Pipeline], line: _Line, desk: _Desk) -> int:
     try:
-        from .engine import Engine
-
-        engine = Engine(config)
-        line.send(engine.warm())
+        pipeline = make()
+        line.send(pipeline.warm())
     except SDError as error:
         line.send(Failed.of("", error))
         return 1
@@ -62,11 +70,12 @@ def _work(config: EngineConfig, line: _Line, desk: _Desk) -> int:
         line.send(Failed.of("", EngineMissing("The engine's Python cannot import torch and diffusers.", _INSTALL.format(sys.executable),
                                               text_of(error))))
         return 1
-    if desk.idle():
-        engine.prepare()
+    prepare = getattr(pipeline, "prepare", None)
+    if prepare is not None and desk.idle():
+        prepare()
     while True:
         order = desk.next()
-        engine.run(order, line.send, desk.is_cancelled)
+        pipeline.run(order, line.send, desk.is_cancelled)
         desk.done()
 
 
@@ -91,16 +100,16 @@ class _Desk:
     def __init__(self, line: _Line) -> None:
         self._line = line
         self._changed = threading.Condition()
-        self._waiting: deque[Generate] = deque()
+        self._waiting: deque[Order] = deque()
         self._current: str | None = None
         self._cancelled = False
 
-    def put(self, order: Generate) -> None:
+    def put(self, order: Order) -> None:
         with self._changed:
             self._waiting.append(order)
             self._changed.notify_all()
 
-    def next(self) -> Generate:
+    def next(self) -> Order:
         """The next order; waits for one."""
         with self._changed:
             while not self._waiting:
@@ -142,7 +151,7 @@ def _listen(reader: BinaryIO, desk: _Desk) -> None:
             command = read_message(reader)
             if command is None or isinstance(command, Shutdown):
                 break
-            if isinstance(command, Generate):
+            if isinstance(command, ORDERS):
                 desk.put(command)
             elif isinstance(command, Cancel):
                 desk.cancel(command.job)

@@ -59,7 +59,7 @@ class OutOfMemory(SDError):
 
 
 class OutputUnwritable(SDError):
-    """The output folder is missing, read-only or full."""
+    """The folder for pictures or for models is missing, read-only or full."""
 
     kind = "output_unwritable"
 
@@ -80,6 +80,30 @@ class NeedsWindow(SDError):
     """Something that only a Blender window can give, such as the 3D View as it is seen."""
 
     kind = "needs_window"
+
+
+class OnlineAccessOff(SDError):
+    """Blender, or the environment, does not allow connections to the internet."""
+
+    kind = "online_access"
+
+
+class LicenceNotAccepted(SDError):
+    """A model's licence was not accepted yet."""
+
+    kind = "licence"
+
+
+class HubRefused(SDError):
+    """The hub does not give a repository out: gated, private, disabled, or a token that it does not know."""
+
+    kind = "hub_refused"
+
+
+class ConnectionLost(SDError):
+    """The hub cannot be reached, or stopped answering; what was downloaded is kept."""
+
+    kind = "connection_lost"
 
 
 class JobCancelled(SDError):

@@ -1,7 +1,7 @@
 """The closed set of messages between the session and an engine, and the pipeline that both speak of.
 
 Every event carries its job's id: a stale one is dropped, never mistaken for the next job's. A job ends with exactly
-one of `Finished`, `Cancelled`, `Failed`.
+one of ENDINGS.
 """
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .errors import SDError, error_of_kind
 from .request import Request
 
 PROTOCOL = 1
+PAINT, FETCH = "paint", "fetch"  # the roles of a child process: see `engine.boot`
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,20 @@ class Generate:
 
 
 @dataclass(frozen=True)
+class Fetch:
+    """Bring what diffusers needs of the repository `repo` (owner/name) on the Hugging Face hub, or of its one `file`, into
+    the folder `folder`. `accepted`: whether a person has accepted its licence; nothing is downloaded before. `token`: the
+    person's, "" = what the environment has."""
+
+    job: str
+    repo: str
+    file: str
+    folder: str
+    accepted: bool
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class Cancel:
     job: str
 
@@ -138,6 +153,34 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a `Fetch` is about: the licence as the model card names it ("" where it names none), `link` to its text or
+    page, and how many bytes of `total` are here already."""
+
+    job: str
+    licence: str
+    link: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """`done` bytes of a `Fetch` are on disk."""
+
+    job: str
+    done: int
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A `Fetch` is complete: `path` is the model's folder, or the one file that was asked for."""
+
+    job: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Finished:
     job: str
     results: tuple[Result, ...]
@@ -166,18 +209,20 @@ class Failed:
         return error_of_kind(self.kind, self.message, self.hint, self.detail)
 
 
-Command = Union[Hello, Generate, Cancel, Shutdown]
-Event = Union[Ready, Alive, Loading, Step, Note, Finished, Cancelled, Failed]
-ENDINGS = (Finished, Cancelled, Failed)
+Order = Union[Generate, Fetch]
+ORDERS = (Generate, Fetch)
+Command = Union[Hello, Generate, Fetch, Cancel, Shutdown]
+Event = Union[Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Installed, Cancelled, Failed]
+ENDINGS = (Finished, Installed, Cancelled, Failed)
 
 
 class Pipeline(Protocol):
-    """What the background thread drives: an engine process at arm's length, or an engine inside the thread."""
+    """What carries out orders: an engine process at arm's length, an engine inside the thread, or a download."""
 
     def warm(self) -> Ready:
         """Get ready to take orders (start the process, import the libraries). Idempotent; raises SDError."""
 
-    def run(self, order: Generate, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
+    def run(self, order: Order, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
         """Carry out one order. Emits its events, the last being exactly one of ENDINGS; raises nothing for the
         order's own failures. `cancelled()` is polled; it may be asked from any thread."""
 

@@ -13,19 +13,23 @@ from collections import deque
 from typing import Any
 
 from ..protocol.errors import EngineMissing, InvalidRequest
-from ..protocol.messages import Alive, Cancelled, Failed, Finished, Loading, Note, Ready, Shutdown, Step
+from ..protocol.messages import (
+    FETCH, PAINT, Alive, Cancelled, Failed, Fetched, Finished, Found, Installed, Loading, Note, Ready, Shutdown, Step,
+)
 from ..protocol.wire import WireError, read_message, write_message
 
 log = logging.getLogger("blender_sd.engine")
 
-EVENTS = (Ready, Alive, Loading, Step, Note, Finished, Cancelled, Failed)
+EVENTS = (Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Installed, Cancelled, Failed)
 _TAIL = 50  # lines of the engine's last words that are kept
 _LINE = 4096  # bytes; progress bars can write for ever without a line end
 _SCRUBBED = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
 _SET = {
-    "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
-    "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false",
+    PAINT: {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+    # Xet's own protocol begins a file anew after a break; plain HTTP goes on at the byte where it stopped.
+    FETCH: {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
 }
+_ALWAYS = {"PYTHONUNBUFFERED": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
 
 class Gone:
@@ -42,10 +46,10 @@ class Rejected:
         self.error = error
 
 
-def environment() -> dict[str, str]:
-    """This process's environment without Blender's own Python settings, and with the network switched off."""
+def environment(role: str = PAINT) -> dict[str, str]:
+    """This process's environment without Blender's own Python settings; for the one that paints, with the network switched off."""
     kept = {name: value for name, value in os.environ.items() if name not in _SCRUBBED}
-    return {**kept, **_SET}
+    return {**kept, **_ALWAYS, **_SET[role]}
 
 
 class Child:
@@ -55,8 +59,8 @@ class Child:
     process. `heard` grows with every message, heartbeats included.
     """
 
-    def __init__(self, python: str, boot: str, log_path: str | None) -> None:
-        self._process = _start([python, boot])
+    def __init__(self, python: str, boot: str, log_path: str | None, role: str = PAINT) -> None:
+        self._process = _start([python, boot, role], environment(role))
         self._log = _log_to(log_path)
         self.pid = self._process.pid
         self.heard = 0
@@ -181,7 +185,7 @@ class Child:
                 handler.close()
 
 
-def _start(command: list[str]) -> subprocess.Popen:
+def _start(command: list[str], variables: dict[str, str]) -> subprocess.Popen:
     options: dict[str, Any] = {}
     if sys.platform == "win32":
         options["creationflags"] = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
@@ -189,7 +193,7 @@ def _start(command: list[str]) -> subprocess.Popen:
         options["start_new_session"] = True  # Ctrl-C in Blender's console is not for the engine
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables,
             close_fds=True, **options)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

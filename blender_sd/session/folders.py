@@ -107,7 +107,7 @@ def name_of(folder: str) -> str:
     parts = folder.replace("\\", "/").split("/")
     if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith(HUB):
         return parts[-3][len(HUB):].replace("--", "/")
-    return parts[-1] or folder
+    return parts[-1].replace("--", "/", 1) or folder  # as `protocol.hub.folder_name` has it
 
 
 def unreadable(folder: str, file: str, detail: str) -> ModelUnreadable:

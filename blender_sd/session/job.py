@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,13 +12,13 @@ import numpy as np
 from ..protocol.errors import JobCancelled, SDError, error_of_kind
 from ..protocol.messages import Cancelled, Failed, Finished, Loading, Note, Result, Step, text_of
 from ..protocol.request import Request
+from .inbox import Pumped, pump_until
 
 log = logging.getLogger("blender_sd")
 
 STATES = ("queued", "loading", "running", "finished", "cancelled", "failed")
 _DONE = STATES[3:]
 _SMOOTHING = 0.3  # share of the newest step in the mean time per step
-_SLICE = 0.5  # seconds; on Windows a wait on a lock delays Ctrl-C until it returns
 
 
 @dataclass(frozen=True)
@@ -30,14 +29,10 @@ class Prepared:
     request: Request
 
 
-class Owner(Protocol):
+class Owner(Pumped, Protocol):
     """What a job needs of its session."""
 
     def cancel(self, job: Job) -> bool: ...
-
-    def pump(self, budget: float | None) -> bool: ...
-
-    def wait(self, timeout: float | None) -> bool: ...
 
 
 class Job:
@@ -99,15 +94,7 @@ class Job:
         """
         if self._committing:
             raise RuntimeError("a job's own commit cannot wait for its result")
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            self._owner.pump(None)
-            if self.done:
-                break
-            left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
-            if left <= 0:
-                raise TimeoutError(f"The job has not finished within {timeout:g} s; it goes on.")
-            self._owner.wait(left)
+        pump_until(lambda: self.done, self._owner, timeout, "The job")
         if self.error is not None:
             raise self.error
         if self.state == "cancelled":

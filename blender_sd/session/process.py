@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..protocol.errors import EngineDied, EngineMissing, JobCancelled, SDError
 from ..protocol.messages import (
-    ENDINGS, Cancel, Cancelled, EngineConfig, Event, Failed, Generate, Hello, Loading, Ready, Step,
+    ENDINGS, PAINT, Cancel, Cancelled, EngineConfig, Event, Failed, Hello, Loading, Order, Ready, Step,
 )
 from .child import Child, Gone, Rejected
 
@@ -51,17 +51,19 @@ class _Clock:
 
 
 class ProcessPipeline:
-    """Runs orders in a child process: `python` executing `boot`.
+    """Runs orders in a child process: `python` executing `boot` for `role` (PAINT or FETCH).
 
     All methods but `abort` are called from one thread. `log_path`: where the engine's standard error goes, None =
     nowhere. Cancelling needs no call: `run` asks `cancelled()` every 50 ms.
     """
 
     def __init__(
-        self, python: str, config: EngineConfig, *, boot: str = BOOT, log_path: str | None = None, limits: Limits = Limits(),
+        self, python: str, config: EngineConfig, *, role: str = PAINT, boot: str = BOOT, log_path: str | None = None,
+        limits: Limits = Limits(),
     ) -> None:
         self._python = python
         self._config = config
+        self._role = role
         self._boot = boot
         self._log_path = log_path
         self._limits = limits
@@ -80,7 +82,7 @@ class ProcessPipeline:
         there, is no Python, or lacks a library), EngineDied (no answer in time), or what the engine itself reports."""
         return self._ready(lambda: False, lambda event: None).info
 
-    def run(self, order: Generate, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
+    def run(self, order: Order, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
         """Carry out one order; see `Pipeline.run`. Starts the engine where it does not run, and then emits Ready."""
         try:
             ending = self._carry_out(self._ready(cancelled, emit, order.job), order, emit, cancelled)
@@ -119,7 +121,7 @@ class ProcessPipeline:
             if self._child is None:
                 if not os.path.isfile(self._boot):
                     raise EngineMissing(f"The add-on is incomplete: {self._boot} is missing.", "Install it again.")
-                self._child = Child(self._python, self._boot, self._log_path)
+                self._child = Child(self._python, self._boot, self._log_path, self._role)
                 self._child.send(Hello(self._config))
             return self._child
 
@@ -167,7 +169,7 @@ class ProcessPipeline:
     # ---- one order -------------------------------------------------------------------------------------------------
 
     def _carry_out(
-        self, child: Child, order: Generate, emit: Callable[[Event], None], cancelled: Callable[[], bool],
+        self, child: Child, order: Order, emit: Callable[[Event], None], cancelled: Callable[[], bool],
     ) -> Event:
         """Send the order, pass its events on, and return its ending."""
         child.send(order)

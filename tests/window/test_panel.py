@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fake_hub import FakeHub
 from harness import BlenderWindow
 
 TINY_MODELS = Path(__file__).resolve().parents[1] / "engine" / "tiny_models.py"
@@ -196,7 +197,7 @@ def test_an_error_is_shown_with_its_remedy(window):
 _OPEN = {"Settings": "Sampler", "From Texture": "Retexture Slot", "From Render": "Camera Background",
          "Queue": "Clear Finished"}
 _CLOSED = {"Control": "keeps the result", "Reference": "Adapter", "Variations": "Across", "Enlarge": "Tile Size", "Inpaint": "Paint Mask",
-           "Extend": "Left"}
+           "Extend": "Left", "Get Models": "Read the Licence"}
 
 
 def _turn(window: BlenderWindow, name: str, label: str, opened: bool) -> None:
@@ -212,6 +213,49 @@ def test_the_closed_panels_open(window):
         _turn(window, name, label, True)
         window.screenshot(f"panel-{name.lower()}")
         _turn(window, name, label, False)
+    for name, label in reversed(_OPEN.items()):
+        _turn(window, name, label, True)
+
+
+@pytest.fixture
+def hub():
+    hub = FakeHub()
+    yield hub
+    hub.close()
+
+
+def test_a_model_is_looked_up_accepted_and_downloaded(window, hub, model):
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    hub.add("owner/tiny", {file.relative_to(model).as_posix(): file.read_bytes() for file in model.rglob("*") if file.is_file()},
+            card={"license": "openrail++"})
+    hub.hold(weights, 1 << 17)
+    chosen = window.run_script(f"""
+import os
+os.environ.update({hub.environment()!r})
+bpy.context.window_manager.sd_hub.choice = "OTHER"
+bpy.context.window_manager.sd_hub.repo = "owner/tiny"
+result = bpy.context.scene.sd.model
+""")
+    for name, label in _OPEN.items():
+        _turn(window, name, label, False)
+    _turn(window, "Get Models", "Look Up", True)
+    window.find_text("Allow Online Access", window.sidebar())
+    window.screenshot("hub-offline")
+    window.run_script("bpy.context.preferences.system.use_online_access = True")
+    window.click_text("Look Up")
+    window.find_text("openrail++")
+    window.screenshot("hub-licence")
+    window.click_text("Accept and Download")
+    assert hub.reached.wait(60)
+    window.wait_for("' MB' in bpy.context.window_manager.sd_hub.text", 30)
+    window.screenshot("hub-bar")
+    hub.go.set()
+    window.wait_for(f"bpy.context.scene.sd.model != {chosen!r}", 60)
+    assert window.run_script("result = sd.find_model(bpy.context.scene.sd.model).name") == "owner/tiny"
+    window.screenshot("hub-finished")
+    window.run_script(f"bpy.context.scene.sd.model = {chosen!r}\nbpy.context.preferences.system.use_online_access = False\n"
+                      "bpy.context.window_manager.sd_hub.choice = sd.hub_models()[0].id")
+    _turn(window, "Get Models", "Read the Licence", False)
     for name, label in reversed(_OPEN.items()):
         _turn(window, name, label, True)
 

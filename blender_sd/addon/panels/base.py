@@ -7,8 +7,7 @@ import bpy
 
 from ... import api
 from ...protocol.errors import SDError
-from ..layout import wrapped
-from ..tick import TAB
+from ..layout import TAB, wrapped
 
 _EDITORS = {"view3d": "VIEW_3D", "image": "IMAGE_EDITOR", "shader": "NODE_EDITOR"}
 

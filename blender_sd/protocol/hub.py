@@ -1,0 +1,97 @@
+"""Models on the Hugging Face hub that artists use, and how a repository is written.
+
+Sizes are rough: what is downloaded of the repository in half precision, as far as it has that. The licence that counts is the one on
+the model's page.
+"""
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .errors import InvalidRequest
+
+HOST = "https://huggingface.co/"
+UNFINISHED = ".fetching"  # the folder beside the models for what is not complete; those with a dot are never looked through
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+_ID = re.compile(rf"({_NAME}/{_NAME})(?:/(?:(?:blob|resolve|tree)/[^/]+/)?([^?#]+))?(?:[?#].*)?")
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """`id`: owner/name, or owner/name/file.safetensors. `gated`: its owner wants the licence accepted on the model's page,
+    and a token. `gigabytes` (10⁹ bytes) is rough."""
+
+    id: str
+    name: str
+    family: str
+    gigabytes: float
+    licence: str
+    text: str
+    gated: bool = False
+
+    @property
+    def link(self) -> str:
+        """The model's page, with its licence."""
+        return page(self.id)
+
+
+MODELS = (
+    HubModel("stable-diffusion-v1-5/stable-diffusion-v1-5", "Stable Diffusion 1.5", "SD 1.5", 2.7, "CreativeML OpenRAIL-M",
+             "Small and quick; most LoRAs and ControlNets are made for it"),
+    HubModel("stabilityai/stable-diffusion-xl-base-1.0", "SDXL 1.0", "SDXL", 7, "CreativeML OpenRAIL++-M",
+             "1024 pixels; many LoRAs and ControlNets"),
+    HubModel("stabilityai/sdxl-turbo", "SDXL Turbo", "SDXL", 7, "Stability AI: read it before commercial use",
+             "One to four steps at 512 pixels, guidance 1 (off)"),
+    HubModel("stabilityai/stable-diffusion-3.5-medium", "Stable Diffusion 3.5 Medium", "SD 3.5", 16,
+             "Stability AI Community: free below US$ 1 M yearly revenue", "Follows long prompts well", gated=True),
+    HubModel("black-forest-labs/FLUX.1-schnell", "Flux.1 schnell", "Flux.1", 34, "Apache-2.0", "Large; four steps", gated=True),
+    HubModel("black-forest-labs/FLUX.1-dev", "Flux.1 dev", "Flux.1", 34, "FLUX.1 [dev] Non-Commercial", "Large; finest detail", gated=True),
+    HubModel("black-forest-labs/FLUX.2-klein-4B", "Flux.2 Klein 4B", "Flux.2", 16, "Apache-2.0", "Four steps"),
+    HubModel("Tongyi-MAI/Z-Image-Turbo", "Z-Image Turbo", "Z-Image", 33, "Apache-2.0", "Eight steps; photographs, and text in pictures"),
+    HubModel("Qwen/Qwen-Image", "Qwen-Image", "Qwen-Image", 58, "Apache-2.0", "Very large; text in pictures"),
+    HubModel("Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers", "SANA-Sprint 1.6B", "SANA", 10,
+             "NVIDIA NSCL v2-custom; its text encoder: Gemma Terms of Use", "Two steps at 1024 pixels"),
+    HubModel("lllyasviel/control_v11f1p_sd15_depth", "ControlNet Depth", "SD 1.5", 0.8, "CreativeML OpenRAIL-M",
+             "Keeps to the scene's depth"),
+    HubModel("diffusers/controlnet-depth-sdxl-1.0", "ControlNet Depth", "SDXL", 2.5, "CreativeML OpenRAIL++-M",
+             "Keeps to the scene's depth"),
+    HubModel("diffusers/controlnet-canny-sdxl-1.0", "ControlNet Canny", "SDXL", 2.5, "CreativeML OpenRAIL++-M",
+             "Keeps to the edges in an image"),
+    HubModel("h94/IP-Adapter/models/ip-adapter_sd15.safetensors", "IP-Adapter", "SD 1.5", 2.6, "Apache-2.0",
+             "Takes over the look of a reference image; with its image encoder"),
+    HubModel("h94/IP-Adapter/sdxl_models/ip-adapter_sdxl.safetensors", "IP-Adapter", "SDXL", 4.4, "Apache-2.0",
+             "Takes over the look of a reference image; with its image encoder"),
+    HubModel("ByteDance/SDXL-Lightning/sdxl_lightning_4step_lora.safetensors", "SDXL Lightning LoRA, 4 steps", "SDXL", 0.4,
+             "CreativeML OpenRAIL++-M", "A LoRA for four steps at guidance 1 (off)"),
+)
+
+
+def parse(text: str) -> tuple[str, str]:
+    """(owner/name, file or "") of what a person writes: owner/name, owner/name/file.safetensors, or the page's address.
+    Raises InvalidRequest."""
+    wanted = text.strip().removeprefix(HOST).strip("/")
+    match = _ID.fullmatch(wanted)
+    if match is None or "://" in wanted:
+        raise InvalidRequest(f"'{text.strip():.200}' is no repository of the Hugging Face hub.",
+                             "Write owner/name, or owner/name/file.safetensors for one file of it.")
+    repo, file = match.group(1), match.group(2) or ""
+    return (repo, "") if re.match(r"(blob|resolve|tree)(/|$)", file) else (repo, file)
+
+
+def folder_name(repo: str) -> str:
+    """What the folder is called that holds what was fetched of owner/name."""
+    return repo.replace("/", "--")
+
+
+def page(id: str) -> str:
+    """The address of the page of the repository in `id` (as `HubModel.id`)."""
+    return HOST + "/".join(id.split("/")[:2])
+
+
+def known(text: str) -> HubModel | None:
+    """The model of the list above that `text` means; None for others."""
+    try:
+        repo, file = parse(text)
+    except InvalidRequest:
+        return None
+    return next((model for model in MODELS if model.id == f"{repo}/{file}".rstrip("/")), None)

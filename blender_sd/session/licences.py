@@ -1,0 +1,42 @@
+"""Which models' licences a person has accepted: one small JSON file, {"owner/name": "licence"}."""
+from __future__ import annotations
+
+import json
+import logging
+import os
+
+log = logging.getLogger("blender_sd")
+
+
+class Licences:
+    """The accepted ones, read once from the file `path` and written at each change."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._accepted: dict[str, str] = {}
+        try:
+            with open(path, encoding="utf-8") as file:
+                read = json.load(file)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("the accepted licences cannot be read, and are asked for again: %s", error)
+            return
+        if isinstance(read, dict):
+            self._accepted = {str(repo): str(licence) for repo, licence in read.items()}
+
+    def __contains__(self, repo: str) -> bool:
+        return repo in self._accepted
+
+    def accept(self, repo: str, licence: str) -> None:
+        """Remember that the person has accepted `licence` for `repo`."""
+        if self._accepted.get(repo) == licence:
+            return
+        self._accepted[repo] = licence
+        try:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            with open(self._path + ".new", "w", encoding="utf-8") as file:
+                json.dump(self._accepted, file, indent=1, ensure_ascii=False)
+            os.replace(self._path + ".new", self._path)
+        except OSError as error:
+            log.warning("the accepted licence of %s cannot be remembered: %s", repo, error)
