@@ -130,9 +130,19 @@ def _choose(settings: bpy.types.PropertyGroup, path: str) -> None:
         nets = [net for net in api.controlnets() if net.folder == path]
         adapters = [one for one in api.ip_adapters() if one.file == path]
         if nets:
-            settings.control_model = nets[0].name
+            _choose_net(settings, nets[0].name)
         elif adapters:
             settings.ip_adapter = adapters[0].name
+
+
+def _choose_net(settings: bpy.types.PropertyGroup, name: str) -> None:
+    """For the selected control; where there is none, for a new one, which is off until the person wants it."""
+    control = settings.active_control()
+    if control is None:
+        control = settings.controls.add()
+        control.enabled = False
+        settings.control_index = len(settings.controls) - 1
+    control.model = name
 
 
 def progress_text(one: Download) -> str:

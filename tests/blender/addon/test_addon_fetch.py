@@ -142,7 +142,12 @@ def test_a_controlnet_becomes_the_one_that_is_chosen(shown, server, addon):
     shown.repo, model = "owner/depth", addon.model
     bpy.ops.sd.fetch()
     finish()
-    assert addon.control_model == "owner/depth" and addon.model == model
+    (control,) = addon.controls
+    assert control.model == "owner/depth" and not control.enabled and addon.model == model
+    control.model = "starter"
+    bpy.ops.sd.fetch()
+    finish()
+    assert [one.model for one in addon.controls] == ["owner/depth"], "the selected control takes it"
 
 
 def test_the_token_is_a_preference_and_in_no_file_or_words(shown, server, addon, tmp_path):
