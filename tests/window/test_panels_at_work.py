@@ -115,6 +115,18 @@ result = sorted(image.name for image in images if image.name in ("other", "chose
 """) == [["other"], True]
 
 
+def test_a_few_step_model_is_named(window):
+    window.run_script("""
+import dataclasses, sys
+api = sys.modules["bl_ext.user_default.blender_sd.api"]
+api._models = [dataclasses.replace(api.find_model("starter"), few_steps="LCM")]
+""")
+    window.open_only("Settings")
+    window.find_text("few-step model")
+    window.screenshot("few-steps")
+    window.run_script("sd.refresh_models()")
+
+
 _SCENE = """
 import sys
 import numpy as np
