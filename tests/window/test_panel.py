@@ -247,7 +247,7 @@ result = bpy.context.scene.sd.model
     window.screenshot("hub-licence")
     window.click_text("Accept and Download")
     assert hub.reached.wait(60)
-    window.wait_for("' MB' in bpy.context.window_manager.sd_hub.text", 30)
+    window.wait_for("' MB of ' in bpy.context.window_manager.sd_hub.text", 30)
     window.screenshot("hub-bar")
     hub.go.set()
     window.wait_for(f"bpy.context.scene.sd.model != {chosen!r}", 60)
