@@ -190,6 +190,11 @@ class _Enlarge(_Panel):
         column.separator()
         column.prop(settings, "upscale_scale", text="Slot ×")
         column.prop(settings, "upscale_strength", slider=True)
+        column.separator()
+        column.prop(settings, "upscaler", placeholder="Resampling")
+        noise = column.column()
+        noise.active = bool(settings.upscaler)
+        noise.prop(settings, "upscaler_noise")
         column.prop(settings, "tile")
         self.layout.operator("sd.upscale", icon="FULLSCREEN_ENTER")
 

@@ -25,7 +25,8 @@ from .painting import Listener, notes_before
 from .passes import carry_out, pipes
 from .sheet import Sheet
 from .tasks import TASKS
-from .tasks.plan import Plan
+from .tasks.plan import NOTHING, Plan
+from .upscalers import Upscaler, Upscalers
 
 log = logging.getLogger(__name__)
 STARTER = Path(__file__).resolve().parent.parent / "models" / "starter"
@@ -44,6 +45,7 @@ class Engine:
         self._config = dataclasses.replace(config or EngineConfig(), **overrides)
         self._busy = threading.RLock()
         self._loader: Loader | None = None
+        self._upscalers: Upscalers | None = None
         self._ready: Ready | None = None
 
     # ---- the pipeline that a session drives ------------------------------------------------------------------------
@@ -57,6 +59,7 @@ class Engine:
                 devices.set_threads(self._config.threads)
                 self._loader = Loader(Library(device, devices.budget_bytes(device, self._config.memory_mb),
                                                _memory_use(self._config.memory_use)))
+                self._upscalers = Upscalers(self._loader)
                 self._ready = Ready(str(device.torch), device.usual_precision(), quiet.versions())
             return self._ready
 
@@ -92,7 +95,7 @@ class Engine:
         with self._busy:
             if self._loader is not None:
                 self._loader.close()
-            self._loader = self._ready = None
+            self._loader = self._upscalers = self._ready = None
 
     # ---- the same as PIL images, with no session and no Blender ----------------------------------------------------
 
@@ -210,13 +213,15 @@ class Engine:
 
         check()
         self.warm()
+        upscaler = self._upscaler(order.request, say, cancelled)
         model = self._loader.get(order.folder, say, cancelled)
         check()
         loras.put_on(model, order.request.loras, say, check)
         embeddings.put_on(model, order.request.embeddings, say, check)
         steering = controls.steering(model, order.request, order.inputs, say, check)
         seen = reference.put_on(model, order.request, order.inputs, say, check)
-        plans = [dataclasses.replace(self._planned(model, order.request.cell(index), order.inputs, steering), reference=seen)
+        plans = [dataclasses.replace(self._planned(model, order.request.cell(index), order.inputs, steering), reference=seen,
+                                     upscaler=upscaler)
                  for index in range(order.request.cells)]
         if model.rung not in (FULL, TILES):
             emit(Note(order.job, f"Memory is short. {RUNGS[model.rung].text}."))
@@ -244,6 +249,8 @@ class Engine:
     def _planned(self, model: Model, request: Request, inputs: dict[str, Source], steering: controls.Steering) -> Plan:
         """The plan of one cell, known to fit into memory."""
         plan = dataclasses.replace(TASKS[request.task].prepare(request, inputs, model.multiple), steering=steering)
+        if plan.size == NOTHING:
+            return plan
         pipe, *_ = pipes(model, request, plan)
         if plan.unchanged is not None:
             return plan
@@ -273,13 +280,18 @@ class Engine:
             listener.note(f"Memory ran out; the picture is begun again. {text}.")
 
     def _notes(self, model: Model, request: Request, plan: Plan) -> list[str]:
-        return [] if plan.unchanged is not None else notes_before(model, pipes(model, request, plan)[0], request)
+        return [] if plan.unchanged is not None or plan.size == NOTHING else notes_before(model, pipes(model, request, plan)[0], request)
 
     def _listener(self, order: Generate, number: int, emit: Emit, check: Callable[[], None]) -> Listener:
         def step(done: int, steps: int, preview: np.ndarray | None) -> None:
             emit(Step(order.job, done, steps, number, order.request.pictures, preview))
 
         return Listener(check, step, lambda text: emit(Note(order.job, text)), self._config.preview_px)
+
+    def _upscaler(self, request: Request, say: Callable[[str], None], cancelled: Cancel) -> Upscaler | None:
+        """The upscaler that the request's pictures go through. Loaded before the model, which then finds what memory is left."""
+        used = request.upscaler and (request.task == UPSCALE or request.refine_scale > 1)
+        return self._upscalers.get(request.upscaler, say, cancelled) if used else None
 
     def _load(self, model: str) -> Model:
         with self._busy:
