@@ -198,7 +198,8 @@ def test_high_res_fix_with_an_upscaler(run, sd, nets):
     assert [event.step for event in steps] == list(range(1, 4 + 1 + 9 * 2 + 1)) and steps[-1].steps == 23
     unrefined = pixels_of(run(replace(wanted, refine_strength=0.0))[-1].results[0])
     first = pixels_of(run(small(sd, steps=4))[-1].results[0])
-    again = run(order(sd, 128, 128, strength=0.0, upscaler=nets["ESRGAN"]), source=Source(pixels=np.dstack([first, np.full((64, 64), 255, np.uint8)])))
+    source = Source(pixels=np.dstack([first, np.full((64, 64), 255, np.uint8)]))
+    again = run(order(sd, 128, 128, strength=0.0, upscaler=nets["ESRGAN"]), source=source)
     assert np.array_equal(unrefined, pixels_of(again[-1].results[0]))
 
 
@@ -253,8 +254,8 @@ def test_cancelled_within_a_piece_of_stable_diffusions_own(run, sd, x4, tmp_path
 
 
 @pytest.mark.parametrize(("name", "content", "error"), [
-    ("gone.safetensors", None, ModelNotFound), ("x.pth", b"anything", ModelUnreadable), ("broken.safetensors", b"nonsense", ModelUnreadable),
-    ("other.safetensors", {"words": torch.zeros(3, 3)}, ModelUnreadable),
+    ("gone.safetensors", None, ModelNotFound), ("x.pth", b"anything", ModelUnreadable),
+    ("broken.safetensors", b"nonsense", ModelUnreadable), ("other.safetensors", {"words": torch.zeros(3, 3)}, ModelUnreadable),
     ("grey.safetensors", 1, ModelUnreadable),
 ])
 def test_files_that_cannot_be_used(run, sd, tmp_path, name, content, error):

@@ -59,9 +59,9 @@ def build_latent(folder: Path) -> str:
     """Like stabilityai/sd-x2-latent-upscaler."""
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
-        sample_size=16, in_channels=8, out_channels=5, layers_per_block=1, block_out_channels=(32, 32), norm_num_groups=None,
+        sample_size=16, in_channels=8, out_channels=5, block_out_channels=(32, 32, 64, 64), norm_num_groups=None,
         act_fn="gelu", attention_head_dim=8, cross_attention_dim=32, time_cond_proj_dim=128 + 32, conv_in_kernel=1, conv_out_kernel=1,
-        down_block_types=("KDownBlock2D", "KCrossAttnDownBlock2D"), up_block_types=("KCrossAttnUpBlock2D", "KUpBlock2D"),
+        down_block_types=("KDownBlock2D", *["KCrossAttnDownBlock2D"] * 3), up_block_types=(*["KCrossAttnUpBlock2D"] * 3, "KUpBlock2D"),
         mid_block_type=None, only_cross_attention=False, resnet_time_scale_shift="scale_shift", time_embedding_type="fourier",
         timestep_post_act="gelu")
     vae = AutoencoderKL(block_out_channels=(8, 8, 8, 16), layers_per_block=1, norm_num_groups=4, latent_channels=4, sample_size=64,
