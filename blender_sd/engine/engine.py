@@ -18,7 +18,7 @@ from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request
 from ..protocol.rungs import FULL, RUNGS, TILES
-from . import controls, devices, embeddings, ladder, loras, memory, output, quiet, reference
+from . import controls, devices, embeddings, ladder, loras, memory, output, quiet, reference, speed
 from .loader import Loader
 from .models import Library, Model
 from .painting import Listener, notes_before
@@ -55,6 +55,7 @@ class Engine:
         with self._busy:
             if self._ready is None:
                 quiet.hush_libraries()
+                speed.check(self._config)
                 device = devices.choose(self._config)
                 devices.set_threads(self._config.threads)
                 self._loader = Loader(Library(device, devices.budget_bytes(device, self._config.memory_mb),
@@ -216,6 +217,8 @@ class Engine:
         upscaler = self._upscaler(order.request, say, cancelled)
         model = self._loader.get(order.folder, say, cancelled)
         check()
+        for text in speed.set_up(model, self._config):
+            emit(Note(order.job, text))
         loras.put_on(model, order.request.loras, say, check)
         embeddings.put_on(model, order.request.embeddings, say, check)
         steering = controls.steering(model, order.request, order.inputs, say, check)
@@ -259,13 +262,19 @@ class Engine:
         return dataclasses.replace(plan, lean=any(lean) or model.rung == TILES and ladder.can_tile(model))
 
     def _carried_out(self, model: Model, request: Request, plan: Plan, listener: Listener) -> tuple[Image.Image, Plan]:
-        """The picture, and the plan that was followed: where memory runs out it is tried again with less, rung by rung."""
+        """The picture, and the plan that was followed: where memory runs out it is tried again with less, rung by rung; where
+        something fails, without what makes the model faster."""
         while True:
             try:
                 return carry_out(model, request, plan, listener), plan
             except Exception as error:
                 if not memory.is_out_of_memory(error):
-                    raise
+                    text = "" if isinstance(error, SDError) else speed.off(model)
+                    if not text:
+                        raise
+                    log.warning("painting failed", exc_info=error)
+                    listener.note(text)
+                    continue
                 log.warning("memory ran out while painting", exc_info=error)
                 failed = error.with_traceback(None)  # its frames would keep the picture's tensors alive
             self._release()

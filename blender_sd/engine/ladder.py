@@ -14,7 +14,7 @@ import torch
 
 from ..protocol.errors import OutOfMemory
 from ..protocol.rungs import FP8, FULL, OFFLOAD, RUNGS, STREAM, TILES
-from . import memory
+from . import memory, speed
 from .devices import Device, free_ram
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def lower(model: Model) -> str:
     below = rungs[max(rungs.index(model.rung), rungs.index(TILES)) + 1:]
     if not below or model.rung == STREAM:  # weights that are being streamed cannot be made 8-bit; those read as such can be
         return ""
+    speed.off(model)
     settle(model, below[0])
     model.lowered = True
     return RUNGS[below[0]].text
