@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _AUTO, _XFORMERS = "auto", "xformers"
 _PACKAGES = {"flash": ("flash_attn", "flash-attn"), "sage": ("sageattention", "sageattention"), _XFORMERS: (_XFORMERS, _XFORMERS)}
+_COMPILER = "inductor"
 _RECOMPILES = 128  # of one kind of block: for every width, size of picture and set of LoRAs; torch's own 8 are soon used up
 
 
@@ -113,7 +114,7 @@ def _no_compiling(model: Model) -> str:
         return "its family has no repeated blocks"
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _RECOMPILES)
     torch._inductor.config.compile_threads = 1  # no helper processes beside the engine's own
-    model.denoiser.compile_repeated_blocks()
+    model.denoiser.compile_repeated_blocks(backend=_COMPILER)
     model.compiled = True
     return ""
 

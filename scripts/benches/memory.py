@@ -1,4 +1,4 @@
-"""How much memory each rung of the ladder takes for the same model and picture: SD 1.5's size with random weights, 768².
+"""How much memory each rung of the ladder takes for the same model and picture: SD 1.5's size with random weights, 640².
 
 Each rung has a process of its own, and two peaks: while the model is loaded, and while the picture is painted. On a graphics card
 they are torch's there. On a processor they are what the process holds in RAM, without what Python and its libraries take; the
@@ -21,8 +21,8 @@ if __package__:
 else:  # one rung, in its own process
     ROOT = Path(__file__).resolve().parents[2]
 
-DESCRIPTION = "peak memory of each rung of the ladder for a full-size SD 1.5, random weights, 768²"
-SIDE = 768  # larger than a tile of its VAE, so that tiles save something
+DESCRIPTION = "peak memory of each rung of the ladder for a full-size SD 1.5, random weights, 640²"
+SIDE = 640  # larger than a tile of its VAE, so that tiles save something
 
 
 def run(log: Callable[[str], None]) -> dict:
