@@ -269,7 +269,7 @@ class Engine:
                 return carry_out(model, request, plan, listener), plan
             except Exception as error:
                 if not memory.is_out_of_memory(error):
-                    text = "" if isinstance(error, SDError) else speed.off(model)
+                    text = "" if isinstance(error, JobCancelled) else speed.off(model)
                     if not text:
                         raise
                     log.warning("painting failed", exc_info=error)
