@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import config, hub, orders, scene
-from .protocol.checkpoints import IP_ADAPTER, LORA
+from .protocol.checkpoints import IP_ADAPTER, LORA, UPSCALER
 from .protocol.errors import InvalidRequest
 from .protocol.messages import Source
 from .protocol.parts import Control
@@ -76,7 +76,8 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
              tiling: str = "none", loras: Iterable[tuple[str, float]] = (), controls: Iterable[Steer] = (),
              variation_strength: float = 0.0, variation_seed: int = 0, axes: Axes = (), reference: Any = None,
              ip_adapter: str = "", ip_adapter_weight: float = default("ip_adapter_weight"), refine_scale: float = 1.0,
-             refine_strength: float = default("refine_strength"), target: scene.Target | None = None, label: str = "") -> Job:
+             refine_strength: float = default("refine_strength"), upscaler: str = "",
+             upscaler_noise: int = default("upscaler_noise"), target: scene.Target | None = None, label: str = "") -> Job:
     """Text → image. `None` means: what suits the model; for `seed`, a random one.
 
     Prompts may hold weights (word:1.3), choices {a|b}, lists __name__ and LoRA tags <lora:name:0.8>: see `protocol.wording`.
@@ -86,7 +87,7 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
     see `protocol.parts.Axis`. The result is then a labelled contact sheet, followed by the single pictures, as new images.
     `reference`: an image (as `source` of `restyle`) whose look is taken over, as much as `ip_adapter_weight` says, by the
     `ip_adapter` of that name or file. With `refine_scale` above 1 the picture is painted at `size`, then enlarged by that
-    factor and refined at `refine_strength` in tiles (high-res fix).
+    factor, by `upscaler` as in `upscale`, and refined at `refine_strength` in tiles (high-res fix).
 
     `size` (width, height in pixels) is rounded to what the model can paint, and `Job.notes` says so. `target` is what
     `scene.freeze_target` gave; None makes a new image datablock. Raises SDError, at once, for settings that cannot be met.
@@ -99,7 +100,8 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
         "tiling": tiling, "loras": loras, "controls": controls, "variation_strength": variation_strength,
         "variation_seed": variation_seed, "axes": axes, "reference": reference, "ip_adapter": ip_adapter,
         "ip_adapter_weight": ip_adapter_weight, "target": target, "label": label,
-    }, refine_scale=refine_scale, refine_strength=refine_strength)
+    }, refine_scale=refine_scale, refine_strength=refine_strength, upscaler=upscaler if refine_scale > 1 else "",
+        upscaler_noise=upscaler_noise)
     if rounded != (width, height):
         job.notes.append(f"The size {width} × {height} was rounded to {rounded[0]} × {rounded[1]}, which this model can paint.")
     return job
@@ -119,9 +121,13 @@ def restyle(source: Any, prompt: str, *, strength: float = 0.5, size: tuple[int,
 
 
 def upscale(source: Any, prompt: str = "", *, scale: float = 2.0, strength: float = default("refine_strength"), tile: int | None = None,
-            **settings: Unpack[Settings]) -> Job:
+            upscaler: str = "", upscaler_noise: int = default("upscaler_noise"), **settings: Unpack[Settings]) -> Job:
     """Image → image `scale` times as large, refined by the model at `strength` (0 only enlarges) in overlapping tiles of
     `tile` pixels (None: the size that the model was trained for), so that memory stays what one tile needs.
+
+    What is refined was enlarged by `upscaler`, in tiles too: a name from the model folders (`upscalers`), or a file that spandrel
+    reads (ESRGAN, SwinIR, DAT, HAT …), or a folder with Stable Diffusion's x4 or latent x2 upscaler, which read the prompt; the
+    x4 one adds noise of level `upscaler_noise` first. "" resamples (Lanczos). Any `scale` works: their output is resized.
 
     `source` as for `restyle`, `settings` as for `generate`. With `tiling`, tiles go round the border, and a seamless
     texture stays seamless. Raises SDError.
@@ -129,7 +135,8 @@ def upscale(source: Any, prompt: str = "", *, scale: float = 2.0, strength: floa
     find_model(settings.get("model", "starter"))
     data, source_size = _opened(source)
     size = orders.checked_size(tuple(round(side * scale) for side in source_size))
-    return _order(UPSCALE, prompt, size, {"source": data}, settings, strength=strength, tile=tile)
+    return _order(UPSCALE, prompt, size, {"source": data}, settings, strength=strength, tile=tile, upscaler=upscaler,
+                  upscaler_noise=upscaler_noise)
 
 
 def inpaint(source: Any, mask: Any, prompt: str, *, strength: float = 1.0, grow: int = 0, feather: int = default("mask_feather"),
@@ -229,6 +236,11 @@ def loras() -> list[NamedFile]:
 def ip_adapters() -> list[NamedFile]:
     """The IP-Adapters that `reference` can be read with, from the model folders. Reads them anew."""
     return find_files(IP_ADAPTER, config.model_folders())
+
+
+def upscalers() -> list[NamedFile]:
+    """The upscalers that pictures can be enlarged with, from the model folders. Reads them anew."""
+    return find_files(UPSCALER, config.model_folders())
 
 
 def controlnets() -> list[ControlNetInfo]:

@@ -36,6 +36,8 @@ class Config:
     memory_mb: int = 0
     memory_use: str = "auto"
     preview_px: int = 256
+    attention: str = "auto"
+    compile: bool = False
 
 
 current = Config()

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import config, scene
 from .protocol import wording
-from .protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA
+from .protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA, UPSCALER
 from .protocol.errors import InvalidRequest, SourceUnusable
 from .protocol.parts import Axis, Embedding, Lora
 from .protocol.request import MAX_SEED, MAX_SIDE, MIN_SIDE, Request
@@ -23,11 +23,11 @@ from .session.named_files import resolve_file
 def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, model: str, seed: int | None = None,
             steps: int | None = None, guidance: float | None = None, sampler: str | None = None, tile: int | None = None,
             negative: str = "", loras: Iterable[tuple[str, float]] = (), axes: Iterable[tuple[str, Iterable]] = (), ip_adapter: str = "",
-            **rest: Any) -> Request:
+            upscaler: str = "", **rest: Any) -> Request:
     """The request of `task`, what is None filled in with what suits the model, or the first few-step LoRA among those that are put
     on (`seed`: a random one). LoRA tags in `prompt`
     are added to `loras` (names or files, and weights), lists named in the prompts are filled in. `rest`: other fields.
-    Raises InvalidRequest, ModelNotFound for an unknown LoRA."""
+    Raises InvalidRequest, ModelNotFound for an unknown LoRA, IP-Adapter or upscaler."""
     prompt, tags = wording.without_loras(wording.with_lists(_text(prompt, "prompt"), _options))
     negative = wording.with_lists(_text(negative, "negative prompt"), _options)
     put_on = [(resolve_file(LORA, name, config.model_folders()), weight) for name, weight in (*loras, *tags)]
@@ -44,6 +44,7 @@ def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, m
         tile=min(max(info.default_width, 64), 4096) if tile is None else tile,
         loras=tuple(Lora(lora.file, weight) for lora, weight in put_on),
         ip_adapter=resolve_file(IP_ADAPTER, ip_adapter, config.model_folders()).file if ip_adapter else "",
+        upscaler=resolve_file(UPSCALER, upscaler, config.model_folders()).file if upscaler.strip() else "",
         axes=tuple(Axis(setting, _values(values)) for setting, values in axes), **rest)
 
 

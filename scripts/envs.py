@@ -40,7 +40,8 @@ class PythonMissing(EnvError):
 
 @dataclass(frozen=True)
 class Env:
-    """One environment: its folder's name, its Python ("3.11"), its requirement files, and the Blender that is in it."""
+    """One environment: its folder's name, its Python ("3.11"), its requirement files, and the Blender that is in it. `bare`:
+    requirement files of packages that are installed without what they ask for."""
 
     name: str
     python: str
@@ -48,6 +49,7 @@ class Env:
     blender: str
     download: str  # what a first creation fetches, in words
     root: Path = ROOT
+    bare: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -83,7 +85,7 @@ def default_env(root: Path = ROOT) -> Env:
 def _default_on(python: str, root: Path) -> Env:
     blender = "5.0" if python == "3.11" else "5.2"
     files = (f"bpy-{blender}.txt", "engine.txt", "test.txt")
-    return Env(".venv", python, files, blender, "about 0.9 GB, with torch's CUDA build on Linux 4 GB", root)
+    return Env(".venv", python, files, blender, "about 0.9 GB, with torch's CUDA build on Linux 4 GB", root, ("engine-bare.txt",))
 
 
 def blender_env(blender: str, root: Path = ROOT) -> Env:
@@ -134,7 +136,7 @@ def _candidates(version: str) -> Iterator[list[str]]:
 def fingerprint(env: Env, folder: Path = REQUIREMENTS) -> str:
     """A hash of the Python version and of all requirement files, included ones too."""
     digest = hashlib.sha256(env.python.encode())
-    todo, seen = list(env.requirements), set()
+    todo, seen = [*env.requirements, *env.bare], set()
     while todo:
         name = todo.pop(0)
         if name in seen:
@@ -175,8 +177,10 @@ def _make(env: Env, log: Log) -> None:
         _create(env)
     else:
         log(f"[{env.name}] bringing the packages up to the pins")
-    arguments = [part for name in env.requirements for part in ("-r", str(REQUIREMENTS / name))]
-    _pip(env, ["install", *arguments, *shlex.split(os.environ.get("SD_PIP_ARGS", ""))], log)
+    for names, options in ((env.requirements, []), (env.bare, ["--no-deps"])):
+        if names:
+            files = [part for name in names for part in ("-r", str(REQUIREMENTS / name))]
+            _pip(env, ["install", *options, *files, *shlex.split(os.environ.get("SD_PIP_ARGS", ""))], log)
     stamp.write_text(json.dumps({"python": env.python, "requirements": fingerprint(env)}), encoding="utf-8")
     log(f"[{env.name}] ready after {time.monotonic() - started:.0f} s")
 

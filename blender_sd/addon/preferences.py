@@ -39,7 +39,7 @@ def apply() -> None:
         api.configure(
             engine_python=bpy.path.abspath(prefs.engine_python), in_thread=prefs.in_thread,
             device=prefs.device.strip() or "auto", precision=prefs.precision, threads=prefs.threads, memory_mb=prefs.memory_mb,
-            memory_use=prefs.memory_use, output=bpy.path.abspath(prefs.output),
+            memory_use=prefs.memory_use, attention=prefs.attention, compile=prefs.compile, output=bpy.path.abspath(prefs.output),
             downloads=bpy.path.abspath(prefs.downloads), hub_token=prefs.hub_token.strip(),
             model_folders=[bpy.path.abspath(folder.path) for folder in prefs.model_folders if folder.path])
     except SDError as error:
@@ -131,6 +131,16 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
     memory_use: EnumProperty(name="Memory Use", update=_changed, description=(
         "How a model and its pictures are made to fit. Automatic goes down this list only as far as it must"), items=(
         ("auto", "Automatic", "As fast as free memory allows"), *((rung.id, rung.label, rung.text) for rung in RUNGS.values())))
+    attention: EnumProperty(name="Attention", update=_changed, description=(
+        "What computes attention, the part of the work that grows fastest with the picture. What is not installed beside the engine "
+        "or does not fit the device is left out, and the panel says so"), items=(
+        ("auto", "Automatic", "torch's own, which chooses a kernel for the device"),
+        ("flash", "FlashAttention", "The package flash-attn. For models with a diffusion transformer, on NVIDIA cards"),
+        ("sage", "SageAttention", "The package sageattention: 8-bit, slightly other pixels. For the same models and cards"),
+        ("xformers", "xFormers", "The package xformers. For all models, on NVIDIA cards")))
+    compile: BoolProperty(name="Compile Models", default=False, update=_changed, description=(
+        "Let torch compile the blocks of a model when they are first used: the first picture of each size waits, later ones are "
+        "faster. Needs a C++ compiler on a processor, Triton on a graphics card; without, the panel says so"))
     output: StringProperty(name="Output Folder", subtype="DIR_PATH", update=_changed, description=(
         "Where finished pictures are written. Left empty: a folder of the extension"))
     model_folders: CollectionProperty(type=SD_PG_folder, name="Model Folders", description=(
@@ -163,6 +173,8 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         column.prop(self, "threads")
         column.prop(self, "memory_mb")
         column.prop(self, "memory_use")
+        column.prop(self, "attention")
+        column.prop(self, "compile")
 
     def _draw_folders(self, context, layout) -> None:
         column = layout.column()

@@ -115,6 +115,10 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         "How many times as wide and as high the result is"))
     upscale_strength: _setting(FloatProperty, "refine_strength", subtype="FACTOR")
     tile: _setting(IntProperty, "tile", subtype="PIXEL", step=64)
+    upscaler: StringProperty(name=setting("upscaler").label, search=lambda self, context, text: [one.name for one in api.upscalers()],
+                             description="What enlarges before the model refines: an upscaler's name from the model folders, or its "
+                             "file or folder. Empty: plain resampling")
+    upscaler_noise: _setting(IntProperty, "upscaler_noise")
     target: EnumProperty(name="Target", description="Where the finished picture goes", items=TARGETS, default="NEW")
     slot_strength: _setting(FloatProperty, "strength", subtype="FACTOR")
     render_strength: _setting(FloatProperty, "strength", subtype="FACTOR")
@@ -216,7 +220,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     def fill_from(self, request: Request) -> None:
         """Takes over everything that made a picture, so that the next click makes it again."""
         for name in ("negative", "model", "width", "height", "steps", "guidance", "sampler", "seed", "count", "tiling",
-                     "tile", "refine_scale", "refine_strength", "variation_strength", "variation_seed"):
+                     "tile", "refine_scale", "refine_strength", "upscaler", "upscaler_noise", "variation_strength", "variation_seed"):
             setattr(self, name, getattr(request, name))
         names = {lora.file: lora.name for lora in api.loras()} if request.loras else {}
         tags = [lora_tag(names.get(lora.file, lora.file), lora.weight) for lora in request.loras]

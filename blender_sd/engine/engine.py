@@ -18,14 +18,15 @@ from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request
 from ..protocol.rungs import FULL, RUNGS, TILES
-from . import controls, devices, embeddings, ladder, loras, memory, output, quiet, reference
+from . import controls, devices, embeddings, ladder, loras, memory, output, quiet, reference, speed
 from .loader import Loader
 from .models import Library, Model
 from .painting import Listener, notes_before
 from .passes import carry_out, pipes
 from .sheet import Sheet
 from .tasks import TASKS
-from .tasks.plan import Plan
+from .tasks.plan import NOTHING, Plan
+from .upscalers import Upscaler, Upscalers
 
 log = logging.getLogger(__name__)
 STARTER = Path(__file__).resolve().parent.parent / "models" / "starter"
@@ -44,6 +45,7 @@ class Engine:
         self._config = dataclasses.replace(config or EngineConfig(), **overrides)
         self._busy = threading.RLock()
         self._loader: Loader | None = None
+        self._upscalers: Upscalers | None = None
         self._ready: Ready | None = None
 
     # ---- the pipeline that a session drives ------------------------------------------------------------------------
@@ -53,10 +55,12 @@ class Engine:
         with self._busy:
             if self._ready is None:
                 quiet.hush_libraries()
+                speed.check(self._config)
                 device = devices.choose(self._config)
                 devices.set_threads(self._config.threads)
                 self._loader = Loader(Library(device, devices.budget_bytes(device, self._config.memory_mb),
                                                _memory_use(self._config.memory_use)))
+                self._upscalers = Upscalers(self._loader)
                 self._ready = Ready(str(device.torch), device.usual_precision(), quiet.versions())
             return self._ready
 
@@ -92,7 +96,7 @@ class Engine:
         with self._busy:
             if self._loader is not None:
                 self._loader.close()
-            self._loader = self._ready = None
+            self._loader = self._upscalers = self._ready = None
 
     # ---- the same as PIL images, with no session and no Blender ----------------------------------------------------
 
@@ -210,13 +214,17 @@ class Engine:
 
         check()
         self.warm()
+        upscaler = self._upscaler(order.request, say, cancelled)
         model = self._loader.get(order.folder, say, cancelled)
         check()
+        for text in speed.set_up(model, self._config):
+            emit(Note(order.job, text))
         loras.put_on(model, order.request.loras, say, check)
         embeddings.put_on(model, order.request.embeddings, say, check)
         steering = controls.steering(model, order.request, order.inputs, say, check)
         seen = reference.put_on(model, order.request, order.inputs, say, check)
-        plans = [dataclasses.replace(self._planned(model, order.request.cell(index), order.inputs, steering), reference=seen)
+        plans = [dataclasses.replace(self._planned(model, order.request.cell(index), order.inputs, steering), reference=seen,
+                                     upscaler=upscaler)
                  for index in range(order.request.cells)]
         if model.rung not in (FULL, TILES):
             emit(Note(order.job, f"Memory is short. {RUNGS[model.rung].text}."))
@@ -244,6 +252,8 @@ class Engine:
     def _planned(self, model: Model, request: Request, inputs: dict[str, Source], steering: controls.Steering) -> Plan:
         """The plan of one cell, known to fit into memory."""
         plan = dataclasses.replace(TASKS[request.task].prepare(request, inputs, model.multiple), steering=steering)
+        if plan.size == NOTHING:
+            return plan
         pipe, *_ = pipes(model, request, plan)
         if plan.unchanged is not None:
             return plan
@@ -252,13 +262,19 @@ class Engine:
         return dataclasses.replace(plan, lean=any(lean) or model.rung == TILES and ladder.can_tile(model))
 
     def _carried_out(self, model: Model, request: Request, plan: Plan, listener: Listener) -> tuple[Image.Image, Plan]:
-        """The picture, and the plan that was followed: where memory runs out it is tried again with less, rung by rung."""
+        """The picture, and the plan that was followed: where memory runs out it is tried again with less, rung by rung; where
+        something fails, without what makes the model faster."""
         while True:
             try:
                 return carry_out(model, request, plan, listener), plan
             except Exception as error:
                 if not memory.is_out_of_memory(error):
-                    raise
+                    text = "" if isinstance(error, JobCancelled) else speed.off(model)
+                    if not text:
+                        raise
+                    log.warning("painting failed", exc_info=error)
+                    listener.note(text)
+                    continue
                 log.warning("memory ran out while painting", exc_info=error)
                 failed = error.with_traceback(None)  # its frames would keep the picture's tensors alive
             self._release()
@@ -273,13 +289,18 @@ class Engine:
             listener.note(f"Memory ran out; the picture is begun again. {text}.")
 
     def _notes(self, model: Model, request: Request, plan: Plan) -> list[str]:
-        return [] if plan.unchanged is not None else notes_before(model, pipes(model, request, plan)[0], request)
+        return [] if plan.unchanged is not None or plan.size == NOTHING else notes_before(model, pipes(model, request, plan)[0], request)
 
     def _listener(self, order: Generate, number: int, emit: Emit, check: Callable[[], None]) -> Listener:
         def step(done: int, steps: int, preview: np.ndarray | None) -> None:
             emit(Step(order.job, done, steps, number, order.request.pictures, preview))
 
         return Listener(check, step, lambda text: emit(Note(order.job, text)), self._config.preview_px)
+
+    def _upscaler(self, request: Request, say: Callable[[str], None], cancelled: Cancel) -> Upscaler | None:
+        """The upscaler that the request's pictures go through. Loaded before the model, which then finds what memory is left."""
+        used = request.upscaler and (request.task == UPSCALE or request.refine_scale > 1)
+        return self._upscalers.get(request.upscaler, say, cancelled) if used else None
 
     def _load(self, model: str) -> Model:
         with self._busy:

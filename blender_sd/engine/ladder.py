@@ -5,16 +5,18 @@ are left. The mechanisms are accelerate's hooks for whole parts, and diffusers' 
 """
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..protocol.errors import OutOfMemory
 from ..protocol.rungs import FP8, FULL, OFFLOAD, RUNGS, STREAM, TILES
-from . import memory
+from . import memory, speed
 from .devices import Device, free_ram
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _ORDER = tuple(RUNGS)
 _STORAGE = torch.float8_e4m3fn
+_MMAP_THRESHOLD = -3  # glibc's M_MMAP_THRESHOLD
 
 
 def on(device: Device) -> tuple[str, ...]:
@@ -60,6 +63,18 @@ def cast_while_reading(name: str, part: torch.nn.Module, rung: str, dtype: torch
     VAEs, would suffer."""
     if rung == FP8 and name in ("unet", "transformer"):
         part.enable_layerwise_casting(storage_dtype=_STORAGE, compute_dtype=dtype)
+        for weight in part.parameters():
+            if weight.dtype != _STORAGE:
+                weight.data = weight.data.clone()  # it would keep the whole file of the full weights mapped
+        _return_what_is_freed()
+
+
+def _return_what_is_freed() -> None:
+    """Lets the system have back each block of 1 MB that is freed: glibc would keep those of all the casts, as much again as the
+    weights take."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 1 << 20)
 
 
 def settle(model: Model, rung: str) -> None:
@@ -88,6 +103,7 @@ def lower(model: Model) -> str:
     below = rungs[max(rungs.index(model.rung), rungs.index(TILES)) + 1:]
     if not below or model.rung == STREAM:  # weights that are being streamed cannot be made 8-bit; those read as such can be
         return ""
+    speed.off(model)
     settle(model, below[0])
     model.lowered = True
     return RUNGS[below[0]].text

@@ -39,6 +39,9 @@ class Model:
         self.own_scheduler = base.scheduler
         self.controlnets: OrderedDict[tuple, torch.nn.Module] = OrderedDict()  # loaded beside it (`controls`), least recently used first
         self.rung = rungs.FULL  # where its weights are (`ladder.settle`)
+        self.set_up = False  # whether `speed.set_up` has been there, and what it has switched on:
+        self.attention = ""
+        self.compiled = False
         self.lowered = False  # whether memory ran out on a faster rung
         self.loras: tuple = ()  # what `loras.put_on` has put on
         self.embeddings: tuple = ()  # what `embeddings.put_on` has added

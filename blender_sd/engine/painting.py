@@ -16,7 +16,7 @@ from ..protocol.errors import InvalidRequest
 from ..protocol.messages import text_of
 from ..protocol.request import Request
 from ..protocol.samplers import SAMPLERS
-from . import prompts, samplers, weighting
+from . import prompts, samplers, speed, weighting
 from .guard import watched_vae
 from .models import Model
 from .noise import varied
@@ -68,6 +68,7 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
             rolling = Rolling(request.tiling, _grid(pipe, plan.size), request.seed)
             stack.enter_context(rolled(model.denoiser, rolling))
             progress.between_steps = rolling.next_step
+        stack.enter_context(speed.within(model))
         stack.enter_context(tiled(getattr(model.base, "vae", None), plan.lean, model.vae_scale))
         stack.enter_context(watched_vae(model, listener.check, progress.decoded, request.tiling if plan.lean else "none"))
         if "callback_on_step_end" not in arguments and isinstance(model.denoiser, torch.nn.Module):

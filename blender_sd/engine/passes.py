@@ -1,4 +1,5 @@
-"""A whole picture from its plan: in one call of the pipeline, tile by tile, or with a second pass that refines the first."""
+"""A whole picture from its plan: in one call of the pipeline, tile by tile, with a second pass that refines the first, or after
+an upscaler."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -9,21 +10,25 @@ import numpy as np
 from PIL import Image
 
 from ..protocol.request import MAX_SEED, Request
+from . import enlarging
 from .models import Model
 from .painting import Listener, paint
 from .tasks import TASKS, upscale
 from .tasks.plan import Plan
 from .tiles import Blend, Tiles
+from .upscalers import Upscaler
 
 
 def carry_out(model: Model, request: Request, plan: Plan, listener: Listener) -> Image.Image:
     """The finished picture of `request` (count 1). Raises SDError; libraries' own errors pass through."""
     if plan.unchanged is not None:
         return plan.unchanged.copy()
+    if plan.small is not None:
+        return _enlarged_first(model, request, plan, listener)
     if plan.refine is None:
         return _one_pass(model, request, plan, listener)
     second = replace(plan.refine, seed=request.seed)
-    spans = _spans(listener, [request.steps, _refining_steps(second, model.multiple)])
+    spans = _spans(listener, [request.steps, sum(_enlarging_steps(second, (request.width, request.height), model, plan.upscaler))])
     first = _one_pass(model, request, plan, spans[0])
     return carry_out(model, second, plan.passed_on(upscale.plan(first, None, second, model.multiple)), spans[1])
 
@@ -41,7 +46,7 @@ def _one_pass(model: Model, request: Request, plan: Plan, listener: Listener) ->
         return paint(model, pipe, request if plan.tiling is None else replace(request, tiling=plan.tiling), plan, listener)
     tiles, blend = plan.tiles, Blend(plan.tiles)
     listeners = _spans(listener, [1] * len(tiles.places))
-    whole = _WholePreview(plan.source, listener.preview_px)
+    whole = _WholePreview(Image.fromarray(plan.source), plan.source.shape[1::-1], listener.preview_px)
     for number, (place, part_listener) in enumerate(zip(tiles.places, listeners, strict=True)):
         # Another seed for each tile: the same noise everywhere would show as a pattern.
         part_request = replace(request, seed=(request.seed + number) % (MAX_SEED + 1), tiling=tiles.tiling)
@@ -50,10 +55,17 @@ def _one_pass(model: Model, request: Request, plan: Plan, listener: Listener) ->
     return plan.finish(blend.picture())
 
 
-def _refining_steps(refine: Request, multiple: int) -> int:
-    """Denoising steps of a refining pass, all tiles together."""
-    tiles = Tiles.of((refine.width, refine.height), refine.tile, multiple, refine.tiling)
-    return len(tiles.places) * int(refine.steps * refine.strength)
+def _enlarged_first(model: Model, request: Request, plan: Plan, listener: Listener) -> Image.Image:
+    """The upscaler's picture, refined where the plan says so."""
+    spans = _spans(listener, _enlarging_steps(request, plan.small.size, model, plan.upscaler))
+    whole = _WholePreview(plan.small, (request.width, request.height), listener.preview_px)
+    large = enlarging.enlarge(plan.small, request, plan.upscaler, spans[0], whole.with_tile)
+    return carry_out(model, request, plan.passed_on(plan.refined(large)), spans[1])
+
+
+def _enlarging_steps(request: Request, source: tuple[int, int], model: Model, upscaler: Upscaler | None) -> list[int]:
+    """The pieces in which the upscaler enlarges a picture of the size `source`, and the steps of the refining after it."""
+    return [enlarging.count(source, request, upscaler) if upscaler is not None else 0, upscale.steps(request, model.multiple)]
 
 
 def _spans(listener: Listener, weights: Sequence[int]) -> list[Listener]:
@@ -71,23 +83,26 @@ def _span(listener: Listener, before: int, weight: int, whole: int) -> Listener:
 
 
 class _WholePreview:
-    """Previews of a picture that is painted tile by tile: the tile in its place on the shrunk source."""
+    """Previews of a picture of `size` that is painted tile by tile: the tile in its place on `source`, shrunk to at most `longest`
+    pixels a side; none at 0."""
 
-    def __init__(self, source: np.ndarray, longest: int) -> None:
-        self._scale = min(1.0, longest / max(source.shape[:2])) if longest > 0 else 0.0
+    def __init__(self, source: Image.Image, size: tuple[int, int], longest: int) -> None:
+        self._scale = min(1.0, longest / max(size)) if longest > 0 else 0.0
         if self._scale:
-            size = [max(1, int(side * self._scale)) for side in (source.shape[1], source.shape[0])]
-            self._shown = np.array(Image.fromarray(source).resize(size, Image.Resampling.BOX))
+            self._shown = np.array(source.resize([max(1, int(side * self._scale)) for side in size], Image.Resampling.BOX))
 
     def around(self, listener: Listener, tiles: Tiles, place: tuple[int, int]) -> Listener:
         """A listener for the tile at `place` that hands whole pictures on to `listener`."""
 
         def step(done: int, steps: int, preview: np.ndarray | None) -> None:
-            listener.step(done, steps, None if preview is None else self._with(preview, tiles, place))
+            listener.step(done, steps, None if preview is None else self.with_tile(tiles, preview, place))
 
         return replace(listener, step=step)
 
-    def _with(self, preview: np.ndarray, tiles: Tiles, place: tuple[int, int]) -> np.ndarray:
+    def with_tile(self, tiles: Tiles, preview: np.ndarray, place: tuple[int, int]) -> np.ndarray | None:
+        """The whole picture, once the tile at `place` looks like `preview`."""
+        if not self._scale:
+            return None
         rows, columns = (self._positions(axis.places(start), side, length) for axis, start, side, length in (
             (tiles.y, place[1], preview.shape[0], self._shown.shape[0]), (tiles.x, place[0], preview.shape[1], self._shown.shape[1])))
         self._shown[np.ix_(rows[1], columns[1])] = preview[np.ix_(rows[0], columns[0])]

@@ -12,27 +12,30 @@ OVERLAP = 4  # a tile shares one in so many of its pixels with each neighbour
 @dataclass(frozen=True)
 class Axis:
     """One axis of the picture: `length` pixels covered by tiles of `tile` pixels that begin at `starts`. `wraps`: tiles go
-    round the border. A tile longer than the picture is filled up beyond its end."""
+    round the border; each shares at least `overlap` pixels with the next. A tile longer than the picture is filled up beyond
+    its end."""
 
     length: int
     tile: int
     starts: tuple[int, ...]
     wraps: bool
+    overlap: int
 
     @classmethod
-    def split(cls, length: int, tile: int, multiple: int, wraps: bool) -> Axis:
-        """As few tiles as overlap by a fourth, evenly spread. `tile` is cut down to a picture that is shorter, and is a
-        multiple of `multiple` pixels."""
+    def split(cls, length: int, tile: int, multiple: int, wraps: bool, overlap: int | None = None) -> Axis:
+        """As few tiles as overlap by `overlap` pixels (None: a fourth), evenly spread. `tile` is cut down to a picture that is
+        shorter, and is a multiple of `multiple` pixels."""
         whole = -(-length // multiple) * multiple
         tile = min(max(multiple, tile // multiple * multiple), whole)
+        overlap = tile // OVERLAP if overlap is None else min(overlap, tile - 1)
         if tile >= length:
-            return cls(length, tile, (0,), wraps)
-        step = tile - tile // OVERLAP
+            return cls(length, tile, (0,), wraps, overlap)
+        step = tile - overlap
         if wraps:
             count = -(-length // step)
-            return cls(length, tile, tuple(round(number * length / count) for number in range(count)), True)
+            return cls(length, tile, tuple(round(number * length / count) for number in range(count)), True, overlap)
         count = -(-(length - tile) // step) + 1
-        return cls(length, tile, tuple(round(number * (length - tile) / (count - 1)) for number in range(count)), False)
+        return cls(length, tile, tuple(round(number * (length - tile) / (count - 1)) for number in range(count)), False, overlap)
 
     @property
     def whole(self) -> bool:
@@ -49,7 +52,7 @@ class Axis:
         if self.whole:
             return np.ones(self.tile, np.float32)
         edge = np.minimum(np.arange(self.tile), np.arange(self.tile)[::-1]) + 0.5
-        return np.minimum(1.0, edge / (self.tile // OVERLAP)).astype(np.float32)
+        return np.minimum(1.0, edge / max(1, self.overlap)).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,13 @@ import torch
 from ..protocol import wording
 from . import prompts
 
+_POOLED_TOO = "StableDiffusionLatentUpscalePipeline"  # it wants pooled features of its only encoder, which compel does not give
+
 
 def fits(pipe: Any) -> bool:
     """Whether weights can be told to this model."""
+    if type(pipe).__name__ == _POOLED_TOO:
+        return False
     clips = [(pipe.components.get(f"tokenizer{end}"), pipe.components.get(f"text_encoder{end}")) for end in ("", "_2", "_3")]
     return any(encoder is not None for _, encoder in clips) and "transformer" not in pipe.components and all(
         encoder is None or "CLIP" in type(encoder).__name__ and "CLIP" in type(tokenizer).__name__ for tokenizer, encoder in clips)

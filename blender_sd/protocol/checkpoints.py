@@ -13,9 +13,15 @@ from typing import Any
 SUFFIX = ".safetensors"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 CONFIGS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "configs")
-LORA, IP_ADAPTER, EMBEDDING, SD15, SDXL = "lora", "ip-adapter", "textual inversion", "sd15", "sdxl"
+LORA, IP_ADAPTER, EMBEDDING, UPSCALER, SD15, SDXL = "lora", "ip-adapter", "textual inversion", "upscaler", "sd15", "sdxl"
+# Pipelines of diffusers' folders that only enlarge pictures.
+UPSCALER_PIPELINES = ("StableDiffusionUpscalePipeline", "StableDiffusionLatentUpscalePipeline")
 # What the names of the first matrix of a LoRA's layers have in them: peft's and diffusers', A1111's and Kohya's, old diffusers'.
 LORA_DOWN = (".lora_A.", ".lora_down.", "lora.down.", "lora_linear_layer.down.")
+# What a name has in it that only upscalers have: ESRGAN (two spellings), SwinIR, Swin2SR, HAT, ATD, then DAT, RGT, DRCT, Compact,
+# SPAN, PLKSR, MoSR, OmniSR, RCAN, RealCUGAN. spandrel knows more; they can be named by their file.
+_UPSCALERS = (".RDB1.", ".rdb1.", "layers.0.residual_group.", "layers.0.blocks.0.attn.attns.", "layers.0.swin1.", "body.1.weight",
+              "block_1.c1_r.", "feats.1.lk.", "gblocks.1.", "residual_layer.0.residual_layer.", "body.0.body.0.body.", "unet1.conv_bottom.")
 _MAX_HEADER = 32 << 20  # bytes; those of the largest models have a few million
 _METADATA = "__metadata__"
 _TITLES = ("modelspec.title", "ss_output_name")
@@ -87,6 +93,8 @@ def kind_of(header: Mapping[str, Any]) -> Kind:
         for start, family in (("conditioner.embedders.1.", SDXL), ("cond_stage_model.transformer.", SD15)):
             if any(name.startswith(start) for name in names):
                 return Kind(family, channels, "v_pred" in header)
+    if any(mark in name for name in names for mark in _UPSCALERS):
+        return Kind(UPSCALER)
     return Kind(next((words for mark, words in _OTHERS.items() if any(mark in name for name in names)), ""))
 
 

@@ -17,6 +17,7 @@ from .request import Request
 
 PROTOCOL = 1
 PAINT, FETCH = "paint", "fetch"  # the roles of a child process: see `engine.boot`
+ATTENTION = ("auto", "flash", "sage", "xformers")  # what computes it: torch itself, or a package beside it
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class EngineConfig:
     """How an engine runs. `device`: auto, cpu, cuda, mps, xpu (with ":1" for the second …); `precision`: auto, fp32,
     bf16, fp16; `threads`: CPU threads, 0 = all cores; `memory_mb`: budget for models kept loaded, 0 = half of
     what the machine has; `memory_use`: auto, or the rung (`protocol.rungs`) to begin at; `preview_px`: longest side of
-    previews, 0 = none."""
+    previews, 0 = none; `attention`: one of `ATTENTION`; `compile`: whether torch compiles the model's blocks, which makes the
+    first picture of each size wait and later ones faster."""
 
     device: str = "auto"
     precision: str = "auto"
@@ -32,6 +34,8 @@ class EngineConfig:
     memory_mb: int = 0
     memory_use: str = "auto"
     preview_px: int = 256
+    attention: str = "auto"
+    compile: bool = False
 
 
 @dataclass(frozen=True, eq=False)

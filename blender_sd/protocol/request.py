@@ -59,6 +59,8 @@ class Request:
     tile: int = setting_field(512, "Tile Size", "Side in pixels of the pieces in which a large picture is refined; best what the model was trained for", low=64, high=4096, soft_high=1024)
     refine_scale: float = setting_field(1.0, "Enlarge", "Paint small, then enlarge by this factor and refine (high-res fix); 1 leaves it out", low=1.0, high=8.0, soft_high=4.0)
     refine_strength: float = setting_field(0.35, "Refine Strength", "How far the refining may depart from the enlarged picture", low=0.0, high=1.0)
+    upscaler: str = setting_field("", "Upscaler", "The upscaler that enlarges before the model refines: a file, or a folder in diffusers format; empty for plain resampling (Lanczos)")
+    upscaler_noise: int = setting_field(20, "Noise Level", "How much noise an SD x4 upscaler adds to the picture first; more lets it invent more", low=0, high=350)
     loras: tuple[Lora, ...] = parts_field(Lora, "LoRAs", "Low-rank additions to the model's weights")
     embeddings: tuple[Embedding, ...] = parts_field(Embedding, "Textual Inversions", "Words of their own that the prompts name")
     axes: tuple[Axis, ...] = parts_field(Axis, "Grid", "Up to two settings that change from picture to picture: across, and down")

@@ -57,9 +57,14 @@ def places(folder: str, depth: int = 2, leaf: str = "") -> Iterator[str]:
 
 def safetensors_in(folders: Iterable[str]) -> Iterator[str]:
     """The safetensors files that lie in `folders` or up to two levels below, those of models in diffusers format left out."""
+    return files_in(folders, (SUFFIX,))
+
+
+def files_in(folders: Iterable[str], endings: tuple[str, ...]) -> Iterator[str]:
+    """The same for files with one of `endings`, in lower case."""
     files = (os.path.join(place, name) for folder in folders for place in places(full_path(folder), leaf=INDEX)
              if not os.path.isfile(os.path.join(place, INDEX)) for name in _names(place)
-             if name.lower().endswith(SUFFIX) and not name.startswith("."))
+             if name.lower().endswith(endings) and not name.startswith("."))
     return (file for _, file in zip(range(_MAX_FILES), files))
 
 

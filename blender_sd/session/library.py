@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..protocol import few_steps
-from ..protocol.checkpoints import CONFIGS, PICKLES, SUFFIX
+from ..protocol.checkpoints import CONFIGS, PICKLES, SUFFIX, UPSCALER_PIPELINES
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from ..protocol.few_steps import FewSteps
 from ..protocol.request import MAX_SIDE, MIN_SIDE, Request, round_size
@@ -91,7 +91,9 @@ def find_models(folders: Iterable[str]) -> list[ModelInfo]:
             continue
         try:
             found[real] = read_model(place)
-        except (ModelNotFound, ModelUnreadable) as error:
+        except ModelNotFound as error:
+            log.info("%s", error)  # another kind of folder
+        except ModelUnreadable as error:
             log.warning("%s %s", error, error.detail)
     for file in safetensors_in(folders):
         kind = kind_at(file)
@@ -155,6 +157,9 @@ def read_model(folder: str) -> ModelInfo:
     kind = index.get("_class_name")
     if not isinstance(kind, str) or not kind:
         raise unreadable(folder, INDEX, "_class_name is missing")
+    if kind in UPSCALER_PIPELINES:
+        raise ModelNotFound(f"The folder {folder} holds an upscaler, which cannot paint by itself.",
+                            "Choose another model, and this one as the upscaler.")
     unet = _part(folder, index, "unet")
     transformer = _part(folder, index, "transformer")
     vae = _part(folder, index, "vae")

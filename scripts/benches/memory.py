@@ -1,28 +1,28 @@
-"""How much memory each rung of the ladder takes for the same model and picture: SD 1.5's size with random weights, 1024².
+"""How much memory each rung of the ladder takes for the same model and picture: SD 1.5's size with random weights, 640².
 
-Each rung has a process of its own. On a graphics card the figure is torch's peak there, on a processor the process's own
-(anonymous) memory, without what Python and its libraries take.
+Each rung has a process of its own, and two peaks: while the model is loaded, and while the picture is painted. On a graphics card
+they are torch's there. On a processor they are what the process holds in RAM, without what Python and its libraries take; the
+pages of the weights' files that are mapped and in use count, though the system could take those back.
 """
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 if __package__:
-    from . import common, cpu
+    from . import common
     ROOT = common.ROOT
 else:  # one rung, in its own process
     ROOT = Path(__file__).resolve().parents[2]
 
-DESCRIPTION = "peak memory of each rung of the ladder for a full-size SD 1.5, random weights, 1024²"
-SIDE = 1024
+DESCRIPTION = "peak memory of each rung of the ladder for a full-size SD 1.5, random weights, 640²"
+SIDE = 640  # larger than a tile of its VAE, so that tiles save something
 
 
 def run(log: Callable[[str], None]) -> dict:
@@ -40,65 +40,83 @@ def run(log: Callable[[str], None]) -> dict:
             command = [sys.executable, __file__, str(folder), rung]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
             peaks[rung] = json.loads(done.stdout.splitlines()[-1])
-            log(f"{rung}: {peaks[rung]:.0f} MB")
-    figures = {f"{rung}_mb": peak for rung, peak in peaks.items()}
-    figures |= {f"{rung}_of_full": peaks[rung] / peaks["full"] for rung in rungs[1:]}
-    bars = {f"{below}_of_{above}": common.bar(peaks[below] / peaks[above], "< 1") for above, below in zip(rungs, rungs[1:])}
+            log(f"{rung}: {peaks[rung]['loading']:.0f} MB while loading, {peaks[rung]['painting']:.0f} MB while painting")
+    figures = {f"{rung}_{when}_mb": peak for rung, both in peaks.items() for when, peak in both.items()}
+    painting = {rung: both["painting"] for rung, both in peaks.items()}
+    figures |= {f"{rung}_of_full": painting[rung] / painting["full"] for rung in rungs[1:]}
+    bars = {f"{below}_of_{above}": common.bar(painting[below] / painting[above], "< 1") for above, below in zip(rungs, rungs[1:])}
     return {"figures": figures, "bars": bars}
 
 
 def build(folder: Path) -> Path:
-    """`cpu.build`'s model with SD 1.5's VAE, in bf16."""
-    cpu.build(folder)
+    """A model folder in bf16 with SD 1.5's UNet and VAE."""
+    common.tiny_model(folder)  # its tokenizer, scheduler and text encoder
     import torch
-    from diffusers import AutoencoderKL, StableDiffusionPipeline
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 
     pipe = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.bfloat16)
+    torch.manual_seed(0)
     levels = 4
-    vae = AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels,
-                        block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=512)
-    pipe.register_modules(vae=vae.to(torch.bfloat16))
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        unet = UNet2DConditionModel(sample_size=64, in_channels=4, out_channels=4, cross_attention_dim=pipe.text_encoder.config.hidden_size,
+                                    attention_head_dim=8, block_out_channels=(320, 640, 1280, 1280), layers_per_block=2)
+        vae = AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels,
+                            block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=512)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    pipe.register_modules(unet=unet, vae=vae)
     pipe.save_pretrained(folder, safe_serialization=True)
     return folder
 
 
-def one(folder: str, rung: str) -> float:
-    """The peak in MB while one picture is made on `rung`, loading included."""
+def one(folder: str, rung: str) -> dict[str, float]:
+    """The peaks in MB while the model is loaded and while one picture is made on `rung`."""
     sys.path.insert(0, str(ROOT))
-    import torch
     from blender_sd.engine import Engine
 
     engine = Engine(memory_use=rung, preview_px=0)
     ready = engine.warm()
     engine.generate("brick", seed=1, steps=1, size=(64, 64))  # the starter model: what libraries need at first is there
     engine._loader.library.clear()
-    on_card = ready.device.startswith("cuda")
-    before = 0 if on_card else _own_memory()
-    peak, done = [before], threading.Event()
-
-    def watch() -> None:
-        while not done.is_set():
-            peak[0] = max(peak[0], _own_memory())
-            time.sleep(0.01)
-
-    if on_card:
-        torch.cuda.reset_peak_memory_stats()
-    else:
-        threading.Thread(target=watch, daemon=True).start()
-    engine.generate("brick", seed=1, steps=1, guidance=5.0, size=(SIDE, SIDE), model=folder, sampler="ddim")
-    done.set()
-    return (torch.cuda.max_memory_allocated() if on_card else peak[0] - before) / 1e6
+    peak = _on_card if ready.device.startswith("cuda") else _in_ram
+    with peak() as loading:
+        engine._load(folder)
+    with peak() as painting:
+        engine.generate("brick", seed=1, steps=1, guidance=1.0, size=(SIDE, SIDE), model=folder, sampler="ddim")
+    held = loading.pop("before") - painting.pop("before")  # below 0: painting begins with the weights
+    return {"loading": loading["peak"] / 1e6, "painting": (painting["peak"] - held) / 1e6}
 
 
-def _own_memory() -> int:
-    """This process's anonymous memory in bytes: files that are mapped while they are read do not count."""
-    if os.path.exists("/proc/self/status"):
-        with open("/proc/self/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) << 10 for line in status if line.startswith("RssAnon"))
+@contextmanager
+def _on_card() -> Iterator[dict[str, float]]:
+    """torch's peak on the card within the block; counted from nothing."""
+    import torch
+
+    torch.cuda.reset_peak_memory_stats()
+    found: dict[str, float] = {"before": 0.0}
+    yield found
+    found["peak"] = torch.cuda.max_memory_allocated()
+
+
+@contextmanager
+def _in_ram() -> Iterator[dict[str, float]]:
+    """The process's peak within the block over what it held before it, and that."""
     import psutil
 
-    return psutil.Process().memory_info().rss
+    process, done = psutil.Process(), threading.Event()
+    found: dict[str, float] = {"before": process.memory_info().rss, "peak": 0.0}
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            found["peak"] = max(found["peak"], process.memory_info().rss - found["before"])
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    yield found
+    done.set()
+    thread.join()
 
 
 if __name__ == "__main__":
-    print(one(*sys.argv[1:]))
+    print(json.dumps(one(*sys.argv[1:])))

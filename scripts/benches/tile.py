@@ -1,65 +1,129 @@
 """Seamless pictures: how the step across the wrapped border compares with any other, and whether the networks really wrap.
 
     seam_…      mean |step| across the border over the mean inside, averaged over the pictures; 1 is seamless. One picture's
-                ratio scatters by about 0.4, according to whether a joint happens to lie on the border: hence so many, each
-                of the same weight
+                ratio scatters by about 0.4, according to whether a joint happens to lie on the border: so pictures are made,
+                of all tasks in turn, until the average of each is known to 0.025 (standard error) or the time is up
+    error_…     the standard error that was reached
     roll_…      largest difference between rolling what goes in and rolling what comes out, over the largest value
+
+`upscale` is resampled and refined by the starter model; `upscaler` is a net of the kind that spandrel reads, alone, with random
+weights: such a net repeats a pattern of its own at every pixel of the source, so that its steps are compared with those at
+the same place of the pattern.
 """
 from __future__ import annotations
 
 import sys
+import tempfile
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from . import common
 
 DESCRIPTION = "seam ratios of tiling pictures, text- and image-to-image and upscale; roll-equivariance of UNet and VAE"
 PROMPTS = ("red brick wall", "grey cobblestones", "green grass", "brown leather", "blue ceramic tiles", "beige gravel", "rusty metal",
            "white snow")
-COUNT = 320
-SIDE = 64
+SETTINGS = {"steps": 8, "guidance": 3.0}
+TASKS = ("text_to_image", "image_to_image", "upscale", "upscaler")
+SIDE, ZOOM = 64, 4
+MOST, FEWEST = 320, 32  # pictures of each task
+ENOUGH = 0.025
+BUDGET = 420.0  # seconds for all pictures
 
 
 def run(log: Callable[[str], None]) -> dict:
-    import numpy as np
-
     if str(common.ROOT) not in sys.path:
         sys.path.insert(0, str(common.ROOT))
     from blender_sd.engine import Engine
 
-    engine = Engine(precision="fp32")
+    engine = Engine(precision="fp32", threads=1)  # the pictures are too small for more to help
+    with tempfile.TemporaryDirectory(prefix="sd-bench-") as temporary:
+        ratios, plain = painted(engine, build_upscaler(Path(temporary) / "net.safetensors"), log)
     figures: dict[str, float] = {}
-    settings = {"steps": 8, "guidance": 3.0, "size": (SIDE, SIDE), "tiling": "xy"}
-    prompts = [PROMPTS[number % len(PROMPTS)] for number in range(COUNT)]
-    painted = [engine.generate(prompt, seed=100 + number, **settings)[0] for number, prompt in enumerate(prompts)]
-    log("text-to-image painted")
-    again = [engine.restyle(picture, prompt, strength=0.6, seed=200 + number, **settings)[0]
-             for number, (picture, prompt) in enumerate(zip(painted, prompts, strict=True))]
-    log("image-to-image painted")
-    larger = [engine.upscale(picture, prompt, scale=2.0, strength=0.4, seed=300 + number, tile=SIDE, steps=8, guidance=3.0, tiling="xy")
-              for number, (picture, prompt) in enumerate(zip(painted[::2], prompts[::2], strict=True))]
-    log("upscaled")
-    for task, pictures in (("text_to_image", painted), ("image_to_image", again), ("upscale", larger)):
-        stack = np.stack([np.asarray(picture, np.float64) for picture in pictures])
-        for name, axis in (("x", 2), ("y", 1)):
-            figures[f"seam_{task}_{name}"] = seam_ratio(stack, axis)
-    plain = [engine.generate(prompt, seed=100 + number, **{**settings, "tiling": "none"})[0] for number, prompt in enumerate(PROMPTS)]
-    figures["seam_untiled_x"] = seam_ratio(np.stack([np.asarray(picture, np.float64) for picture in plain]), 2)
+    for name, found in ratios.items():
+        figures[f"seam_{name}"], figures[f"error_{name}"] = mean_and_error(found)
+        figures[f"pictures_{name}"] = len(found)
+    figures["seam_untiled_x"] = mean_and_error(plain)[0]
     figures |= equivariance(engine)
     bars = {}
     for name, value in figures.items():
         if name.startswith("roll_"):
             bars[name] = common.bar(value, "<= 1e-5")
-        elif not name.startswith("seam_untiled"):
+        elif name.startswith("seam_") and "untiled" not in name:
             bars[f"{name} low"], bars[f"{name} high"] = common.bar(value, ">= 0.9"), common.bar(value, "<= 1.1")
     return {"figures": figures, "bars": bars}
 
 
-def seam_ratio(pictures, axis: int) -> float:
-    """`pictures` (N, H, W, 3); `axis` 2: across the left and right border, 1: across top and bottom."""
+def painted(engine, net: str, log: Callable[[str], None]) -> tuple[dict[str, list[float]], list[float]]:
+    """The seam ratios of each task and axis ("upscale_x" …), and those of pictures that do not tile."""
+    ratios: dict[str, list[float]] = {f"{task}_{axis}": [] for task in TASKS for axis in "xy"}
+    plain = []
+    started = time.monotonic()
+    for number in range(MOST):
+        prompt = PROMPTS[number % len(PROMPTS)]
+        wanted = [task for task in TASKS if not known(ratios, task)]
+        if not wanted or number >= FEWEST and time.monotonic() - started > BUDGET:
+            break
+        tile = engine.generate(prompt, seed=100 + number, size=(SIDE, SIDE), tiling="xy", **SETTINGS)[0]
+        for task in wanted:
+            picture = made(engine, task, tile, prompt, number, net)
+            for name, axis in (("x", 1), ("y", 0)):
+                ratios[f"{task}_{name}"].append(seam_ratio(picture, axis, ZOOM if task == "upscaler" else 1))
+        if number < 2 * len(PROMPTS):
+            plain.append(seam_ratio(engine.generate(prompt, seed=100 + number, size=(SIDE, SIDE), **SETTINGS)[0], 1))
+        if number % 16 == 15:
+            told = {name: mean_and_error(found) for name, found in ratios.items()}
+            log(f"{number + 1} rounds; " + ", ".join(f"{name} {mean:.2f} ± {error:.2f}" for name, (mean, error) in told.items()))
+    return ratios, plain
+
+
+def made(engine, task: str, tile, prompt: str, number: int, net: str):
+    """A picture of `task` from the picture `tile`, which is that of text-to-image."""
+    if task == "image_to_image":
+        return engine.restyle(tile, prompt, strength=0.6, seed=200 + number, tiling="xy", **SETTINGS)[0]
+    if task == "upscale":
+        return engine.upscale(tile, prompt, scale=2.0, strength=0.4, seed=300 + number, tile=SIDE, tiling="xy", **SETTINGS)
+    if task == "upscaler":
+        return engine.upscale(tile, prompt, scale=ZOOM, strength=0.0, seed=0, upscaler=net, tiling="xy")
+    return tile
+
+
+def known(ratios: dict[str, list[float]], task: str) -> bool:
+    """Whether enough pictures of `task` were made."""
+    return all(len(ratios[f"{task}_{axis}"]) >= FEWEST and mean_and_error(ratios[f"{task}_{axis}"])[1] <= ENOUGH for axis in "xy")
+
+
+def mean_and_error(found: list[float]) -> tuple[float, float]:
+    """The mean, and its standard error."""
     import numpy as np
 
-    inside = np.abs(np.diff(pictures, axis=axis)).mean((1, 2, 3))
-    return float((np.abs(pictures.take(0, axis) - pictures.take(-1, axis)).mean((1, 2)) / inside).mean())
+    return float(np.mean(found)), float(np.std(found, ddof=1) / len(found) ** 0.5) if len(found) > 1 else float("inf")
+
+
+def build_upscaler(file: Path) -> str:
+    """A small ×4 net of the kind "Compact" with random weights in `file`, scaled so that it shows what is round a pixel."""
+    import torch
+    from blender_sd.engine.upscalers import _spandrel
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    net = _spandrel().architectures.Compact.Compact(num_feat=16, num_conv=4, upscale=ZOOM).eval()
+    with torch.no_grad():
+        noise = torch.rand(1, 3, 32, 32)
+        last = [part for part in net.modules() if isinstance(part, torch.nn.Conv2d)][-1]
+        last.weight.mul_(0.2 / (net(noise) - torch.nn.functional.interpolate(noise, scale_factor=ZOOM)).std())
+    save_file({name: value.clone() for name, value in net.state_dict().items()}, file)
+    return str(file)
+
+
+def seam_ratio(picture, axis: int, period: int = 1) -> float:
+    """`axis` 1: across the left and right border of the PIL image, 0: across top and bottom. Of a pattern that repeats every
+    `period` pixels, steps at the same place are compared."""
+    import numpy as np
+
+    pixels = np.asarray(picture, np.float64)
+    inside = np.abs(np.diff(pixels, axis=axis)).take(range(period - 1, pixels.shape[axis] - 1, period), axis).mean()
+    return float(np.abs(pixels.take(0, axis) - pixels.take(-1, axis)).mean() / inside)
 
 
 def equivariance(engine) -> dict[str, float]:

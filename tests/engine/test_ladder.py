@@ -4,6 +4,9 @@ Without a graphics card the parts and layers that are moved go from RAM to RAM: 
 """
 from __future__ import annotations
 
+import gc
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -164,3 +167,12 @@ def test_tiles_go_round_the_border(request, name, tiling):
     assert round_about < 0.7 * plain
     size = encoded.latent_dist.mean.shape if name == "sd" else encoded.latents.shape
     assert size == latents.shape and not vae.use_tiling
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell what is mapped")
+def test_8_bit_weights_let_go_of_the_full_ones(sd, tmp_path):
+    """A weight that is not cast would keep the whole file mapped, as a view of it."""
+    folder = shutil.copytree(sd, tmp_path / "sd")
+    model = Engine(device="cpu", precision="fp32", threads=1, memory_use=FP8)._load(str(folder))
+    gc.collect()
+    assert model.rung == FP8 and str(folder / "unet") not in Path("/proc/self/maps").read_text(encoding="utf-8")

@@ -1,13 +1,14 @@
-"""Finding LoRAs and IP-Adapters by their headers, and lists for wildcards."""
+"""Finding LoRAs, IP-Adapters and upscalers by their headers, and lists for wildcards."""
 from __future__ import annotations
 
 import json
 
 import pytest
 
+from blender_sd.protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA, UPSCALER
 from blender_sd.protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
-from blender_sd.protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA
 from blender_sd.session import wildcards
+from blender_sd.session.library import find_models, resolve_model
 from blender_sd.session.named_files import find_files, resolve_file
 
 
@@ -89,3 +90,47 @@ def test_lists_lie_in_the_model_folders(tmp_path):
     with pytest.raises(InvalidRequest) as told:
         wildcards.read_list("x", [])
     assert "text block" in told.value.hint
+
+
+@pytest.mark.parametrize("names", [
+    ("model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"), ("conv_first.weight", "body.0.rdb1.conv1.weight"),
+    ("params_ema.conv_first.weight", "params_ema.RRDB_trunk.0.RDB1.conv1.weight"),
+    ("conv_first.weight", "layers.0.residual_group.blocks.0.norm1.weight"), ("body.0.weight", "body.1.weight"),
+    ("before_RG.1.weight", "layers.0.blocks.0.attn.attns.0.rpe_biases"), ("conv_1.sk.weight", "block_1.c1_r.sk.weight"),
+])
+def test_upscalers_are_told_by_their_layers(tmp_path, names):
+    file = safetensors(tmp_path / "upscale_models" / "4x-Sharp.safetensors", *names)
+    assert [(one.name, one.file) for one in find_files(UPSCALER, [str(tmp_path)])] == [("4x-Sharp", file)]
+    assert resolve_file(UPSCALER, "4x-sharp", [str(tmp_path)]).file == file and not find_files(LORA, [str(tmp_path)])
+
+
+def test_an_upscaler_of_an_unknown_kind_can_be_named_by_its_file(tmp_path):
+    file = safetensors(tmp_path / "new.safetensors", "some.layer.weight")
+    assert resolve_file(UPSCALER, file, []).file == file and not find_files(UPSCALER, [str(tmp_path)])
+    with pytest.raises(ModelUnreadable, match="no upscaler"):
+        resolve_file(UPSCALER, safetensors(tmp_path / "lora.safetensors", KOHYA), [])
+
+
+@pytest.mark.parametrize("name", ["4x-UltraSharp", "4x-UltraSharp.pth", None])
+def test_pickles_are_refused_with_the_reason_and_the_remedy(tmp_path, name):
+    file = tmp_path / "ESRGAN" / "4x-UltraSharp.pth"
+    file.parent.mkdir()
+    file.write_bytes(b"x")
+    with pytest.raises(ModelUnreadable, match="4x-UltraSharp.pth is a pickle") as told:
+        resolve_file(UPSCALER, name or str(file), [str(tmp_path)])
+    assert "safetensors" in told.value.hint
+
+
+def test_stable_diffusions_upscalers_are_folders_and_no_models(tmp_path):
+    for name, pipeline in (("x4", "StableDiffusionUpscalePipeline"), ("x2", "StableDiffusionLatentUpscalePipeline"), ("sd", "Other")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model_index.json").write_text(json.dumps({"_class_name": pipeline}), encoding="utf-8")
+    assert [(one.name, one.file) for one in find_files(UPSCALER, [str(tmp_path)])] == [
+        ("x2", str(tmp_path / "x2")), ("x4", str(tmp_path / "x4"))]
+    for name in ("X4", str(tmp_path / "x4")):
+        assert resolve_file(UPSCALER, name, [str(tmp_path)]).file == str(tmp_path / "x4")
+    assert {"x4", "x2"}.isdisjoint(model.name for model in find_models([str(tmp_path)]))
+    with pytest.raises(ModelNotFound, match="an upscaler"):
+        resolve_model(str(tmp_path / "x4"), [])
+    with pytest.raises(ModelNotFound, match="no upscaler called 'x8'"):
+        resolve_file(UPSCALER, "x8", [str(tmp_path)])

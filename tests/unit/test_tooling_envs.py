@@ -1,6 +1,7 @@
 """scripts/envs.py: which environment a machine gets, and when it is made again. No pip runs here."""
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -47,12 +48,15 @@ def test_all_requirements_are_exact():
             assert not line or line.startswith(("#", "-r ")) or "==" in line.split(";")[0], f"{path.name}: {line}"
 
 
-def test_fingerprint_follows_included_files(tmp_path, env):
-    for name, text in (("bpy-4.2.txt", "-r common.txt\nbpy==4.2.0\n"), ("common.txt", "a==1\n"), ("pytest.txt", "pytest==9\n")):
+@pytest.mark.parametrize("changed", ["common.txt", "bare.txt"])
+def test_fingerprint_follows_all_files(tmp_path, env, changed):
+    env = dataclasses.replace(env, bare=("bare.txt",))
+    for name, text in (("bpy-4.2.txt", "-r common.txt\nbpy==4.2.0\n"), ("common.txt", "a==1\n"), ("pytest.txt", "pytest==9\n"),
+                       ("bare.txt", "b==1\n")):
         (tmp_path / name).write_text(text, encoding="utf-8")
     before = envs.fingerprint(env, tmp_path)
     assert envs.fingerprint(env, tmp_path) == before
-    (tmp_path / "common.txt").write_text("a==2\n", encoding="utf-8")
+    (tmp_path / changed).write_text("a==2\n", encoding="utf-8")
     assert envs.fingerprint(env, tmp_path) != before
 
 
@@ -91,6 +95,13 @@ def test_pip_arguments_of_the_person_are_passed_on(env, no_pip, monkeypatch):
     monkeypatch.setenv("SD_PIP_ARGS", '--extra-index-url "https://example.org/a b"')
     envs.ensure(env, log=lambda text: None)
     assert no_pip.calls[0][-2:] == ["--extra-index-url", "https://example.org/a b"]
+
+
+@pytest.mark.slow
+def test_bare_packages_come_last_and_without_what_they_ask_for(env, no_pip):
+    envs.ensure(dataclasses.replace(env, bare=("engine-bare.txt",)), log=lambda text: None)
+    first, second = no_pip.calls
+    assert "--no-deps" not in first and "--no-deps" in second and second[-1].endswith("engine-bare.txt")
 
 
 def test_a_missing_python_is_named_with_what_to_do(tmp_path, monkeypatch):

@@ -46,8 +46,8 @@ def generate(operator: bpy.types.Operator, context: bpy.types.Context, kind: str
     settings = context.scene.sd
     return start(operator, context, lambda seed: api.generate(
         settings.words(), seed=seed, size=(settings.width, settings.height), refine_scale=settings.refine_scale,
-        refine_strength=settings.refine_strength, controls=settings.steers(), target=scene.freeze_target(context, kind),
-        **settings.order()))
+        refine_strength=settings.refine_strength, upscaler=settings.upscaler, upscaler_noise=settings.upscaler_noise,
+        controls=settings.steers(), target=scene.freeze_target(context, kind), **settings.order()))
 
 
 def is_mesh(context: bpy.types.Context) -> bool:

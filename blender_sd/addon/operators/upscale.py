@@ -24,7 +24,8 @@ class SD_OT_upscale(bpy.types.Operator):
         def order(seed):
             image, target = scene.active_slot_image(context)
             return api.upscale(image, settings.words(), scale=settings.upscale_scale, strength=settings.upscale_strength,
-                               tile=settings.tile, seed=seed, target=target, label=f"Upscale {image.name}", **settings.order())
+                               tile=settings.tile, upscaler=settings.upscaler, upscaler_noise=settings.upscaler_noise, seed=seed,
+                               target=target, label=f"Upscale {image.name}", **settings.order())
 
         return start(self, context, order)
 

@@ -28,6 +28,11 @@ class Enlarge(Panel):
         column = self.split()
         column.prop(settings, "upscale_scale", text="Slot ×")
         column.prop(settings, "upscale_strength", slider=True)
+        column.separator()
+        column.prop(settings, "upscaler", placeholder="Resampling")
+        noise = column.column()
+        noise.active = bool(settings.upscaler)
+        noise.prop(settings, "upscaler_noise")
         column.prop(settings, "tile")
         self.layout.operator("sd.upscale", icon="FULLSCREEN_ENTER")
 

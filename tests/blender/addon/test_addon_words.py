@@ -185,3 +185,23 @@ def test_a_textual_inversion_is_found_by_its_word(addon, pipeline, lora, tmp_pat
     addon.negative = "embedding:new_look"
     with pytest.raises(RuntimeError, match="no textual inversion called 'new_look'"):
         bpy.ops.sd.generate()
+
+
+def test_an_upscaler_from_the_panel(addon, pipeline, lora, tmp_path):
+    header = json.dumps({"model.1.sub.0.RDB1.conv1.0.weight": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}})
+    file = tmp_path / "4x-Sharp.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    assert [one.name for one in api.upscalers()] == ["4x-Sharp"]
+    addon.prompt, addon.upscaler, addon.upscaler_noise = "wall", "4x-sharp", 40
+    bpy.ops.sd.generate()
+    addon.refine_scale = 2.0
+    bpy.ops.sd.generate()
+    drain()
+    plain, larger = (order.request for order in pipeline.orders)
+    assert plain.upscaler == "" and (larger.upscaler, larger.upscaler_noise) == (str(file), 40)
+    addon.upscaler, addon.upscaler_noise = "", 0
+    addon.fill_from(larger)
+    assert (addon.upscaler, addon.upscaler_noise) == (str(file), 40)
+    addon.upscaler = "4x-Blunt"
+    with pytest.raises(RuntimeError, match="no upscaler called '4x-Blunt'"):
+        bpy.ops.sd.generate()
