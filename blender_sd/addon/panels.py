@@ -8,6 +8,7 @@ import bpy
 
 from .. import api, scene
 from ..protocol.errors import SDError
+from ..protocol.families import Family
 from . import preferences
 from .layout import wrapped
 from .tick import TAB
@@ -55,15 +56,19 @@ class _Panel:
 
 
 class _Steering(_Panel):
-    """A panel of what only models with a UNet can be steered by."""
+    """A panel of what models can be steered by, if their family has it."""
 
     def steerable(self, context) -> bool:
         """Whether the chosen model can; says so where it cannot."""
         info = api.known_model(context.scene.sd.model)
-        if info is None or info.steerable:
+        if info is None or self.works_with(info.abilities):
             return True
-        wrapped(self.layout, context, f"This does not work with {info.family} models; choose one of SD 1.5, SD 2 or SDXL.", "INFO")
+        wrapped(self.layout, context, f"This does not work with {info.family} models.", "INFO")
         return False
+
+    def works_with(self, family: Family) -> bool:
+        """Whether models of `family` have what the panel shows."""
+        raise NotImplementedError
 
 
 class _Main(_Panel):
@@ -201,6 +206,9 @@ class _Control(_Steering):
     bl_order = 4
     bl_options = {"DEFAULT_CLOSED"}
 
+    def works_with(self, family: Family) -> bool:
+        return bool(family.controls)
+
     def draw_header(self, context) -> None:
         self.layout.prop(context.scene.sd, "use_control", text="")
 
@@ -228,6 +236,9 @@ class _Reference(_Steering):
     bl_label = "Reference"
     bl_order = 4
     bl_options = {"DEFAULT_CLOSED"}
+
+    def works_with(self, family: Family) -> bool:
+        return family.reference
 
     def draw_header(self, context) -> None:
         self.layout.prop(context.scene.sd, "use_reference", text="")

@@ -243,6 +243,8 @@ class Engine:
 
     def _planned(self, model: Model, request: Request, inputs: dict[str, Source], steering: controls.Steering) -> Plan:
         """The plan of one cell, known to fit into memory."""
+        if model.family.edits and request.task == IMAGE_TO_IMAGE and request.strength > 0:
+            request = dataclasses.replace(request, strength=1.0)  # it has no other
         plan = dataclasses.replace(TASKS[request.task].prepare(request, inputs, model.multiple), steering=steering)
         pipe, *_ = pipes(model, request, plan)
         if plan.unchanged is not None:

@@ -29,15 +29,17 @@ class Rolling:
 
     def roll(self, value: Any, back: bool = False) -> Any:
         """`value` rolled by the step's distance, or back: (…, rows, columns) latents, lists of them (Z-Image), or packed
-        tokens (B, N, C), of which the first rows × columns are the picture's (Flux, Qwen-Image)."""
+        tokens (B, N, C), of which the first rows × columns are the picture's (Flux, Qwen-Image). Further ones are of pictures
+        that it is made after; those of the same size are rolled with it."""
         if isinstance(value, (list, tuple)):
             return type(value)(self.roll(one, back) for one in value)
         rows, columns = (-distance if back else distance for distance in self.shift)
         if value.ndim != 3:
             return torch.roll(value, (rows, columns), (-2, -1))
         count = self._grid[0] * self._grid[1]
-        picture = value[:, :count].unflatten(1, self._grid)
-        return torch.cat([torch.roll(picture, (rows, columns), (1, 2)).flatten(1, 2), value[:, count:]], 1)
+        end = count if value.shape[1] % count else value.shape[1]
+        pictures = value[:, :end].unflatten(1, (-1, *self._grid))
+        return torch.cat([torch.roll(pictures, (rows, columns), (2, 3)).flatten(1, 3), value[:, end:]], 1)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from ..protocol.checkpoints import CONFIGS, PICKLES, SUFFIX
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
+from ..protocol.families import Family, family_of
 from ..protocol.request import MAX_SIDE, MIN_SIDE, Request, round_size
-from ..protocol.samplers import DEFAULT_SAMPLER
 from .folders import INDEX, full_path, kind_at, name_of, places, read_json, safetensors_in, unreadable
 
 log = logging.getLogger("blender_sd")
@@ -23,19 +23,19 @@ log = logging.getLogger("blender_sd")
 STARTER = "starter"
 STARTER_FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "starter")
 OWN = "blender_sd.json"
+_SCHEDULER = ("scheduler", "scheduler_config.json")
 _SINGLE_FILES = (SUFFIX, *PICKLES, ".gguf")
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One model. `id` is what `Request.model` takes: "starter" or the folder's path. Both sides of a picture are
-    multiples of `multiple` pixels. `steerable`: whether ControlNets, reference images and prompt weights work with it (UNet
-    families). The defaults are what the model works best with; `text` is one line on it."""
+    """One model. `id` is what `Request.model` takes: "starter" or the folder's path. `abilities`: what it can do. Both sides of a
+    picture are multiples of `multiple` pixels. The defaults are what the model works best with; `text` is one line on it."""
 
     id: str
     name: str
     folder: str
-    family: str
+    abilities: Family
     multiple: int
     default_width: int
     default_height: int
@@ -43,36 +43,11 @@ class ModelInfo:
     guidance: float
     sampler: str
     text: str
-    steerable: bool = True
 
-
-@dataclass(frozen=True)
-class _Family:
-    """`packing`: latent pixels per side that the transformer takes as one, where its config does not say it."""
-
-    name: str
-    side: int
-    steps: int
-    guidance: float
-    sampler: str = DEFAULT_SAMPLER
-    packing: int = 0
-
-
-# The first prefix of the pipeline's class name that fits. Steps and guidance: the defaults in diffusers' pipelines and
-# the model cards. The flow-matching families have a scheduler of their own, an Euler method.
-_FAMILIES = {
-    "StableDiffusionXL": _Family("SDXL", 1024, 25, 6.0),
-    "StableDiffusion3": _Family("SD 3.5", 1024, 28, 4.5, "euler"),
-    "StableDiffusion": _Family("SD 1.5", 512, 20, 7.0),
-    "LatentConsistencyModel": _Family("SD 1.5", 512, 6, 1.5, "lcm"),
-    "Flux2": _Family("Flux.2", 1024, 28, 4.0, "euler", 2),
-    "Flux": _Family("Flux.1", 1024, 28, 3.5, "euler", 2),
-    "ZImage": _Family("Z-Image", 1024, 28, 4.0, "euler", 2),
-    "QwenImage": _Family("Qwen-Image", 1024, 30, 4.0, "euler", 2),
-    "SanaSprint": _Family("SANA", 1024, 2, 4.5),
-    "Sana": _Family("SANA", 1024, 20, 4.5),
-}
-_OTHER = _Family("", 1024, 25, 5.0)
+    @property
+    def family(self) -> str:
+        """What its family is called."""
+        return self.abilities.name
 
 
 def find_models(folders: Iterable[str]) -> list[ModelInfo]:
@@ -152,18 +127,14 @@ def read_model(folder: str) -> ModelInfo:
     unet = _part(folder, index, "unet")
     transformer = _part(folder, index, "transformer")
     vae = _part(folder, index, "vae")
-    family = _family(kind, unet)
+    scheduler = read_json(folder, *_SCHEDULER) if os.path.isfile(os.path.join(folder, *_SCHEDULER)) else None
+    family = family_of(kind, unet, transformer, scheduler, index.get("is_distilled") is True)
     scale = _vae_scale(folder, vae)
     multiple = _multiple(folder, scale, family, unet, transformer)
     side = _default_side(family, unet, scale)
     info = ModelInfo(
-        id=STARTER if is_starter else folder, name=name_of(folder), folder=folder, family=family.name, multiple=multiple,
-        default_width=side, default_height=side, steps=family.steps, guidance=family.guidance, sampler=family.sampler, text="",
-        steerable=unet is not None)
-    if transformer is not None and family.name == "Flux.1" and transformer.get("guidance_embeds") is False:
-        info = replace(info, steps=4, guidance=1.0)  # the "schnell" distillation
-    if index.get("is_distilled") is True and family.name == "Flux.2":
-        info = replace(info, steps=4, guidance=1.0)  # Klein
+        id=STARTER if is_starter else folder, name=name_of(folder), folder=folder, abilities=family, multiple=multiple,
+        default_width=side, default_height=side, steps=family.steps, guidance=family.guidance, sampler=family.sampler, text="")
     info = _recommended(info)
     width, height = round_size(info.default_width, info.default_height, multiple)
     return replace(info, default_width=width, default_height=height)
@@ -180,13 +151,6 @@ def _part(folder: str, index: dict, part: str) -> dict | None:
 
 
 # ---- what the model wants --------------------------------------------------------------------------------------------
-
-
-def _family(kind: str, unet: dict | None) -> _Family:
-    family = next((family for prefix, family in _FAMILIES.items() if kind.startswith(prefix)), replace(_OTHER, name=kind))
-    if family.name == "SD 1.5" and unet is not None and unet.get("cross_attention_dim") == 1024:
-        return replace(family, name="SD 2")  # the same class; only the text encoder's width tells
-    return family
 
 
 def _levels(folder: str, part: str, config: dict, *keys: str) -> int:
@@ -210,7 +174,7 @@ def _vae_scale(folder: str, vae: dict | None) -> int:
     return 2 ** (levels - 1) if levels else 8
 
 
-def _multiple(folder: str, scale: int, family: _Family, unet: dict | None, transformer: dict | None) -> int:
+def _multiple(folder: str, scale: int, family: Family, unet: dict | None, transformer: dict | None) -> int:
     """The pixels of which both sides must be multiples.
 
     A UNet halves its latents between its levels; diffusers can pad odd sizes, but then circular padding no longer
@@ -224,7 +188,7 @@ def _multiple(folder: str, scale: int, family: _Family, unet: dict | None, trans
     return scale * patch if scale >= 16 else scale * max(2, patch)
 
 
-def _default_side(family: _Family, unet: dict | None, scale: int) -> int:
+def _default_side(family: Family, unet: dict | None, scale: int) -> int:
     sample = (unet or {}).get("sample_size")
     if type(sample) is int and MIN_SIDE <= sample * scale <= MAX_SIDE:
         return sample * scale

@@ -34,14 +34,15 @@ def no_starter(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("kind", "parts", "expected"), [
     ("StableDiffusionPipeline", {"unet": UNET, "vae": VAE}, ("SD 1.5", 64, 512)),
-    ("StableDiffusionInpaintPipeline", {"unet": {**UNET, "cross_attention_dim": 1024, "sample_size": 96}, "vae": VAE}, ("SD 2", 64, 768)),
+    ("StableDiffusionInpaintPipeline", {"unet": {**UNET, "cross_attention_dim": 1024, "sample_size": 96, "in_channels": 9}, "vae": VAE},
+     ("SD 2 Inpaint", 64, 768)),
     ("StableDiffusionXLPipeline", {"unet": {"block_out_channels": [320, 640, 1280], "sample_size": 128}, "vae": VAE}, ("SDXL", 32, 1024)),
     ("StableDiffusion3Pipeline", {"transformer": {"patch_size": 2, "sample_size": 128}, "vae": VAE}, ("SD 3.5", 16, 1024)),
     ("FluxPipeline", {"transformer": {"patch_size": 1}, "vae": VAE}, ("Flux.1", 16, 1024)),
-    ("Flux2KleinPipeline", {"transformer": {"patch_size": 1}, "vae": VAE}, ("Flux.2", 16, 1024)),
+    ("Flux2KleinPipeline", {"transformer": {"patch_size": 1}, "vae": VAE}, ("Flux.2 Klein", 16, 1024)),
     ("ZImagePipeline", {"transformer": {"all_patch_size": [2]}, "vae": VAE}, ("Z-Image", 16, 1024)),
     ("QwenImageEditPipeline", {"transformer": {"patch_size": 2}, "vae": {"temperal_downsample": [False, True, True]}},
-     ("Qwen-Image", 16, 1024)),
+     ("Qwen-Image-Edit", 16, 1024)),
     ("SanaPipeline", {"transformer": {"patch_size": 1}, "vae": {"encoder_block_out_channels": [1] * 6}}, ("SANA", 32, 1024)),
     ("StableDiffusionPipeline", {"unet": {"block_out_channels": [32, 64], "sample_size": 32}, "vae": {"block_out_channels": [8, 8]}},
      ("SD 1.5", 8, 64)),
@@ -50,15 +51,33 @@ def no_starter(tmp_path, monkeypatch):
 def test_families_and_sizes(kind, parts, expected, tmp_path):
     model = read_model(make_model(tmp_path / "model", kind, **parts))
     assert (model.family, model.multiple, model.default_width) == expected
-    assert model.steerable == ("unet" in parts)
+    assert model.abilities.transformer == ("unet" not in parts)
     assert model.default_height % model.multiple == 0 and model.name == "model" and model.id == str(tmp_path / "model")
 
 
-def test_few_step_models(tmp_path):
-    schnell = make_model(tmp_path / "schnell", "FluxPipeline", transformer={"guidance_embeds": False}, vae=VAE)
-    lcm = make_model(tmp_path / "lcm", "LatentConsistencyModelPipeline")
-    assert (read_model(schnell).steps, read_model(schnell).guidance) == (4, 1.0)
-    assert read_model(lcm).sampler == "lcm"
+@pytest.mark.parametrize(("kind", "parts", "scheduler", "expected"), [
+    ("FluxPipeline", {"transformer": {"guidance_embeds": False}}, {}, ("Flux.1 schnell", 4, 1.0, "euler")),
+    ("FluxPipeline", {"transformer": {"guidance_embeds": True}}, {}, ("Flux.1", 28, 3.5, "euler")),
+    ("Flux2KleinPipeline", {"transformer": {}, "is_distilled": True}, {}, ("Flux.2 Klein", 4, 1.0, "euler")),
+    ("ZImagePipeline", {"transformer": {}}, {"shift": 3.0}, ("Z-Image Turbo", 9, 1.0, "euler")),
+    ("ZImagePipeline", {"transformer": {}}, {"shift": 6.0}, ("Z-Image", 28, 4.0, "euler")),
+    ("SanaSprintPipeline", {"transformer": {}}, {}, ("SANA-Sprint", 2, 4.5, "dpmpp_2m")),
+    ("LatentConsistencyModelPipeline", {"unet": UNET}, {}, ("SD 1.5", 6, 1.5, "lcm")),
+    ("StableDiffusionXLPipeline", {"unet": UNET}, {"_class_name": "LCMScheduler"}, ("SDXL", 6, 1.5, "lcm")),
+    ("StableDiffusionXLPipeline", {"unet": UNET}, {"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing"},
+     ("SDXL", 4, 1.0, "euler_a")),
+    ("StableDiffusionXLPipeline", {"unet": UNET}, {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"},
+     ("SDXL", 25, 6.0, "dpmpp_2m")),
+])
+def test_few_step_members_are_told_by_their_configs(tmp_path, kind, parts, scheduler, expected):
+    distilled = parts.pop("is_distilled", None)
+    folder = make_model(tmp_path / "model", kind, vae=VAE, **parts)
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "is_distilled": distilled}))
+    model = read_model(folder)
+    assert (model.family, model.steps, model.guidance, model.sampler) == expected
 
 
 def test_the_makers_recommendation(tmp_path):
