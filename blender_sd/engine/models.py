@@ -78,7 +78,7 @@ class Model:
         given = {name: part for name, part in self.base.components.items() if name in parts}
         given |= {name: value for name, value in self.base.config.items() if name in options}
         if controlnets:
-            given["controlnet"] = _together(controlnets)
+            given["controlnet"] = list(controlnets) if len(controlnets) > 1 else controlnets[0]
         pipe = cls(**given)
         pipe.set_progress_bar_config(disable=True)
         return pipe
@@ -212,16 +212,6 @@ def _family(base: Any) -> Family:
     configs = {name: getattr(getattr(base, name, None), "config", None) for name in ("unet", "transformer")}
     return families.family_of(type(base).__name__, **configs, distilled=bool(base.config.get("is_distilled")),
                               scheduler={**base.scheduler.config, "_class_name": type(base.scheduler).__name__})
-
-
-def _together(controlnets: Sequence[torch.nn.Module]) -> Any:
-    """One ControlNet, or several as one. Qwen-Image's pipeline makes none of a list by itself."""
-    if len(controlnets) == 1:
-        return controlnets[0]
-    from diffusers.models.controlnets.controlnet_qwenimage import QwenImageControlNetModel, QwenImageMultiControlNetModel
-
-    several = list(controlnets)
-    return QwenImageMultiControlNetModel(several) if isinstance(several[0], QwenImageControlNetModel) else several
 
 
 def _bytes(folder: Folder, dtype: torch.dtype) -> list[int]:

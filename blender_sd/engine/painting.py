@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -65,18 +65,22 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
     """The picture of `request` (count 1) as RGB or RGBA. The pipeline is left exactly as it was, also when `check`
     raises. Raises SDError; libraries' own errors pass through."""
     progress = _Progress(model, pipe, plan.size, listener)
-    arguments = _arguments(pipe, request, plan, progress, model.family)
+    known = inspect.signature(pipe.__call__).parameters
+    arguments = _arguments(pipe, known, request, plan, progress, model.family)
     previous = pipe.scheduler
     with ExitStack() as stack:
         stack.callback(setattr, pipe, "scheduler", previous)
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        torch.manual_seed(request.seed)  # SD 3 reads its control picture with noise from the common generator
         pipe.scheduler, _ = samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)
         stack.enter_context(at_its_size(pipe, plan.size))
         stack.enter_context(varied(pipe, request.variation_seed, request.variation_strength))
         stack.enter_context(circular((*_wrapping(model, plan.lean), *plan.steering.nets), request.tiling))
+        progress.between_steps.append(stack.enter_context(plan.steering.spanned(known, request.steps)))
         if request.tiling != "none" and model.is_transformer:
             rolling = Rolling(request.tiling, _grid(pipe, plan.size), request.seed)
-            stack.enter_context(rolled(model.denoiser, rolling))
-            progress.between_steps = rolling.next_step
+            stack.enter_context(rolled(model.denoiser, rolling, plan.steering.nets))
+            progress.between_steps.append(rolling.next_step)
         stack.enter_context(tiled(getattr(model.base, "vae", None), plan.lean, model.vae_scale))
         stack.enter_context(watched_vae(model, listener.check, progress.decoded, request.tiling if plan.lean else "none"))
         if "callback_on_step_end" not in arguments and isinstance(model.denoiser, torch.nn.Module):
@@ -125,9 +129,9 @@ def _wrapping(model: Model, lean: bool) -> list[torch.nn.Module]:
     return [part for part in parts if isinstance(part, torch.nn.Module)]
 
 
-def _arguments(pipe: Any, request: Request, plan: Plan, progress: _Progress, family: Family) -> dict[str, Any]:
+def _arguments(pipe: Any, known: Mapping[str, inspect.Parameter], request: Request, plan: Plan, progress: _Progress,
+               family: Family) -> dict[str, Any]:
     """The call's arguments, only those that this family's pipeline knows."""
-    known = inspect.signature(pipe.__call__).parameters
     width, height = plan.size
     wanted: dict[str, Any] = {
         "prompt": wording.plain(request.prompt),
@@ -169,12 +173,13 @@ class _Progress:
         self._size = size
         self._listener = listener
         self._latents: torch.Tensor | None = None
-        self.between_steps: Callable[[], None] = lambda: None
+        self.between_steps: list[Callable[[], None]] = []
 
     def step_done(self, pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         """diffusers' `callback_on_step_end`. Second-order samplers call it twice a step; that is one step here."""
         self._listener.check()
-        self.between_steps()
+        for call in self.between_steps:
+            call()
         self._latents = tensors.get("latents")
         order = max(1, getattr(pipe.scheduler, "order", 1))
         total = getattr(pipe, "num_timesteps", None) or len(pipe.scheduler.timesteps)

@@ -89,7 +89,7 @@ _SD = Family("SD 1.5", 512, 20, 7.0, pipelines=_calls("StableDiffusion"),
              controls={"ControlNetModel": _calls("StableDiffusionControlNet")}, reference=True, **_UNET)
 _FLUX = Family("Flux.1", 1024, 28, 3.5, "euler", packing=2, negative=False, pipelines=_calls("Flux"),
                controls={"FluxControlNetModel": _calls("FluxControlNet")})
-_QWEN = Family("Qwen-Image", 1024, 30, 4.0, "euler", packing=2, pipelines=_calls("QwenImage"),
+_QWEN = Family("Qwen-Image", 1024, 30, 4.0, "euler", packing=2, pipelines=_calls("QwenImage"), several=False,
                controls={"QwenImageControlNetModel": {TEXT_TO_IMAGE: "QwenImageControlNetPipeline"}})
 _SANA = Family("SANA", 1024, 20, 4.5, pipelines={TEXT_TO_IMAGE: "SanaPipeline"}, several=False,
                controls={"SanaControlNetModel": {TEXT_TO_IMAGE: "SanaControlNetPipeline"}})
@@ -175,6 +175,7 @@ def _number(value: Any) -> float | None:
 
 _NETS = {"ControlNetUnionModel": "SDXL", "FluxControlNetModel": "Flux.1", "SD3ControlNetModel": "SD 3.5",
          "QwenImageControlNetModel": "Qwen-Image", "ZImageControlNetModel": "Z-Image", "SanaControlNetModel": "SANA"}
+UNETS = ("ControlNetModel", "ControlNetUnionModel")  # for models whose denoiser is a UNet
 CONTROLNETS = ("ControlNetModel", *_NETS)
 # What union ControlNets call the kinds of control picture (`parts.CONTROL_KINDS`): InstantX's and Shakker's for Flux.1, xinsir's
 # for SDXL, of which the last number needs the larger edition.

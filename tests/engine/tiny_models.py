@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from diffusers import (
-    AutoencoderKL, AutoencoderTiny, ControlNetModel, DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler,
+    AutoencoderKL, AutoencoderTiny, DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler,
     SD3Transformer2DModel, StableDiffusion3Pipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
@@ -84,26 +84,13 @@ def build_tiny_sd3(folder: str | Path) -> Path:
     """An SD 3-like model: a diffusion transformer trained by flow matching; without its T5 encoder, as many run it."""
     torch.manual_seed(0)
     transformer = SD3Transformer2DModel(
-        sample_size=8, patch_size=1, in_channels=16, num_layers=1, attention_head_dim=8, num_attention_heads=4, caption_projection_dim=32,
+        sample_size=8, patch_size=1, in_channels=16, num_layers=2, attention_head_dim=8, num_attention_heads=4, caption_projection_dim=32,
         joint_attention_dim=64, pooled_projection_dim=2 * _WIDTH, out_channels=16)
     pipe = StableDiffusion3Pipeline(
         transformer, FlowMatchEulerDiscreteScheduler(),
         _vae(16, shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
         clip(CLIPTextModelWithProjection), tokenizer(), clip(CLIPTextModelWithProjection), tokenizer(), None, None)
     return saved(pipe, folder)
-
-
-def build_tiny_controlnet(model: str | Path, folder: str | Path, *, seed: int = 0) -> Path:
-    """A ControlNet for the UNet model in the folder `model`, whose outputs, zero at first in a real one, have an effect."""
-    torch.manual_seed(seed)
-    unet = UNet2DConditionModel.from_pretrained(model, subfolder="unet")
-    levels = 4 if "sd" in Path(model).name and "tae" not in Path(model).name else 3  # as many halvings as the VAE makes, and one
-    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8,) * levels)
-    with torch.no_grad():
-        for part in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
-            part.weight.normal_(0, 0.2)
-    net.save_pretrained(folder, safe_serialization=True)
-    return Path(folder)
 
 
 def tokenizer() -> CLIPTokenizer:

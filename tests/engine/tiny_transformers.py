@@ -93,7 +93,7 @@ def sana(folder: str | Path, kind: str = "SanaPipeline") -> Path:
     torch.manual_seed(0)
     sprint = "Sprint" in kind
     transformer = diffusers.SanaTransformer2DModel(
-        in_channels=4, out_channels=4, num_layers=1, num_attention_heads=2, attention_head_dim=8, num_cross_attention_heads=2,
+        in_channels=4, out_channels=4, num_layers=2, num_attention_heads=2, attention_head_dim=8, num_cross_attention_heads=2,
         cross_attention_head_dim=8, cross_attention_dim=16, caption_channels=_WORDS, sample_size=8, guidance_embeds=sprint,
         qk_norm="rms_norm_across_heads" if sprint else None)
     blocks = ("ResBlock",) * 5 + ("EfficientViTBlock",)
