@@ -8,7 +8,7 @@ import bpy
 
 from .. import api, scene
 from ..protocol.errors import SDError
-from ..protocol.families import Family
+from ..protocol.families import Family, family_of
 from . import preferences
 from .layout import wrapped
 from .tick import TAB
@@ -47,6 +47,11 @@ class _Panel:
     def poll(cls, context):
         return context.space_data.type != "NODE_EDITOR" or context.space_data.tree_type == "ShaderNodeTree"
 
+    def family(self, context) -> Family:
+        """What the chosen model can do; all, where it is not known yet."""
+        info = api.known_model(context.scene.sd.model)
+        return family_of("StableDiffusionPipeline") if info is None else info.abilities
+
     def split(self) -> bpy.types.UILayout:
         """A column with labels on the left of the fields, as Blender's own panels have."""
         column = self.layout.column()
@@ -60,10 +65,10 @@ class _Steering(_Panel):
 
     def steerable(self, context) -> bool:
         """Whether the chosen model can; says so where it cannot."""
-        info = api.known_model(context.scene.sd.model)
-        if info is None or self.works_with(info.abilities):
+        family = self.family(context)
+        if self.works_with(family):
             return True
-        wrapped(self.layout, context, f"This does not work with {info.family} models.", "INFO")
+        wrapped(self.layout, context, f"This does not work with {family.name} models.", "INFO")
         return False
 
     def works_with(self, family: Family) -> bool:
@@ -84,7 +89,8 @@ class _Main(_Panel):
         prompt.scale_y = 1.3
         prompt.active = settings.prompt_text is None
         prompt.prop(settings, "prompt", text="", placeholder="Describe the texture")
-        column.prop(settings, "negative", text="", placeholder="What to leave out")
+        if self.family(context).negative:
+            column.prop(settings, "negative", text="", placeholder="What to leave out")
         row = self.layout.row(align=True)
         row.prop(settings, "prompt_text", text="")
         row.operator("sd.add_lora", text="LoRA", icon="ADD")
@@ -149,9 +155,12 @@ class _Settings(_Panel):
         size.prop(settings, "width")
         size.prop(settings, "height")
         column.separator()
-        column.prop(settings, "sampler")
+        family = self.family(context)
+        if not family.own_sampler:
+            column.prop(settings, "sampler")
         column.prop(settings, "steps")
-        column.prop(settings, "guidance")
+        if family.guides:
+            column.prop(settings, "guidance")
         column.separator()
         row = column.row(align=True)
         row.prop(settings, "seed")
@@ -172,7 +181,8 @@ class _FromImage(_Panel):
             self.layout.label(text=scene.active_slot_image(context)[0].name, icon="IMAGE_DATA")
         except SDError as error:
             wrapped(self.layout, context, str(error), "INFO")
-        self.split().prop(context.scene.sd, "slot_strength", slider=True)
+        if self.family(context).strength:
+            self.split().prop(context.scene.sd, "slot_strength", slider=True)
         row = self.layout.row()
         row.scale_y = 1.2
         row.operator("sd.retexture", icon="NODE_TEXTURE")
@@ -337,7 +347,8 @@ class _FromRender(_Panel):
         settings = context.scene.sd
         column = self.split()
         column.prop(settings, "render_source")
-        column.prop(settings, "render_strength", slider=True)
+        if self.family(context).strength:
+            column.prop(settings, "render_strength", slider=True)
         self.layout.prop(settings, "camera_background")
         row = self.layout.row()
         row.scale_y = 1.2

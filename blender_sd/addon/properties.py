@@ -82,8 +82,10 @@ def axis_setting(name: str) -> Setting:
     return parts.Axis.__dataclass_fields__[name].metadata["setting"]
 
 
-def _controlnet_names() -> list[str]:
-    return [net.name if net.id != STARTER else STARTER for net in api.controlnets()]
+def _controlnet_names(model: str) -> list[str]:
+    """The ControlNets that were made for the family of `model`."""
+    info = api.known_model(model)
+    return [net.name if net.id != STARTER else STARTER for net in api.controlnets() if info is None or net.fits(info)]
 
 
 # ---- the model menu ------------------------------------------------------------------------------------------------
@@ -166,8 +168,9 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     use_control: BoolProperty(name="Use Control", default=False, description=(
         "Let a ControlNet keep the result to the structure of a picture"))
     control_kind: EnumProperty(name=part("kind").label, description=part("kind").tip, items=CONTROL_KINDS, default="depth")
-    control_model: StringProperty(name=part("model").label, default=STARTER, search=lambda self, context, text: _controlnet_names(),
-                                  description="The ControlNet that reads the picture: the built-in one, or a folder's name or path")
+    control_model: StringProperty(name=part("model").label, default=STARTER,
+                                  search=lambda self, context, text: _controlnet_names(self.model), description=(
+                                      "The ControlNet that reads the picture: the built-in one, or a folder's name or path"))
     control_source: EnumProperty(name="From", description="What the control picture is taken from", items=CONTROL_SOURCES, default="CAMERA")
     control_image: PointerProperty(type=bpy.types.Image, name="Image", description="The image that the control picture is taken from")
     control_weight: FloatProperty(name=part("weight").label, description=part("weight").tip, default=1.0, min=0.0, max=4.0, soft_max=2.0)

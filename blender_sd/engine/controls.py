@@ -82,8 +82,8 @@ class Steering:
 
 
 def steering(model: Model, request: Request, inputs: dict[str, Source], say: Callable[[str], None], check: Callable[[], None]) -> Steering:
-    """Loads what `request.controls` ask for, those of weight 0 left out. `say` hears what is being read, `check` may raise. Raises InvalidRequest where
-    the task or the model cannot be steered so, SourceUnusable without a picture, ModelNotFound, ModelUnreadable."""
+    """Loads what `request.controls` ask for, those of weight 0 left out. `say` hears what is being read, `check` may raise. Raises
+    InvalidRequest where the task or the model cannot be steered so, SourceUnusable without a picture, ModelNotFound, ModelUnreadable."""
     numbered = [(number, control) for number, control in enumerate(request.controls) if control.weight]
     if not numbered:
         return Steering()

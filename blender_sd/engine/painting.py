@@ -48,7 +48,8 @@ def notes_before(model: Model, pipe: Any, request: Request) -> list[str]:
     found = [weighting.note(pipe, *texts.values())]
     if not weighting.fits(pipe):  # where it fits, prompts of any length are read
         found += [prompts.note(pipe, wording.plain(text), label) for label, text in texts.items()]
-    found.append(samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)[1])
+    if not (model.family.own_sampler and request.sampler == model.family.sampler):  # which is what stands for its own
+        found.append(samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)[1])
     if request.tiling != "none" and model.is_transformer:
         found.append("This model's family does not wrap around by itself; a faint seam may remain.")
     family = model.family

@@ -98,7 +98,7 @@ _KLEIN = Family("Flux.2 Klein", 1024, 28, 4.0, "euler", packing=2, negative=Fals
 
 # By the class of the pipeline in a model's index; the classes that a family names belong to it as well. Steps and guidance: the
 # defaults in diffusers' pipelines and the model cards. The flow-matching families have a scheduler of their own, an Euler method.
-_TABLE: dict[str, Family] = {
+FAMILIES: dict[str, Family] = {
     "StableDiffusionPipeline": _SD,
     "StableDiffusionXLPipeline": Family(
         "SDXL", 1024, 25, 6.0, pipelines=_calls("StableDiffusionXL"), reference=True, **_UNET,
@@ -146,7 +146,7 @@ def family_of(pipeline: str, unet: Mapping[str, Any] | None = None, transformer:
 
 
 def _by_class(pipeline: str) -> Family:
-    found = _TABLE.get(pipeline) or next((family for family in _TABLE.values() if pipeline in _classes(family)), None)
+    found = FAMILIES.get(pipeline) or next((family for family in FAMILIES.values() if pipeline in _classes(family)), None)
     return found or replace(_OTHER, name=pipeline, pipelines={TEXT_TO_IMAGE: pipeline})
 
 
