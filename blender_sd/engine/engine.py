@@ -210,7 +210,7 @@ class Engine:
 
         check()
         self.warm()
-        model = self._loader.get(order.folder, say, cancelled)
+        model = self._loader.get(order.folder, say, cancelled, order.borrowed)
         check()
         loras.put_on(model, order.request.loras, say, check)
         embeddings.put_on(model, order.request.embeddings, say, check)

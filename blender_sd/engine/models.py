@@ -222,7 +222,8 @@ def _bytes(folder: Folder, dtype: torch.dtype) -> list[int]:
 def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check, rung: str) -> Any:
     """The pipeline of `folder`, in CPU memory, with weights as `rung` wants them. Heavy parts are read one by one, so that
     the reading can be broken off."""
-    if folder.path.is_file():
+    place = folder.borrowed or folder.path
+    if place.is_file():
         say(f"Loading {folder.name}")
         pipe = single_file.read(folder.path, dtype)
         ladder.cast_while_reading("unet", pipe.unet, rung, dtype)
@@ -237,11 +238,14 @@ def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check, rung: str)
             continue  # tokenizers, schedulers and the like are quick: the pipeline reads them itself
         check()
         say(f"Loading {folder.name}: {name.replace('_', ' ')}")
-        parts[name] = cls.from_pretrained(folder.path, subfolder=name, dtype=dtype, **options).eval()
+        if folder.borrowed and name == single_file.PART:
+            parts[name] = single_file.read_part(folder.path, cls, place, dtype)
+        else:
+            parts[name] = cls.from_pretrained(place, subfolder=name, dtype=dtype, **options).eval()
         ladder.cast_while_reading(name, parts[name], rung, dtype)
     check()
-    readers = vision.of(folder.path, folder.components)
-    pipe = diffusers.DiffusionPipeline.from_pretrained(str(folder.path), dtype=dtype, **options, **parts, **dict.fromkeys(readers))
+    readers = vision.of(place, folder.components)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(str(place), dtype=dtype, **options, **parts, **dict.fromkeys(readers))
     pipe.register_modules(**readers)
     for name, part in pipe.components.items():
         if isinstance(part, torch.nn.Module) and any(weight.is_meta for weight in part.parameters()):

@@ -1,4 +1,4 @@
-"""What a safetensors file holds, told from the names and shapes in its header; no weights are read.
+"""What a safetensors or GGUF file holds, told from the names and shapes in its header; no weights are read.
 
 A file begins with the length of its header (8 bytes, little-endian), then the header as JSON: https://huggingface.co/docs/safetensors
 """
@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SUFFIX = ".safetensors"
+from . import gguf
+
+SUFFIX, GGUF = ".safetensors", ".gguf"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 CONFIGS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "configs")
 LORA, IP_ADAPTER, EMBEDDING, SD15, SDXL = "lora", "ip-adapter", "textual inversion", "sd15", "sdxl"
@@ -26,16 +28,31 @@ _OTHERS = {
     "first_stage_model.": "a VAE",
     "decoder.conv_in.weight": "a VAE", _UNET: "a denoiser alone",
 }
+# Of files that hold a transformer alone: names that only one family's have, in the original layout or in diffusers', and the
+# first layer, which tells how many channels it sees.
+_TRANSFORMERS = (
+    ("Flux.2", ("double_stream_modulation_img.",), ("img_in.weight", "x_embedder.weight")),
+    ("Flux.1", ("single_blocks.0.modulation.lin.", "single_transformer_blocks.0.proj_mlp."), ("img_in.weight", "x_embedder.weight")),
+    ("SD 3.5", ("joint_blocks.0.",), ("x_embedder.proj.weight",)),
+    ("Z-Image", ("cap_pad_token",), ()),
+    ("Qwen-Image", ("transformer_blocks.0.img_mod.1.",), ("img_in.weight",)),
+    ("SANA", ("y_embedder.y_proj.fc1.", "caption_norm.weight"), ()),
+)
+_MORE = (_VAE, "vae.", "text_encoders.", "cond_stage_model.", "conditioner.", "controlnet")  # what those hold that are not one alone
 
 
 @dataclass(frozen=True)
 class Kind:
     """What a file is: `name` is one of the names above for what can be used, else words that say what it is ("" unknown).
-    `channels`: what a checkpoint's denoiser takes in, 9 for inpainting. `velocity`: whether it says that it predicts velocity."""
+    `channels`: what a checkpoint's denoiser takes in, 9 for inpainting. `velocity`: whether it says that it predicts velocity.
+    `alone`: it is the transformer of the family `name` (`protocol.families`) and nothing else, with `channels` going into its
+    first layer (0 where that tells nothing), `guided` by a layer of its own."""
 
     name: str
     channels: int = 4
     velocity: bool = False
+    alone: bool = False
+    guided: bool = False
 
     @property
     def is_checkpoint(self) -> bool:
@@ -44,7 +61,9 @@ class Kind:
 
 
 def read_header(file: str) -> dict[str, Any]:
-    """The header of the safetensors file `file`: names to {"dtype", "shape", …}. Raises OSError, and ValueError where it is none."""
+    """The header of the safetensors or GGUF file `file`: names to {"shape", …}. Raises OSError, and ValueError where it is none."""
+    if file.lower().endswith(GGUF):
+        return gguf.read_header(file)
     with open(file, "rb") as data:
         length = int.from_bytes(data.read(8), "little")
         if not 2 <= length <= _MAX_HEADER:
@@ -74,7 +93,23 @@ def kind_of(header: Mapping[str, Any]) -> Kind:
         for start, family in (("conditioner.embedders.1.", SDXL), ("cond_stage_model.transformer.", SD15)):
             if any(name.startswith(start) for name in names):
                 return Kind(family, channels, "v_pred" in header)
+    alone = _transformer(header)
+    if alone is not None:
+        return alone
     return Kind(next((words for mark, words in _OTHERS.items() if any(mark in name for name in names)), ""))
+
+
+def _transformer(header: Mapping[str, Any]) -> Kind | None:
+    names = {name.removeprefix(_UNET): entry for name, entry in header.items()}
+    if any(name.startswith(_MORE) for name in names):
+        return None
+    for family, marks, layers in _TRANSFORMERS:
+        if any(name.startswith(marks) for name in names):
+            shapes = [names[layer].get("shape") for layer in layers if layer in names]
+            channels = shapes[0][1] if shapes and isinstance(shapes[0], list) and len(shapes[0]) > 1 else 0
+            guided = any("guidance_in." in name or "guidance_embedder." in name for name in names)
+            return Kind(family, channels, alone=True, guided=guided)
+    return None
 
 
 def _is_words(entry: Mapping[str, Any]) -> bool:

@@ -12,11 +12,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..protocol.checkpoints import CONFIGS, PICKLES, SUFFIX
+from ..protocol.checkpoints import CONFIGS, GGUF, PICKLES, SUFFIX, Kind
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from ..protocol.families import Family, family_of
 from ..protocol.request import MAX_SIDE, MIN_SIDE, Request, round_size
-from .folders import INDEX, full_path, kind_at, name_of, places, read_json, safetensors_in, unreadable
+from .folders import INDEX, files_in, full_path, kind_at, name_of, places, read_json, unreadable
 
 log = logging.getLogger("blender_sd")
 
@@ -24,13 +24,14 @@ STARTER = "starter"
 STARTER_FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "starter")
 OWN = "blender_sd.json"
 _SCHEDULER = ("scheduler", "scheduler_config.json")
-_SINGLE_FILES = (SUFFIX, *PICKLES, ".gguf")
+_SINGLE_FILES = (SUFFIX, GGUF, *PICKLES)
 
 
 @dataclass(frozen=True)
 class ModelInfo:
     """One model. `id` is what `Request.model` takes: "starter" or the folder's path. `abilities`: what it can do. Both sides of a
-    picture are multiples of `multiple` pixels. The defaults are what the model works best with; `text` is one line on it."""
+    picture are multiples of `multiple` pixels. The defaults are what the model works best with; `text` is one line on it.
+    `borrowed`: of a file that holds a transformer alone, the folder of the model that it takes all other parts from."""
 
     id: str
     name: str
@@ -43,6 +44,7 @@ class ModelInfo:
     guidance: float
     sampler: str
     text: str
+    borrowed: str = ""
 
     @property
     def family(self) -> str:
@@ -64,10 +66,11 @@ def find_models(folders: Iterable[str]) -> list[ModelInfo]:
             found[real] = read_model(place)
         except (ModelNotFound, ModelUnreadable) as error:
             log.warning("%s %s", error, error.detail)
-    for file in safetensors_in(folders):
+    owners = [model for model in found.values() if model.id != STARTER]
+    for file in files_in(folders, SUFFIX, GGUF):
         kind = kind_at(file)
-        if kind is not None and kind.is_checkpoint:
-            found.setdefault(os.path.realpath(file), read_checkpoint(file))
+        if kind is not None and (kind.is_checkpoint or kind.alone and not _is_part(file) and _owner(kind, owners) is not None):
+            found.setdefault(os.path.realpath(file), read_checkpoint(file, owners))
     return sorted(found.values(), key=lambda model: (model.id != STARTER, model.name.casefold(), model.folder))
 
 
@@ -83,7 +86,7 @@ def resolve_model(name_or_path: str, folders: Iterable[str]) -> ModelInfo:
     if wanted and os.path.basename(path) == INDEX:
         path = os.path.dirname(path)
     if wanted and os.path.isfile(path) and path.lower().endswith(_SINGLE_FILES):
-        return read_checkpoint(path)
+        return read_checkpoint(path, find_models(folders))
     if wanted and os.path.isfile(os.path.join(path, INDEX)):
         return read_model(path)
     models = find_models(folders)
@@ -97,18 +100,47 @@ def resolve_model(name_or_path: str, folders: Iterable[str]) -> ModelInfo:
     raise ModelNotFound(f"There is no model called '{wanted:.200}'.", hint)
 
 
-def read_checkpoint(file: str) -> ModelInfo:
-    """What the model in the single file `file` is and wants. Raises ModelUnreadable for files that are none."""
+def read_checkpoint(file: str, others: Iterable[ModelInfo] = ()) -> ModelInfo:
+    """What the model in the single file `file` is and wants; a transformer alone takes its other parts from one of `others`.
+    Raises ModelUnreadable for files that are none, ModelNotFound where there is none to take them from."""
     file = os.path.abspath(file)
     name = os.path.basename(file)
     if file.lower().endswith(PICKLES):
         raise ModelUnreadable(f"The file {name} is a pickle file, which could run any program when opened.", "Get its safetensors version.")
-    kind = kind_at(file) if file.lower().endswith(SUFFIX) else None
+    kind = kind_at(file) if file.lower().endswith((SUFFIX, GGUF)) else None
+    if kind is not None and kind.alone:
+        owner = _owner(kind, others)
+        if owner is None:
+            raise ModelNotFound(f"The file {name} is {kind.name}'s transformer alone, and no model folder holds its other parts.",
+                                f"Put {kind.name} in diffusers format into a model folder: its text encoders, VAE, scheduler and the "
+                                "configs; the transformer's own weights are not needed.")
+        return replace(owner, id=file, folder=file, name=os.path.splitext(name)[0], text=f"With all other parts of {owner.name}",
+                       borrowed=owner.folder)
     if kind is None or not kind.is_checkpoint:
         what = f"it is {kind.name}" if kind is not None and kind.name else "it cannot be read"
         raise ModelUnreadable(f"The file {name} is no whole model of SD 1.5 or SDXL: {what}.",
                               "Choose a checkpoint of SD 1.5 or SDXL as .safetensors, or a folder in diffusers format.")
     return replace(read_model(os.path.join(CONFIGS, kind.name)), id=file, folder=file, name=os.path.splitext(name)[0])
+
+
+def _is_part(file: str) -> bool:
+    """Whether it is of a folder in diffusers format, such as a transformer's own."""
+    return os.path.isfile(os.path.join(os.path.dirname(file), "config.json"))
+
+
+def _owner(kind: Kind, models: Iterable[ModelInfo]) -> ModelInfo | None:
+    """Of `models`, the one whose parts go with a transformer of this kind. A file does not say whether it edits: a model that
+    does not comes first."""
+    return min((model for model in models if _goes_with(model, kind)), key=lambda model: (model.abilities.edits, model.name), default=None)
+
+
+def _goes_with(model: ModelInfo, kind: Kind) -> bool:
+    name = model.abilities.name
+    if model.borrowed or not os.path.isdir(model.folder) or not (name == kind.name or name.startswith((f"{kind.name} ", f"{kind.name}-"))):
+        return False
+    config = read_json(model.folder, "transformer", "config.json")
+    channels = {config.get("in_channels"), (config.get("in_channels") or 0) * 4}  # in 2 × 2 patches, or not
+    return (kind.channels == 0 or kind.channels in channels) and bool(config.get("guidance_embeds")) == kind.guided
 
 
 def read_model(folder: str) -> ModelInfo:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA, SUFFIX
 from ..protocol.errors import ModelNotFound, ModelUnreadable
-from .folders import full_path, kind_at, safetensors_in
+from .folders import full_path, kind_at, files_in
 
 _WORDS = {LORA: "LoRA", IP_ADAPTER: "IP-Adapter", EMBEDDING: "textual inversion"}
 
@@ -26,7 +26,7 @@ def find_files(kind: str, folders: Iterable[str]) -> list[NamedFile]:
     """Every file of `kind` (LORA, IP_ADAPTER, EMBEDDING) in `folders` or up to two levels below, by name; a name that is taken goes to
     the first file."""
     found: dict[str, NamedFile] = {}
-    for file in safetensors_in(folders):
+    for file in files_in(folders):
         name = name_of(file)
         if name.casefold() not in found and _is(kind, file):
             found[name.casefold()] = NamedFile(name, file)
