@@ -137,7 +137,7 @@ def _arguments(pipe: Any, known: Mapping[str, inspect.Parameter], request: Reque
     wanted: dict[str, Any] = {
         "prompt": wording.plain(request.prompt),
         "num_inference_steps": request.steps,
-        "guidance_scale": request.guidance if request.guidance > 1 else family.unguided,
+        "guidance_scale": request.guidance if request.guidance > 1 else min(request.guidance, family.unguided),
         "generator": torch.Generator("cpu").manual_seed(request.seed),  # the CPU's, so that every device starts alike
         "callback_on_step_end": progress.step_done,
         # The picture is painted, and its source seen, at the size that was asked for, not at the nearest that was trained on.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from ..protocol.checkpoints import CONFIGS, GGUF, PICKLES, SUFFIX, Kind
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from ..protocol.families import Family, family_of
-from ..protocol.request import MAX_SIDE, MIN_SIDE, Request, round_size
+from ..protocol.request import MAX_SIDE, MIN_SIDE, TEXT_TO_IMAGE, Request, round_size
 from .folders import INDEX, files_in, full_path, kind_at, name_of, places, read_json, unreadable
 
 log = logging.getLogger("blender_sd")
@@ -129,9 +129,10 @@ def _is_part(file: str) -> bool:
 
 
 def _owner(kind: Kind, models: Iterable[ModelInfo]) -> ModelInfo | None:
-    """Of `models`, the one whose parts go with a transformer of this kind. A file does not say whether it edits: a model that
-    does not comes first."""
-    return min((model for model in models if _goes_with(model, kind)), key=lambda model: (model.abilities.edits, model.name), default=None)
+    """Of `models`, the one whose parts go with a transformer of this kind. Where the file does not tell which member of its
+    family it is, one that paints from words comes before those that inpaint or edit."""
+    return min((model for model in models if _goes_with(model, kind)), default=None,
+               key=lambda model: (TEXT_TO_IMAGE not in model.abilities.tasks, model.abilities.edits, model.name))
 
 
 def _goes_with(model: ModelInfo, kind: Kind) -> bool:

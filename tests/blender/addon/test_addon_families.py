@@ -5,6 +5,7 @@ import json
 
 import bpy
 import pytest
+from addon_helpers import drain
 
 from blender_sd import api, config
 from blender_sd.addon.properties import _controlnet_names
@@ -75,3 +76,15 @@ def test_controlnets_are_listed_for_the_models_family_alone(models, addon):
     assert _controlnet_names(addon.model) == ["union"]
     assert set(_controlnet_names("starter")) == {"starter", "depth"}
     assert {one.name: one.family for one in api.controlnets() if one.id != "starter"} == {"depth": "SD 1.5", "union": "Flux.1"}
+
+
+def test_a_transformer_alone_is_ordered_with_the_folder_that_it_borrows_from(models, addon, pipeline, tmp_path):
+    header = json.dumps({"single_blocks.0.modulation.lin.bias": {"dtype": "F16", "shape": [0], "data_offsets": [0, 0]}}).encode()
+    file = tmp_path / "unet" / "alone.safetensors"
+    file.parent.mkdir()
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert "alone" in [model.name for model in api.refresh_models()]
+    addon.prompt, addon.model = "brick", str(file)
+    bpy.ops.sd.generate()
+    drain()
+    assert (pipeline.orders[0].folder, pipeline.orders[0].borrowed) == (str(file), str(tmp_path / "FluxPipeline"))
