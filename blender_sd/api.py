@@ -410,7 +410,7 @@ def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], ta
         return scene.commit(target, job.results, job.label)
 
     return _the_session().submit(request, folder=info.folder, output=str(config.output_folder()), inputs=inputs, commit=commit,
-                                 label=label or request.prompt or info.name)
+                                 label=label or request.prompt or info.name, borrowed=info.borrowed)
 
 
 def _opened(source: Any) -> tuple[SourceLike, tuple[int, int]]:

@@ -29,8 +29,10 @@ SOURCES = (
 )
 
 
-def _controlnet_names() -> list[str]:
-    return [net.name if net.id != STARTER else STARTER for net in api.controlnets()]
+def _controlnet_names(model: str) -> list[str]:
+    """The ControlNets that were made for the family of `model`."""
+    info = api.known_model(model)
+    return [net.name if net.id != STARTER else STARTER for net in api.controlnets() if info is None or net.fits(info)]
 
 
 class SD_PG_control(bpy.types.PropertyGroup):
@@ -38,8 +40,9 @@ class SD_PG_control(bpy.types.PropertyGroup):
 
     enabled: BoolProperty(name="Use", default=True, description="Let this control steer what is painted")
     kind: declared(EnumProperty, Control, "kind", items=KINDS)
-    model: declared(StringProperty, Control, "model", default=STARTER, search=lambda self, context, text: _controlnet_names(), description=(
-        "The ControlNet that reads the picture: the built-in one, or a folder's name or path"))
+    model: declared(StringProperty, Control, "model", default=STARTER, search=(
+        lambda self, context, text: _controlnet_names(context.scene.sd.model)), description=(
+            "The ControlNet that reads the picture: the built-in one, or a folder's name or path"))
     source: EnumProperty(name="From", description="What the control picture is taken from", items=SOURCES, default="CAMERA")
     image: PointerProperty(type=bpy.types.Image, name="Image", description="The image that the control picture is taken from")
     weight: declared(FloatProperty, Control, "weight")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from ..protocol.errors import InvalidRequest
 from ..protocol.parts import Embedding
 from . import ladder, weight_files
 from .models import Model
@@ -25,6 +26,8 @@ def put_on(model: Model, embeddings: Sequence[Embedding], say: Callable[[str], N
     key = tuple((one.word, weight_files.stamp(file)) for one, file in zip(embeddings, files, strict=True))
     if key == model.embeddings:
         return
+    if not model.family.embeddings:
+        raise InvalidRequest(f"Textual inversions do not work with {model.family.name} models.", "Take embedding:… out of the prompt.")
     with ladder.parts_at_rest(model):
         _take_out(model)
         try:
@@ -44,7 +47,7 @@ def _add(model: Model, word: str, file: Path) -> None:
     found = [tensors[name] for name in _NAMED if name in tensors] or list(tensors.values())[:1]
     try:
         wide = [encoder.get_input_embeddings().weight.shape[1] for encoder in encoders.values()]
-        if not hasattr(model.base, "load_textual_inversion") or [vectors.shape[-1] for vectors in found] != wide:
+        if [vectors.shape[-1] for vectors in found] != wide:
             raise ValueError(f"{[tuple(vectors.shape) for vectors in found]} for encoders of width {wide}")
         for (end, encoder), vectors in zip(encoders.items(), found, strict=True):
             words = model.base.components[f"tokenizer{end}"]

@@ -215,7 +215,7 @@ class Engine:
         check()
         self.warm()
         upscaler = self._upscaler(order.request, say, cancelled)
-        model = self._loader.get(order.folder, say, cancelled)
+        model = self._loader.get(order.folder, say, cancelled, order.borrowed)
         check()
         for text in speed.set_up(model, self._config):
             emit(Note(order.job, text))
@@ -251,6 +251,8 @@ class Engine:
 
     def _planned(self, model: Model, request: Request, inputs: dict[str, Source], steering: controls.Steering) -> Plan:
         """The plan of one cell, known to fit into memory."""
+        if model.family.edits and request.task == IMAGE_TO_IMAGE and request.strength > 0:
+            request = dataclasses.replace(request, strength=1.0)  # it has no other
         plan = dataclasses.replace(TASKS[request.task].prepare(request, inputs, model.multiple), steering=steering)
         if plan.size == NOTHING:
             return plan

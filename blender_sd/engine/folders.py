@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ _ANEW = "Download the model again."
 class Folder:
     """A model folder that passed the checks. `components`: name -> (library, class); `absent`: those that the model
     does without by intent, such as a safety checker. `fp32_parts`: what the weights of each part take in fp32, in bytes.
-    `variant`: "" or such as "fp16". `stamp` changes with the files."""
+    `variant`: "" or such as "fp16". `stamp` changes with the files. `borrowed`: of a file with a transformer alone, the folder that
+    its other parts are in."""
 
     path: Path
     pipeline: str
@@ -31,6 +32,7 @@ class Folder:
     fp32_parts: tuple[int, ...]
     variant: str
     stamp: tuple
+    borrowed: Path | None = None
 
     @property
     def name(self) -> str:
@@ -43,11 +45,14 @@ class Folder:
         return sum(self.fp32_parts)
 
 
-def inspect_folder(path: Path) -> Folder:
-    """Checks the model folder, or the model's single file, at `path`. Raises ModelNotFound or ModelUnreadable.
+def inspect_folder(path: Path, borrowed: Path | None = None) -> Folder:
+    """Checks the model folder, or the model's single file, at `path`; `borrowed`: as in `messages.Generate`. Raises ModelNotFound or
+    ModelUnreadable.
 
     Weights are taken from safetensors files only: pickles can run any program when they are opened.
     """
+    if path.is_file() and borrowed is not None and borrowed.is_dir():
+        return _completed(path, inspect_folder(borrowed))
     if path.is_file():
         return _inspected_file(path, ((path.name, path.stat().st_mtime_ns, path.stat().st_size),))
     if not path.is_dir():
@@ -74,6 +79,15 @@ def _inspected(path: Path, stamp: tuple) -> Folder:
     sizes = tuple(sum(map(_fp32_bytes, _weights(path, name))) for name in components)
     return Folder(path, pipeline, components, tuple(parts.keys() - components.keys()), sizes,
                   _variant(path, components), stamp)
+
+
+def _completed(path: Path, others: Folder) -> Folder:
+    """A transformer alone, as the folder that it would be with the parts of `others`."""
+    single_file.kind_of(path, alone=True)
+    stat = path.stat()
+    sizes = [size for name, size in zip(others.components, others.fp32_parts, strict=True) if name != single_file.PART]
+    return replace(others, path=path, borrowed=others.path, fp32_parts=(*sizes, single_file.part_bytes(path)),
+                   stamp=(path.name, stat.st_mtime_ns, stat.st_size, *others.stamp))
 
 
 @functools.lru_cache(maxsize=32)

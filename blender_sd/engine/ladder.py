@@ -61,7 +61,7 @@ def _needs(device: Device, parts: Sequence[int], rung: str) -> list[tuple[int, i
 def cast_while_reading(name: str, part: torch.nn.Module, rung: str, dtype: torch.dtype) -> None:
     """Makes the denoiser's weights 8-bit as soon as they are read, where the rung says so: the other parts are small or, as
     VAEs, would suffer."""
-    if rung == FP8 and name in ("unet", "transformer"):
+    if rung == FP8 and name in ("unet", "transformer") and not getattr(part, "is_quantized", False):  # GGUF is small as it is
         part.enable_layerwise_casting(storage_dtype=_STORAGE, compute_dtype=dtype)
         for weight in part.parameters():
             if weight.dtype != _STORAGE:

@@ -22,10 +22,10 @@ class Loader:
         self._thread: threading.Thread | None = None
         self._abandoned = threading.Event()
 
-    def get(self, path: str, say: Callable[[str], None], cancelled: Callable[[], bool]) -> Model:
-        """The model in the folder `path`, loaded if need be; `say` hears what is being read. Raises JobCancelled soon
-        after `cancelled()` turns true (the reading then ends by itself, at the next part), or what
-        `folders.inspect_folder` and `Library.load` raise."""
+    def get(self, path: str, say: Callable[[str], None], cancelled: Callable[[], bool], borrowed: str = "") -> Model:
+        """The model in the folder or file `path` (`borrowed`: as in `messages.Generate`), loaded if need be; `say` hears what is
+        being read. Raises JobCancelled soon after `cancelled()` turns true (the reading then ends by itself, at the next part), or
+        what `folders.inspect_folder` and `Library.load` raise."""
         self._wait(say, cancelled)
         outcome: list[Model | BaseException] = []
         abandoned = self._abandoned = threading.Event()
@@ -36,7 +36,8 @@ class Loader:
 
         def read() -> None:
             try:
-                folder = inspect_folder(Path(path))  # the first time, this imports what the model's family needs
+                # The first time, this imports what the model's family needs.
+                folder = inspect_folder(Path(path), Path(borrowed) if borrowed else None)
                 model = self.library.find(folder)
                 if model is None:
                     model = self.library.load(folder, lambda text: None if abandoned.is_set() else say(text), check)

@@ -52,7 +52,7 @@ def take_off(model: Model, force: bool = False) -> None:
 
 
 def _can(model: Model) -> bool:
-    return hasattr(model.base, "load_lora_weights")
+    return model.family.loras and hasattr(model.base, "load_lora_weights")
 
 
 def _load(model: Model, file: Path, name: str) -> None:

@@ -12,18 +12,17 @@ import diffusers
 import torch
 import transformers
 
-from ..protocol import rungs
+from ..protocol import families, rungs
 from ..protocol.errors import InvalidRequest, ModelUnreadable, OutOfMemory, SDError
+from ..protocol.families import Family
 from ..protocol.messages import text_of
-from . import ladder, memory, single_file
+from . import ladder, memory, single_file, vision
 from .devices import Device
 from .folders import Folder
 
 log = logging.getLogger(__name__)
 Check = Callable[[], None]
 Say = Callable[[str], None]
-INPAINTING = "AutoPipelineForInpainting"
-_DOES = {"AutoPipelineForText2Image": "text-to-image", "AutoPipelineForImage2Image": "image-to-image", INPAINTING: "inpainting"}
 _LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
 
 
@@ -37,6 +36,7 @@ class Model:
         self.device = device
         self.dtype = dtype
         self.own_scheduler = base.scheduler
+        self.family = _family(base)
         self.controlnets: OrderedDict[tuple, torch.nn.Module] = OrderedDict()  # loaded beside it (`controls`), least recently used first
         self.rung = rungs.FULL  # where its weights are (`ladder.settle`)
         self.set_up = False  # whether `speed.set_up` has been there, and what it has switched on:
@@ -59,33 +59,36 @@ class Model:
     def modules(self) -> list[torch.nn.Module]:
         return [part for part in self.base.components.values() if isinstance(part, torch.nn.Module)]
 
-    def pipe(self, auto_class: str, controlnets: Sequence[torch.nn.Module] = ()) -> Any:
-        """The pipeline of diffusers' `auto_class` ("AutoPipelineForText2Image" …) over the same weights, steered by
-        `controlnets`. Raises InvalidRequest where the model's family has none."""
-        key = (auto_class, *map(id, controlnets))
+    def pipe(self, task: str, controlnets: Sequence[torch.nn.Module] = ()) -> Any:
+        """The pipeline that does `task` (`protocol.request.TASKS`) over the same weights, steered by `controlnets`, all of one
+        class. Raises InvalidRequest where the model's family has none."""
+        net = type(controlnets[0]).__name__ if controlnets else None
+        refused = self.family.refusal(task, net)
+        if refused:
+            raise InvalidRequest(refused, f"Choose another model than '{self.name}'.")
+        call = families.CALLS[task]
+        name = self.family.pipelines[call] if net is None else self.family.controls[net][call]
+        key = (name, *map(id, controlnets))
         if key not in self._pipes:
-            if self.only_inpaints and auto_class != INPAINTING:
-                raise InvalidRequest(f"The model '{self.name}' can only inpaint.", "Choose another model, or paint a mask and inpaint.")
-            steered = {"controlnet": list(controlnets) if len(controlnets) > 1 else controlnets[0]} if controlnets else {}
-            try:
-                pipe = getattr(diffusers, auto_class).from_pipe(self.base, dtype=self.dtype, **steered)
-            except ValueError as error:
-                task = _DOES[auto_class] + (" with ControlNets" if controlnets else "")
-                raise InvalidRequest(f"The model '{self.name}' cannot do {task}.", "Choose another model.", str(error)) from None
-            pipe.set_progress_bar_config(disable=True)
             for other in [other for other in self._pipes if controlnets and len(other) > 1]:
                 del self._pipes[other]  # it would keep ControlNets alive that were dropped
-            self._pipes[key] = pipe
+            self._pipes[key] = self._made(getattr(diffusers, name), controlnets)
         return self._pipes[key]
+
+    def _made(self, cls: type, controlnets: Sequence[torch.nn.Module]) -> Any:
+        """A pipeline of `cls` over the model's parts, with what the model's index sets."""
+        parts, options = cls._get_signature_keys(cls)
+        given = {name: part for name, part in self.base.components.items() if name in parts}
+        given |= {name: value for name, value in self.base.config.items() if name in options}
+        if controlnets:
+            given["controlnet"] = list(controlnets) if len(controlnets) > 1 else controlnets[0]
+        pipe = cls(**given)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
 
     @property
     def denoiser(self) -> Any:
         return getattr(self.base, "unet", None) or getattr(self.base, "transformer", None)
-
-    @property
-    def only_inpaints(self) -> bool:
-        """Whether the denoiser wants a mask and what lies round it: 9 latent channels instead of 4."""
-        return not self.is_transformer and self.denoiser.config.in_channels > self.denoiser.config.out_channels
 
     @property
     def is_transformer(self) -> bool:
@@ -110,7 +113,7 @@ class Model:
         """Width and height in pixels that the model was trained for."""
         side = getattr(getattr(self.denoiser, "config", None), "sample_size", None)
         if not isinstance(side, int):
-            return 512, 512
+            return self.family.side, self.family.side
         pixels = max(self.multiple, side * self.vae_scale // self.multiple * self.multiple)
         return pixels, pixels
 
@@ -208,6 +211,12 @@ class Library:
         return str(folder.path.resolve()), folder.stamp
 
 
+def _family(base: Any) -> Family:
+    configs = {name: getattr(getattr(base, name, None), "config", None) for name in ("unet", "transformer")}
+    return families.family_of(type(base).__name__, **configs, distilled=bool(base.config.get("is_distilled")),
+                              scheduler={**base.scheduler.config, "_class_name": type(base.scheduler).__name__})
+
+
 def _bytes(folder: Folder, dtype: torch.dtype) -> list[int]:
     """What each part's weights take."""
     return [size * dtype.itemsize // 4 for size in folder.fp32_parts]
@@ -216,7 +225,8 @@ def _bytes(folder: Folder, dtype: torch.dtype) -> list[int]:
 def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check, rung: str) -> Any:
     """The pipeline of `folder`, in CPU memory, with weights as `rung` wants them. Heavy parts are read one by one, so that
     the reading can be broken off."""
-    if folder.path.is_file():
+    place = folder.borrowed or folder.path
+    if place.is_file():
         say(f"Loading {folder.name}")
         pipe = single_file.read(folder.path, dtype)
         ladder.cast_while_reading("unet", pipe.unet, rung, dtype)
@@ -231,10 +241,15 @@ def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check, rung: str)
             continue  # tokenizers, schedulers and the like are quick: the pipeline reads them itself
         check()
         say(f"Loading {folder.name}: {name.replace('_', ' ')}")
-        parts[name] = cls.from_pretrained(folder.path, subfolder=name, dtype=dtype, **options).eval()
+        if folder.borrowed and name == single_file.PART:
+            parts[name] = single_file.read_part(folder.path, cls, place, dtype)
+        else:
+            parts[name] = cls.from_pretrained(place, subfolder=name, dtype=dtype, **options).eval()
         ladder.cast_while_reading(name, parts[name], rung, dtype)
     check()
-    pipe = diffusers.DiffusionPipeline.from_pretrained(str(folder.path), dtype=dtype, **options, **parts)
+    readers = vision.of(place, folder.components)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(str(place), dtype=dtype, **options, **parts, **dict.fromkeys(readers))
+    pipe.register_modules(**readers)
     for name, part in pipe.components.items():
         if isinstance(part, torch.nn.Module) and any(weight.is_meta for weight in part.parameters()):
             raise ModelUnreadable(f"The model's part '{name}' lacks some of its weights.", "Download the model again.")

@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,9 @@ from PIL import Image
 
 from ..protocol import wording
 from ..protocol.errors import InvalidRequest
+from ..protocol.families import Family
 from ..protocol.messages import text_of
-from ..protocol.request import Request
+from ..protocol.request import IMAGE_TO_IMAGE, Request
 from ..protocol.samplers import SAMPLERS
 from . import prompts, samplers, speed, weighting
 from .guard import watched_vae
@@ -25,6 +27,9 @@ from .rolling import Rolling, rolled
 from .tasks.plan import Plan
 from .tiling import circular
 from .vae_tiles import tiled
+
+
+_MILLION = 1024 * 1024  # pixels; smaller pictures are for the text encoder
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,17 @@ def notes_before(model: Model, pipe: Any, request: Request) -> list[str]:
     found = [weighting.note(pipe, *texts.values())]
     if not weighting.fits(pipe):  # where it fits, prompts of any length are read
         found += [prompts.note(pipe, wording.plain(text), label) for label, text in texts.items()]
-    found.append(samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)[1])
+    if not (model.family.own_sampler and request.sampler == model.family.sampler):  # which is what stands for its own
+        found.append(samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)[1])
     if request.tiling != "none" and model.is_transformer:
         found.append("This model's family does not wrap around by itself; a faint seam may remain.")
-    known = inspect.signature(pipe.__call__).parameters
-    if "strength" not in known and request.task == "image_to_image":
+    family = model.family
+    if family.edits and request.task == IMAGE_TO_IMAGE:
         found.append("This model edits by instruction: strength has no effect.")
+    if request.negative and not family.negative:
+        found.append("This model reads no negative prompt.")
+    if request.guidance > 1 and not family.guides:
+        found.append("This model takes no guidance: its value has no effect.")
     return [text for text in found if text]
 
 
@@ -57,17 +67,22 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
     """The picture of `request` (count 1) as RGB or RGBA. The pipeline is left exactly as it was, also when `check`
     raises. Raises SDError; libraries' own errors pass through."""
     progress = _Progress(model, pipe, plan.size, listener)
-    arguments = _arguments(pipe, request, plan, progress)
+    known = inspect.signature(pipe.__call__).parameters
+    arguments = _arguments(pipe, known, request, plan, progress, model.family)
     previous = pipe.scheduler
     with ExitStack() as stack:
         stack.callback(setattr, pipe, "scheduler", previous)
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        torch.manual_seed(request.seed)  # SD 3 reads its control picture with noise from the common generator
         pipe.scheduler, _ = samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)
+        stack.enter_context(at_its_size(pipe, plan.size))
         stack.enter_context(varied(pipe, request.variation_seed, request.variation_strength))
         stack.enter_context(circular((*_wrapping(model, plan.lean), *plan.steering.nets), request.tiling))
+        progress.between_steps.append(stack.enter_context(plan.steering.spanned(known, request.steps)))
         if request.tiling != "none" and model.is_transformer:
             rolling = Rolling(request.tiling, _grid(pipe, plan.size), request.seed)
-            stack.enter_context(rolled(model.denoiser, rolling))
-            progress.between_steps = rolling.next_step
+            stack.enter_context(rolled(model.denoiser, rolling, plan.steering.nets))
+            progress.between_steps.append(rolling.next_step)
         stack.enter_context(speed.within(model))
         stack.enter_context(tiled(getattr(model.base, "vae", None), plan.lean, model.vae_scale))
         stack.enter_context(watched_vae(model, listener.check, progress.decoded, request.tiling if plan.lean else "none"))
@@ -85,6 +100,26 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
     return plan.finish(output.images[0])
 
 
+@contextmanager
+def at_its_size(pipe: Any, size: tuple[int, int]) -> Iterator[None]:
+    """While it lasts, Qwen-Image-Edit's pipelines see the source, and inpaint, at `size` (width, height) and not at one of a
+    million pixels."""
+    module = sys.modules[type(pipe).__module__]
+    chosen = getattr(module, "calculate_dimensions", None)
+
+    def ours(area: int, aspect: float) -> tuple:
+        found = chosen(area, aspect)
+        return found if area < _MILLION else (*size, *found[2:])
+
+    if chosen is not None:
+        module.calculate_dimensions = ours
+    try:
+        yield
+    finally:
+        if chosen is not None:
+            module.calculate_dimensions = chosen
+
+
 def _grid(pipe: Any, size: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns of what the transformer sees of a picture of `size` (width, height): latents, or tokens of 2 × 2."""
     pixels = int(pipe.vae_scale_factor) * (2 if hasattr(pipe, "_pack_latents") else 1)
@@ -97,16 +132,19 @@ def _wrapping(model: Model, lean: bool) -> list[torch.nn.Module]:
     return [part for part in parts if isinstance(part, torch.nn.Module)]
 
 
-def _arguments(pipe: Any, request: Request, plan: Plan, progress: _Progress) -> dict[str, Any]:
+def _arguments(pipe: Any, known: Mapping[str, inspect.Parameter], request: Request, plan: Plan, progress: _Progress,
+               family: Family) -> dict[str, Any]:
     """The call's arguments, only those that this family's pipeline knows."""
-    known = inspect.signature(pipe.__call__).parameters
+    width, height = plan.size
     wanted: dict[str, Any] = {
         "prompt": wording.plain(request.prompt),
         "num_inference_steps": request.steps,
-        "guidance_scale": request.guidance,
+        "guidance_scale": request.guidance if request.guidance > 1 else min(request.guidance, family.unguided),
         "eta": SAMPLERS[request.sampler].eta,
         "generator": torch.Generator("cpu").manual_seed(request.seed),  # the CPU's, so that every device starts alike
         "callback_on_step_end": progress.step_done,
+        # The picture is painted, and its source seen, at the size that was asked for, not at the nearest that was trained on.
+        "use_resolution_binning": False, "max_area": width * height, "_auto_resize": False,
         **plan.arguments,
         **plan.steering.arguments(known, plan.fit),
         **(plan.reference.arguments(request.guidance > 1) if plan.reference is not None else {}),
@@ -118,6 +156,8 @@ def _arguments(pipe: Any, request: Request, plan: Plan, progress: _Progress) -> 
         wanted["true_cfg_scale"] = request.guidance  # Qwen-Image: here this, not guidance_scale, is what artists mean
         wanted.setdefault("negative_prompt", " ")  # without one it would not be used
         del wanted["guidance_scale"]
+    if request.steps != 2 and "intermediate_timesteps" in known:
+        wanted["intermediate_timesteps"] = None  # SANA-Sprint's, which its scheduler knows for two steps alone
     if weighting.fits(pipe) and weighting.wanted(pipe, request.prompt, request.negative):
         del wanted["prompt"]
         wanted.pop("negative_prompt", None)
@@ -137,12 +177,13 @@ class _Progress:
         self._size = size
         self._listener = listener
         self._latents: torch.Tensor | None = None
-        self.between_steps: Callable[[], None] = lambda: None
+        self.between_steps: list[Callable[[], None]] = []
 
     def step_done(self, pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         """diffusers' `callback_on_step_end`. Second-order samplers call it twice a step; that is one step here."""
         self._listener.check()
-        self.between_steps()
+        for call in self.between_steps:
+            call()
         self._latents = tensors.get("latents")
         order = max(1, getattr(pipe.scheduler, "order", 1))
         total = getattr(pipe, "num_timesteps", None) or len(pipe.scheduler.timesteps)

@@ -13,7 +13,7 @@ from ..protocol.request import MAX_SEED, Request
 from . import enlarging
 from .models import Model
 from .painting import Listener, paint
-from .tasks import TASKS, upscale
+from .tasks import upscale
 from .tasks.plan import Plan
 from .tiles import Blend, Tiles
 from .upscalers import Upscaler
@@ -36,12 +36,12 @@ def carry_out(model: Model, request: Request, plan: Plan, listener: Listener) ->
 def pipes(model: Model, request: Request, plan: Plan) -> list[Any]:
     """The pipelines that the passes of `request` need; the first is that of the first pass. Raises InvalidRequest where the
     model has none."""
-    found = [model.pipe(TASKS[request.task].AUTO_CLASS, plan.steering.nets)]
-    return found if plan.refine is None else [*found, model.pipe(TASKS[plan.refine.task].AUTO_CLASS)]
+    found = [model.pipe(request.task, plan.steering.nets)]
+    return found if plan.refine is None else [*found, model.pipe(plan.refine.task)]
 
 
 def _one_pass(model: Model, request: Request, plan: Plan, listener: Listener) -> Image.Image:
-    pipe = model.pipe(TASKS[request.task].AUTO_CLASS, plan.steering.nets)
+    pipe = model.pipe(request.task, plan.steering.nets)
     if plan.tiles is None:
         return paint(model, pipe, request if plan.tiling is None else replace(request, tiling=plan.tiling), plan, listener)
     tiles, blend = plan.tiles, Blend(plan.tiles)

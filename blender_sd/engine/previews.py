@@ -54,8 +54,8 @@ class Preview:
     def learn(self, pipe: Any, latents: torch.Tensor, picture: torch.Tensor, size: tuple[int, int]) -> None:
         """Fits the map to a finished picture: `picture` is the VAE's own output (1×3×H×W in [-1, 1])."""
         planes = None if self._tiny else _planes(pipe, latents, size)
-        if planes is not None and picture.ndim == 4:
-            self._fit(planes, picture)
+        if planes is not None:
+            self._fit(planes, _still(picture))
 
     def _decoded(self, planes: torch.Tensor, size: tuple[int, int], longest: int) -> np.ndarray:
         shrunk = F.interpolate(planes, size=_shown(size, longest, size[0] / planes.shape[-1]), mode="area")
@@ -72,7 +72,7 @@ class Preview:
         return _bytes(F.interpolate(colours, size=_shown(size, longest, 1.0), mode="bilinear", align_corners=False))
 
     def _guess(self, planes: torch.Tensor) -> None:
-        if self._vae is None or getattr(self._vae.config, "scaling_factor", None) is None:
+        if self._vae is None:
             return
         own = torch.Generator().manual_seed(0)  # never the picture's, never torch's global one
         noise = torch.randn((1, planes.shape[1], 4, 4), generator=own)
@@ -81,9 +81,14 @@ class Preview:
 
     def _decode(self, planes: torch.Tensor) -> torch.Tensor:
         vae = self._vae
-        scaled = planes / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0.0)
+        means, deviations = getattr(vae.config, "latents_mean", None), getattr(vae.config, "latents_std", None)
+        if means is not None and deviations is not None:  # VAEs made for films
+            means, deviations = (planes.new_tensor(values).view(1, -1, 1, 1) for values in (means, deviations))
+            scaled = (planes * deviations + means).unsqueeze(2)
+        else:
+            scaled = planes / (getattr(vae.config, "scaling_factor", None) or 1.0) + (getattr(vae.config, "shift_factor", None) or 0.0)
         # The class's own method: the instance's may be watched for the picture's sake.
-        return type(vae).decode(vae, scaled.to(vae.device, vae.dtype), return_dict=False)[0]
+        return _still(type(vae).decode(vae, scaled.to(vae.device, vae.dtype), return_dict=False)[0])
 
     def _fit(self, planes: torch.Tensor, picture: torch.Tensor) -> None:
         side = (min(_LEARN_SIDE, planes.shape[-2]), min(_LEARN_SIDE, planes.shape[-1]))
@@ -97,14 +102,28 @@ class Preview:
 def _planes(pipe: Any, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor | None:
     """The first picture's latents as 1×C×h×w in fp32; None for a form that is not understood."""
     latents = latents.detach()[:1]
-    if latents.ndim == 3 and hasattr(pipe, "_unpack_latents"):  # Flux and its kin pack 2×2 latents into a token
+    if latents.ndim == 3:  # Flux and its kin pack 2×2 latents into a token
         try:
-            latents = pipe._unpack_latents(latents, size[1], size[0], pipe.vae_scale_factor)
-        except (RuntimeError, TypeError, ValueError):
+            latents = _unpacked(pipe, latents, size)
+        except (AttributeError, RuntimeError, TypeError, ValueError):
             return None
-    if latents.ndim == 5 and latents.shape[2] == 1:  # video-shaped VAEs
-        latents = latents[:, :, 0]
+    latents = _still(latents)
     return latents.float() if latents.ndim == 4 else None
+
+
+def _unpacked(pipe: Any, tokens: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    if hasattr(pipe, "_unpack_latents"):
+        return pipe._unpack_latents(tokens, size[1], size[0], pipe.vae_scale_factor)
+    rows, columns = (side // (2 * pipe.vae_scale_factor) for side in (size[1], size[0]))
+    packed = tokens.unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
+    norm = pipe.vae.bn  # Flux.2, which normalises latents by what they were in training
+    deviation = torch.sqrt(norm.running_var.view(1, -1, 1, 1) + pipe.vae.config.batch_norm_eps)
+    return pipe._unpatchify_latents(packed * deviation.to(packed) + norm.running_mean.view(1, -1, 1, 1).to(packed))
+
+
+def _still(value: torch.Tensor) -> torch.Tensor:
+    """Of what a VAE made for films takes or gives, the only frame."""
+    return value[:, :, 0] if value.ndim == 5 and value.shape[2] == 1 else value
 
 
 def _shown(size: tuple[int, int], longest: int, per_cell: float) -> tuple[int, int]:

@@ -44,6 +44,8 @@ def put_on(model: Model, request: Request, inputs: dict[str, Source], say: Calla
     if not request.ip_adapter:
         _take_off(model)
         return None
+    if not model.family.reference:
+        raise InvalidRequest(f"Reference images do not work with {model.family.name} models.", "Choose a model of SD 1.5 or SDXL.")
     picture, _ = sources.open_source(_given(inputs.get("reference")))
     file, encoder = _checked(model, request.ip_adapter)
     key = weight_files.stamp(file)
@@ -66,8 +68,6 @@ def _given(source: Source | None) -> Source:
 
 def _checked(model: Model, path: str) -> tuple[Path, Path]:
     """The adapter's file and the folder of the image encoder that belongs to it."""
-    if model.is_transformer or not hasattr(model.base, "load_ip_adapter"):
-        raise InvalidRequest(f"Reference images do not work with '{model.name}'.", "Choose a model of the SD 1.5 or SDXL family.")
     file = weight_files.found(path, _WHAT)
     for place in (file.parent, file.parent.parent, file.parent.parent / "models"):
         if (place / ENCODER / "config.json").is_file():

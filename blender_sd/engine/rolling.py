@@ -5,7 +5,8 @@ border lies somewhere else each time and no seam can settle. Latents, sampler an
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,25 +30,32 @@ class Rolling:
 
     def roll(self, value: Any, back: bool = False) -> Any:
         """`value` rolled by the step's distance, or back: (…, rows, columns) latents, lists of them (Z-Image), or packed
-        tokens (B, N, C), of which the first rows × columns are the picture's (Flux, Qwen-Image)."""
+        tokens (B, N, C), of which the first rows × columns are the picture's (Flux, Qwen-Image). Further ones are of pictures
+        that it is made after; those of the same size are rolled with it."""
         if isinstance(value, (list, tuple)):
             return type(value)(self.roll(one, back) for one in value)
         rows, columns = (-distance if back else distance for distance in self.shift)
         if value.ndim != 3:
-            return torch.roll(value, (rows, columns), (-2, -1))
+            finer = max(1, value.shape[-2] // self._grid[0])  # pixels, of some ControlNets
+            return torch.roll(value, (rows * finer, columns * finer), (-2, -1))
         count = self._grid[0] * self._grid[1]
-        picture = value[:, :count].unflatten(1, self._grid)
-        return torch.cat([torch.roll(picture, (rows, columns), (1, 2)).flatten(1, 2), value[:, count:]], 1)
+        end = count if value.shape[1] % count else value.shape[1]
+        pictures = value[:, :end].unflatten(1, (-1, *self._grid))
+        return torch.cat([torch.roll(pictures, (rows, columns), (2, 3)).flatten(1, 3), value[:, end:]], 1)
+
+
+_SEEN = {"hidden_states", "x", "controlnet_cond", "control_context"}  # what transformers and their ControlNets call pictures
 
 
 @contextmanager
-def rolled(transformer: torch.nn.Module, rolling: Rolling) -> Iterator[None]:
-    """Within the block `transformer` works on rolled latents, unknown to whoever calls it."""
+def rolled(transformer: torch.nn.Module, rolling: Rolling, nets: Sequence[torch.nn.Module] = ()) -> Iterator[None]:
+    """Within the block `transformer` works on rolled latents, unknown to whoever calls it; and so do the ControlNets `nets`, whose
+    answers stay rolled, as the transformer takes them."""
 
-    def before(_module: torch.nn.Module, args: tuple, options: dict) -> tuple[tuple, dict]:
-        if "hidden_states" in options:
-            return args, {**options, "hidden_states": rolling.roll(options["hidden_states"])}
-        return (rolling.roll(args[0]), *args[1:]), options
+    def before(module: torch.nn.Module, args: tuple, options: dict) -> tuple[tuple, dict]:
+        names = list(inspect.signature(type(module).forward).parameters)[1:]
+        args = tuple(rolling.roll(value) if name in _SEEN else value for name, value in zip(names, args, strict=False))
+        return args, {name: rolling.roll(value) if name in _SEEN else value for name, value in options.items()}
 
     def after(_module: torch.nn.Module, _args: tuple, output: Any) -> Any:
         if isinstance(output, tuple):
@@ -55,7 +63,8 @@ def rolled(transformer: torch.nn.Module, rolling: Rolling) -> Iterator[None]:
         output.sample = rolling.roll(output.sample, back=True)
         return output
 
-    handles = [transformer.register_forward_pre_hook(before, with_kwargs=True), transformer.register_forward_hook(after)]
+    handles = [net.register_forward_pre_hook(before, with_kwargs=True) for net in (transformer, *nets)]
+    handles.append(transformer.register_forward_hook(after))
     try:
         yield
     finally:

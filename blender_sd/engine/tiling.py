@@ -1,23 +1,26 @@
 """Seamless pictures: every convolution wraps around at the chosen borders for the length of one call.
 
 Padding is made circular per axis in UNet and VAE, as A1111's "tiling" does; and, beyond it, in `Downsample2D` of the
-VAE encoder, whose hard-coded zero pad would leave a seam in image-to-image.
+VAE encoder, whose hard-coded zero pad would leave a seam in image-to-image. The VAE of Qwen-Image, made for films, pads by
+modules of its own; it is given the same.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import MethodType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from diffusers.models.autoencoders.autoencoder_kl_qwenimage import QwenImageCausalConv3d
 from diffusers.models.downsampling import Downsample2D
 from torch import nn
 
 
 @contextmanager
 def circular(modules: Iterable[nn.Module], tiling: str) -> Iterator[None]:
-    """Within the block, padded 2-D convolutions inside `modules` wrap along x, y or both (`tiling`: none | x | y | xy).
+    """Within the block, padded convolutions inside `modules` wrap along x, y or both (`tiling`: none | x | y | xy).
 
     Afterwards, also after an exception, every module is exactly as before. Results then are roll-equivariant along
     those axes, for shifts by multiples of the network's downsampling.
@@ -26,27 +29,39 @@ def circular(modules: Iterable[nn.Module], tiling: str) -> Iterator[None]:
         yield
         return
     axes = ("x" in tiling, "y" in tiling)
-    convolutions: list[nn.Conv2d] = []
-    downsamplers: list[Downsample2D] = []
+    convolutions: list[nn.Module] = []
+    changed: list[tuple[nn.Module, str, Any]] = []
+
+    def change(module: nn.Module, name: str, value: Any) -> None:
+        changed.append((module, name, getattr(module, name)))
+        setattr(module, name, value)
+
+    def wrap(convolution: nn.Module, pads: tuple[int, ...]) -> None:
+        convolution._conv_forward = MethodType(_wrapping(pads, axes), convolution)
+        convolutions.append(convolution)
+
     try:
         for module in _distinct(modules):
             if isinstance(module, Downsample2D) and module.use_conv and module.padding == 0:
-                module.padding = 1  # any other value than 0 keeps `forward` from padding with zeros; the convolution pads
-                downsamplers.append(module)
-                _wrap(module.conv, (0, 1, 0, 1), axes)
-                convolutions.append(module.conv)
+                change(module, "padding", 1)  # any other value than 0 keeps `forward` from padding with zeros; the convolution pads
+                wrap(module.conv, (0, 1, 0, 1))
+            elif isinstance(module, nn.Sequential) and len(module) == 2 and isinstance(module[0], nn.ZeroPad2d):
+                wrap(module[1], module[0].padding)
+                change(module[0], "padding", (0, 0, 0, 0))
+            elif isinstance(module, QwenImageCausalConv3d) and any(module._padding[:4]):
+                wrap(module, module._padding[:4])
+                change(module, "_padding", (0, 0, 0, 0, *module._padding[4:]))
         for module in _distinct(modules):
             if isinstance(module, nn.Conv2d) and "_conv_forward" not in vars(module):
-                left, right, top, bottom = module._reversed_padding_repeated_twice
-                if left or right or top or bottom:
-                    _wrap(module, (left, right, top, bottom), axes)
-                    convolutions.append(module)
+                pads = tuple(module._reversed_padding_repeated_twice)
+                if any(pads):
+                    wrap(module, pads)
         yield
     finally:
         for convolution in convolutions:
             del convolution._conv_forward
-        for downsampler in downsamplers:
-            downsampler.padding = 0
+        for module, name, value in changed:
+            setattr(module, name, value)
 
 
 def _distinct(modules: Iterable[nn.Module]) -> list[nn.Module]:
@@ -54,19 +69,16 @@ def _distinct(modules: Iterable[nn.Module]) -> list[nn.Module]:
     return list(found.values())
 
 
-def _wrap(convolution: nn.Conv2d, pads: tuple[int, int, int, int], axes: tuple[bool, bool]) -> None:
-    """Makes `convolution` pad by `pads` (left, right, top, bottom): circularly along `axes` (x, y), with zeros along the other."""
-    left, right, top, bottom = pads
-    wrap_x, wrap_y = axes
-    round_about = (left, right, 0, 0) if wrap_x else (0, 0, 0, 0), (0, 0, top, bottom) if wrap_y else (0, 0, 0, 0)
-    zeros = (0 if wrap_x else left, 0 if wrap_x else right, 0 if wrap_y else top, 0 if wrap_y else bottom)
+def _wrapping(pads: tuple[int, ...], axes: tuple[bool, bool]) -> Callable[..., torch.Tensor]:
+    """A convolution's method that pads by `pads` (left, right, top, bottom): circularly along `axes` (x, y), with zeros along the
+    other."""
+    sides = (pads[0], pads[1], 0, 0), (0, 0, pads[2], pads[3])
 
-    def _conv_forward(self: nn.Conv2d, value: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        for pad in round_about:
+    def _conv_forward(self: nn.Module, value: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        time = (0, 0) * (value.ndim - 4)
+        for pad, around in sorted(zip(sides, axes, strict=True), key=lambda one: not one[1]):
             if any(pad):
-                value = F.pad(value, pad, mode="circular")
-        if any(zeros):
-            value = F.pad(value, zeros)
-        return F.conv2d(value, weight, bias, self.stride, 0, self.dilation, self.groups)
+                value = F.pad(value, (*pad, *time), mode="circular" if around else "constant")
+        return (F.conv3d if time else F.conv2d)(value, weight, bias, self.stride, 0, self.dilation, self.groups)
 
-    convolution._conv_forward = MethodType(_conv_forward, convolution)
+    return _conv_forward

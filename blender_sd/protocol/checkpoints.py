@@ -1,4 +1,4 @@
-"""What a safetensors file holds, told from the names and shapes in its header; no weights are read.
+"""What a safetensors or GGUF file holds, told from the names and shapes in its header; no weights are read.
 
 A file begins with the length of its header (8 bytes, little-endian), then the header as JSON: https://huggingface.co/docs/safetensors
 """
@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SUFFIX = ".safetensors"
+from . import gguf
+
+SUFFIX, GGUF = ".safetensors", ".gguf"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 CONFIGS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "configs")
 LORA, IP_ADAPTER, EMBEDDING, UPSCALER, SD15, SDXL = "lora", "ip-adapter", "textual inversion", "upscaler", "sd15", "sdxl"
@@ -34,16 +36,31 @@ _OTHERS = {
     "first_stage_model.": "a VAE",
     "decoder.conv_in.weight": "a VAE", _UNET: "a denoiser alone",
 }
+# Of files that hold a transformer alone: names that only one family's have, in the original layout or in diffusers', and the
+# first layer, which tells how many channels it sees.
+_TRANSFORMERS = (
+    ("Flux.2", ("double_stream_modulation_img.",), ("img_in.weight", "x_embedder.weight")),
+    ("Flux.1", ("single_blocks.0.modulation.lin.", "single_transformer_blocks.0.proj_mlp."), ("img_in.weight", "x_embedder.weight")),
+    ("SD 3.5", ("joint_blocks.0.",), ("x_embedder.proj.weight",)),
+    ("Z-Image", ("cap_pad_token",), ()),
+    ("Qwen-Image", ("transformer_blocks.0.img_mod.1.",), ("img_in.weight",)),
+    ("SANA", ("y_embedder.y_proj.fc1.", "caption_norm.weight"), ()),
+)
+_MORE = (_VAE, "vae.", "text_encoders.", "cond_stage_model.", "conditioner.", "controlnet")  # what those hold that are not one alone
 
 
 @dataclass(frozen=True)
 class Kind:
     """What a file is: `name` is one of the names above for what can be used, else words that say what it is ("" unknown).
-    `channels`: what a checkpoint's denoiser takes in, 9 for inpainting. `velocity`: whether it says that it predicts velocity."""
+    `channels`: what a checkpoint's denoiser takes in, 9 for inpainting. `velocity`: whether it says that it predicts velocity.
+    `alone`: it is the transformer of the family `name` (`protocol.families`) and nothing else, with `channels` going into its
+    first layer (0 where that tells nothing), `guided` by a layer of its own."""
 
     name: str
     channels: int = 4
     velocity: bool = False
+    alone: bool = False
+    guided: bool = False
 
     @property
     def is_checkpoint(self) -> bool:
@@ -52,13 +69,17 @@ class Kind:
 
 
 def read_header(file: str) -> dict[str, Any]:
-    """The header of the safetensors file `file`: names to {"dtype", "shape", …}. Raises OSError, and ValueError where it is none."""
+    """The header of the safetensors or GGUF file `file`: names to {"shape", …}. Raises OSError, and ValueError where it is none."""
+    if file.lower().endswith(GGUF):
+        return gguf.read_header(file)
     return {name: entry for name, entry in _read(file).items() if name != _METADATA}
 
 
 def read_title(file: str) -> str:
     """What its maker calls the model in `file`, by the metadata that ModelSpec (https://github.com/Stability-AI/ModelSpec) and
     Kohya's trainers write; "" where there is none. Raises as `read_header` does."""
+    if file.lower().endswith(GGUF):
+        return ""
     metadata = _read(file).get(_METADATA, {})
     return " ".join(title for key in _TITLES if isinstance(title := metadata.get(key), str))
 
@@ -95,7 +116,23 @@ def kind_of(header: Mapping[str, Any]) -> Kind:
                 return Kind(family, channels, "v_pred" in header)
     if any(mark in name for name in names for mark in _UPSCALERS):
         return Kind(UPSCALER)
+    alone = _transformer(header)
+    if alone is not None:
+        return alone
     return Kind(next((words for mark, words in _OTHERS.items() if any(mark in name for name in names)), ""))
+
+
+def _transformer(header: Mapping[str, Any]) -> Kind | None:
+    names = {name.removeprefix(_UNET): entry for name, entry in header.items()}
+    if any(name.startswith(_MORE) for name in names):
+        return None
+    for family, marks, layers in _TRANSFORMERS:
+        if any(name.startswith(marks) for name in names):
+            shapes = [names[layer].get("shape") for layer in layers if layer in names]
+            channels = shapes[0][1] if shapes and isinstance(shapes[0], list) and len(shapes[0]) > 1 else 0
+            guided = any("guidance_in." in name or "guidance_embedder." in name for name in names)
+            return Kind(family, channels, alone=True, guided=guided)
+    return None
 
 
 def _is_words(entry: Mapping[str, Any]) -> bool:

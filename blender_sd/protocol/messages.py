@@ -79,13 +79,15 @@ class Hello:
 @dataclass(frozen=True, eq=False)
 class Generate:
     """Make `request`'s pictures with the model in `folder` and write them into `output` (a folder; "" = nowhere,
-    for callers that take pixels: see `engine.Engine`). `inputs`: the request's input pictures by role (`Request.inputs`)."""
+    for callers that take pixels: see `engine.Engine`). `inputs`: the request's input pictures by role (`Request.inputs`).
+    `borrowed`: where `folder` is a file with a denoiser alone, the model folder that it takes all other parts from."""
 
     job: str
     request: Request
     folder: str
     output: str
     inputs: dict[str, Source] = field(default_factory=dict)
+    borrowed: str = ""
 
 
 @dataclass(frozen=True)

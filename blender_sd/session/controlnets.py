@@ -1,6 +1,6 @@
 """The ControlNets in the model folders, read from their config.json. Loads no weights.
 
-A ControlNet in diffusers format is a folder with `config.json`, whose `_class_name` is a ControlNet's, and its weights.
+A ControlNet in diffusers format is a folder with `config.json`, from which its family is told, and its weights.
 """
 from __future__ import annotations
 
@@ -10,25 +10,34 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..protocol.errors import ModelNotFound, ModelUnreadable
+from ..protocol.families import ControlNet, controlnet_of
 from .folders import full_path, name_of, places, read_json
-from .library import STARTER, STARTER_FOLDER
+from .library import STARTER, STARTER_FOLDER, ModelInfo
 
 log = logging.getLogger("blender_sd")
 
 STARTER_CONTROL_FOLDER = STARTER_FOLDER + "_control"
 CONFIG = "config.json"
-CLASSES = ("ControlNetModel",)
 
 
 @dataclass(frozen=True)
 class ControlNetInfo:
-    """One ControlNet. `id` is what `Control.model` takes: "starter" or the folder's path. It steers models whose UNet reads
-    text of `text_width` features: 768 for SD 1.5, 1024 for SD 2, 2048 for SDXL."""
+    """One ControlNet. `id` is what `Control.model` takes: "starter" or the folder's path. `kind`: which family it steers, and
+    which kinds of control picture it tells apart."""
 
     id: str
     name: str
     folder: str
-    text_width: int
+    kind: ControlNet
+
+    @property
+    def family(self) -> str:
+        """The family of models that it steers, as `ModelInfo.family` calls it."""
+        return self.kind.family
+
+    def fits(self, model: ModelInfo) -> bool:
+        """Whether it was made for models of this one's family."""
+        return self.kind.fits(model.abilities)
 
 
 def find_controlnets(folders: Iterable[str]) -> list[ControlNetInfo]:
@@ -73,10 +82,9 @@ def read_controlnet(folder: str) -> ControlNetInfo:
     if not os.path.isfile(os.path.join(folder, CONFIG)):
         raise ModelNotFound(f"The folder {folder} holds no ControlNet: it has no {CONFIG}.", "Choose a folder in diffusers format.")
     config = read_json(folder, CONFIG)
-    if config.get("_class_name") not in CLASSES:
+    kind = controlnet_of(config)
+    if kind is None:
         raise ModelNotFound(f"The folder {folder} holds no ControlNet that can be used here, but: {config.get('_class_name')!s:.80}.",
-                            "Choose a ControlNet for SD 1.5, SD 2 or SDXL in diffusers format.")
-    width = config.get("cross_attention_dim")
+                            "Choose a ControlNet in diffusers format.")
     starter = os.path.realpath(folder) == os.path.realpath(STARTER_CONTROL_FOLDER)
-    return ControlNetInfo(STARTER if starter else folder, "Starter" if starter else name_of(folder), folder,
-                          width if type(width) is int else 0)
+    return ControlNetInfo(STARTER if starter else folder, "Starter" if starter else name_of(folder), folder, kind)

@@ -55,21 +55,18 @@ def places(folder: str, depth: int = 2, leaf: str = "") -> Iterator[str]:
             yield from places(place, depth - 1, leaf)
 
 
-def safetensors_in(folders: Iterable[str]) -> Iterator[str]:
-    """The safetensors files that lie in `folders` or up to two levels below, those of models in diffusers format left out."""
-    return files_in(folders, (SUFFIX,))
-
-
-def files_in(folders: Iterable[str], endings: tuple[str, ...]) -> Iterator[str]:
-    """The same for files with one of `endings`, in lower case."""
+def files_in(folders: Iterable[str], *suffixes: str) -> Iterator[str]:
+    """The files ending in `suffixes` (by default safetensors) that lie in `folders` or up to two levels below, those of models in
+    diffusers format left out."""
     files = (os.path.join(place, name) for folder in folders for place in places(full_path(folder), leaf=INDEX)
              if not os.path.isfile(os.path.join(place, INDEX)) for name in _names(place)
-             if name.lower().endswith(endings) and not name.startswith("."))
+             if name.lower().endswith(suffixes or SUFFIX) and not name.startswith("."))
     return (file for _, file in zip(range(_MAX_FILES), files))
 
 
 def kind_at(file: str) -> Kind | None:
-    """What the safetensors file holds; None, and a line in the log, where it cannot be read. Remembered while it does not change."""
+    """What the safetensors or GGUF file holds; None, and a line in the log, where it cannot be read. Remembered while it does
+    not change."""
     try:
         stat = os.stat(file)
         return _kind(file, stat.st_mtime_ns, stat.st_size)

@@ -13,32 +13,33 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..protocol import few_steps
-from ..protocol.checkpoints import CONFIGS, PICKLES, SUFFIX, UPSCALER_PIPELINES
+from ..protocol.checkpoints import CONFIGS, GGUF, PICKLES, SUFFIX, UPSCALER_PIPELINES, Kind
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
+from ..protocol.families import Family, family_of
 from ..protocol.few_steps import FewSteps
-from ..protocol.request import MAX_SIDE, MIN_SIDE, Request, round_size
-from ..protocol.samplers import DEFAULT_SAMPLER
-from .folders import INDEX, few_steps_at, full_path, kind_at, name_of, places, read_json, safetensors_in, unreadable
+from ..protocol.request import MAX_SIDE, MIN_SIDE, TEXT_TO_IMAGE, Request, round_size
+from .folders import INDEX, few_steps_at, files_in, full_path, kind_at, name_of, places, read_json, unreadable
 
 log = logging.getLogger("blender_sd")
 
 STARTER = "starter"
 STARTER_FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "starter")
 OWN = "blender_sd.json"
-_SINGLE_FILES = (SUFFIX, *PICKLES, ".gguf")
+_SCHEDULER = ("scheduler", "scheduler_config.json")
+_SINGLE_FILES = (SUFFIX, GGUF, *PICKLES)
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One model. `id` is what `Request.model` takes: "starter" or the folder's path. Both sides of a picture are
-    multiples of `multiple` pixels. `steerable`: whether ControlNets, reference images and prompt weights work with it (UNet
-    families). The defaults are what the model works best with; `text` is one line on it. `few_steps`: what kind of few-step model it
-    is (`protocol.few_steps`), "" for none."""
+    """One model. `id` is what `Request.model` takes: "starter" or the folder's path. `abilities`: what it can do. Both sides of a
+    picture are multiples of `multiple` pixels. The defaults are what the model works best with; `text` is one line on it.
+    `few_steps`: what kind of few-step model it is (`protocol.few_steps`), "" for none. `borrowed`: of a file that holds a
+    transformer alone, the folder of the model that it takes all other parts from."""
 
     id: str
     name: str
     folder: str
-    family: str
+    abilities: Family
     multiple: int
     default_width: int
     default_height: int
@@ -46,37 +47,13 @@ class ModelInfo:
     guidance: float
     sampler: str
     text: str
-    steerable: bool = True
     few_steps: str = ""
+    borrowed: str = ""
 
-
-@dataclass(frozen=True)
-class _Family:
-    """`packing`: latent pixels per side that the transformer takes as one, where its config does not say it."""
-
-    name: str
-    side: int
-    steps: int
-    guidance: float
-    sampler: str = DEFAULT_SAMPLER
-    packing: int = 0
-
-
-# The first prefix of the pipeline's class name that fits. Steps and guidance: the defaults in diffusers' pipelines and
-# the model cards. The flow-matching families have a scheduler of their own, an Euler method.
-_FAMILIES = {
-    "StableDiffusionXL": _Family("SDXL", 1024, 25, 6.0),
-    "StableDiffusion3": _Family("SD 3.5", 1024, 28, 4.5, "euler"),
-    "StableDiffusion": _Family("SD 1.5", 512, 20, 7.0),
-    "LatentConsistencyModel": _Family("SD 1.5", 512, 4, 8.0, "lcm"),
-    "Flux2": _Family("Flux.2", 1024, 28, 4.0, "euler", 2),
-    "Flux": _Family("Flux.1", 1024, 28, 3.5, "euler", 2),
-    "ZImage": _Family("Z-Image", 1024, 28, 4.0, "euler", 2),
-    "QwenImage": _Family("Qwen-Image", 1024, 30, 4.0, "euler", 2),
-    "SanaSprint": _Family("SANA", 1024, 2, 4.5),
-    "Sana": _Family("SANA", 1024, 20, 4.5),
-}
-_OTHER = _Family("", 1024, 25, 5.0)
+    @property
+    def family(self) -> str:
+        """What its family is called."""
+        return self.abilities.name
 
 
 def find_models(folders: Iterable[str]) -> list[ModelInfo]:
@@ -95,10 +72,11 @@ def find_models(folders: Iterable[str]) -> list[ModelInfo]:
             log.info("%s", error)  # another kind of folder
         except ModelUnreadable as error:
             log.warning("%s %s", error, error.detail)
-    for file in safetensors_in(folders):
+    owners = [model for model in found.values() if model.id != STARTER]
+    for file in files_in(folders, SUFFIX, GGUF):
         kind = kind_at(file)
-        if kind is not None and kind.is_checkpoint:
-            found.setdefault(os.path.realpath(file), read_checkpoint(file))
+        if kind is not None and (kind.is_checkpoint or kind.alone and not _is_part(file) and _owner(kind, owners) is not None):
+            found.setdefault(os.path.realpath(file), read_checkpoint(file, owners))
     return sorted(found.values(), key=lambda model: (model.id != STARTER, model.name.casefold(), model.folder))
 
 
@@ -114,7 +92,7 @@ def resolve_model(name_or_path: str, folders: Iterable[str]) -> ModelInfo:
     if wanted and os.path.basename(path) == INDEX:
         path = os.path.dirname(path)
     if wanted and os.path.isfile(path) and path.lower().endswith(_SINGLE_FILES):
-        return read_checkpoint(path)
+        return read_checkpoint(path, find_models(folders))
     if wanted and os.path.isfile(os.path.join(path, INDEX)):
         return read_model(path)
     models = find_models(folders)
@@ -128,13 +106,22 @@ def resolve_model(name_or_path: str, folders: Iterable[str]) -> ModelInfo:
     raise ModelNotFound(f"There is no model called '{wanted:.200}'.", hint)
 
 
-def read_checkpoint(file: str) -> ModelInfo:
-    """What the model in the single file `file` is and wants. Raises ModelUnreadable for files that are none."""
+def read_checkpoint(file: str, others: Iterable[ModelInfo] = ()) -> ModelInfo:
+    """What the model in the single file `file` is and wants; a transformer alone takes its other parts from one of `others`.
+    Raises ModelUnreadable for files that are none, ModelNotFound where there is none to take them from."""
     file = os.path.abspath(file)
     name = os.path.basename(file)
     if file.lower().endswith(PICKLES):
         raise ModelUnreadable(f"The file {name} is a pickle file, which could run any program when opened.", "Get its safetensors version.")
-    kind = kind_at(file) if file.lower().endswith(SUFFIX) else None
+    kind = kind_at(file) if file.lower().endswith((SUFFIX, GGUF)) else None
+    if kind is not None and kind.alone:
+        owner = _owner(kind, others)
+        if owner is None:
+            raise ModelNotFound(f"The file {name} is {kind.name}'s transformer alone, and no model folder holds its other parts.",
+                                f"Put {kind.name} in diffusers format into a model folder: its text encoders, VAE, scheduler and the "
+                                "configs; the transformer's own weights are not needed.")
+        return replace(owner, id=file, folder=file, name=os.path.splitext(name)[0], text=f"With all other parts of {owner.name}",
+                       borrowed=owner.folder)
     if kind is None or not kind.is_checkpoint:
         what = f"it is {kind.name}" if kind is not None and kind.name else "it cannot be read"
         raise ModelUnreadable(f"The file {name} is no whole model of SD 1.5 or SDXL: {what}.",
@@ -142,6 +129,27 @@ def read_checkpoint(file: str) -> ModelInfo:
     info = _suited(read_model(os.path.join(CONFIGS, kind.name)), few := few_steps_at(file))
     side = few.side if few is not None and few.side else info.default_width
     return replace(info, id=file, folder=file, name=os.path.splitext(name)[0], default_width=side, default_height=side)
+
+
+def _is_part(file: str) -> bool:
+    """Whether it is of a folder in diffusers format, such as a transformer's own."""
+    return os.path.isfile(os.path.join(os.path.dirname(file), "config.json"))
+
+
+def _owner(kind: Kind, models: Iterable[ModelInfo]) -> ModelInfo | None:
+    """Of `models`, the one whose parts go with a transformer of this kind. Where the file does not tell which member of its
+    family it is, one that paints from words comes before those that inpaint or edit."""
+    return min((model for model in models if _goes_with(model, kind)), default=None,
+               key=lambda model: (TEXT_TO_IMAGE not in model.abilities.tasks, model.abilities.edits, model.name))
+
+
+def _goes_with(model: ModelInfo, kind: Kind) -> bool:
+    name = model.abilities.name
+    if model.borrowed or not os.path.isdir(model.folder) or not (name == kind.name or name.startswith((f"{kind.name} ", f"{kind.name}-"))):
+        return False
+    config = read_json(model.folder, "transformer", "config.json")
+    channels = {config.get("in_channels"), (config.get("in_channels") or 0) * 4}  # in 2 × 2 patches, or not
+    return (kind.channels == 0 or kind.channels in channels) and bool(config.get("guidance_embeds")) == kind.guided
 
 
 def read_model(folder: str) -> ModelInfo:
@@ -163,20 +171,16 @@ def read_model(folder: str) -> ModelInfo:
     unet = _part(folder, index, "unet")
     transformer = _part(folder, index, "transformer")
     vae = _part(folder, index, "vae")
-    family = _family(kind, unet)
+    scheduler = read_json(folder, *_SCHEDULER) if os.path.isfile(os.path.join(folder, *_SCHEDULER)) else None
+    family = family_of(kind, unet, transformer, scheduler, index.get("is_distilled") is True)
     scale = _vae_scale(folder, vae)
     multiple = _multiple(folder, scale, family, unet, transformer)
     side = _default_side(family, unet, scale)
     info = ModelInfo(
-        id=STARTER if is_starter else folder, name=name_of(folder), folder=folder, family=family.name, multiple=multiple,
-        default_width=side, default_height=side, steps=family.steps, guidance=family.guidance, sampler=family.sampler, text="",
-        steerable=unet is not None)
-    if transformer is not None and family.name == "Flux.1" and transformer.get("guidance_embeds") is False:
-        info = replace(info, steps=4, guidance=1.0)  # the "schnell" distillation
-    if index.get("is_distilled") is True and family.name == "Flux.2":
-        info = replace(info, steps=4, guidance=1.0)  # Klein
+        id=STARTER if is_starter else folder, name=name_of(folder), folder=folder, abilities=family, multiple=multiple,
+        default_width=side, default_height=side, steps=family.steps, guidance=family.guidance, sampler=family.sampler, text="")
     info = _recommended(_suited(info, few_steps.configured(
-        info.name, bool(unet) and type(unet.get("time_cond_proj_dim")) is int, *_scheduler(folder))))
+        info.name, bool(unet) and type(unet.get("time_cond_proj_dim")) is int, *_scheduler(scheduler or {}))))
     width, height = round_size(info.default_width, info.default_height, multiple)
     return replace(info, default_width=width, default_height=height)
 
@@ -191,25 +195,15 @@ def _part(folder: str, index: dict, part: str) -> dict | None:
     return read_json(folder, part, "config.json") if named else None
 
 
-def _scheduler(folder: str) -> tuple[str, bool]:
+def _scheduler(config: dict) -> tuple[str, bool]:
     """The class of the model's scheduler, and whether its steps begin at the last timestep because the model was made for few: others
     that do were trained down to no signal at all."""
-    if not os.path.isfile(os.path.join(folder, "scheduler", "scheduler_config.json")):
-        return "", False
-    config = read_json(folder, "scheduler", "scheduler_config.json")
     kind = config.get("_class_name")
     trailing = config.get("timestep_spacing") == "trailing" and config.get("prediction_type", "epsilon") == "epsilon"
     return kind if isinstance(kind, str) else "", trailing and not config.get("rescale_betas_zero_snr")
 
 
 # ---- what the model wants --------------------------------------------------------------------------------------------
-
-
-def _family(kind: str, unet: dict | None) -> _Family:
-    family = next((family for prefix, family in _FAMILIES.items() if kind.startswith(prefix)), replace(_OTHER, name=kind))
-    if family.name == "SD 1.5" and unet is not None and unet.get("cross_attention_dim") == 1024:
-        return replace(family, name="SD 2")  # the same class; only the text encoder's width tells
-    return family
 
 
 def _levels(folder: str, part: str, config: dict, *keys: str) -> int:
@@ -233,7 +227,7 @@ def _vae_scale(folder: str, vae: dict | None) -> int:
     return 2 ** (levels - 1) if levels else 8
 
 
-def _multiple(folder: str, scale: int, family: _Family, unet: dict | None, transformer: dict | None) -> int:
+def _multiple(folder: str, scale: int, family: Family, unet: dict | None, transformer: dict | None) -> int:
     """The pixels of which both sides must be multiples.
 
     A UNet halves its latents between its levels; diffusers can pad odd sizes, but then circular padding no longer
@@ -247,7 +241,7 @@ def _multiple(folder: str, scale: int, family: _Family, unet: dict | None, trans
     return scale * patch if scale >= 16 else scale * max(2, patch)
 
 
-def _default_side(family: _Family, unet: dict | None, scale: int) -> int:
+def _default_side(family: Family, unet: dict | None, scale: int) -> int:
     sample = (unet or {}).get("sample_size")
     if type(sample) is int and MIN_SIDE <= sample * scale <= MAX_SIDE:
         return sample * scale

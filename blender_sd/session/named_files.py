@@ -11,7 +11,7 @@ from ..protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA, PICKLES, SUFFIX,
 from ..protocol.errors import ModelNotFound, ModelUnreadable
 from ..protocol.few_steps import FewSteps
 from . import folders as model_folders
-from .folders import INDEX, few_steps_at, files_in, full_path, kind_at, places, read_json, safetensors_in
+from .folders import INDEX, few_steps_at, files_in, full_path, kind_at, places, read_json
 
 _WORDS = {LORA: "LoRA", IP_ADAPTER: "IP-Adapter", EMBEDDING: "textual inversion", UPSCALER: "upscaler"}
 
@@ -34,7 +34,7 @@ def find_files(kind: str, folders: Iterable[str]) -> list[NamedFile]:
     taken goes to the first file."""
     folders = list(folders)
     found: dict[str, NamedFile] = {}
-    for one in (*(NamedFile(name_of(file), file) for file in safetensors_in(folders)), *_folders(kind, folders)):
+    for one in (*(NamedFile(name_of(file), file) for file in files_in(folders)), *_folders(kind, folders)):
         if one.name.casefold() not in found and (os.path.isdir(one.file) or _is(kind, one.file)):
             found[one.name.casefold()] = one
     return [found[key] for key in sorted(found)]
@@ -57,7 +57,7 @@ def resolve_file(kind: str, name_or_path: str, folders: Iterable[str]) -> NamedF
     for one in known:
         if one.name.casefold() == key:
             return one
-    for file in files_in(folders, PICKLES):
+    for file in files_in(folders, *PICKLES):
         if wanted and wanted.casefold() in (os.path.basename(file).casefold(), name_of(file).casefold()):
             _check(kind, file)
     near = difflib.get_close_matches(key, [one.name.casefold() for one in known], 5, 0.5) or [one.name.casefold() for one in known[:8]]

@@ -47,12 +47,13 @@ class Session:
 
     def submit(
         self, request: Request, *, folder: str, output: str, inputs: Mapping[str, SourceOrReader] | None = None,
-        commit: Callable[[Job], list] | None = None, label: str = "",
+        commit: Callable[[Job], list] | None = None, label: str = "", borrowed: str = "",
     ) -> Job:
         """Put an order into the queue; returns at once.
 
-        `folder`: the model's; `output`: where the pictures are written. `inputs`: each input picture by its role, or a
-        function that gives it and may raise SDError or OSError: it is called on the background thread and must not use bpy.
+        `folder`: the model's, `borrowed` as in `messages.Generate`; `output`: where the pictures are written. `inputs`: each input
+        picture by its role, or a function that gives it and may raise SDError or OSError: it is called on the background thread
+        and must not use bpy.
         `commit` is called by `pump` with the finished job and returns its `outputs`; raising SDError fails the job.
         Raises SourceUnusable where the task needs a picture that is not given, SDError after `shutdown`.
         """
@@ -63,7 +64,7 @@ class Session:
         worker = self._awake()
         job = Job(uuid.uuid4().hex, request, self, label, commit)
         self._jobs.append(job)
-        worker.add(Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), inputs))
+        worker.add(Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), inputs, borrowed))
         return job
 
     def pump(self, budget: float | None = 0.008) -> bool:

@@ -41,6 +41,7 @@ class Task:
     folder: str
     output: str
     inputs: dict[str, SourceOrReader]
+    borrowed: str = ""
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -246,7 +247,7 @@ class Worker:
         inputs = {role: _opened(role, source) for role, source in task.inputs.items()}
         request = task.request.with_inputs({role: source.digest() for role, source in inputs.items()})
         emit(Prepared(task.job, request))
-        return Generate(task.job, request, task.folder, task.output, inputs)
+        return Generate(task.job, request, task.folder, task.output, inputs, task.borrowed)
 
     def _judge(self, ending: object) -> None:
         """What a job's failure says of the engine itself."""

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 pytest.importorskip("torch", reason="the engine's tests need torch")
 
 import tiny_models  # noqa: E402
+import tiny_transformers  # noqa: E402
 
 from blender_sd.engine import Engine  # noqa: E402
 from blender_sd.protocol.messages import Generate  # noqa: E402
@@ -24,23 +25,34 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sd(models: Path) -> str:
-    return str(tiny_models.build_tiny_sd(models / "sd"))
+def sd(families) -> str:
+    return families("sd")
 
 
 @pytest.fixture(scope="session")
-def taesd(models: Path) -> str:
-    return str(tiny_models.build_tiny_taesd(models / "taesd"))
+def taesd(families) -> str:
+    return families("taesd")
 
 
 @pytest.fixture(scope="session")
-def sdxl(models: Path) -> str:
-    return str(tiny_models.build_tiny_sdxl(models / "sdxl"))
+def sdxl(families) -> str:
+    return families("sdxl")
 
 
 @pytest.fixture(scope="session")
-def sd3(models: Path) -> str:
-    return str(tiny_models.build_tiny_sd3(models / "sd3"))
+def sd3(families) -> str:
+    return families("sd3")
+
+
+@pytest.fixture(scope="session")
+def families(models: Path):
+    """The folder of a tiny model of any family, by its name in `tiny_transformers.BUILDERS` or `tiny_models.BUILDERS`."""
+    builders = {**tiny_models.BUILDERS, **tiny_transformers.BUILDERS}
+
+    def folder(name: str) -> str:
+        return str(models / name if (models / name).exists() else builders[name](models / name))
+
+    return folder
 
 
 @pytest.fixture(scope="session")

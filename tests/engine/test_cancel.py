@@ -24,7 +24,7 @@ def state_of(engine, folder) -> dict:
                        for module in model.modules() for name, part in module.named_modules()],
         "paddings": [part.padding for module in model.modules() for part in module.modules() if hasattr(part, "padding")],
         "hooks": sum(len(part._forward_pre_hooks) for module in model.modules() for part in module.modules()),
-        "schedulers": [id(model.pipe(name).scheduler) for name in ("AutoPipelineForText2Image", "AutoPipelineForImage2Image")],
+        "schedulers": [id(model.pipe(name).scheduler) for name in ("text_to_image", "image_to_image")],
         "dtypes": [module.dtype for module in model.modules()],
     }
 

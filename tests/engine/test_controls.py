@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-import tiny_models
+import tiny_controlnets
 from conftest import small
 from PIL import Image
 
@@ -18,7 +18,7 @@ from blender_sd.protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, 
 
 @pytest.fixture(scope="module")
 def nets(models, sd, taesd, sdxl):
-    return {name: [str(tiny_models.build_tiny_controlnet(folder, models / f"{name}-control{seed}", seed=seed)) for seed in (0, 1)]
+    return {name: [str(tiny_controlnets.build("plain", folder, models / f"{name}-control{seed}", seed=seed)) for seed in (0, 1)]
             for name, folder in (("sd", sd), ("taesd", taesd), ("sdxl", sdxl))}
 
 
@@ -98,7 +98,7 @@ def test_a_picture_of_another_aspect_is_cropped_and_said(run, sd, nets):
 @pytest.mark.parametrize(("controls", "kind", "words"), [
     ("no picture", SourceUnusable, "no picture"), ("foreign", InvalidRequest, "does not fit"), ("missing", ModelNotFound, "no ControlNet"),
     ("no controlnet", ModelUnreadable, "no ControlNet"), ("broken", ModelUnreadable, "broken"), ("pickle", ModelUnreadable, "pickle"),
-    ("upscale", InvalidRequest, "enlarging"), ("transformer", InvalidRequest, "yet"),
+    ("upscale", InvalidRequest, "enlarging"), ("transformer", InvalidRequest, "does not fit"),
 ])
 def test_what_does_not_fit_is_refused_before_painting(request, run, sd, nets, tmp_path, controls, kind, words):
     folder = tmp_path / "net"

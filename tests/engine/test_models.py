@@ -108,27 +108,10 @@ def test_a_repaired_folder_is_read_anew(run, copy):
 
 def test_both_tasks_share_one_set_of_weights(engine, sd):
     model = engine._load(sd)
-    text, image = (model.pipe(f"AutoPipelineFor{task}") for task in ("Text2Image", "Image2Image"))
+    text, image = (model.pipe(task) for task in ("text_to_image", "image_to_image"))
     assert type(text) is not type(image)
     assert all(text.components[name] is image.components[name] for name in ("unet", "vae", "text_encoder"))
-    assert model.pipe("AutoPipelineForText2Image") is text
-
-
-def test_a_family_without_a_task_says_so(engine, sd, monkeypatch):
-    model = engine._load(sd)
-    model._pipes.clear()
-
-    class Nothing:
-        @staticmethod
-        def from_pipe(pipe, **options):
-            raise ValueError("AutoPipeline can't find a pipeline linked to X")
-
-    import diffusers
-
-    with monkeypatch.context() as patch:
-        patch.setattr(diffusers, "AutoPipelineForImage2Image", Nothing)
-        with pytest.raises(InvalidRequest, match="cannot do image-to-image"):
-            model.pipe("AutoPipelineForImage2Image")
+    assert model.pipe("text_to_image") is text
 
 
 def test_models_stay_loaded_within_the_budget_the_oldest_going_first(sd, taesd, sdxl, monkeypatch):
@@ -218,7 +201,7 @@ def test_latents_that_are_not_numbers_are_an_error_not_a_black_picture(run, sd, 
 
 
 def test_a_safety_checker_that_blanks_a_picture_is_heard(run, sd, engine, monkeypatch):
-    pipe = engine._load(sd).pipe("AutoPipelineForText2Image")
+    pipe = engine._load(sd).pipe("text_to_image")
     monkeypatch.setattr(pipe, "run_safety_checker", lambda image, device, dtype: (image * 0, [True]))
     notes = [event.text for event in run(small(sd)) if isinstance(event, Note)]
     assert any("safety checker" in text for text in notes)

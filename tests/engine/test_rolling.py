@@ -83,3 +83,26 @@ def test_a_cancelled_picture_leaves_no_hook(run, engine, sd3):
     run(small(sd3, sampler="euler", tiling="xy"), cancelled=iter([False] * 6 + [True] * 99).__next__)
     denoiser = engine._load(sd3).denoiser
     assert not denoiser._forward_hooks and not denoiser._forward_pre_hooks
+
+
+class Net(torch.nn.Module):
+    """Says what it was given, as a ControlNet does."""
+
+    def forward(self, x, t, cap_feats, control_context, conditioning_scale=1.0):
+        return x, control_context
+
+
+def test_controlnets_see_the_same_places_and_their_answer_stays_rolled():
+    rolling, net = rolling_by((1, 2)), Net()
+    latents, picture = torch.randn(1, 3, *GRID), torch.randn(1, 3, 8 * GRID[0], 8 * GRID[1])
+    words = torch.randn(1, *GRID)
+    with rolled(PlaceTeller(), rolling, (net,)):
+        seen, control = net(latents, 0, words, control_context=picture)
+    assert torch.equal(seen, torch.roll(latents, (1, 2), (2, 3))) and torch.equal(control, torch.roll(picture, (8, 16), (2, 3)))
+    assert torch.equal(net(latents, 0, words, picture)[0], latents)
+
+
+def test_a_picture_of_the_same_size_beside_it_is_rolled_with_it():
+    tokens = torch.randn(1, 48, 5)
+    both = rolling_by((1, 2)).roll(tokens)
+    assert torch.equal(both[:, 24:], rolling_by((1, 2)).roll(tokens[:, 24:]))

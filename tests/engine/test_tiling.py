@@ -49,6 +49,29 @@ def test_rolling_in_is_rolling_out_along_the_tiling_axes_only(parts, net, tiling
             assert roll_error(function, value, shift_in, shift_out, across) > 1e-3
 
 
+@pytest.mark.parametrize("family", ["qwen_image", "flux2_klein", "sana"])
+def test_the_autoencoders_of_transformer_families_wrap_too(families, family):
+    import diffusers
+
+    cls = {"qwen_image": "AutoencoderKLQwenImage", "flux2_klein": "AutoencoderKLFlux2", "sana": "AutoencoderDC"}[family]
+    vae = getattr(diffusers, cls).from_pretrained(families(family), subfolder="vae").eval()
+    pixels = 32 if family == "sana" else 8  # of a latent
+    generator = torch.Generator().manual_seed(0)
+    latents, picture = torch.randn(1, 4, 4, 4, generator=generator), torch.randn(1, 3, 4 * pixels, 4 * pixels, generator=generator)
+    if family == "qwen_image":
+        latents, picture = latents[:, :, None], picture[:, :, None]
+
+    def encode(value):
+        found = vae.encode(value)
+        return found.latent if family == "sana" else found.latent_dist.mean
+
+    nets = ((lambda value: vae.decode(value).sample, latents, 1, pixels), (encode, picture, pixels, 1))
+    before = [roll_error(*net, AXES["xy"]) for net in nets]
+    with circular((vae,), "xy"):
+        assert max(roll_error(*net, AXES["xy"]) for net in nets) < 1e-4 < 1e-3 < min(before)
+    assert [roll_error(*net, AXES["xy"]) for net in nets] == before
+
+
 @pytest.mark.parametrize("leave", ["normally", "by an exception"])
 def test_everything_is_restored(parts, leave):
     function, value, *_ = nets(parts)["encoder"]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from diffusers import (
-    AutoencoderKL, AutoencoderTiny, ControlNetModel, DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler,
+    AutoencoderKL, AutoencoderTiny, DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler,
     SD3Transformer2DModel, StableDiffusion3Pipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
@@ -27,14 +28,20 @@ _UNET = {
 }
 
 
-def build_tiny_sd(folder: str | Path, *, prediction_type: str = "epsilon") -> Path:
+BLOCKS = {  # of an autoencoder of scale 8
+    "block_out_channels": (8, 8, 16, 16), "layers_per_block": 1, "norm_num_groups": 4, "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4}
+
+
+def build_tiny_sd(folder: str | Path, *, prediction_type: str = "epsilon", width: int = _WIDTH) -> Path:
     """A Stable Diffusion 1.x-like model (f=8 AutoencoderKL, UNet, CLIP) in `folder`, which is made and returned.
-    Paints multiples of 8 pixels; about 1 MB."""
+    Paints multiples of 8 pixels; about 1 MB. SD 2 differs by its text features, of a `width` of 1024."""
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(**_UNET, attention_head_dim=8, cross_attention_dim=_WIDTH)
+    unet = UNet2DConditionModel(**_UNET, attention_head_dim=8, cross_attention_dim=width)
     scheduler = PNDMScheduler(**_NOISE, skip_prk_steps=True, steps_offset=1, prediction_type=prediction_type)
-    pipe = StableDiffusionPipeline(_vae(), _text(CLIPTextModel), tokenizer(), unet, scheduler, None, None, requires_safety_checker=False)
-    return _saved(pipe, folder)
+    pipe = StableDiffusionPipeline(_vae(), clip(CLIPTextModel, width), tokenizer(), unet, scheduler, None, None,
+                                   requires_safety_checker=False)
+    return saved(pipe, folder)
 
 
 def build_tiny_inpaint(folder: str | Path) -> Path:
@@ -42,9 +49,9 @@ def build_tiny_inpaint(folder: str | Path) -> Path:
     torch.manual_seed(0)
     unet = UNet2DConditionModel(**_UNET, in_channels=9, attention_head_dim=8, cross_attention_dim=_WIDTH)
     scheduler = PNDMScheduler(**_NOISE, skip_prk_steps=True, steps_offset=1)
-    pipe = StableDiffusionInpaintPipeline(_vae(), _text(CLIPTextModel), tokenizer(), unet, scheduler, None, None,
+    pipe = StableDiffusionInpaintPipeline(_vae(), clip(CLIPTextModel), tokenizer(), unet, scheduler, None, None,
                                           requires_safety_checker=False)
-    return _saved(pipe, folder)
+    return saved(pipe, folder)
 
 
 def build_tiny_taesd(folder: str | Path) -> Path:
@@ -57,8 +64,8 @@ def build_tiny_taesd(folder: str | Path) -> Path:
         vae.decoder.layers[-1].weight.mul_(20)
         vae.decoder.layers[-1].bias.fill_(0.5)
     scheduler = DDIMScheduler(**_NOISE, clip_sample=False, set_alpha_to_one=False, steps_offset=1, prediction_type="v_prediction")
-    pipe = StableDiffusionPipeline(vae, _text(CLIPTextModel), tokenizer(), unet, scheduler, None, None, requires_safety_checker=False)
-    return _saved(pipe, folder)
+    pipe = StableDiffusionPipeline(vae, clip(CLIPTextModel), tokenizer(), unet, scheduler, None, None, requires_safety_checker=False)
+    return saved(pipe, folder)
 
 
 def build_tiny_sdxl(folder: str | Path) -> Path:
@@ -68,34 +75,22 @@ def build_tiny_sdxl(folder: str | Path) -> Path:
         **_UNET, attention_head_dim=(2, 4), use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
         transformer_layers_per_block=(1, 1), projection_class_embeddings_input_dim=6 * 8 + _WIDER, cross_attention_dim=_WIDTH + _WIDER)
     pipe = StableDiffusionXLPipeline(
-        _vae(force_upcast=True), _text(CLIPTextModel), _text(CLIPTextModelWithProjection, _WIDER), tokenizer(), tokenizer(), unet,
+        _vae(force_upcast=True), clip(CLIPTextModel), clip(CLIPTextModelWithProjection, _WIDER), tokenizer(), tokenizer(), unet,
         EulerDiscreteScheduler(**_NOISE, steps_offset=1, timestep_spacing="leading"), add_watermarker=False)
-    return _saved(pipe, folder)
+    return saved(pipe, folder)
 
 
 def build_tiny_sd3(folder: str | Path) -> Path:
     """An SD 3-like model: a diffusion transformer trained by flow matching; without its T5 encoder, as many run it."""
     torch.manual_seed(0)
     transformer = SD3Transformer2DModel(
-        sample_size=8, patch_size=1, in_channels=4, num_layers=1, attention_head_dim=8, num_attention_heads=4, caption_projection_dim=32,
-        joint_attention_dim=64, pooled_projection_dim=2 * _WIDTH, out_channels=4)
+        sample_size=8, patch_size=1, in_channels=16, num_layers=2, attention_head_dim=8, num_attention_heads=4, caption_projection_dim=32,
+        joint_attention_dim=64, pooled_projection_dim=2 * _WIDTH, out_channels=16)
     pipe = StableDiffusion3Pipeline(
-        transformer, FlowMatchEulerDiscreteScheduler(), _vae(shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
-        _text(CLIPTextModelWithProjection), tokenizer(), _text(CLIPTextModelWithProjection), tokenizer(), None, None)
-    return _saved(pipe, folder)
-
-
-def build_tiny_controlnet(model: str | Path, folder: str | Path, *, seed: int = 0) -> Path:
-    """A ControlNet for the UNet model in the folder `model`, whose outputs, zero at first in a real one, have an effect."""
-    torch.manual_seed(seed)
-    unet = UNet2DConditionModel.from_pretrained(model, subfolder="unet")
-    levels = 4 if "sd" in Path(model).name and "tae" not in Path(model).name else 3  # as many halvings as the VAE makes, and one
-    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8,) * levels)
-    with torch.no_grad():
-        for part in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
-            part.weight.normal_(0, 0.2)
-    net.save_pretrained(folder, safe_serialization=True)
-    return Path(folder)
+        transformer, FlowMatchEulerDiscreteScheduler(),
+        _vae(16, shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
+        clip(CLIPTextModelWithProjection), tokenizer(), clip(CLIPTextModelWithProjection), tokenizer(), None, None)
+    return saved(pipe, folder)
 
 
 def tokenizer() -> CLIPTokenizer:
@@ -111,21 +106,24 @@ def tokenizer() -> CLIPTokenizer:
         return CLIPTokenizer.from_pretrained(folder, model_max_length=_TOKENS)
 
 
-def _vae(**changes: object) -> AutoencoderKL:
-    return AutoencoderKL(
-        block_out_channels=(8, 8, 16, 16), layers_per_block=1, norm_num_groups=4, latent_channels=4, sample_size=64, in_channels=3,
-        out_channels=3, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, **changes)
+def _vae(latent_channels: int = 4, **changes: object) -> AutoencoderKL:
+    return AutoencoderKL(**BLOCKS, latent_channels=latent_channels, sample_size=64, **changes)
 
 
-def _text(cls: type, width: int = _WIDTH) -> torch.nn.Module:
+def clip(cls: type, width: int = _WIDTH) -> torch.nn.Module:
     return cls(CLIPTextConfig(
         vocab_size=514, hidden_size=width, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4, projection_dim=width,
         max_position_embeddings=_TOKENS, bos_token_id=512, eos_token_id=513, pad_token_id=513))
 
 
-def _saved(pipe: object, folder: str | Path) -> Path:
+def saved(pipe: object, folder: str | Path) -> Path:
     pipe.save_pretrained(str(folder), safe_serialization=True)
     return Path(folder)
+
+
+BUILDERS: dict[str, Callable[[Path], Path]] = {
+    "sd": build_tiny_sd, "sd2": lambda folder: build_tiny_sd(folder, prediction_type="v_prediction", width=1024), "taesd": build_tiny_taesd,
+    "inpaint": build_tiny_inpaint, "sdxl": build_tiny_sdxl, "sd3": build_tiny_sd3}
 
 
 if __name__ == "__main__":

@@ -29,7 +29,30 @@ def test_found_two_levels_below_and_in_the_hub_cache(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("{", encoding="utf-8")
     found = controlnets.find_controlnets([str(tmp_path)])
-    assert [(one.name, one.text_width) for one in found] == [("canny", 768), ("lllyasviel/depth", 2048)]
+    assert [(one.name, one.family) for one in found] == [("canny", "SD 1.5"), ("lllyasviel/depth", "SDXL")]
+
+
+@pytest.mark.parametrize(("config", "family", "modes"), [
+    ({"cross_attention_dim": 1024}, "SD 2", set()), ({"addition_embed_type": "text_time"}, "SDXL", set()),
+    ({"_class_name": "ControlNetUnionModel", "num_control_type": 6}, "SDXL", {"depth", "lines", "canny", "normal", "segmentation"}),
+    ({"_class_name": "ControlNetUnionModel", "num_control_type": 8}, "SDXL",
+     {"depth", "lines", "canny", "normal", "segmentation", "blur", "image"}),
+    ({"_class_name": "FluxControlNetModel"}, "Flux.1", set()),
+    ({"_class_name": "FluxControlNetModel", "num_mode": 10}, "Flux.1", {"depth", "lines", "canny", "blur", "image"}),
+    ({"_class_name": "SD3ControlNetModel", "extra_conditioning_channels": 0}, "SD 3.5", set()),
+    ({"_class_name": "QwenImageControlNetModel"}, "Qwen-Image", set()), ({"_class_name": "ZImageControlNetModel"}, "Z-Image", set()),
+    ({"_class_name": "SanaControlNetModel"}, "SANA", set()),
+])
+def test_the_family_is_read_from_the_config(tmp_path, config, family, modes):
+    found = controlnets.read_controlnet(net(tmp_path / "flux depth for sdxl", **config))
+    assert found.family == family and set(found.kind.modes) == modes
+
+
+@pytest.mark.parametrize("config", [{"_class_name": "SD3ControlNetModel", "extra_conditioning_channels": 1},
+                                    {"_class_name": "QwenImageControlNetModel", "extra_condition_channels": 4}])
+def test_those_that_inpaint_by_themselves_are_not_offered(tmp_path, config):
+    with pytest.raises(ModelNotFound, match="no ControlNet that can be used"):
+        controlnets.read_controlnet(net(tmp_path / "inpainting", **config))
 
 
 def test_the_starters_comes_first(tmp_path):

@@ -23,7 +23,7 @@ REQUEST = Request(prompt="Ziegel, 砖墙 🧱\n\0", negative="\"quotes\" \\ {}",
 PIXELS = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 MESSAGES = [
     Hello(EngineConfig("cuda:1", "bf16", 3, 4096, "tiles", 0)), Cancel("1"), Shutdown(), Alive(), Loading("1", "Lädt …"), Note("1", "cut"),
-    Generate("1", REQUEST, "/models/a b", ""), Generate("1", REQUEST, "", "", {"source": Source(pixels=PIXELS)}),
+    Generate("1", REQUEST, "/models/a b", "", borrowed="/models/c"), Generate("1", REQUEST, "", "", {"source": Source(pixels=PIXELS)}),
     Generate("1", REQUEST, "", "", {"source": Source(encoded=b"\x89PNG"), "mask": Source(pixels=PIXELS)}),
     Ready("cpu", "fp32", {"torch": "2.13"}),
     Step("1", 1, 2, 3, 4), Step("1", 1, 2, 3, 4, PIXELS[..., :3]), Cancelled("1"), Failed("", "out_of_memory", "a", "b", "c"),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import pytest
 
@@ -34,14 +35,15 @@ def no_starter(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("kind", "parts", "expected"), [
     ("StableDiffusionPipeline", {"unet": UNET, "vae": VAE}, ("SD 1.5", 64, 512)),
-    ("StableDiffusionInpaintPipeline", {"unet": {**UNET, "cross_attention_dim": 1024, "sample_size": 96}, "vae": VAE}, ("SD 2", 64, 768)),
+    ("StableDiffusionInpaintPipeline", {"unet": {**UNET, "cross_attention_dim": 1024, "sample_size": 96, "in_channels": 9}, "vae": VAE},
+     ("SD 2 Inpaint", 64, 768)),
     ("StableDiffusionXLPipeline", {"unet": {"block_out_channels": [320, 640, 1280], "sample_size": 128}, "vae": VAE}, ("SDXL", 32, 1024)),
     ("StableDiffusion3Pipeline", {"transformer": {"patch_size": 2, "sample_size": 128}, "vae": VAE}, ("SD 3.5", 16, 1024)),
     ("FluxPipeline", {"transformer": {"patch_size": 1}, "vae": VAE}, ("Flux.1", 16, 1024)),
-    ("Flux2KleinPipeline", {"transformer": {"patch_size": 1}, "vae": VAE}, ("Flux.2", 16, 1024)),
+    ("Flux2KleinPipeline", {"transformer": {"patch_size": 1}, "vae": VAE}, ("Flux.2 Klein", 16, 1024)),
     ("ZImagePipeline", {"transformer": {"all_patch_size": [2]}, "vae": VAE}, ("Z-Image", 16, 1024)),
     ("QwenImageEditPipeline", {"transformer": {"patch_size": 2}, "vae": {"temperal_downsample": [False, True, True]}},
-     ("Qwen-Image", 16, 1024)),
+     ("Qwen-Image-Edit", 16, 1024)),
     ("SanaPipeline", {"transformer": {"patch_size": 1}, "vae": {"encoder_block_out_channels": [1] * 6}}, ("SANA", 32, 1024)),
     ("StableDiffusionPipeline", {"unet": {"block_out_channels": [32, 64], "sample_size": 32}, "vae": {"block_out_channels": [8, 8]}},
      ("SD 1.5", 8, 64)),
@@ -50,15 +52,31 @@ def no_starter(tmp_path, monkeypatch):
 def test_families_and_sizes(kind, parts, expected, tmp_path):
     model = read_model(make_model(tmp_path / "model", kind, **parts))
     assert (model.family, model.multiple, model.default_width) == expected
-    assert model.steerable == ("unet" in parts)
+    assert model.abilities.transformer == ("unet" not in parts)
     assert model.default_height % model.multiple == 0 and model.name == "model" and model.id == str(tmp_path / "model")
 
 
-def test_few_step_models(tmp_path):
-    schnell = make_model(tmp_path / "schnell", "FluxPipeline", transformer={"guidance_embeds": False}, vae=VAE)
-    lcm = make_model(tmp_path / "lcm", "LatentConsistencyModelPipeline")
-    assert (read_model(schnell).steps, read_model(schnell).guidance) == (4, 1.0)
-    assert read_model(lcm).sampler == "lcm"
+@pytest.mark.parametrize(("kind", "parts", "scheduler", "expected"), [
+    ("FluxPipeline", {"transformer": {"guidance_embeds": False}}, {}, ("Flux.1 schnell", 4, 1.0, "euler")),
+    ("FluxPipeline", {"transformer": {"guidance_embeds": True}}, {}, ("Flux.1", 28, 3.5, "euler")),
+    ("Flux2KleinPipeline", {"transformer": {}, "is_distilled": True}, {}, ("Flux.2 Klein", 4, 1.0, "euler")),
+    ("ZImagePipeline", {"transformer": {}}, {"shift": 3.0}, ("Z-Image Turbo", 9, 1.0, "euler")),
+    ("ZImagePipeline", {"transformer": {}}, {"shift": 6.0}, ("Z-Image", 28, 4.0, "euler")),
+    ("SanaSprintPipeline", {"transformer": {}}, {}, ("SANA-Sprint", 2, 4.5, "dpmpp_2m")),
+    ("LatentConsistencyModelPipeline", {"unet": UNET}, {}, ("SD 1.5", 4, 8.0, "lcm")),
+    ("StableDiffusionXLPipeline", {"unet": UNET}, {"_class_name": "LCMScheduler"}, ("SDXL", 4, 1.0, "lcm")),
+    ("StableDiffusionXLPipeline", {"unet": UNET}, {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"},
+     ("SDXL", 25, 6.0, "dpmpp_2m")),
+])
+def test_few_step_members_are_told_by_their_configs(tmp_path, kind, parts, scheduler, expected):
+    distilled = parts.pop("is_distilled", None)
+    folder = make_model(tmp_path / "model", kind, vae=VAE, **parts)
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "is_distilled": distilled}))
+    model = read_model(folder)
+    assert (model.family, model.steps, model.guidance, model.sampler) == expected
 
 
 def test_the_makers_recommendation(tmp_path):
@@ -175,7 +193,7 @@ def test_single_files_are_found_and_want_what_their_family_wants(tmp_path):
 
 @pytest.mark.parametrize(("names", "words"), [
     ((UNET_KEY, VAE_KEY, "cond_stage_model.model.ln_final.bias"), "SD 2"), (("double_blocks.0.x",), "Flux"),
-    (("joint_blocks.0.x",), "SD 3"), ((UNET_KEY,), "denoiser alone"),
+    (("joint_blocks.0.x", "text_encoders.x"), "SD 3"), ((UNET_KEY,), "denoiser alone"),
     ((UNET_KEY, VAE_KEY, "conditioner.embedders.0.model.ln_final.bias"), "refiner"),
     (("lora_unet_x.lora_down.weight",), "lora"), (("weight",), "cannot be read"),
 ])
@@ -190,3 +208,80 @@ def test_a_pickle_is_refused_with_the_reason(tmp_path):
     (tmp_path / "model.ckpt").write_bytes(b"x")
     with pytest.raises(ModelUnreadable, match="pickle"):
         resolve_model(str(tmp_path / "model.ckpt"), [])
+
+
+# ---- transformers alone ----------------------------------------------------------------------------------------------
+
+FLUX_KEYS = ("img_in.weight", "single_blocks.0.modulation.lin.weight", "double_blocks.0.x")
+
+
+def transformer(file, *names, guided=True, channels=64):
+    shapes = {"img_in.weight": [3072, channels]}
+    names = (*names, *(("guidance_in.in_layer.weight",) if guided else ()))
+    entries = {name: {"dtype": "F16", "shape": shapes.get(name.removeprefix("model.diffusion_model."), [1]), "data_offsets": [0, 0]}
+               for name in names}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    header = json.dumps(entries).encode()
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    return file
+
+
+def gguf(file, *names, guided=True, channels=64):
+    """The same as GGUF, with a text, a list and a number before its tensors."""
+    def text(value):
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    names = (*names, *(("guidance_in.in_layer.weight",) if guided else ()))
+    entries = (text("general.architecture") + struct.pack("<I", 8) + text("flux"),
+               text("list") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("b"), text("number") + struct.pack("<II", 4, 7))
+    tensors = [text(name) + (struct.pack("<IQQ", 2, channels, 3072) if name == "img_in.weight" else struct.pack("<IQ", 1, 1))
+               + struct.pack("<IQ", 0, 0) for name in names]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(entries)) + b"".join((*entries, *tensors)))
+    return file
+
+
+def flux(folder, kind="FluxPipeline", guided=True, channels=64):
+    return make_model(folder, kind, transformer={"in_channels": channels, "guidance_embeds": guided}, vae=VAE)
+
+
+@pytest.mark.parametrize(("write", "ending"), [(transformer, ".safetensors"), (gguf, ".gguf")])
+def test_a_transformer_alone_takes_its_other_parts_from_a_folder_of_its_family(tmp_path, write, ending):
+    dev, schnell = flux(tmp_path / "m" / "dev"), flux(tmp_path / "m" / "schnell", guided=False)
+    fill = flux(tmp_path / "m" / "fill", "FluxFillPipeline", channels=384)
+    flux(tmp_path / "m" / "an editor", "FluxKontextPipeline")
+    make_model(tmp_path / "m" / "sd")
+    files = {"guided": (write(tmp_path / "m" / "unet" / f"guided{ending}", *FLUX_KEYS), dev),
+             "fast": (write(tmp_path / "m" / "unet" / f"fast{ending}", *FLUX_KEYS, guided=False), schnell),
+             "inpaints": (write(tmp_path / "m" / "unet" / f"inpaints{ending}", *FLUX_KEYS, channels=384), fill)}
+    found = {model.name: model for model in find_models([str(tmp_path / "m")])}
+    for name, (file, owner) in files.items():
+        own = read_model(owner)
+        assert found[name] == resolve_model(str(file), [str(tmp_path / "m")])
+        assert (found[name].id, found[name].borrowed, found[name].abilities) == (str(file), str(owner), own.abilities)
+        assert (found[name].steps, found[name].multiple) == (own.steps, own.multiple)
+
+
+@pytest.mark.parametrize(("names", "family"), [
+    (FLUX_KEYS, "Flux.1"), (("model.diffusion_model.single_blocks.0.modulation.lin.weight",), "Flux.1"),
+    (("double_stream_modulation_img.lin.weight", "single_blocks.0.x"), "Flux.2"), (("joint_blocks.0.x",), "SD 3.5"),
+    (("cap_pad_token", "layers.0.x"), "Z-Image"), (("transformer_blocks.0.img_mod.1.weight",), "Qwen-Image"),
+    (("y_embedder.y_proj.fc1.weight",), "SANA"),
+])
+def test_without_such_a_folder_one_sentence_names_what_is_missing(tmp_path, names, family):
+    file = transformer(tmp_path / "alone.safetensors", *names)
+    with pytest.raises(ModelNotFound, match=f"{family}'s transformer alone") as caught:
+        resolve_model(str(file), [str(tmp_path)])
+    assert f"{family} in diffusers format" in caught.value.hint and find_models([str(tmp_path)]) == []
+
+
+def test_what_looks_like_a_transformer_and_is_none_is_not_offered(tmp_path):
+    flux(tmp_path / "dev")
+    transformer(tmp_path / "control" / "net.safetensors", *FLUX_KEYS, "controlnet_blocks.0.weight")
+    transformer(tmp_path / "part" / "diffusion_pytorch_model.safetensors", *FLUX_KEYS)
+    (tmp_path / "part" / "config.json").write_text("{}")
+    for name, data in (("short", b"GGUF\3\0\0\0"), ("none", b"x" * 100), ("huge", b"GGUF\3\0\0\0" + b"\xff" * 16)):
+        (tmp_path / f"{name}.gguf").write_bytes(data)
+        with pytest.raises(ModelUnreadable):
+            resolve_model(str(tmp_path / f"{name}.gguf"), [])
+    assert [model.name for model in find_models([str(tmp_path)])] == ["dev"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 import bpy
 
 from ... import api, scene
-from .start import can_find, first_refusal, start
+from ...protocol.request import MAKE_SEAMLESS, OUTPAINT
+from .start import can_do, can_find, first_refusal, start
 
 
 class SD_OT_outpaint(bpy.types.Operator):
@@ -16,7 +17,7 @@ class SD_OT_outpaint(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return can_find(cls, scene.masked_image, context) and first_refusal(
+        return can_find(cls, scene.masked_image, context) and can_do(cls, context, OUTPAINT) and first_refusal(
             cls, (any(context.scene.sd.growth().values()), "Set by how many pixels the picture is to grow"))
 
     def execute(self, context):
@@ -39,7 +40,7 @@ class SD_OT_make_seamless(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return can_find(cls, scene.masked_image, context)
+        return can_find(cls, scene.masked_image, context) and can_do(cls, context, MAKE_SEAMLESS)
 
     def execute(self, context):
         settings = context.scene.sd

@@ -4,7 +4,8 @@ from __future__ import annotations
 import bpy
 
 from ... import api, scene
-from .start import first_refusal, start
+from ...protocol.request import TEXT_TO_IMAGE, UPSCALE
+from .start import can_do, first_refusal, start
 
 _TYPE_PROMPT = "Type a prompt in the SD tab first"
 
@@ -19,7 +20,7 @@ class SD_OT_generate(bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         settings = context.scene.sd
-        return first_refusal(
+        return can_generate(cls, context) and first_refusal(
             cls, (settings.words(), _TYPE_PROMPT),
             (settings.target != "MATERIAL" or is_mesh(context), "Select a mesh object, or choose New Image as the target"))
 
@@ -36,10 +37,16 @@ class SD_OT_generate_onto(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return first_refusal(cls, (is_mesh(context), "Select a mesh object"), (context.scene.sd.words(), _TYPE_PROMPT))
+        return can_generate(cls, context) and first_refusal(
+            cls, (is_mesh(context), "Select a mesh object"), (context.scene.sd.words(), _TYPE_PROMPT))
 
     def execute(self, context):
         return generate(self, context, "material")
+
+
+def can_generate(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    """For `poll`: whether the chosen model paints from words, and refines what it painted where the panel asks for it."""
+    return can_do(cls, context, TEXT_TO_IMAGE, *((UPSCALE,) if context.scene.sd.refine_scale > 1 else ()))
 
 
 def generate(operator: bpy.types.Operator, context: bpy.types.Context, kind: str) -> set[str]:

@@ -5,7 +5,8 @@ import bpy
 
 from ... import api, scene
 from ...protocol.errors import SDError
-from .start import can_find, first_refusal, refuse, start
+from ...protocol.request import INPAINT
+from .start import can_do, can_find, first_refusal, refuse, start
 
 
 class SD_OT_new_mask(bpy.types.Operator):
@@ -42,7 +43,7 @@ class SD_OT_inpaint(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        if not can_find(cls, scene.masked_image, context):
+        if not can_find(cls, scene.masked_image, context) or not can_do(cls, context, INPAINT):
             return False
         painted = context.scene.sd.mask_source == "PAINTED"
         return first_refusal(cls, (not painted or scene.mask_of(scene.masked_image(context)[0]) is not None,

@@ -8,7 +8,8 @@ import bpy
 
 from ... import api, scene
 from ...protocol.errors import SDError
-from .start import refuse, start
+from ...protocol.request import IMAGE_TO_IMAGE
+from .start import can_do, refuse, start
 
 log = logging.getLogger("blender_sd")
 
@@ -19,6 +20,10 @@ class SD_OT_restyle(bpy.types.Operator):
     bl_idname = "sd.restyle"
     bl_label = "Restyle"
     bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        return can_do(cls, context, IMAGE_TO_IMAGE)
 
     def execute(self, context):
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
+from ... import api
 from ...protocol.errors import SDError
 from ...protocol.request import MAX_SEED
 from .. import state, tick
@@ -44,6 +45,13 @@ def first_refusal(cls: type[bpy.types.Operator], *checks: Any) -> bool:
             cls.poll_message_set(words)
             return False
     return True
+
+
+def can_do(cls: type[bpy.types.Operator], context: bpy.types.Context, *tasks: str) -> bool:
+    """For `poll`: whether the chosen model's family can do all of `tasks`; says so where it cannot."""
+    info = api.known_model(context.scene.sd.model)
+    refused = next(filter(None, map(info.abilities.refusal, tasks)), "") if info is not None else ""
+    return first_refusal(cls, (not refused, f"{refused} Choose another model"))
 
 
 def can_find(cls: type[bpy.types.Operator], find: Callable[[bpy.types.Context], Any], context: bpy.types.Context) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 import bpy
 
 from ... import api, scene
-from .start import can_find, start
+from ...protocol.request import UPSCALE
+from .start import can_do, can_find, start
 
 
 class SD_OT_upscale(bpy.types.Operator):
@@ -16,7 +17,7 @@ class SD_OT_upscale(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return can_find(cls, scene.active_slot_image, context)
+        return can_find(cls, scene.active_slot_image, context) and can_do(cls, context, UPSCALE)
 
     def execute(self, context):
         settings = context.scene.sd

@@ -7,6 +7,7 @@ import bpy
 
 from ... import api
 from ...protocol.errors import SDError
+from ...protocol.families import Family, family_of
 from ..layout import TAB, wrapped
 
 _EDITORS = {"view3d": "VIEW_3D", "image": "IMAGE_EDITOR", "shader": "NODE_EDITOR"}
@@ -21,6 +22,11 @@ class Panel:
     @classmethod
     def poll(cls, context):
         return context.space_data.type != "NODE_EDITOR" or context.space_data.tree_type == "ShaderNodeTree"
+
+    def family(self, context) -> Family:
+        """What the chosen model can do; all, where it is not known yet."""
+        info = api.known_model(context.scene.sd.model)
+        return family_of("StableDiffusionPipeline") if info is None else info.abilities
 
     def split(self) -> bpy.types.UILayout:
         """A column with labels on the left of the fields, as Blender's own panels have."""
@@ -38,15 +44,19 @@ class Panel:
 
 
 class Steering(Panel):
-    """A panel of what only models with a UNet can be steered by."""
+    """A panel of what models can be steered by, if their family has it."""
 
     def steerable(self, context) -> bool:
         """Whether the chosen model can; says so where it cannot."""
-        info = api.known_model(context.scene.sd.model)
-        if info is None or info.steerable:
+        family = self.family(context)
+        if self.works_with(family):
             return True
-        wrapped(self.layout, context, f"This does not work with {info.family} models; choose one of SD 1.5, SD 2 or SDXL.", "INFO")
+        wrapped(self.layout, context, f"This does not work with {family.name} models.", "INFO")
         return False
+
+    def works_with(self, family: Family) -> bool:
+        """Whether models of `family` have what the panel shows."""
+        raise NotImplementedError
 
 
 def place(panel: type[Panel], *editors: str) -> tuple[type[bpy.types.Panel], ...]:

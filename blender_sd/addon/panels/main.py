@@ -21,7 +21,8 @@ class Main(Panel):
         prompt.scale_y = 1.3
         prompt.active = settings.prompt_text is None
         prompt.prop(settings, "prompt", text="", placeholder="Describe the texture")
-        column.prop(settings, "negative", text="", placeholder="What to leave out")
+        if self.family(context).negative:
+            column.prop(settings, "negative", text="", placeholder="What to leave out")
         row = self.layout.row(align=True)
         row.prop(settings, "prompt_text", text="")
         row.operator("sd.add_lora", text="LoRA", icon="ADD")
@@ -90,9 +91,12 @@ class Settings(Panel):
         size.prop(settings, "width")
         size.prop(settings, "height")
         column.separator()
-        column.prop(settings, "sampler")
+        family = self.family(context)
+        if not family.own_sampler:
+            column.prop(settings, "sampler")
         column.prop(settings, "steps")
-        column.prop(settings, "guidance")
+        if family.guides:
+            column.prop(settings, "guidance")
         column.separator()
         row = column.row(align=True)
         row.prop(settings, "seed")
@@ -110,7 +114,8 @@ class FromImage(Panel):
 
     def draw(self, context) -> None:
         self.show_image(context, scene.active_slot_image)
-        self.split().prop(context.scene.sd, "slot_strength", slider=True)
+        if self.family(context).strength:
+            self.split().prop(context.scene.sd, "slot_strength", slider=True)
         row = self.layout.row()
         row.scale_y = 1.2
         row.operator("sd.retexture", icon="NODE_TEXTURE")
@@ -126,7 +131,8 @@ class FromRender(Panel):
         settings = context.scene.sd
         column = self.split()
         column.prop(settings, "render_source")
-        column.prop(settings, "render_strength", slider=True)
+        if self.family(context).strength:
+            column.prop(settings, "render_strength", slider=True)
         self.layout.prop(settings, "camera_background")
         row = self.layout.row()
         row.scale_y = 1.2

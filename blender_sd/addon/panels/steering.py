@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import bpy
 
+from ...protocol.families import Family
 from ..controls import KINDS, SOURCES
 from ..layout import wrapped
 from .base import Panel, Steering, place
@@ -30,6 +31,9 @@ class Control(Steering):
     bl_label = "Control"
     bl_order = 4
     bl_options = {"DEFAULT_CLOSED"}
+
+    def works_with(self, family: Family) -> bool:
+        return bool(family.controls)
 
     def draw(self, context) -> None:
         if not self.steerable(context):
@@ -72,6 +76,9 @@ class Reference(Steering):
     bl_label = "Reference"
     bl_order = 4
     bl_options = {"DEFAULT_CLOSED"}
+
+    def works_with(self, family: Family) -> bool:
+        return family.reference
 
     def draw_header(self, context) -> None:
         self.layout.prop(context.scene.sd, "use_reference", text="")

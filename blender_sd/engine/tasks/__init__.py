@@ -1,6 +1,6 @@
-"""One file per task: what it asks of the source, which of diffusers' AutoPipelines it runs, how the picture is finished.
+"""One file per task: what it asks of the source, how the picture is finished.
 
-To add a task: write a file with `AUTO_CLASS` and `prepare(request, inputs, multiple) -> Plan`, and name it in `TASKS`
+To add a task: write a file with `prepare(request, inputs, multiple) -> Plan`, and name it in `TASKS`
 here and in `TASKS` and `NEEDS` of `protocol.request`. `inputs`: the input pictures by role.
 """
 from __future__ import annotations

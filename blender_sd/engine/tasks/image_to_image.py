@@ -8,8 +8,6 @@ from ...protocol.request import Request
 from .. import sources
 from .plan import Plan
 
-AUTO_CLASS = "AutoPipelineForImage2Image"
-
 
 def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     """The result has exactly the request's size and the source's alpha. Where nothing would be denoised (strength 0,

@@ -16,8 +16,6 @@ from .. import masks, sources
 from . import image_to_image
 from .plan import Plan
 
-AUTO_CLASS = "AutoPipelineForInpainting"
-
 
 def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     """The result has exactly the request's size and the source's alpha; where the mask is the alpha itself, what is painted

@@ -17,8 +17,6 @@ from .. import sources
 from . import inpaint
 from .plan import Plan
 
-AUTO_CLASS = inpaint.AUTO_CLASS
-
 
 def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     """The result has exactly the request's size and the source's alpha. `band`: the painted share of a side; `tiling` says

@@ -11,8 +11,6 @@ from .. import sources
 from . import inpaint
 from .plan import Plan
 
-AUTO_CLASS = inpaint.AUTO_CLASS
-
 
 def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     """The result has the request's size, of which the source takes what the four margins leave. `mask_grow` pixels of the

@@ -8,8 +8,6 @@ from ...protocol.messages import Source
 from ...protocol.request import MAX_SIDE, UPSCALE, Request, round_size
 from .plan import Plan
 
-AUTO_CLASS = "AutoPipelineForText2Image"
-
 
 def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     """The picture is painted at exactly the request's size. Raises InvalidRequest where the model cannot: `multiple`

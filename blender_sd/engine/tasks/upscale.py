@@ -15,8 +15,6 @@ from .. import sources
 from ..tiles import Tiles, enlarged
 from .plan import NOTHING, Plan
 
-AUTO_CLASS = "AutoPipelineForImage2Image"
-
 
 def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     """The result has exactly the request's size and the source's alpha. At strength 0 it is the enlarged source alone.

@@ -10,10 +10,11 @@ from fake_pipeline import FakePipeline
 
 import blender_sd
 from blender_sd import api, config
+from blender_sd.protocol.families import family_of
 from blender_sd.session.library import ModelInfo
 
-MODEL = ModelInfo(id="starter", name="Starter", folder="starter", family="SD 1.5", multiple=8, default_width=64, default_height=64, steps=4,
-                  guidance=3.0, sampler="ddim", text="For tests")
+MODEL = ModelInfo(id="starter", name="Starter", folder="starter", abilities=family_of("StableDiffusionPipeline"), multiple=8,
+                  default_width=64, default_height=64, steps=4, guidance=3.0, sampler="ddim", text="For tests")
 
 
 @pytest.fixture
