@@ -5,33 +5,34 @@
     image = job.result()[0]
     sd.apply(image, bpy.context.object)
 
-`api` and `hub` document every call. The engine works without Blender too: `from blender_sd.engine import Engine`.
+`api`, `catalogue` and `hub` document every call. The engine works without Blender too: `from blender_sd.engine import Engine`.
 """
 from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
 
-_API = ("apply", "cancel_all", "clear_jobs", "configure", "control", "control_image", "controlnets", "engine_status", "find_model",
-        "generate", "inpaint", "ip_adapters", "jobs", "loras", "make_seamless", "models", "outpaint", "output_folder", "pump", "recall",
-        "refresh_models", "restyle", "run", "samplers", "shutdown", "start_engine", "upscale", "wait")
-_HUB = ("clear_unfinished", "downloads", "fetch", "hub_models", "models_folder")
+_CALLS = {
+    "api": ("apply", "cancel_all", "clear_jobs", "configure", "control", "control_image", "engine_status", "generate", "inpaint", "jobs",
+            "make_seamless", "outpaint", "output_folder", "pump", "recall", "restyle", "run", "shutdown", "start_engine", "upscale", "wait"),
+    "catalogue": ("controlnets", "find_model", "ip_adapters", "loras", "models", "refresh_models", "samplers", "upscalers"),
+    "hub": ("clear_unfinished", "downloads", "fetch", "hub_models", "models_folder"),
+}
+_ROOMS = {name: room for room, names in _CALLS.items() for name in names}
 
-__all__ = [*_API, *_HUB, "register", "unregister"]
+__all__ = [*_ROOMS, "register", "unregister"]
 
 
 def __getattr__(name: str) -> Any:
     """The scripting API, imported on first use: the engine process and plain Python have no bpy to import it with."""
-    if name in _API:
-        return getattr(import_module(".api", __package__), name)
-    if name in _HUB:
-        import_module(".api", __package__)  # which hears of what has come
-        return getattr(import_module(".hub", __package__), name)
+    if name in _ROOMS:
+        import_module(".catalogue", __package__)  # which hears of what the hub brings
+        return getattr(import_module(f".{_ROOMS[name]}", __package__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_API, *_HUB])
+    return sorted([*globals(), *_ROOMS])
 
 
 def register() -> None:

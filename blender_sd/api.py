@@ -15,19 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from . import config, hub, orders, scene
-from .protocol.checkpoints import IP_ADAPTER, LORA, UPSCALER
+from . import catalogue, config, hub, orders, scene
 from .protocol.errors import InvalidRequest
 from .protocol.messages import Source
 from .protocol.parts import Control
 from .protocol.request import (
     IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, NEEDS, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request, default, round_size,
 )
-from .protocol.samplers import SAMPLERS
-from .session.controlnets import ControlNetInfo, find_controlnets, resolve_controlnet
+from .session.controlnets import resolve_controlnet
 from .session.job import Job
-from .session.library import ModelInfo, find_models, resolve_model
-from .session.named_files import NamedFile, find_files
+from .session.library import ModelInfo
 from .session.session import Session
 
 if TYPE_CHECKING:
@@ -65,7 +62,6 @@ class Settings(TypedDict, total=False):
 
 
 _session: Session | None = None
-_models: list[ModelInfo] | None = None
 
 
 # ---- orders --------------------------------------------------------------------------------------------------------
@@ -92,7 +88,7 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
     `size` (width, height in pixels) is rounded to what the model can paint, and `Job.notes` says so. `target` is what
     `scene.freeze_target` gave; None makes a new image datablock. Raises SDError, at once, for settings that cannot be met.
     """
-    info = find_model(model)
+    info = catalogue.find_model(model)
     width, height = orders.checked_size(size or (info.default_width, info.default_height))
     rounded = round_size(width, height, info.multiple)
     job = _order(TEXT_TO_IMAGE, prompt, rounded, {}, {
@@ -115,7 +111,7 @@ def restyle(source: Any, prompt: str, *, strength: float = 0.5, size: tuple[int,
     View as seen; needs a window), a path, a PIL image, or an H×W×3|4 array (uint8, or float 0..1; sRGB as displayed,
     row 0 on top). `settings`: as for `generate`. Raises SDError for a source or settings that cannot be used.
     """
-    find_model(settings.get("model", "starter"))  # before a render is made
+    catalogue.find_model(settings.get("model", "starter"))  # before a render is made
     data, source_size = _opened(source)
     return _order(IMAGE_TO_IMAGE, prompt, orders.checked_size(size or source_size), {"source": data}, settings, strength=strength)
 
@@ -132,7 +128,7 @@ def upscale(source: Any, prompt: str = "", *, scale: float = 2.0, strength: floa
     `source` as for `restyle`, `settings` as for `generate`. With `tiling`, tiles go round the border, and a seamless
     texture stays seamless. Raises SDError.
     """
-    find_model(settings.get("model", "starter"))
+    catalogue.find_model(settings.get("model", "starter"))
     data, source_size = _opened(source)
     size = orders.checked_size(tuple(round(side * scale) for side in source_size))
     return _order(UPSCALE, prompt, size, {"source": data}, settings, strength=strength, tile=tile, upscaler=upscaler,
@@ -150,7 +146,7 @@ def inpaint(source: Any, mask: Any, prompt: str, *, strength: float = 1.0, grow:
     `full_res` paints only the masked area and `context` pixels round it, at the size that suits the model (`tile`).
     `settings`: as for `generate`. Raises SDError.
     """
-    find_model(settings.get("model", "starter"))
+    catalogue.find_model(settings.get("model", "starter"))
     data, size = _opened(source)
     alpha = isinstance(mask, str) and mask == "ALPHA"
     inputs = {"source": data, "mask": data if alpha else scene.open_mask(mask, size)}
@@ -164,7 +160,7 @@ def outpaint(source: Any, prompt: str, *, left: int = 0, right: int = 0, top: in
     many as it takes to reach that shape, half on each side. `overlap` pixels inside the old border are painted over and
     blended in; all others stay as they were. `source` as for `restyle`, `settings` as for `generate`. Raises SDError.
     """
-    find_model(settings.get("model", "starter"))
+    catalogue.find_model(settings.get("model", "starter"))
     data, (width, height) = _opened(source)
     if aspect is not None:
         left, right, top, bottom = orders.margins(width, height, aspect)
@@ -180,7 +176,7 @@ def make_seamless(source: Any, prompt: str = "", *, tiling: str = "xy", band: fl
     """Texture → the same texture, repeating without a seam along `tiling` (x | y | xy): a band across the border, `band` of
     a side wide, is painted anew at `strength`; every other pixel stays as it was. `source` as for `restyle`, `settings` as
     for `generate`. Raises SDError."""
-    find_model(settings.get("model", "starter"))
+    catalogue.find_model(settings.get("model", "starter"))
     if tiling == "none":
         raise InvalidRequest("No axis was chosen along which the texture is to repeat.", "Set Tiling to X, Y or Both.")
     data, size = _opened(source)
@@ -194,7 +190,7 @@ def run(request: Request, source: Any = None, *, target: scene.Target | None = N
     `source` as for `restyle`, where another one is to be used; all other input pictures are the copies that the engine
     kept in the output folder. Raises SDError.
     """
-    info = find_model(request.model)
+    info = catalogue.find_model(request.model)
     inputs = {}
     for role in {*NEEDS[request.task], *request.inputs}:
         given = source if role == "source" else None
@@ -226,26 +222,6 @@ def kept_image(role: str, digest: str) -> bpy.types.Image:
     """The input picture that a request names by its `digest`, from the copies in the output folder, as an image of this file.
     Raises SourceUnusable where it is gone."""
     return scene.load_kept(orders.kept_input(role, digest))
-
-
-def loras() -> list[NamedFile]:
-    """The LoRAs that prompts can name, from the model folders. Reads them anew."""
-    return find_files(LORA, config.model_folders())
-
-
-def ip_adapters() -> list[NamedFile]:
-    """The IP-Adapters that `reference` can be read with, from the model folders. Reads them anew."""
-    return find_files(IP_ADAPTER, config.model_folders())
-
-
-def upscalers() -> list[NamedFile]:
-    """The upscalers that pictures can be enlarged with, from the model folders. Reads them anew."""
-    return find_files(UPSCALER, config.model_folders())
-
-
-def controlnets() -> list[ControlNetInfo]:
-    """The ControlNets that can be chosen: the built-in one first, then those in the model folders."""
-    return find_controlnets(config.model_folders())
 
 
 def recall(image: bpy.types.Image | str | Path) -> Request:
@@ -299,11 +275,11 @@ def configure(**changes: Any) -> None:
 
     A changed engine setting closes the running engine after its current job. Raises InvalidRequest for an unknown name.
     """
-    global _models
-    if config.change(**changes):
-        _models = None
-        if _session:
-            _session.use(config.pipeline_factory())
+    changed = config.change(**changes)
+    if changed & config.SEARCHED:
+        catalogue.forget_models()
+    if _session and changed & config.OF_THE_ENGINE:
+        _session.use(config.pipeline_factory())
 
 
 def start_engine() -> None:
@@ -320,44 +296,6 @@ def engine_status() -> tuple[str, str]:
     if _session is None:
         return "off", ""
     return _session.status, _status_text(_session)
-
-
-def models() -> list[ModelInfo]:
-    """The models that can be chosen: the built-in one first, then those in the model folders. Read once and kept."""
-    global _models
-    if _models is None:
-        _models = find_models(config.model_folders())
-    return _models
-
-
-def refresh_models() -> list[ModelInfo]:
-    """Looks for models anew."""
-    _forget_models()
-    return models()
-
-
-def _forget_models() -> None:
-    global _models
-    _models = None
-
-
-hub.on_installed.append(_forget_models)
-
-
-def find_model(name_or_path: str) -> ModelInfo:
-    """The model of that name, id or folder. Raises ModelNotFound, ModelUnreadable."""
-    known = {info.id: info for info in models()}
-    return known.get(name_or_path) or resolve_model(name_or_path, config.model_folders())
-
-
-def known_model(id: str) -> ModelInfo | None:
-    """The model of that id among those last listed; None for others. Reads nothing: made for drawing."""
-    return next((info for info in _models or () if info.id == id), None)
-
-
-def samplers() -> Iterable[str]:
-    """The sampler names that requests take."""
-    return SAMPLERS.keys()
 
 
 def output_folder() -> Path:
@@ -388,7 +326,7 @@ def _order(task: str, prompt: str, size: tuple[int, int], inputs: dict[str, Sour
     """Submits what an order's keywords ask for. `fields`: fields of the request that belong to the task. Raises SDError."""
     rest: dict[str, Any] = dict(settings)
     target, label, controls = rest.pop("target", None), rest.pop("label", ""), rest.pop("controls", ())
-    info = find_model(rest.setdefault("model", "starter"))
+    info = catalogue.find_model(rest.setdefault("model", "starter"))
     reference = rest.pop("reference", None)
     if (reference is None) != (not rest.get("ip_adapter")):
         raise InvalidRequest("A reference image and an IP-Adapter that reads it go together; one of them is missing.",

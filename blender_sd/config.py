@@ -14,6 +14,8 @@ from .session.process import ProcessPipeline
 
 PYTHON_VARIABLE = "SD_ENGINE_PYTHON"
 _ENGINE_FIELDS = frozenset(one.name for one in fields(EngineConfig))
+OF_THE_ENGINE = _ENGINE_FIELDS | {"engine_python", "in_thread", "output"}  # what a running engine was started with; its log is in `output`
+SEARCHED = frozenset({"model_folders", "downloads"})  # where models and the like are looked for
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Config:
 current = Config()
 
 
-def change(**changes: object) -> bool:
-    """Applies `changes`; whether anything is now different. Raises InvalidRequest for a name that does not exist."""
+def change(**changes: object) -> frozenset[str]:
+    """Applies `changes`; the names of the settings that are now different. Raises InvalidRequest for a name that does not exist."""
     global current
     unknown = changes.keys() - {one.name for one in fields(Config)}
     if unknown:
@@ -53,7 +55,7 @@ def change(**changes: object) -> bool:
     if "model_folders" in changes:
         changes["model_folders"] = tuple(str(folder) for folder in changes["model_folders"])
     before, current = current, replace(current, **{key: str(value) if isinstance(value, Path) else value for key, value in changes.items()})
-    return current != before
+    return frozenset(name for name in changes if getattr(current, name) != getattr(before, name))
 
 
 def engine_config() -> EngineConfig:

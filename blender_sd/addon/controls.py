@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, PointerProperty, StringProperty
 
-from .. import api
+from .. import api, catalogue
 from ..protocol.errors import SDError, SourceUnusable
 from ..protocol.parts import Control
 from .declared import declared
@@ -31,8 +31,8 @@ SOURCES = (
 
 def _controlnet_names(model: str) -> list[str]:
     """The ControlNets that were made for the family of `model`."""
-    info = api.known_model(model)
-    return [net.name if net.id != STARTER else STARTER for net in api.controlnets() if info is None or net.fits(info)]
+    info = catalogue.known_model(model)
+    return [net.name if net.id != STARTER else STARTER for net in catalogue.controlnets() if info is None or net.fits(info)]
 
 
 class SD_PG_control(bpy.types.PropertyGroup):

@@ -7,7 +7,7 @@
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, PointerProperty, StringProperty
 
-from .. import api, hub
+from .. import catalogue, hub
 from ..protocol.errors import LicenceNotAccepted, SDError
 from ..protocol.hub import MODELS, HubModel, known, parse
 from ..session.downloads import Download
@@ -124,11 +124,11 @@ def _end(one: Download, shown: SD_PG_hub) -> None:
 def _choose(settings: bpy.types.PropertyGroup, path: str) -> None:
     """Makes what has come the chosen model, ControlNet or IP-Adapter; a LoRA is left for the prompt."""
     try:
-        settings.model = api.find_model(path).id
+        settings.model = catalogue.find_model(path).id
         settings.suit_model()
     except SDError:
-        nets = [net for net in api.controlnets() if net.folder == path]
-        adapters = [one for one in api.ip_adapters() if one.file == path]
+        nets = [net for net in catalogue.controlnets() if net.folder == path]
+        adapters = [one for one in catalogue.ip_adapters() if one.file == path]
         if nets:
             _choose_net(settings, nets[0].name)
         elif adapters:

@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
-from .. import api, scene
+from .. import api, catalogue, scene
 from ..protocol import parts
 from ..protocol.errors import SDError, SourceUnusable
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE, Request, default, setting
@@ -51,7 +51,7 @@ def _starter_default(name: str) -> Any:
     of_model = {"width": "default_width", "height": "default_height", "steps": "steps", "guidance": "guidance", "sampler": "sampler",
                 "tile": "default_width"}
     try:
-        return getattr(api.find_model(STARTER), of_model[name]) if name in of_model else default(name)
+        return getattr(catalogue.find_model(STARTER), of_model[name]) if name in of_model else default(name)
     except SDError:
         return default(name)
 
@@ -70,7 +70,7 @@ _model_items: list[tuple[str, str, str, int]] = []  # kept: Blender does not hol
 
 def refresh_model_items() -> None:
     """Reads the models anew into the menu. Reads folders: never called while drawing."""
-    _model_items[:] = [(info.id, info.name, info.text or info.folder, index) for index, info in enumerate(api.models())]
+    _model_items[:] = [(info.id, info.name, info.text or info.folder, index) for index, info in enumerate(catalogue.models())]
 
 
 def _items_with(model: str) -> list[tuple[str, str, str, int]]:
@@ -115,7 +115,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         "How many times as wide and as high the result is"))
     upscale_strength: _setting(FloatProperty, "refine_strength", subtype="FACTOR")
     tile: _setting(IntProperty, "tile", subtype="PIXEL", step=64)
-    upscaler: StringProperty(name=setting("upscaler").label, search=lambda self, context, text: [one.name for one in api.upscalers()],
+    upscaler: StringProperty(name=setting("upscaler").label, search=lambda self, context, text: [one.name for one in catalogue.upscalers()],
                              description="What enlarges before the model refines: an upscaler's name from the model folders, or its "
                              "file or folder. Empty: plain resampling")
     upscaler_noise: _setting(IntProperty, "upscaler_noise")
@@ -140,8 +140,9 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     use_reference: BoolProperty(name="Use Reference", default=False, description=(
         "Take over the look of an image, with an IP-Adapter from the model folders"))
     reference_image: PointerProperty(type=bpy.types.Image, name="Image", description="The image whose look is taken over")
-    ip_adapter: StringProperty(name=setting("ip_adapter").label, search=lambda self, context, text: [one.name for one in api.ip_adapters()],
-                               description="The IP-Adapter that reads the image: a name from the model folders, or a file")
+    ip_adapter: StringProperty(
+        name=setting("ip_adapter").label, search=lambda self, context, text: [one.name for one in catalogue.ip_adapters()],
+        description="The IP-Adapter that reads the image: a name from the model folders, or a file")
     ip_adapter_weight: _setting(FloatProperty, "ip_adapter_weight")
 
     controls: CollectionProperty(type=SD_PG_control, name="Controls", description="The ControlNets that steer what is painted")
@@ -172,7 +173,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     def suit_model(self) -> None:
         """Takes over the size, steps, guidance and sampler that suit the chosen model."""
         try:
-            info = api.find_model(self.model)
+            info = catalogue.find_model(self.model)
         except SDError:
             return  # the folder is gone; the click says so
         self.width, self.height = info.default_width, info.default_height
@@ -222,7 +223,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         for name in ("negative", "model", "width", "height", "steps", "guidance", "sampler", "seed", "count", "tiling",
                      "tile", "refine_scale", "refine_strength", "upscaler", "upscaler_noise", "variation_strength", "variation_seed"):
             setattr(self, name, getattr(request, name))
-        names = {lora.file: lora.name for lora in api.loras()} if request.loras else {}
+        names = {lora.file: lora.name for lora in catalogue.loras()} if request.loras else {}
         tags = [lora_tag(names.get(lora.file, lora.file), lora.weight) for lora in request.loras]
         self.prompt = " ".join([request.prompt, *tags]).strip()
         self.prompt_text = None

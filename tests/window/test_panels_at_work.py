@@ -118,8 +118,8 @@ result = sorted(image.name for image in images if image.name in ("other", "chose
 def test_a_few_step_model_is_named(window):
     window.run_script("""
 import dataclasses, sys
-api = sys.modules["bl_ext.user_default.blender_sd.api"]
-api._models = [dataclasses.replace(api.find_model("starter"), few_steps="LCM")]
+catalogue = sys.modules["bl_ext.user_default.blender_sd.catalogue"]
+catalogue._models = [dataclasses.replace(catalogue.find_model("starter"), few_steps="LCM")]
 """)
     window.open_only("Settings")
     window.find_text("few-step model")

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import bpy
 
-from ... import api
+from ... import api, catalogue
 from ...protocol.errors import SDError
 from .. import properties, state, tick
 from . import loras
@@ -34,7 +34,7 @@ class SD_OT_refresh_models(bpy.types.Operator):
     bl_label = "Refresh Models"
 
     def execute(self, _context):
-        api.refresh_models()
+        catalogue.refresh_models()
         properties.refresh_model_items()
         loras.refresh()
         tick.soon()

@@ -4,7 +4,7 @@ from __future__ import annotations
 import bpy
 from bpy.props import EnumProperty, FloatProperty
 
-from ... import api
+from ... import catalogue
 from ...protocol.errors import ModelNotFound
 from ...protocol.parts import Lora
 from ...protocol.samplers import SAMPLERS
@@ -21,7 +21,7 @@ def _offered(_self=None, _context=None) -> list[tuple[str, str, str]]:
 
 def refresh() -> list[tuple[str, str, str]]:
     """Looks for LoRAs anew; not while drawing, since it reads folders."""
-    _items[:] = [(lora.name, lora.name, lora.file) for lora in api.loras()]
+    _items[:] = [(lora.name, lora.name, lora.file) for lora in catalogue.loras()]
     return _items
 
 
@@ -53,7 +53,7 @@ class SD_OT_add_lora(bpy.types.Operator):
 
     def execute(self, context):
         settings = context.scene.sd
-        few = next((one.few_steps for one in api.loras() if one.name == self.lora), None)
+        few = next((one.few_steps for one in catalogue.loras() if one.name == self.lora), None)
         weight = few.weight if few is not None and not self.properties.is_property_set("weight") else self.weight
         settings.prompt = f"{settings.prompt} {lora_tag(self.lora, weight)}".strip()
         if few is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ... import api
+from ... import catalogue
 from ...protocol.errors import SDError
 from ...protocol.request import MAX_SEED
 from .. import state, tick
@@ -49,7 +49,7 @@ def first_refusal(cls: type[bpy.types.Operator], *checks: Any) -> bool:
 
 def can_do(cls: type[bpy.types.Operator], context: bpy.types.Context, *tasks: str) -> bool:
     """For `poll`: whether the chosen model's family can do all of `tasks`; says so where it cannot."""
-    info = api.known_model(context.scene.sd.model)
+    info = catalogue.known_model(context.scene.sd.model)
     refused = next(filter(None, map(info.abilities.refusal, tasks)), "") if info is not None else ""
     return first_refusal(cls, (not refused, f"{refused} Choose another model"))
 

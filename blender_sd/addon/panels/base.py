@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import bpy
 
-from ... import api
+from ... import catalogue
 from ...protocol.errors import SDError
 from ...protocol.families import Family, family_of
 from ..layout import TAB, wrapped
@@ -25,7 +25,7 @@ class Panel:
 
     def family(self, context) -> Family:
         """What the chosen model can do; all, where it is not known yet."""
-        info = api.known_model(context.scene.sd.model)
+        info = catalogue.known_model(context.scene.sd.model)
         return family_of("StableDiffusionPipeline") if info is None else info.abilities
 
     def split(self) -> bpy.types.UILayout:

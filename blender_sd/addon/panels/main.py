@@ -1,7 +1,7 @@
 """What is painted and how: prompt, Generate, progress and messages; settings; from a texture or a render."""
 from __future__ import annotations
 
-from ... import api, scene
+from ... import catalogue, scene
 from ...protocol.samplers import SAMPLERS
 from .. import preferences
 from ..layout import wrapped
@@ -83,7 +83,7 @@ class Settings(Panel):
         row = column.row(align=True)
         row.prop(settings, "model_choice")
         row.operator("sd.refresh_models", text="", icon="FILE_REFRESH")
-        info = api.known_model(settings.model)
+        info = catalogue.known_model(settings.model)
         if info is not None and info.few_steps:
             wrapped(column, context, f"A few-step model ({info.few_steps}), made for {info.steps} steps, guidance {info.guidance:g} and "
                                      f"the sampler {SAMPLERS[info.sampler].label}.", "INFO")

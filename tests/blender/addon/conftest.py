@@ -9,7 +9,7 @@ import pytest
 from fake_pipeline import FakePipeline
 
 import blender_sd
-from blender_sd import api, config
+from blender_sd import api, catalogue, config
 from blender_sd.protocol.families import family_of
 from blender_sd.session.library import ModelInfo
 
@@ -28,7 +28,7 @@ def addon(monkeypatch, tmp_path, pipeline):
     bpy.ops.wm.read_factory_settings(use_empty=False)
     monkeypatch.setattr(config, "pipeline_factory", lambda: lambda: pipeline)
     monkeypatch.setattr(config, "current", config.Config(output=str(tmp_path / "output")))
-    monkeypatch.setattr(api, "_models", [MODEL])
+    monkeypatch.setattr(catalogue, "_models", [MODEL])
     blender_sd.register()
     bpy.context.scene.sd.suit_model()
     yield bpy.context.scene.sd

@@ -7,8 +7,8 @@ import bpy
 import pytest
 from addon_helpers import drain
 
-from blender_sd import api, config
-from blender_sd.addon.properties import _controlnet_names
+from blender_sd import api, catalogue, config
+from blender_sd.addon.controls import _controlnet_names
 
 
 @pytest.fixture
@@ -22,14 +22,14 @@ def models(tmp_path, monkeypatch, addon):
     for name, cls in (("union", "FluxControlNetModel"), ("depth", "ControlNetModel")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps({"_class_name": cls}))
-    api.refresh_models()
+    catalogue.refresh_models()
 
     def choose(cls):
         addon.model = str(tmp_path / cls)
 
     yield choose
     monkeypatch.undo()
-    api.refresh_models()
+    catalogue.refresh_models()
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_controlnets_are_listed_for_the_models_family_alone(models, addon):
     models("FluxPipeline")
     assert _controlnet_names(addon.model) == ["union"]
     assert set(_controlnet_names("starter")) == {"starter", "depth"}
-    assert {one.name: one.family for one in api.controlnets() if one.id != "starter"} == {"depth": "SD 1.5", "union": "Flux.1"}
+    assert {one.name: one.family for one in catalogue.controlnets() if one.id != "starter"} == {"depth": "SD 1.5", "union": "Flux.1"}
 
 
 def test_a_transformer_alone_is_ordered_with_the_folder_that_it_borrows_from(models, addon, pipeline, tmp_path):
@@ -83,7 +83,7 @@ def test_a_transformer_alone_is_ordered_with_the_folder_that_it_borrows_from(mod
     file = tmp_path / "unet" / "alone.safetensors"
     file.parent.mkdir()
     file.write_bytes(len(header).to_bytes(8, "little") + header)
-    assert "alone" in [model.name for model in api.refresh_models()]
+    assert "alone" in [model.name for model in catalogue.refresh_models()]
     addon.prompt, addon.model = "brick", str(file)
     bpy.ops.sd.generate()
     drain()

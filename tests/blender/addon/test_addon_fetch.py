@@ -9,7 +9,7 @@ import pytest
 from addon_helpers import drain
 from fake_hub import GOOD_TOKEN, FakeHub
 
-from blender_sd import api, config, hub
+from blender_sd import api, catalogue, config, hub
 from blender_sd.addon import downloads, preferences, tick
 from blender_sd.protocol.errors import LicenceNotAccepted, OnlineAccessOff
 from blender_sd.session.licences import Licences
@@ -73,7 +73,7 @@ def test_look_up_then_accept_then_download(shown, server, addon, tmp_path):
     finish()
     folder = str(tmp_path / "models" / "owner--model")
     assert (addon.model, addon.width, shown.running, shown.progress) == (folder, 128, False, 1)
-    assert "owner/model" in {info.name for info in api.models()} and shown.text == "owner/model is here"
+    assert "owner/model" in {info.name for info in catalogue.models()} and shown.text == "owner/model is here"
     assert shown.accepted() and "owner/model" in Licences(str(tmp_path / "licences.json"))
 
 
@@ -97,7 +97,7 @@ def test_cancel_keeps_what_came_and_it_can_be_deleted(shown, server, tmp_path):
     bpy.ops.sd.cancel_fetch()
     finish()
     assert one.state == "cancelled" and shown.unfinished and shown.text.startswith("Stopped at") and not bpy.ops.sd.cancel_fetch.poll()
-    assert [info.id for info in api.refresh_models()] == ["starter"]
+    assert [info.id for info in catalogue.refresh_models()] == ["starter"]
     bpy.ops.sd.clear_unfinished()
     assert not shown.unfinished and not list((tmp_path / "models").iterdir())
 
@@ -131,8 +131,8 @@ def test_scripts_wait_for_the_result(server, tmp_path):
         hub.fetch("owner/model").result(60)
     one = hub.fetch("owner/model", accept_licence=True)
     assert one.result(60) == str(tmp_path / "models" / "owner--model") == hub.fetch("owner/model").result(1)
-    assert api.find_model("owner/model").family == "SDXL"
-    assert "owner/model" in {info.name for info in api.models()}, "the list of models was read before it came"
+    assert catalogue.find_model("owner/model").family == "SDXL"
+    assert "owner/model" in {info.name for info in catalogue.models()}, "the list of models was read before it came"
 
 
 def test_a_controlnet_becomes_the_one_that_is_chosen(shown, server, addon):

@@ -10,7 +10,7 @@ import pytest
 from addon_helpers import state
 
 import blender_sd
-from blender_sd import api
+from blender_sd import api, catalogue
 from blender_sd.addon import _CLASSES, menus, properties, tick
 from blender_sd.protocol.request import setting
 
@@ -67,12 +67,13 @@ def test_first_settings_suit_the_starter_model(addon):
 
 
 def test_choosing_a_model_takes_over_what_suits_it(addon, monkeypatch):
-    other = dataclasses.replace(api.models()[0], id="/models/xl", name="XL", default_width=1024, default_height=768, steps=9, sampler="lcm")
-    monkeypatch.setattr(api, "_models", [*api.models(), other])
+    other = dataclasses.replace(catalogue.models()[0], id="/models/xl", name="XL", default_width=1024, default_height=768, steps=9,
+                                sampler="lcm")
+    monkeypatch.setattr(catalogue, "_models", [*catalogue.models(), other])
     properties.refresh_model_items()
     addon.model_choice = "/models/xl"
     assert (addon.model, addon.width, addon.height, addon.steps, addon.sampler) == ("/models/xl", 1024, 768, 9, "lcm")
-    monkeypatch.setattr(api, "_models", [other])  # another order, another number: the choice stays
+    monkeypatch.setattr(catalogue, "_models", [other])  # another order, another number: the choice stays
     properties.refresh_model_items()
     assert addon.model_choice == "/models/xl"
 
