@@ -9,7 +9,7 @@ import pytest
 from fake_pipeline import FakePipeline
 
 import blender_sd
-from blender_sd import api, catalogue, config
+from blender_sd import catalogue, config
 from blender_sd.protocol.families import family_of
 from blender_sd.session.library import ModelInfo
 
