@@ -98,6 +98,7 @@ def _net(model: Model, folder: Path, say: Callable[[str], None]) -> torch.nn.Mod
         net = diffusers.ControlNetModel.from_pretrained(folder, dtype=model.dtype, variant=variant, local_files_only=True,
                                                         use_safetensors=True)
         net = net.eval().to(model.device.torch)
+        model.device.lay_out(net)
     except Exception as error:
         if memory.is_out_of_memory(error):
             raise memory.translated(error) from error

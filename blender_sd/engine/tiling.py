@@ -58,15 +58,22 @@ def _wrap(convolution: nn.Conv2d, pads: tuple[int, int, int, int], axes: tuple[b
     """Makes `convolution` pad by `pads` (left, right, top, bottom): circularly along `axes` (x, y), with zeros along the other."""
     left, right, top, bottom = pads
     wrap_x, wrap_y = axes
-    round_about = (left, right, 0, 0) if wrap_x else (0, 0, 0, 0), (0, 0, top, bottom) if wrap_y else (0, 0, 0, 0)
     zeros = (0 if wrap_x else left, 0 if wrap_x else right, 0 if wrap_y else top, 0 if wrap_y else bottom)
 
     def _conv_forward(self: nn.Conv2d, value: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        for pad in round_about:
-            if any(pad):
-                value = F.pad(value, pad, mode="circular")
+        if wrap_x:
+            value = _extended(value, left, right, -1)
+        if wrap_y:
+            value = _extended(value, top, bottom, -2)
         if any(zeros):
             value = F.pad(value, zeros)
         return F.conv2d(value, weight, bias, self.stride, 0, self.dilation, self.groups)
 
     convolution._conv_forward = MethodType(_conv_forward, convolution)
+
+
+def _extended(value: torch.Tensor, before: int, after: int, axis: int) -> torch.Tensor:
+    """`value` with its own far ends beyond both ends of `axis`. Unlike `F.pad`'s circular mode, `cat` leaves tensors whose
+    channels come last so; copying them there and back would cost more than the padding."""
+    length = value.shape[axis]
+    return torch.cat([value.narrow(axis, length - before, before), value, value.narrow(axis, 0, after)], axis)
