@@ -156,6 +156,7 @@ def _net(model: Model, folder: Path, found: ControlNet, config: dict[str, Any], 
         net = getattr(diffusers, found.cls).from_pretrained(folder, dtype=model.dtype, variant=variant, local_files_only=True,
                                                             use_safetensors=True)
         net = net.eval().to(model.device.torch)
+        model.device.lay_out(net)
     except Exception as error:
         if memory.is_out_of_memory(error):
             raise memory.translated(error) from error

@@ -161,6 +161,8 @@ class Library:
         try:
             model = Model(folder, _read(folder, dtype, say, check, rung), self.device, dtype)
             check()
+            for part in model.modules():
+                self.device.lay_out(part)
             ladder.settle(model, rung)
         except SDError:
             self._collect()

@@ -72,13 +72,22 @@ def _distinct(modules: Iterable[nn.Module]) -> list[nn.Module]:
 def _wrapping(pads: tuple[int, ...], axes: tuple[bool, bool]) -> Callable[..., torch.Tensor]:
     """A convolution's method that pads by `pads` (left, right, top, bottom): circularly along `axes` (x, y), with zeros along the
     other."""
-    sides = (pads[0], pads[1], 0, 0), (0, 0, pads[2], pads[3])
+    sides = (*pads[:2], -1), (*pads[2:], -2)
+    zeros = tuple(0 if around else pad for around, side in zip(axes, sides, strict=True) for pad in side[:2])
 
     def _conv_forward(self: nn.Module, value: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        time = (0, 0) * (value.ndim - 4)
-        for pad, around in sorted(zip(sides, axes, strict=True), key=lambda one: not one[1]):
-            if any(pad):
-                value = F.pad(value, (*pad, *time), mode="circular" if around else "constant")
-        return (F.conv3d if time else F.conv2d)(value, weight, bias, self.stride, 0, self.dilation, self.groups)
+        for side, around in zip(sides, axes, strict=True):
+            if around:
+                value = _extended(value, *side)
+        if any(zeros):
+            value = F.pad(value, zeros)
+        return (F.conv3d if value.ndim == 5 else F.conv2d)(value, weight, bias, self.stride, 0, self.dilation, self.groups)
 
     return _conv_forward
+
+
+def _extended(value: torch.Tensor, before: int, after: int, axis: int) -> torch.Tensor:
+    """`value` with its own far ends beyond both ends of `axis`. Unlike `F.pad`'s circular mode, `cat` leaves tensors whose
+    channels come last so; copying them there and back would cost more than the padding."""
+    length = value.shape[axis]
+    return torch.cat([value.narrow(axis, length - before, before), value, value.narrow(axis, 0, after)], axis)

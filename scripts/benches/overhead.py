@@ -44,7 +44,7 @@ def run(log: Callable[[str], None]) -> dict:
 
 
 def _bare_call() -> Callable:
-    """The same pipeline as a diffusers user would write it, at the engine's precision and thread count."""
+    """The same pipeline as a diffusers user would write it, at the engine's precision, thread count and layout of weights."""
     import diffusers
     import torch
     from blender_sd.engine import devices
@@ -56,6 +56,8 @@ def _bare_call() -> Callable:
     device = devices.choose(EngineConfig())
     dtype = device.dtype(False, inspect_folder(folder).fp32_bytes)
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(str(folder), dtype=dtype).to(device.torch)
+    for part in (pipe.unet, pipe.vae):
+        device.lay_out(part)
     pipe.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
 

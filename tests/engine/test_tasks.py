@@ -8,9 +8,9 @@ import torch
 from conftest import small
 from PIL import Image
 
-from blender_sd.engine import samplers
+from blender_sd.engine import devices, samplers
 from blender_sd.protocol.errors import InvalidRequest, SourceUnusable
-from blender_sd.protocol.messages import Failed, Finished, Loading, Note, Source, Step
+from blender_sd.protocol.messages import EngineConfig, Failed, Finished, Loading, Note, Source, Step
 from blender_sd.protocol.request import IMAGE_TO_IMAGE
 
 
@@ -23,13 +23,21 @@ def pixels_of(result) -> np.ndarray:
         return np.asarray(image)
 
 
+def laid_out(pipe, sampler: str, steps: int, seed: int):
+    """A pipeline of diffusers' own with the scheduler of a request and with the engine's layout of weights, which shows in
+    the last bits."""
+    for part in (pipe.unet, pipe.vae):
+        devices.choose(EngineConfig(device="cpu")).lay_out(part)
+    pipe.scheduler = samplers.build(pipe.scheduler, sampler, steps, seed)[0]
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
 @pytest.mark.parametrize("family", ["sd", "taesd", "sdxl"])
 def test_text_to_image_is_the_bare_call(engine, family, request):
     folder = request.getfixturevalue(family)
     ours = engine.generate("red brick", negative="blur", seed=7, steps=3, guidance=4.0, size=(64, 48), model=folder, sampler="euler_a")[0]
-    pipe = diffusers.AutoPipelineForText2Image.from_pretrained(folder)
-    pipe.scheduler = samplers.build(pipe.scheduler, "euler_a", 3, 7)[0]
-    pipe.set_progress_bar_config(disable=True)
+    pipe = laid_out(diffusers.AutoPipelineForText2Image.from_pretrained(folder), "euler_a", 3, 7)
     bare = pipe("red brick", negative_prompt="blur", num_inference_steps=3, guidance_scale=4.0, width=64, height=48,
                 generator=torch.Generator().manual_seed(7)).images[0]
     assert ours.size == (64, 48)
@@ -42,9 +50,7 @@ def test_image_to_image_is_the_bare_call(engine, family, request):
     folder = request.getfixturevalue(family)
     source = Image.fromarray(noise(64, 64))
     ours = engine.restyle(source, "watercolour", strength=0.5, seed=3, steps=4, guidance=1.0, model=folder, sampler="ddim")[0]
-    pipe = diffusers.AutoPipelineForImage2Image.from_pretrained(folder)
-    pipe.scheduler = samplers.build(pipe.scheduler, "ddim", 4, 3)[0]
-    pipe.set_progress_bar_config(disable=True)
+    pipe = laid_out(diffusers.AutoPipelineForImage2Image.from_pretrained(folder), "ddim", 4, 3)
     bare = pipe("watercolour", image=source, strength=0.5, num_inference_steps=4, guidance_scale=1.0,
                 generator=torch.Generator().manual_seed(3)).images[0]
     assert np.array_equal(np.asarray(ours), np.asarray(bare))
