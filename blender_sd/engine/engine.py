@@ -222,7 +222,7 @@ class Engine:
         loras.put_on(model, order.request.loras, say, check)
         embeddings.put_on(model, order.request.embeddings, say, check)
         steering = controls.steering(model, order.request, order.inputs, say, check)
-        seen = reference.put_on(model, order.request, order.inputs, say, check)
+        seen = reference.put_on(model, order.request, order.inputs, steering.nets, say, check)
         plans = [dataclasses.replace(self._planned(model, order.request.cell(index), order.inputs, steering), reference=seen,
                                      upscaler=upscaler)
                  for index in range(order.request.cells)]

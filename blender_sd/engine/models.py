@@ -79,6 +79,8 @@ class Model:
         """A pipeline of `cls` over the model's parts, with what the model's index sets."""
         parts, options = cls._get_signature_keys(cls)
         given = {name: part for name, part in self.base.components.items() if name in parts}
+        if self.ip_adapter:
+            given["image_encoder"] = None  # `reference` reads with the base's, which it takes off again
         given |= {name: value for name, value in self.base.config.items() if name in options}
         if controlnets:
             given["controlnet"] = list(controlnets) if len(controlnets) > 1 else controlnets[0]

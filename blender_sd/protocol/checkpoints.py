@@ -26,6 +26,9 @@ _UPSCALERS = (".RDB1.", ".rdb1.", "layers.0.residual_group.", "layers.0.blocks.0
               "block_1.c1_r.", "feats.1.lk.", "gblocks.1.", "residual_layer.0.residual_layer.", "body.0.body.0.body.", "unet1.conv_bottom.")
 _MAX_HEADER = 32 << 20  # bytes; those of the largest models have a few million
 _METADATA = "__metadata__"
+# What names in IP-Adapters begin with: those of UNets and of SD 3.5 (h94's, InstantX's), and XLabs' of Flux.1, whose other
+# names are a Flux transformer's.
+_IP_ADAPTERS = ("ip_adapter.", "ip_adapter_proj_model.")
 _TITLES = ("modelspec.title", "ss_output_name")
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 _FIRST = _UNET + "input_blocks.0.0.weight"
@@ -104,7 +107,7 @@ def kind_of(header: Mapping[str, Any]) -> Kind:
     names = list(header)
     if any(mark in name for name in names for mark in LORA_DOWN):
         return Kind(LORA)
-    if any(name.startswith("ip_adapter.") for name in names):
+    if any(name.startswith(_IP_ADAPTERS) for name in names):
         return Kind(IP_ADAPTER)
     if names and (set(names) <= {"clip_l", "clip_g"} or names == ["emb_params"] or len(names) == 1 and _is_words(header[names[0]])):
         return Kind(EMBEDDING)

@@ -24,6 +24,7 @@ Calls = Mapping[str, str]  # how the model is called -> diffusers' class that do
 class Family:
     """One family, or a member of it that can do other things. `name` is shown. `pipelines`: diffusers' class for each way of
     calling. `controls`: for each class of ControlNet the same, steered by it; `several`: whether more than one at once.
+    `reference`: whether an IP-Adapter can show it a picture; `blind`: the classes of its pipelines that take none all the same.
     `edits`: from a picture it follows an instruction, so that strength means nothing and nothing can be refined. `side`,
     `steps`, `guidance`, `sampler`: what it works best with. `packing`: latent pixels a side that the transformer takes as one,
     where its config does not say it. `own_sampler`: it works with its own alone. `unguided`: the value of diffusers'
@@ -44,6 +45,7 @@ class Family:
     loras: bool = True
     embeddings: bool = False
     reference: bool = False
+    blind: tuple[str, ...] = ()
     weights: bool = False
     negative: bool = True
     guides: bool = True
@@ -59,8 +61,9 @@ class Family:
         """The tasks that it can do."""
         return tuple(task for task, call in CALLS.items() if call in self.pipelines and not (self.edits and task == UPSCALE))
 
-    def refusal(self, task: str, controlnet: str | None = None) -> str:
-        """Why it cannot do `task` (steered by ControlNets of the class `controlnet`), as a sentence; "" where it can."""
+    def refusal(self, task: str, controlnet: str | None = None, reference: bool = False) -> str:
+        """Why it cannot do `task` (steered by ControlNets of the class `controlnet`, with a `reference` image), as a sentence; ""
+        where it can."""
         if task not in self.tasks:
             if set(self.pipelines) == {INPAINT}:
                 return f"{self.name} models can only inpaint."
@@ -68,6 +71,10 @@ class Family:
             return f"{self.name} models{why} cannot {_DOING[task]}."
         if controlnet is not None and (task == UPSCALE or CALLS[task] not in self.controls.get(controlnet, {})):
             return f"With a ControlNet, {self.name} models cannot {_DOING[task]}."
+        if reference and not self.reference:
+            return f"Reference images do not work with {self.name} models."
+        if reference and controlnet is not None and self.controls[controlnet][CALLS[task]] in self.blind:
+            return f"With a ControlNet and a reference image, {self.name} models cannot {_DOING[task]}."
         return ""
 
     def steers(self, task: str) -> bool:
@@ -88,7 +95,8 @@ _UNET = {"own_sampler": False, "transformer": False, "embeddings": True, "weight
 _SD = Family("SD 1.5", 512, 20, 7.0, pipelines=_calls("StableDiffusion"),
              controls={"ControlNetModel": _calls("StableDiffusionControlNet")}, reference=True, **_UNET)
 _FLUX = Family("Flux.1", 1024, 28, 3.5, "euler", packing=2, negative=False, pipelines=_calls("Flux"),
-               controls={"FluxControlNetModel": _calls("FluxControlNet")})
+               controls={"FluxControlNetModel": _calls("FluxControlNet")}, reference=True,
+               blind=("FluxControlNetImg2ImgPipeline", "FluxControlNetInpaintPipeline"))
 _QWEN = Family("Qwen-Image", 1024, 30, 4.0, "euler", packing=2, pipelines=_calls("QwenImage"), several=False,
                controls={"QwenImageControlNetModel": {TEXT_TO_IMAGE: "QwenImageControlNetPipeline"}})
 _SANA = Family("SANA", 1024, 20, 4.5, pipelines={TEXT_TO_IMAGE: "SanaPipeline"}, several=False,
@@ -105,11 +113,12 @@ FAMILIES: dict[str, Family] = {
         controls={"ControlNetModel": _calls("StableDiffusionXLControlNet"),
                   "ControlNetUnionModel": _calls("StableDiffusionXLControlNetUnion")}),
     "StableDiffusion3Pipeline": Family(
-        "SD 3.5", 1024, 28, 4.5, "euler", pipelines=_calls("StableDiffusion3"),
+        "SD 3.5", 1024, 28, 4.5, "euler", pipelines=_calls("StableDiffusion3"), reference=True,
         controls={"SD3ControlNetModel": {TEXT_TO_IMAGE: "StableDiffusion3ControlNetPipeline"}}),
     "LatentConsistencyModelPipeline": replace(_SD, steps=4, guidance=8.0, sampler="lcm"),
     "FluxPipeline": _FLUX,
-    "FluxFillPipeline": replace(_FLUX, name="Flux.1 Fill", guidance=30.0, pipelines={INPAINT: "FluxFillPipeline"}, controls={}),
+    "FluxFillPipeline": replace(_FLUX, name="Flux.1 Fill", guidance=30.0, pipelines={INPAINT: "FluxFillPipeline"}, controls={},
+                                reference=False),
     "FluxKontextPipeline": replace(_FLUX, name="Flux.1 Kontext", edits=True, controls={},
                                    pipelines={**_both("FluxKontextPipeline"), INPAINT: "FluxKontextInpaintPipeline"}),
     "Flux2KleinPipeline": _KLEIN,

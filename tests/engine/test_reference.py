@@ -1,47 +1,32 @@
 """A reference image by IP-Adapter, on tiny models: it counts, by its weight, in every pass, and leaves no trace."""
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from inspect import signature
+from pathlib import Path
+
 import numpy as np
 import pytest
-import torch
+import tiny_controlnets
 from conftest import small
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from tiny_adapters import FEATURES, adapter, clip_vision, siglip_vision
 
 from blender_sd.engine import Engine, ladder
+from blender_sd.engine.reference import ENCODER
+from blender_sd.protocol.checkpoints import IP_ADAPTER, Kind, kind_of, read_header
 from blender_sd.protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable, SourceUnusable
-from blender_sd.protocol.messages import Failed, Finished, Generate, Source
+from blender_sd.protocol.families import FAMILIES
+from blender_sd.protocol.messages import Failed, Finished, Generate, Source, Step
+from blender_sd.protocol.parts import Control
+from blender_sd.protocol.request import INPAINT, TEXT_TO_IMAGE
 from blender_sd.protocol.rungs import FP8, OFFLOAD, RUNGS, STREAM
+from blender_sd.session.controlnets import read_controlnet
+from blender_sd.session.library import read_model
 
 pytestmark = pytest.mark.slow
-
-FEATURES = 24  # of the tiny image encoder
-
-
-def adapter(model: str, folder, seed: int = 0, encoder: bool = True) -> str:
-    """An IP-Adapter with an effect for the UNet model in the folder `model`, and its image encoder beside it; its file."""
-    from diffusers import UNet2DConditionModel
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    generator = torch.Generator().manual_seed(seed)
-    unet = UNet2DConditionModel.from_pretrained(model, subfolder="unet")
-    wide = unet.config.cross_attention_dim
-    tensors = {"image_proj.proj.weight": torch.randn(4 * wide, FEATURES, generator=generator),
-               "image_proj.proj.bias": torch.zeros(4 * wide), "image_proj.norm.weight": torch.ones(wide),
-               "image_proj.norm.bias": torch.zeros(wide)}
-    layers = [name.removesuffix(".processor") for name in unet.attn_processors if name.endswith("attn2.processor")]
-    for number, name in enumerate(layers):
-        out = unet.get_submodule(name).to_k.out_features
-        for part in ("to_k_ip", "to_v_ip"):
-            tensors[f"ip_adapter.{2 * number + 1}.{part}.weight"] = torch.randn(out, wide, generator=generator)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / "adapter.safetensors")
-    if encoder:
-        torch.manual_seed(seed)
-        CLIPVisionModelWithProjection(CLIPVisionConfig(
-            hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=16,
-            projection_dim=FEATURES)).save_pretrained(folder / "image_encoder")
-    return str(folder / "adapter.safetensors")
 
 
 def shown(seed: int) -> Source:
@@ -53,9 +38,9 @@ def made(events):
     return np.asarray(Image.open(events[-1].results[0].path))
 
 
-@pytest.mark.parametrize("name", ["sd", "sdxl", "taesd"])
-def test_the_reference_counts_by_its_weight_and_leaves_no_trace(request, run, tmp_path, name):
-    model = request.getfixturevalue(name)
+@pytest.mark.parametrize("name", ["sd", "sdxl", "taesd", "flux", "flux_kontext", "sd3"])
+def test_the_reference_counts_by_its_weight_and_leaves_no_trace(families, run, tmp_path, name):
+    model = families(name)
     file = adapter(model, tmp_path / "ip")
 
     def paint(seed, weight, **changes):
@@ -68,44 +53,107 @@ def test_the_reference_counts_by_its_weight_and_leaves_no_trace(request, run, tm
     assert np.array_equal(plain, made(run(small(model))))
 
 
-def test_every_pass_and_task_takes_it(run, sd, tmp_path):
-    file = adapter(sd, tmp_path / "ip")
+@pytest.mark.parametrize("name", ["sd", "flux", "sd3"])
+def test_every_pass_and_task_takes_it(families, run, tmp_path, name):
+    model = families(name)
+    file = adapter(model, tmp_path / "ip")
     reference = {"reference": shown(1)}
-    made(run(small(sd, ip_adapter=file, refine_scale=2.0, refine_strength=0.7), inputs=reference))
+    made(run(small(model, ip_adapter=file, refine_scale=2.0, refine_strength=0.7), inputs=reference))
     source = shown(3)
     mask = {"mask": Source(pixels=np.full((48, 40, 4), 255, np.uint8))}
-    for task, changes in (("image_to_image", {}), ("upscale", {"width": 96, "height": 80, "tile": 64}), ("inpaint", {})):
+    for task, changes in (("image_to_image", {}), ("upscale", {"width": 96, "height": 96, "tile": 64}), ("inpaint", {})):
         inputs = {**reference, "source": source, **(mask if task == "inpaint" else {})}
-        order = small(sd, task=task, strength=0.7, **{"width": 40, "height": 48, **changes})
+        order = small(model, task=task, strength=0.7, **{"width": 48, "height": 48, **changes})
         without = made(run(order, inputs={key: value for key, value in inputs.items() if key != "reference"}))
-        assert not np.array_equal(without, made(run(type(order)(**{**vars(order), "ip_adapter": file}), inputs=inputs))), task
+        assert not np.array_equal(without, made(run(replace(order, ip_adapter=file), inputs=inputs))), task
+        assert np.array_equal(without, made(run(order, inputs=inputs))), task
 
 
+@pytest.mark.parametrize(("name", "kind"), [("flux", "flux"), ("sd3", "sd3"), ("sd", "plain")])
+def test_with_a_controlnet_where_the_table_says_so(families, run, tmp_path, name, kind):
+    model, net = families(name), str(tiny_controlnets.build(kind, families(name), tmp_path / "net"))
+    file, family, cls = adapter(model, tmp_path / "ip"), read_model(model).abilities, read_controlnet(net).kind.cls
+    inputs = {"reference": shown(1), "source": shown(2), "control0": shown(3), "mask": Source(pixels=np.full((64, 64, 4), 255, np.uint8))}
+    for task in ("text_to_image", "image_to_image", "inpaint"):
+        order = small(model, task=task, strength=1.0, controls=(Control("depth", net),))
+        if family.refusal(task, cls):
+            continue
+        steered, both = run(order, inputs=inputs), run(replace(order, ip_adapter=file), inputs=inputs)
+        if refused := family.refusal(task, cls, reference=True):
+            assert isinstance(both[-1], Failed) and both[-1].kind == InvalidRequest.kind and both[-1].message.startswith(refused)
+            assert not any(isinstance(event, Step) for event in both)
+        else:
+            assert not np.array_equal(made(steered), made(both)), task
+        assert np.array_equal(made(steered), made(run(order, inputs=inputs)))
+
+
+@pytest.mark.parametrize("name", ["sd", "flux", "sd3"])
 @pytest.mark.parametrize("rung", [OFFLOAD, STREAM, FP8])
-def test_it_works_where_memory_is_short(monkeypatch, sd, tmp_path, rung):
+def test_it_works_where_memory_is_short(monkeypatch, families, tmp_path, rung, name):
     monkeypatch.setattr(ladder, "on", lambda device: tuple(RUNGS))
-    low = Engine(device="cpu", threads=1, memory_use=rung)
-    file, pictures = adapter(sd, tmp_path / "ip"), []
-    for order in (small(sd), small(sd, ip_adapter=file), small(sd)):
+    low, model = Engine(device="cpu", threads=1, memory_use=rung), families(name)
+    file, pictures = adapter(model, tmp_path / "ip"), []
+    for order in (small(model), small(model, ip_adapter=file), small(model, ip_adapter=file), small(model)):
         events = []
-        low.run(Generate("job", order, sd, str(tmp_path), {"reference": shown(1)}), events.append, lambda: False)
+        low.run(Generate("job", order, model, str(tmp_path), {"reference": shown(1)}), events.append, lambda: False)
         pictures.append(made(events))
-    assert np.array_equal(pictures[0], pictures[2]) and not np.array_equal(pictures[0], pictures[1])
+    assert np.array_equal(pictures[0], pictures[3]) and np.array_equal(pictures[1], pictures[2])
+    assert not np.array_equal(pictures[0], pictures[1])
 
 
-@pytest.mark.parametrize(("what", "kind", "words"), [
-    ("foreign", InvalidRequest, "does not fit"), ("truncated", ModelUnreadable, "broken"), ("no encoder", ModelNotFound, "image encoder"),
-    ("no image", SourceUnusable, "no reference image"), ("missing", ModelNotFound, "no IP-Adapter"),
-    ("transformer", InvalidRequest, "do not work"),
+@pytest.mark.parametrize(("name", "what", "kind", "words"), [
+    ("sd", "sdxl", InvalidRequest, "does not fit the model"), ("sd", "flux", InvalidRequest, "does not fit the model"),
+    ("flux", "sd", InvalidRequest, "does not fit the model"), ("flux", "sd3", InvalidRequest, "does not fit the model"),
+    ("sd3", "sd", InvalidRequest, "does not fit the model"), ("sd3", "flux", InvalidRequest, "does not fit the model"),
+    ("sd", "truncated", ModelUnreadable, "broken"), ("sd", "no encoder", ModelNotFound, "image encoder"),
+    ("flux", "small encoder", InvalidRequest, "does not fit the image encoder"), ("sd3", "small encoder", InvalidRequest, "image encoder"),
+    ("sd3", "other encoder", InvalidRequest, "of another kind"), ("flux", "other encoder", InvalidRequest, "of another kind"),
+    ("flux", "broken encoder", ModelUnreadable, "cannot be loaded"), ("flux", "layer missing", InvalidRequest, "does not fit the model"),
+    ("sd3", "projection missing", InvalidRequest, "does not fit the model"),
+    ("sd", "no image", SourceUnusable, "no reference image"), ("sd", "missing", ModelNotFound, "no IP-Adapter"),
+    ("flux_fill", "fill", InvalidRequest, "do not work"), ("z_image", "z", InvalidRequest, "do not work"),
 ])
-def test_what_does_not_work_is_said_and_nothing_stays(request, run, sd, tmp_path, what, kind, words):
-    plain = made(run(small(sd)))
-    file = adapter(request.getfixturevalue("sdxl") if what == "foreign" else sd, tmp_path / "ip", encoder=what != "no encoder")
-    if what == "truncated":
-        with open(file, "r+b") as data:
-            data.truncate(300)
-    model = request.getfixturevalue("sd3") if what == "transformer" else sd
-    inputs = {} if what == "no image" else {"reference": shown(1)}
-    events = run(small(model, ip_adapter="nothing.safetensors" if what == "missing" else file), inputs=inputs)
+def test_what_does_not_work_is_said_and_nothing_stays(families, engine, run, tmp_path, name, what, kind, words):
+    model = families(name)
+    inputs = {"source": shown(3), "mask": Source(pixels=np.full((64, 64, 4), 255, np.uint8))}
+    order = small(model, task=TEXT_TO_IMAGE if name != "flux_fill" else INPAINT)
+    plain = made(run(order, inputs=inputs))
+    made_for = what if what in ("sd", "sdxl", "flux", "sd3") else "flux" if name in ("flux_fill", "z_image") else name
+    file = Path(adapter(families(made_for), tmp_path / "ip", encoder=what != "no encoder", features=16 if what == "small encoder" else 24))
+    spoil(file, what)
+    events = run(replace(order, ip_adapter="nothing.safetensors" if what == "missing" else str(file)),
+                 inputs=inputs if what == "no image" else {**inputs, "reference": shown(1)})
     assert isinstance(events[-1], Failed) and events[-1].kind == kind.kind and words in events[-1].message, events[-1]
-    assert np.array_equal(plain, made(run(small(sd))))
+    base = engine._load(model).base
+    assert getattr(base, "image_encoder", None) is None and getattr(base, "feature_extractor", None) is None
+    assert np.array_equal(plain, made(run(order, inputs=inputs)))
+
+
+def spoil(file: Path, what: str) -> None:
+    """Makes of a good adapter one that is `what`."""
+    if what == "truncated":
+        with file.open("r+b") as data:
+            data.truncate(300)
+    elif what == "broken encoder":
+        (file.parent / ENCODER / "model.safetensors").write_bytes(b"none")
+    elif what == "other encoder":
+        ours = json.loads((file.parent / ENCODER / "config.json").read_text(encoding="utf-8"))["model_type"]
+        (siglip_vision if ours.startswith("clip") else clip_vision)(FEATURES).save_pretrained(file.parent / ENCODER)
+    elif what.endswith(" missing"):
+        tensors = load_file(file)
+        name = "double_blocks.0.processor.ip_adapter_double_stream_v_proj.bias" if what.startswith("layer") else "image_proj.latents"
+        save_file({key: tensor for key, tensor in tensors.items() if key != name}, file)
+
+
+def test_the_table_says_which_pipelines_of_diffusers_take_a_reference():
+    import diffusers
+
+    for family in FAMILIES.values():
+        for name in {cls for calls in (family.pipelines, *family.controls.values()) for cls in calls.values()}:
+            takes = "ip_adapter_image_embeds" in signature(getattr(diffusers, name).__call__).parameters
+            assert takes == (family.reference and name not in family.blind), name
+
+
+@pytest.mark.parametrize("name", ["sd", "flux", "sd3"])
+def test_every_layout_is_known_for_what_it_is(families, tmp_path, name):
+    assert kind_of(read_header(adapter(families(name), tmp_path / "ip"))) == Kind(IP_ADAPTER)

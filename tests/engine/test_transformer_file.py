@@ -13,10 +13,11 @@ from diffusers.loaders import single_file_model
 from flux_layout import original
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny_adapters import adapter
 
 from blender_sd.engine import single_file
 from blender_sd.protocol.errors import ModelUnreadable
-from blender_sd.protocol.messages import Failed, Finished, Generate, Step
+from blender_sd.protocol.messages import Failed, Finished, Generate, Source, Step
 from blender_sd.session.library import find_models, resolve_model
 
 pytestmark = pytest.mark.slow
@@ -54,10 +55,10 @@ def weights_of(folder):
 def paint(engine, tmp_path):
     """One order with the model in `file`, found in `folders` as a session finds it; its events."""
 
-    def paint(file, folders, **changes):
+    def paint(file, folders, inputs=None, **changes):
         info, events = resolve_model(str(file), folders), []
         request = small(info.id, steps=2, sampler="euler", **changes)
-        engine.run(Generate("job", request, info.folder, str(tmp_path), borrowed=info.borrowed), events.append, lambda: False)
+        engine.run(Generate("job", request, info.folder, str(tmp_path), inputs or {}, borrowed=info.borrowed), events.append, lambda: False)
         return events
 
     return paint
@@ -114,6 +115,9 @@ def test_a_gguf_file_is_painted_with_its_weights_as_they_are(engine, run, paint,
     picture, exact = made(paint(file, folders)), made(run(small(families("flux"), steps=2, sampler="euler")))
     assert 0 < np.abs(picture.astype(int) - exact).mean() < 4
     assert any(weight.dtype == torch.uint8 for weight in engine._loader.library.find(single_file_folder(info)).denoiser.parameters())
+    reference = {"reference": Source(pixels=np.random.default_rng(1).integers(0, 256, (48, 40, 4), np.uint8))}
+    shown = paint(file, folders, inputs=reference, ip_adapter=adapter(families("flux"), tmp_path / "ip"))
+    assert not np.array_equal(picture, made(shown)) and np.array_equal(picture, made(paint(file, folders)))
 
 
 def single_file_folder(info):

@@ -67,6 +67,13 @@ def test_ip_adapters_are_no_loras(tmp_path):
         resolve_file(IP_ADAPTER, "plus", [str(tmp_path)])
 
 
+def test_flux_ip_adapters_are_no_transformers(tmp_path):
+    safetensors(tmp_path / "ip-adapter.safetensors", "double_blocks.0.processor.ip_adapter_double_stream_k_proj.weight",
+                "double_blocks.0.processor.ip_adapter_double_stream_k_proj.bias", "ip_adapter_proj_model.proj.weight")
+    safetensors(tmp_path / "transformer.safetensors", "double_blocks.0.img_attn.qkv.weight", "single_blocks.0.modulation.lin.weight")
+    assert [one.name for one in find_files(IP_ADAPTER, [str(tmp_path)])] == ["ip-adapter"]
+
+
 def test_textual_inversions_are_told_by_their_names_or_shape(tmp_path):
     safetensors(tmp_path / "a1111.safetensors", "emb_params")
     safetensors(tmp_path / "sdxl.safetensors", "clip_l", "clip_g")

@@ -87,6 +87,10 @@ class Reference(Steering):
         if not self.steerable(context):
             return
         settings = context.scene.sd
+        family = self.family(context)
+        if family.blind and any(control.enabled for control in settings.controls):
+            wrapped(self.layout, context, f"With controls, {family.name} models take a reference only where they paint from words alone.",
+                    "INFO")
         self.layout.active = settings.use_reference
         column = self.split()
         column.prop(settings, "reference_image")
