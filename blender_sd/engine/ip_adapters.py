@@ -61,7 +61,8 @@ class UNetAdapter:
         return None
 
     def read(self, model: Model, picture: Image.Image) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the encoder sees in `picture`, and what stands for none."""
+        """What the encoder sees in `picture`, and what stands for none: each of shape (1, 1, features), of some adapters
+        (1, 1, patches, features); of SD 3.5 (1, patches, features)."""
         from diffusers.models.embeddings import ImageProjection
 
         layer = model.denoiser.encoder_hid_proj.image_projection_layers[0]

@@ -141,7 +141,7 @@ def spoil(file: Path, what: str) -> None:
         (siglip_vision if ours.startswith("clip") else clip_vision)(FEATURES).save_pretrained(file.parent / ENCODER)
     elif what.endswith(" missing"):
         tensors = load_file(file)
-        name = "double_blocks.0.processor.ip_adapter_double_stream_v_proj.bias" if what.startswith("layer") else "image_proj.latents"
+        name = "double_blocks.0.processor.ip_adapter_double_stream_v_proj.bias" if what.startswith("layer") else "image_proj.norm_out.bias"
         save_file({key: tensor for key, tensor in tensors.items() if key != name}, file)
 
 
