@@ -2,6 +2,7 @@
 
     .venv          engine + one Blender + test tools: bpy 5.0 on Python 3.11, bpy 5.2 on Python 3.13
     .venv-bpyXY    one Blender (bpy X.Y) + pytest, for the tests of the other versions
+    .venv-NAME     a program beside which the bench "cpu" measures the engine
 
 Only the standard library is used here, so that any Python can start a script. Everything is told on stderr.
 Environment variables: SD_PIP_ARGS (more arguments for pip, such as "--extra-index-url https://…"), PYENV_ROOT.
@@ -40,8 +41,8 @@ class PythonMissing(EnvError):
 
 @dataclass(frozen=True)
 class Env:
-    """One environment: its folder's name, its Python ("3.11"), its requirement files, and the Blender that is in it. `bare`:
-    requirement files of packages that are installed without what they ask for."""
+    """One environment: its folder's name, its Python ("3.11"), its requirement files, and the Blender that is in it ("": none).
+    `bare`: requirement files of packages that are installed without what they ask for."""
 
     name: str
     python: str
@@ -54,6 +55,10 @@ class Env:
     @property
     def folder(self) -> Path:
         return self.root / self.name
+
+    @property
+    def label(self) -> str:
+        return f"Blender {self.blender}, Python {self.python}" if self.blender else f"Python {self.python}"
 
     @property
     def executable(self) -> Path:
@@ -173,7 +178,7 @@ def _make(env: Env, log: Log) -> None:
     stamp.unlink(missing_ok=True)  # from here until the end, an interruption leaves no stamp: the next call starts over
     usable = version_of([str(env.executable)]) == env.python and _works([str(env.executable), "-m", "pip", "--version"])
     if not usable:
-        log(f"[{env.name}] making the environment (bpy {env.blender}, Python {env.python}; download {env.download})")
+        log(f"[{env.name}] making the environment ({env.label}; download {env.download})")
         _create(env)
     else:
         log(f"[{env.name}] bringing the packages up to the pins")
@@ -192,7 +197,7 @@ def _works(command: list[str]) -> bool:
 def _create(env: Env) -> None:
     python = find_python(env.python)
     if python is None:
-        raise PythonMissing(f"Python {env.python} was not found; {env.name} (Blender {env.blender}) needs it. "
+        raise PythonMissing(f"Python {env.python} was not found; {env.name} ({env.label}) needs it. "
                             f"Install it from python.org or with: pyenv install {env.python}")
     done = subprocess.run([*python, "-m", "venv", "--clear", str(env.folder)], capture_output=True, text=True)
     if done.returncode != 0:

@@ -1,7 +1,8 @@
-"""A full-size Stable Diffusion 1.5 on the processor: seconds per step at 512², stock diffusers against this engine.
+"""A full-size Stable Diffusion 1.5 on the processor: seconds per step at 512², stock diffusers against this engine, and its peers.
 
-The architecture is the real one, the weights are random: speed does not depend on them. They run in turn. Stock:
-`StableDiffusionPipeline.from_pretrained(folder)` and a call, nothing else set; both on all cores.
+The architecture is the real one, the weights are random: speed does not depend on them. Stock and the engine run in turn; stock:
+`StableDiffusionPipeline.from_pretrained(folder)` and a call, nothing else set. Then OpenVINO, and stable-diffusion.cpp with
+weights of 16 and 8 bits, where they install (`peers`). All use all cores.
 """
 from __future__ import annotations
 
@@ -11,56 +12,86 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import common
+from . import common, peers
 
-DESCRIPTION = "full-size SD 1.5 on the CPU, random weights, 512²: stock diffusers' seconds per step ÷ ours"
+DESCRIPTION = "full-size SD 1.5 on the CPU, random weights, 512²: stock diffusers' seconds per step ÷ ours, and peers'"
 STEPS = 2
 ROUNDS = 2
 SIDE = 512
+LIMIT = 120  # seconds for each peer to load and paint; three of them and the rest stay below ten minutes
 
 
 def run(log: Callable[[str], None]) -> dict:
     if str(common.ROOT) not in sys.path:
         sys.path.insert(0, str(common.ROOT))
-    import torch
-    from blender_sd.engine import Engine, devices
+    from blender_sd.engine import devices
 
     with tempfile.TemporaryDirectory(prefix="sd-bench-") as temporary:
-        folder = build(Path(temporary) / "sd15")
+        folder, checkpoint = build(Path(temporary))
         log("built a model of SD 1.5's size")
-        figures = {"stock_threads": torch.get_num_threads()}
-        engine = Engine()
-        engine.warm()
-        figures["our_threads"] = torch.get_num_threads()
-        stock = _stock(str(folder))
-        ours, theirs = [], []
-        for number in range(ROUNDS):
-            ours.append(_ours(engine, str(folder)))
-            torch.set_num_threads(figures["stock_threads"])
-            theirs.append(stock())
-            torch.set_num_threads(figures["our_threads"])
-            log(f"round {number + 1} of {ROUNDS}: {ours[-1]:.2f} s a step against {theirs[-1]:.2f} s")
-        engine.close()
-    figures |= {"stock_s": common.median(theirs), "ours_s": common.median(ours), "bf16": int(devices.cpu_has_bf16())}
+        figures = _in_turn(str(folder), log)
+        figures["bf16"] = int(devices.cpu_has_bf16())
+        figures |= _peers(folder, checkpoint, int(figures["our_threads"]), bool(figures["bf16"]), log)
     figures["ratio"] = figures["stock_s"] / figures["ours_s"]
     return {"figures": figures, "bars": {"ratio": common.bar(figures["ratio"], ">= 2")} if figures["bf16"] else {}}
 
 
-def build(folder: Path) -> Path:
-    """A model folder with SD 1.5's UNet and text encoder, a small VAE (its work is no part of a step), in fp32, which is
-    what stock diffusers computes in where nothing else is asked for."""
-    common.tiny_model(folder)  # its tokenizer, scheduler and VAE
+def _in_turn(folder: str, log: Callable[[str], None]) -> dict[str, float]:
     import torch
-    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from blender_sd.engine import Engine
+
+    figures = {"stock_threads": torch.get_num_threads()}
+    engine = Engine()
+    engine.warm()
+    figures["our_threads"] = torch.get_num_threads()
+    stock = _stock(folder)
+    ours, theirs = [], []
+    for number in range(ROUNDS):
+        ours.append(_ours(engine, folder))
+        torch.set_num_threads(figures["stock_threads"])
+        theirs.append(stock())
+        torch.set_num_threads(figures["our_threads"])
+        log(f"round {number + 1} of {ROUNDS}: {ours[-1]:.2f} s a step against {theirs[-1]:.2f} s")
+    engine.close()
+    return {**figures, "stock_s": common.median(theirs), "ours_s": common.median(ours)}
+
+
+def _peers(folder: Path, checkpoint: Path, threads: int, bf16: bool, log: Callable[[str], None]) -> dict[str, float]:
+    """Seconds per step of each peer that can be measured here."""
+    work = (SIDE, STEPS, threads)
+    found = {"openvino_s": peers.seconds("openvino", "peer_openvino.py", (folder, *work, "bf16" if bf16 else "f32"), LIMIT, log,
+                                         borrows=True)}
+    for kind in ("f16", "q8_0"):  # one step is enough: they take long
+        found[f"sdcpp_{kind}_s"] = peers.seconds("sdcpp", "peer_sdcpp.py", (checkpoint, SIDE, 1, threads, kind), LIMIT, log)
+    for name, value in found.items():
+        if value is not None:
+            log(f"{name.removesuffix('_s')}: {value:.2f} s a step")
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def build(root: Path) -> tuple[Path, Path]:
+    """(a model folder, a checkpoint in one file) with SD 1.5's UNet and text encoder. The folder is in fp32, which is what stock
+    diffusers computes in where nothing else is asked for, with a small VAE: its work is no part of a step. The file is in fp16,
+    with SD 1.5's own VAE, for readers that know no other."""
+    folder = Path(common.tiny_model(root / "sd15"))  # its tokenizer, scheduler and VAE
+    import torch
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    from ldm_layout import write  # beside tiny_models
+    from transformers import CLIPTextConfig, CLIPTextModel
 
     pipe = StableDiffusionPipeline.from_pretrained(folder)
     torch.manual_seed(0)
-    width = pipe.text_encoder.config.hidden_size
-    unet = UNet2DConditionModel(sample_size=64, in_channels=4, out_channels=4, cross_attention_dim=width, attention_head_dim=8,
+    unet = UNet2DConditionModel(sample_size=64, in_channels=4, out_channels=4, cross_attention_dim=768, attention_head_dim=8,
                                 block_out_channels=(320, 640, 1280, 1280), layers_per_block=2)
-    pipe.register_modules(unet=unet)
+    ends = {name: getattr(pipe.text_encoder.config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    text = CLIPTextModel(CLIPTextConfig(vocab_size=49408, hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
+                                        num_attention_heads=12, max_position_embeddings=77, projection_dim=768, **ends))
+    pipe.register_modules(unet=unet, text_encoder=text)
     pipe.save_pretrained(folder, safe_serialization=True)
-    return folder
+    vae = AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4,
+                        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
+    pipe.register_modules(vae=vae)
+    return folder, write(pipe.to(dtype=torch.float16), root / "sd15.safetensors")
 
 
 def _stock(folder: str) -> Callable[[], float]:
@@ -89,4 +120,3 @@ def _ours(engine, folder: str) -> float:
 
     engine.generate("brick", seed=1, steps=STEPS + 1, guidance=5.0, size=(SIDE, SIDE), model=folder, sampler="ddim", on_event=hear)
     return (times[-1] - times[0]) / STEPS
-
