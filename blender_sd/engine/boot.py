@@ -53,7 +53,7 @@ def lower_priority():
         ctypes.windll.kernel32.SetPriorityClass(ctypes.windll.kernel32.GetCurrentProcess(), below_normal)
     else:
         try:
-            os.nice(10)
+            os.nice(NICENESS)
         except OSError as error:
             sys.stderr.write(f"priority could not be lowered: {error}\n")
 

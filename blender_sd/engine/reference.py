@@ -49,7 +49,7 @@ def put_on(model: Model, request: Request, inputs: dict[str, Source], nets: Sequ
     if refused:
         raise InvalidRequest(refused, f"Take the reference image{' or the controls' if model.family.reference and nets else ''} out.")
     picture, _ = sources.open_source(_given(inputs.get("reference")))
-    file, encoder = _checked(model, request.ip_adapter)
+    file, encoder = _checked(request.ip_adapter)
     key = weight_files.stamp(file)
     layout = layout_of(model)
     with ladder.parts_at_rest(model):
@@ -70,7 +70,7 @@ def _given(source: Source | None) -> Source:
     return source
 
 
-def _checked(model: Model, path: str) -> tuple[Path, Path]:
+def _checked(path: str) -> tuple[Path, Path]:
     """The adapter's file and the folder of the image encoder that belongs to it."""
     file = weight_files.found(path, _WHAT)
     for place in (file.parent, file.parent.parent, file.parent.parent / "models"):

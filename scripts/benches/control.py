@@ -53,7 +53,7 @@ def measure() -> dict:
     viewed, _ = geometry.depth_and_objects(scene, SIZE, views.View(scene, scene.view_layers[0].name, optics, tuple(scene.objects)))
     normals = geometry.normals(scene, SIZE)
     lines = control.lines_picture(depth, objects, normals)[..., 0] > 0
-    true_depth, true_normals, number = analytic(np, scene)
+    true_depth, true_normals, number = analytic(np)
     edge = np.zeros(number.shape, bool)
     edge[:, 1:] |= number[:, 1:] != number[:, :-1]
     edge[1:] |= number[1:] != number[:-1]
@@ -86,7 +86,7 @@ def build(bpy):
     return scene
 
 
-def analytic(np, scene):
+def analytic(np):
     """(depth, normals, number of the surface) by ray and plane, ray and sphere."""
     width, height = SIZE
     x = (np.arange(width) + 0.5 - width / 2) / width

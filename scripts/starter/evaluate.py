@@ -118,7 +118,7 @@ def diversity(pipe: StableDiffusionPipeline, scorer: classifier.Scorer, seeds: i
     return float(np.median(ratios))
 
 
-def memorising(made: np.ndarray, scorer: classifier.Scorer, count: int = 1984) -> float:
+def memorising(made: np.ndarray, count: int = 1984) -> float:
     """Median distance from generated 64 px pictures to their nearest training picture, over the same for held-out
     real ones; well below 1 would mean copying. Colour-free, blurred pixels are compared over all rolls."""
     train = np.stack([materials.render(data.spec_of("small", i), 64)[0] for i in range(count)])
@@ -183,14 +183,14 @@ def gates(folder: Path, control_folder: Path, log) -> dict:
     bars["delta_e"] = _bar(figures[f"delta_e_{STEPS}"], None, 10.0)
     loss = figures[f"material_{STEPS}"] - figures[f"material_{FEW_STEPS}"]
     bars["few_steps_loss"] = _bar(loss, None, 0.05)
-    _layout_gates(pipe, scorer, figures, bars, log)
+    _layout_gates(pipe, scorer, bars, log)
     if control_folder.is_dir():
         figures |= following.measure(pipe, control_folder, log)
         bars["control_gain"] = _bar(figures["control_followed_height"] - figures["control_followed_without"], 0.2)
     return {"figures": {name: round(value, 4) for name, value in figures.items()}, "bars": bars}
 
 
-def _layout_gates(pipe, scorer, figures: dict, bars: dict, log) -> None:
+def _layout_gates(pipe, scorer, bars: dict, log) -> None:
     """Seams, feature size, diversity, copying and speed."""
     specs = held_specs(1, 620)
     prompts = [captions.canonical(spec) for spec in specs]
@@ -208,7 +208,7 @@ def _layout_gates(pipe, scorer, figures: dict, bars: dict, log) -> None:
     bars["size_256_over_128"] = _bar(size_of(wide) / size_of(large), 0.85, 1.18)
 
     bars["diversity"] = _bar(diversity(pipe, scorer), 0.7)
-    bars["not_copied"] = _bar(memorising(generate(pipe, prompts, 64), scorer), 1.0)
+    bars["not_copied"] = _bar(memorising(generate(pipe, prompts, 64)), 1.0)
     generate(pipe, prompts[:1], 256, 2)
     start = time.perf_counter()
     generate(pipe, prompts[:1], 256, STEPS)

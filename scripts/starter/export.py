@@ -9,7 +9,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from . import captions, control, evaluate, materials, text, unet
+from . import control, evaluate, text, unet
 from . import vae as vae_stage
 from .common import load, write_json
 
@@ -92,9 +92,3 @@ def write_control(cache: Path, folder: Path) -> None:
     net.to(torch.float16).save_pretrained(folder, safe_serialization=True)
     for weights in folder.rglob("*.safetensors"):
         weights.chmod(0o644)
-
-
-def captions_of(number: int) -> list[str]:
-    """Some random captions, for the model card."""
-    rng = np.random.default_rng(5)
-    return [captions.caption(materials.sample(rng), rng) for _ in range(number)]

@@ -44,7 +44,6 @@ _COLOURS = {
     "scales": [*_PAINT, "gold", "copper"],
     "mosaic": [*_PAINT, "gold"],
 }
-TWO_COLOURED = ("mosaic", "terrazzo", "plaid", "checker", "stripes", "dots")
 _PATTERNS = ("plaid", "checker", "stripes", "dots")
 
 
