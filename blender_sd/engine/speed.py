@@ -15,6 +15,7 @@ import torch
 from ..protocol.errors import InvalidRequest
 from ..protocol.messages import ATTENTION, EngineConfig
 from ..protocol.rungs import FULL, TILES
+from . import attention
 
 if TYPE_CHECKING:
     from .models import Model
@@ -52,9 +53,11 @@ def set_up(model: Model, config: EngineConfig) -> list[str]:
 
 
 def within(model: Model) -> AbstractContextManager[None]:
-    """The block in which the model's attention is the one that was set up."""
-    if not model.attention or not _dispatches(model):
-        return nullcontext()
+    """The block in which the model's attention is the one that was set up, or the one that suits the processor."""
+    if not model.attention:
+        return nullcontext() if model.compiled else attention.within(model.dtype, model.device.torch)
+    if not _dispatches(model):
+        return nullcontext()  # xformers is on already
     from diffusers.models.attention_dispatch import attention_backend
 
     return attention_backend(model.attention)

@@ -18,7 +18,7 @@ DESCRIPTION = "full-size SD 1.5 on the CPU, random weights, 512²: stock diffuse
 STEPS = 2
 ROUNDS = 2
 SIDE = 512
-LIMIT = 120  # seconds for each peer to load and paint; three of them and the rest stay below ten minutes
+LIMIT = 240  # seconds for each peer to load and paint
 
 
 def run(log: Callable[[str], None]) -> dict:

@@ -1,6 +1,6 @@
 """What the add-on costs on top of diffusers: a whole job with the model warm, against the bare pipeline call.
 
-Both use the same weights, precision, thread count and priority, in turn, and must give the same pixels.
+Both use the same weights, precision, attention, thread count and priority, in turn, and must give the same pixels.
 """
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def run(log: Callable[[str], None]) -> dict:
 
 
 def _bare_call() -> Callable:
-    """The same pipeline as a diffusers user would write it, at the engine's precision, thread count and layout of weights."""
+    """The same pipeline as a diffusers user would write it, at the engine's precision, thread count, layout of weights and attention."""
     import diffusers
     import torch
-    from blender_sd.engine import devices
+    from blender_sd.engine import attention, devices
     from blender_sd.engine.folders import inspect_folder
     from blender_sd.protocol.messages import EngineConfig
 
@@ -63,7 +63,8 @@ def _bare_call() -> Callable:
 
     def call(prompt: str, seed: int):
         width, height = SETTINGS["size"]
-        return pipe(prompt, negative_prompt="", num_inference_steps=SETTINGS["steps"], guidance_scale=SETTINGS["guidance"],
-                    width=width, height=height, generator=torch.Generator("cpu").manual_seed(seed)).images[0]
+        with attention.within(dtype, device.torch):
+            return pipe(prompt, negative_prompt="", num_inference_steps=SETTINGS["steps"], guidance_scale=SETTINGS["guidance"],
+                        width=width, height=height, generator=torch.Generator("cpu").manual_seed(seed)).images[0]
 
     return call
