@@ -111,9 +111,15 @@ def download_folder() -> Path:
 
 
 def model_folders() -> tuple[str, ...]:
-    """Every folder in which models are looked for, that of downloads first."""
-    folder = download_folder()
-    return (*((str(folder),) if folder.is_dir() else ()), *current.model_folders)
+    """Every folder in which models are looked for: that of downloads, those named, and the cache that Hugging Face's libraries share."""
+    folder, cache = download_folder(), _hub_cache()
+    return (*((str(folder),) if folder.is_dir() else ()), *current.model_folders, *((str(cache),) if cache.is_dir() else ()))
+
+
+def _hub_cache() -> Path:
+    """Where huggingface_hub keeps what other programs have downloaded, by its documentation of environment variables."""
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface")
+    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
 
 
 def own_folder(name: str) -> Path:

@@ -70,7 +70,8 @@ class Plan:
     def lint(self) -> list[Step]:
         contracts = Path(self.python).with_name("lint-imports.exe" if envs.WINDOWS else "lint-imports")
         return [Step("lint", "lint", (self.python, "-m", "ruff", "check", "--no-cache", "--output-format=concise", ".")),
-                Step("lint", "contracts", (str(contracts), "--no-cache", "--no-logo"), {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"})]
+                Step("lint", "contracts", (str(contracts), "--no-cache", "--no-logo"), {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}),
+                Step("lint", "docs", (self.python, "scripts/docs.py", "--output", str(self.scratch / "docs")))]
 
     def unit(self) -> list[Step]:
         return [self._pytest("unit", "unit", self.python)]

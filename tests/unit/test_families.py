@@ -1,4 +1,4 @@
-"""The table of families: README says what it says, and every class and task that it names is a known one."""
+"""The table of families: the guide says what it says, and every class and task that it names is a known one."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,14 +9,14 @@ from blender_sd.protocol.families import CALLS, CONTROLNETS, FAMILIES, Family, f
 from blender_sd.protocol.request import IMAGE_TO_IMAGE, INPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
 from blender_sd.protocol.samplers import SAMPLERS
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "models.md"
 SD2 = family_of("StableDiffusionPipeline", {"cross_attention_dim": 1024})
 MEMBERS = [family_of("StableDiffusionPipeline"), SD2, *(family for cls, family in FAMILIES.items() if cls not in (
     "StableDiffusionPipeline", "LatentConsistencyModelPipeline"))]
 
 
 def row(family: Family) -> str:
-    """The family's line in the README's table."""
+    """The family's line in the guide's table."""
     image = "by instruction" if family.edits else "yes"
     steered = {TEXT_TO_IMAGE: "text", IMAGE_TO_IMAGE: "image", INPAINT: "inpaint"}
     controls = ", ".join(word for task, word in steered.items() if family.steers(task))
@@ -28,8 +28,8 @@ def row(family: Family) -> str:
 
 
 @pytest.mark.parametrize("family", MEMBERS, ids=lambda family: family.name)
-def test_the_readme_says_what_the_table_says(family):
-    assert row(family) in README.read_text(encoding="utf-8").splitlines(), row(family)
+def test_the_guide_says_what_the_table_says(family):
+    assert row(family) in GUIDE.read_text(encoding="utf-8").splitlines(), row(family)
 
 
 def test_every_task_has_its_way_of_calling():
