@@ -17,13 +17,15 @@ SOURCE = envs.ROOT / "docs"
 
 def build(output: Path, builder: str = "html") -> bool:
     """Builds the site into `output`; whether that went without a warning."""
-    command = (sys.executable, "-m", "sphinx", "-b", builder, "-q", "-W", "--keep-going", "-d", str(output / ".doctrees"), str(SOURCE), str(output))
+    strict = ("-q", "-W", "--keep-going")
+    command = (sys.executable, "-m", "sphinx", "-b", builder, *strict, "-d", str(output / ".doctrees"), str(SOURCE), str(output))
     return subprocess.run(command).returncode == 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Builds the documentation as a static site.")
-    parser.add_argument("--output", type=Path, default=envs.ROOT / "build" / "docs", help="the folder that takes the site (default: build/docs)")
+    parser.add_argument("--output", type=Path, default=envs.ROOT / "build" / "docs",
+                        help="the folder that takes the site (default: build/docs)")
     parser.add_argument("--external", action="store_true", help="check the addresses of other sites too; needs the internet")
     arguments = parser.parse_args()
     envs.run_inside()

@@ -126,13 +126,13 @@ def planned(runner, tmp_path, monkeypatch, *arguments):
 
 def test_everything_is_run_by_default(runner, tmp_path, monkeypatch):
     names = [step.name for step in planned(runner, tmp_path, monkeypatch)]
-    assert names == ["lint", "contracts", "unit", "engine", "blender 4.2", "blender 4.5", "blender 5.0", "blender 5.2",
+    assert names == ["lint", "contracts", "docs", "unit", "engine", "blender 4.2", "blender 4.5", "blender 5.0", "blender 5.2",
                      "window 4.2", "window 5.2"]
 
 
 def test_fast_leaves_out_blender_and_what_is_slow(runner, tmp_path, monkeypatch):
     todo = planned(runner, tmp_path, monkeypatch, "--fast")
-    assert [step.name for step in todo] == ["lint", "contracts", "unit", "engine"]
+    assert [step.name for step in todo] == ["lint", "contracts", "docs", "unit", "engine"]
     assert all("not slow" in step.command for step in todo[2:])
 
 
