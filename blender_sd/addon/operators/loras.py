@@ -29,7 +29,7 @@ class SD_OT_add_lora(bpy.types.Operator):
     """Choose a LoRA; its tag <lora:name:1> is added to the prompt. Few-step LoRAs (LCM, Lightning …) set steps, guidance and sampler"""
 
     bl_idname = "sd.add_lora"
-    bl_label = "Add LoRA"
+    bl_label = "Stable Diffusion: Add LoRA to Prompt"
     bl_options = {"REGISTER", "UNDO"}
     bl_property = "lora"
 
