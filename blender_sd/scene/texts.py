@@ -30,6 +30,13 @@ def prompt_text(words: str) -> bpy.types.Text:
     return text
 
 
+def append_line(text: bpy.types.Text, words: str) -> None:
+    """Puts `words` on a line of their own at the end."""
+    last = text.lines[-1].body
+    text.cursor_set(len(text.lines) - 1, character=len(last))
+    text.write(f"\n{words}" if last.strip() else words)
+
+
 def show_text(text: bpy.types.Text) -> bool:
     """Shows `text` in an open Text Editor, else in a window of its own, with long lines wrapped; False in background mode."""
     if bpy.app.background:

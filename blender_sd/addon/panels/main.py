@@ -15,8 +15,6 @@ class Main(Panel):
         settings, family = context.scene.sd, family_in(context)
         self._draw_tasks(settings, family)
         draw_prompt(self.layout, context, family)
-        if settings.prompt_text is None and family.loras:
-            self.layout.operator("sd.add_lora", text="Add LoRA", icon="ADD")
         draw_task(self.layout, context, family, settings.task)
         draw_button(self.layout, context, family, settings.task)
         draw_messages(self.layout, context)

@@ -36,8 +36,11 @@ def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, family: 
         row.prop(settings, "prompt_text", text="")
         row.operator("sd.edit_prompt", text="Edit", icon="GREASEPENCIL")
         row.operator("sd.prompt_to_field", text="", icon="LOOP_BACK")
+    row = column.split(factor=0.72, align=True) if family.negative and family.loras else column.row(align=True)
     if family.negative:
-        column.prop(settings, "negative", text="", placeholder="What to leave out")
+        row.prop(settings, "negative", text="", placeholder="What to leave out")
+    if family.loras:
+        row.operator("sd.add_lora", text="LoRA", icon="ADD")
 
 
 def draw_task(layout: bpy.types.UILayout, context: bpy.types.Context, family: Family, task: str) -> None:
