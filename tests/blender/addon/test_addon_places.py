@@ -38,9 +38,10 @@ def test_generate_into_the_active_slot(addon, pipeline):
 def test_a_node_is_made_in_the_editors_tree(addon):
     with within("NODE_EDITOR") as context:
         space = context.space_data
+        space.pin, space.node_tree = True, None
         with pytest.raises(SourceUnusable, match="shows no material"):
             scene.add_image_node(space)
-        space.pin, space.node_tree = True, _tree()
+        space.node_tree = _tree()
         others = set(space.edit_tree.nodes)
         node = scene.add_image_node(space)
         assert node == space.edit_tree.nodes.active and [one for one in space.edit_tree.nodes if one.select] == [node]
