@@ -1,6 +1,8 @@
 """What menus, pie and Shader Editor call: the source that a button names, the active slot, and a node that is made for the prompt."""
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import bpy
 import pytest
 from addon_helpers import cube, drain
@@ -38,11 +40,10 @@ def test_generate_into_the_active_slot(addon, pipeline):
 def test_a_node_is_made_in_the_editors_tree(addon):
     with within("NODE_EDITOR") as context:
         space = context.space_data
-        space.pin, space.node_tree = True, None
-        with pytest.raises(SourceUnusable, match="shows no material"):
-            scene.add_image_node(space)
-        space.node_tree = _tree()
+        space.pin, space.node_tree = True, _tree()
         others = set(space.edit_tree.nodes)
         node = scene.add_image_node(space)
         assert node == space.edit_tree.nodes.active and [one for one in space.edit_tree.nodes if one.select] == [node]
         assert node not in others and node.image is None
+    with pytest.raises(SourceUnusable, match="shows no material"):
+        scene.add_image_node(SimpleNamespace(edit_tree=None))
