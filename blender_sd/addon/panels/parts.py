@@ -4,6 +4,7 @@ from __future__ import annotations
 import bpy
 
 from ... import scene
+from ...protocol.errors import EngineMissing
 from ...protocol.families import Family
 from ...protocol.request import IMAGE_TO_IMAGE, TEXT_TO_IMAGE
 from .. import preferences, remedies
@@ -105,7 +106,7 @@ def draw_messages(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     if state.engine == "failed" and state.engine_text != f"{state.error} {state.hint}".strip():  # else it was said just above
         box = layout.box()
         wrapped(box, context, state.engine_text, "ERROR")
-        draw_remedies(box, "engine_missing")
+        draw_remedies(box, EngineMissing.kind)
     if state.notes:
         column = layout.column()
         for note in state.notes.split("\n"):
