@@ -63,6 +63,11 @@ def test_the_popover_has_a_key_of_its_own(window):
     window.find_text("Texture Strength", within=view)
     window.key("Escape")
     window.wait_for(lambda: not window.shows("Texture Strength", within=view, timeout=0), 10, "the popover to go")
+    assert window.run_script("""
+import sys
+keymap, mine = sys.modules["bl_ext.user_default.blender_sd.addon.keymap"], bpy.context.window_manager.keyconfigs.user
+result = [sum(keymap._same(one, item) for one in mine.keymaps[place.name].keymap_items) for place, item in keymap._items]
+""") == [1] * 7, "the preferences list each key once"
 
 
 @pytest.mark.parametrize(("typed", "found"), [("restyle", "Restyle 3D View"), ("texture object", "Generate Texture onto Object")])
