@@ -103,7 +103,6 @@ bpy.context.scene.tool_settings.image_paint.mode = "MATERIAL"
 material.paint_active_slot = [image.name for image in material.texture_paint_images].index("chosen")
 """)
     jobs = window.run_script("result = len(sd.jobs())")
-    window.open_only("Stable Diffusion")
     window.click_text("Texture", window.sidebar())
     window.wait_for("bpy.context.scene.sd.task == 'TEXTURE'", 5)
     window.find_text("chosen")
