@@ -36,6 +36,7 @@ class SD_PG_hub(bpy.types.PropertyGroup):
     link: StringProperty(name="Link", description="Where the licence can be read")
     error: StringProperty(name="Error", description="Why the newest download failed")
     hint: StringProperty(name="Remedy", description="What to do about it")
+    error_kind: StringProperty(name="Kind of Error", description="Which buttons help against it")
     unfinished: BoolProperty(name="Unfinished", description="Whether a download left something behind")
     folder: StringProperty(name="Folder", description="Where models are downloaded to")
 
@@ -55,6 +56,10 @@ class SD_PG_hub(bpy.types.PropertyGroup):
     def may_accept(self) -> bool:
         """Whether the licence of the chosen model is on display, so that a click can accept it."""
         return self.listed() is not None or self.found != "" and self.found == self.wanted()
+
+    def show_error(self, error: SDError) -> None:
+        """Shows `error` in the panel until the next download starts."""
+        self.error, self.hint, self.error_kind = error.message, error.hint, error.kind
 
     def accepted(self) -> bool:
         """Whether the licence of the chosen model was accepted before."""
@@ -94,7 +99,7 @@ def update() -> bool:
         return True
     shown.progress, shown.text = one.progress, progress_text(one)
     if shown.running:
-        shown.error = shown.hint = shown.found = ""
+        shown.error = shown.hint = shown.error_kind = shown.found = ""
     if ended:
         _end(one, shown)
     return True
@@ -113,7 +118,7 @@ def _end(one: Download, shown: SD_PG_hub) -> None:
         shown.found, shown.licence, shown.link = one.name, one.licence or "None is named: all rights are its owner's", one.link
         shown.text = amount(one.bytes_total)
     elif one.error is not None:
-        shown.error, shown.hint = one.error.message, one.error.hint
+        shown.show_error(one.error)
     elif one.state == "finished":
         properties.refresh_model_items()
         scene = bpy.data.scenes.get(_scenes.pop(one.id, ""))

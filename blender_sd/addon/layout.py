@@ -2,27 +2,38 @@
 from __future__ import annotations
 
 import textwrap
+from functools import lru_cache
 
 import bpy
 
 TAB = "SD"
+PIE, POPOVER = "SD_MT_pie", "SD_PT_quick"  # ids, for the keys that open them
 _GLYPH = 6.4  # pixels that a letter of the interface font takes on average, at a scale of 1
 _UNIT = 20  # pixels that an icon takes
 _MARGIN = 48  # pixels of a region that its tabs, boxes and scroll bar take
 
 
-def wrapped(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE", taken: int = 0) -> None:
+def wrapped(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE", taken: int = 0, most: int = 0) -> None:
     """`text` as labels of the region's width: Blender's own labels are cut off instead of wrapped.
 
-    `taken`: how much of the width other things in the row take, in units of a button's height.
+    `taken`: how much of the width other things in the row take, in units of a button's height. `most`: how many lines are
+    shown, the last of them ending with "…" where there is more; 0: all.
     """
-    scale = context.preferences.system.ui_scale
-    pixels = (context.region.width / scale if context.region else 300) - _MARGIN - _UNIT * (taken + (icon != "NONE"))
+    letters = max(16, int((_width(context) - _MARGIN - _UNIT * (taken + (icon != "NONE"))) / _GLYPH))
     column = layout.column(align=True)
     column.scale_y = 0.8
-    lines = textwrap.wrap(text, max(16, int(pixels / _GLYPH)))
-    for number, line in enumerate(lines):
+    for number, line in enumerate(_lines(text, letters, most)):
         if icon == "NONE":
             column.label(text=line)
         else:
             column.label(text=line, icon="BLANK1" if number else icon)
+
+
+def _width(context: bpy.types.Context) -> float:
+    """Of the region that is drawn in, in pixels at a scale of 1."""
+    return context.region.width / context.preferences.system.ui_scale if context.region else 300.0
+
+
+@lru_cache(maxsize=128)  # drawn again at every motion of the mouse
+def _lines(text: str, width: int, most: int) -> tuple[str, ...]:
+    return tuple(textwrap.wrap(text, width, max_lines=most or None, placeholder=" …"))

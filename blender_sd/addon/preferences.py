@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, IntPropert
 from .. import api
 from ..protocol.errors import SDError
 from ..protocol.rungs import RUNGS
-from . import downloads, properties
+from . import downloads, keymap, properties
 from .layout import wrapped
 
 log = logging.getLogger("blender_sd")
@@ -160,6 +160,9 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         self._draw_engine(context, layout)
         layout.separator()
         self._draw_folders(context, layout)
+        layout.separator()
+        layout.label(text="Keys")
+        keymap.draw(context, layout)
 
     def _draw_engine(self, context, layout) -> None:
         column = layout.column()
@@ -195,7 +198,7 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
             wrapped(column, context, "Downloaded models are kept in the extension's folder, which is deleted when the extension is "
                     "uninstalled. Choose a folder of your own to keep them.", icon="INFO")
         column.prop(self, "hub_token", placeholder="HF_TOKEN")
-        column.operator("sd.clear_unfinished")
+        column.operator("sd.clear_unfinished", text="Delete Unfinished Downloads")
 
 
 CLASSES = (SD_PG_folder, SD_UL_folders, SD_OT_folder_add, SD_OT_folder_remove, SD_AP_preferences)

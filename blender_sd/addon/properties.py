@@ -12,12 +12,17 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 from .. import api, catalogue, scene
 from ..protocol import parts
 from ..protocol.errors import SDError, SourceUnusable
-from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE, Request, default, setting
+from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request, default, setting
 from ..protocol.samplers import SAMPLERS
 from ..protocol.wording import lora_tag
 from .controls import STARTER, SD_PG_control
 from .declared import declared, rule_of
 
+TASKS = (
+    ("TEXT", "Text", "Paint what the prompt says, from nothing else", "FILE_TEXT", 0),
+    ("TEXTURE", "Texture", "Repaint the image of the active texture slot after the prompt", "NODE_TEXTURE", 1),
+    ("RENDER", "Render", "Repaint the render or the 3D View after the prompt", "RENDER_STILL", 2),
+)
 TARGETS = (  # in lower case: what `scene.freeze_target` calls them
     ("NEW", "New Image", "Make a new image and leave the scene as it is", "IMAGE_DATA", 0),
     ("MATERIAL", "Material's Base Color", "Put the image into the base color of the active object's material; "
@@ -92,9 +97,10 @@ def _set_model(self: "SD_PG_settings", number: int) -> None:
 class SD_PG_settings(bpy.types.PropertyGroup):
     """One scene's settings."""
 
+    task: EnumProperty(name="Task", description="What the picture is made from", items=TASKS, default="TEXT")
     prompt: _setting(StringProperty, "prompt", maxlen=8192)
     prompt_text: PointerProperty(type=bpy.types.Text, name="Text Block", description=(
-        "A text block that holds the prompt, in place of the field above it"))
+        "The text block that holds the prompt. Empty it to type into a field again"))
     negative: _setting(StringProperty, "negative", maxlen=8192)
     model: _setting(StringProperty, "model")
     model_choice: EnumProperty(name=setting("model").label, description=setting("model").tip,
@@ -243,6 +249,9 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         for control in request.controls:
             self.controls.add().fill_from(control)
         self.control_index = 0
+        if request.task in (TEXT_TO_IMAGE, IMAGE_TO_IMAGE):
+            was_text = self.task == "TEXT"
+            self.task = "TEXT" if request.task == TEXT_TO_IMAGE else "TEXTURE" if was_text else self.task
         if request.task == OUTPAINT:
             self.expand_to = "SIDES"  # what an aspect came to
         for name in _OF_TASK.get(request.task, ()):

@@ -29,6 +29,7 @@ class SD_PG_state(bpy.types.PropertyGroup):
     progress_text: StringProperty(name="Progress Text", description="Step, total and time left of the running job")
     error: StringProperty(name="Error", description="What went wrong last")
     hint: StringProperty(name="Remedy", description="What to do about the last error")
+    error_kind: StringProperty(name="Kind of Error", description="Which buttons help against the last error")
     notes: StringProperty(name="Notes", description="What the last job has to say, one line each")
 
 
@@ -38,12 +39,12 @@ CLASSES = (SD_PG_job, SD_PG_state)
 def show_error(error: SDError) -> None:
     """Shows `error` in the panel until it is dismissed or the next job starts."""
     state = bpy.context.window_manager.sd
-    state.error, state.hint = error.message, error.hint
+    state.error, state.hint, state.error_kind = error.message, error.hint, error.kind
 
 
 def clear_error() -> None:
     state = bpy.context.window_manager.sd
-    state.error = state.hint = ""
+    state.error = state.hint = state.error_kind = ""
 
 
 def register() -> None:

@@ -23,6 +23,7 @@ BUSY, STARTING, IDLE = 0.03, 0.1, 0.5  # seconds until the next tick
 BUDGET = 0.008  # seconds of the main thread that one pump may take
 PREVIEW_EVERY = 0.1  # seconds; a preview costs an upload and a redraw
 _AREAS = {"VIEW_3D", "IMAGE_EDITOR", "NODE_EDITOR"}
+_PROPERTIES = {"RENDER", "MATERIAL"}
 
 _mirror = Mirror()
 _previewed: tuple[str, int] | None = None  # job and serial of the preview that is shown
@@ -87,8 +88,16 @@ def _start_engine_when_seen() -> None:
             api.start_engine()
 
 
+def _properties() -> Iterator[bpy.types.Region]:
+    """The Properties editors on a tab that has a panel of ours."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "PROPERTIES" and area.spaces.active.context in _PROPERTIES:
+                yield from (region for region in area.regions if region.type == "WINDOW")
+
+
 def _redraw() -> None:
-    for region in _tabs():
+    for region in (*_tabs(), *_properties()):
         region.tag_redraw()
     for window in bpy.context.window_manager.windows:
         # The status bar belongs to no screen; setting its text is what redraws it. A running tool's text stays.

@@ -6,16 +6,18 @@ from .masks import mask_of, masked_image, new_mask, show_mask
 from .materials import apply_image
 from .previews import clear_preview, release, show_preview
 from .renders import as_shown, render_camera, render_result_source, set_camera_background, start_camera_render
-from .slots import active_slot_image
+from .nodes import add_image_node
+from .slots import active_slot, active_slot_image
 from .sources import array_source, open_mask, open_source
 from .targets import Target, freeze_target, new_image_target, place, push_undo, target_of_object
-from .texts import prompt_in, text_named, text_names
+from .texts import append_line, prompt_in, prompt_text, show_text, text_named, text_names
 from .viewport import viewport_source
 
 __all__ = [
-    "Target", "active_slot_image", "apply_image", "array_source", "as_shown", "clear_preview", "commit", "control_image",
-    "freeze_target", "load_kept", "load_result", "mask_of", "masked_image", "new_image_target", "new_mask", "open_control", "open_mask",
+    "Target", "active_slot", "active_slot_image", "add_image_node", "append_line", "apply_image", "array_source", "as_shown",
+    "clear_preview", "commit", "control_image", "freeze_target", "load_kept", "load_result", "mask_of", "masked_image",
+    "new_image_target", "new_mask", "open_control", "open_mask",
     "open_source", "place", "push_undo", "release", "render_camera", "render_result_source", "request_of",
     "set_camera_background", "show_in_editor", "show_mask", "show_preview", "size_of", "source_of", "start_camera_render",
-    "prompt_in", "target_of_object", "text_named", "text_names", "viewport_source", "warm_up",
+    "prompt_in", "prompt_text", "show_text", "target_of_object", "text_named", "text_names", "viewport_source", "warm_up",
 ]

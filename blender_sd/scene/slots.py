@@ -12,7 +12,8 @@ def active_slot_image(context: bpy.types.Context) -> tuple[bpy.types.Image, Targ
     """The image of the active slot, and the target that puts a result into that same slot.
 
     Which slot: in the Image Editor its image; in a Shader Editor the active image node; in Texture Paint the active paint
-    slot or the canvas; elsewhere the active image node of the active object's material, else the one that feeds Base Color.
+    slot or the canvas; elsewhere the active image node of the active object's material (in the Properties editor: of the material
+    shown there), else the one that feeds Base Color.
     Raises SourceUnusable where there is no image, TargetUnusable where the slot is linked from another file.
     """
     image, target = active_slot(context)
@@ -29,9 +30,11 @@ def active_slot(context: bpy.types.Context) -> tuple[bpy.types.Image | None, Tar
     if area is not None and area.type == "NODE_EDITOR" and area.spaces.active.tree_type == "ShaderNodeTree":
         return _in_shader_editor(area.spaces.active)
     obj = context.object
-    if obj is not None and obj.mode == "TEXTURE_PAINT":
-        return _in_paint(context, obj)
     material = obj.active_material if obj is not None else None
+    if area is not None and area.type == "PROPERTIES":
+        material = getattr(context, "material", None) or material  # the one shown there may be pinned
+    elif obj is not None and obj.mode == "TEXTURE_PAINT":
+        return _in_paint(context, obj)
     if material is not None and compat.uses_nodes(material):
         active = material.node_tree.nodes.active
         node = active if _is_image_node(active) else materials.base_color_node(material)

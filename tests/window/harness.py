@@ -202,9 +202,9 @@ class BlenderWindow:
         self.screen.release()
         self._settle()
 
-    def open_only(self, panel: str) -> None:
-        """Opens a panel of the sidebar and closes all others: Ctrl and a click on its header."""
-        header = self.find_text(panel).centre
+    def open_only(self, panel: str, within: Box | None = None) -> None:
+        """Opens a panel of a region, by default the sidebar, and closes all others: Ctrl and a click on its header."""
+        header = self.find_text(panel, within).centre
         self.screen.hold("ctrl")
         try:
             self.click(*header)

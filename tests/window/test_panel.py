@@ -172,12 +172,16 @@ scene.sd.steps, scene.sd.count = 4, 1
 scene.render.engine, scene.cycles.samples, scene.cycles.use_denoising = "CYCLES", 1, False
 scene.render.resolution_x = scene.render.resolution_y = 64
 """)
+    window.click_text("Render", window.sidebar())
+    window.wait_for("bpy.context.scene.sd.task == 'RENDER'", 5)
     window.click_text("Restyle")
     _finished(window, number + 1)
     size = window.run_script("result = list(sd.jobs()[-1].outputs[0].size)")
     view = window.area()["regions"]["WINDOW"]
     assert size == ([view[2] - view[0], view[3] - view[1]] if source == "VIEWPORT" else [64, 64])
     window.screenshot(f"restyled-{source}")
+    window.click_text("Text", window.sidebar())
+    window.wait_for("bpy.context.scene.sd.task == 'TEXT'", 5)
 
 
 def test_an_error_is_shown_with_its_remedy(window):
@@ -192,12 +196,15 @@ def test_an_error_is_shown_with_its_remedy(window):
     window.key("Escape", over=view)
     window.wait_for(lambda: not window.shows("Report", within=view, timeout=0), 10, "the popup to go")
     window.find_text("There is no model called")  # the panel keeps saying it
+    window.click_text("Choose Model")  # and has the button that helps
+    window.click_text("Starter", within=(0, 0, window.screen.width, window.screen.height))
+    window.wait_for("bpy.context.scene.sd.model == 'starter'", 5)
 
 
-_OPEN = {"Settings": "Sampler", "From Texture": "Retexture Slot", "From Render": "Camera Background",
-         "Queue": "Clear Finished"}
-_CLOSED = {"Control": "keeps the result", "Reference": "Adapter", "Variations": "Across", "Enlarge": "Tile Size", "Inpaint": "Paint Mask",
-           "Extend": "Left", "Get Models": "Read the Licence"}
+_OPEN = {"Settings": "Recall from Image", "Queue": "Clear Finished"}
+_SUB = {"Sampling": "Guidance", "Variations": "Variation Seed", "Grid": "Across", "High-Res Fix": "Refine Strength"}  # of Settings
+_CLOSED = {"Control": "keeps the result", "Reference": "Adapter", "Inpaint": "Paint Mask", "Extend": "Left", "Enlarge": "Tile Size",
+           "Get Models": "Read the Licence"}
 
 
 def _turn(window: BlenderWindow, name: str, label: str, opened: bool) -> None:
@@ -207,6 +214,10 @@ def _turn(window: BlenderWindow, name: str, label: str, opened: bool) -> None:
 
 
 def test_the_closed_panels_open(window):
+    for name, label in _SUB.items():
+        _turn(window, name, label, True)
+        window.screenshot(f"panel-{name.lower()}")
+        _turn(window, name, label, False)
     for name, label in _OPEN.items():
         _turn(window, name, label, False)
     for name, label in _CLOSED.items():
@@ -265,7 +276,7 @@ def test_the_tab_in_the_other_editors(window, editor):
     """The 3D View turns into the other editor for a while."""
     window.become(editor)
     window.open_tab("SD", kind=editor, width=0)  # as wide as Blender makes it
-    window.find_text("Retexture Slot", within=window.sidebar(editor))
+    window.find_text("Generate", within=window.sidebar(editor))
     window.screenshot(f"tab-{editor}")
     window.become("VIEW_3D", was=editor)
     assert "Traceback" not in window.log.read_text(encoding="utf-8", errors="replace")

@@ -15,7 +15,7 @@ class SD_OT_apply(bpy.types.Operator):
     """Put an image into the active object's material; material, shader, UV map and image node are made where missing"""
 
     bl_idname = "sd.apply"
-    bl_label = "Apply Image to Object"
+    bl_label = "Stable Diffusion: Apply Image to Object"
     bl_options = {"REGISTER", "UNDO"}
 
     image: StringProperty(name="Image", description="The image to use; empty for the one shown in this editor, else the last one made")

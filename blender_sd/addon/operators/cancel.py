@@ -14,7 +14,7 @@ class SD_OT_cancel(bpy.types.Operator):
     """Stop the running job; what is half painted is thrown away and the scene stays as it is"""
 
     bl_idname = "sd.cancel"
-    bl_label = "Cancel Stable Diffusion Job"
+    bl_label = "Stable Diffusion: Cancel Job"
 
     @classmethod
     def poll(cls, _context):
@@ -30,7 +30,7 @@ class SD_OT_cancel_job(bpy.types.Operator):
     """Stop this job, or take it out of the queue"""
 
     bl_idname = "sd.cancel_job"
-    bl_label = "Cancel Job"
+    bl_label = "Stable Diffusion: Cancel This Job"
     bl_options = {"INTERNAL"}
 
     job_id: StringProperty(name="Id", description="The job to cancel")
@@ -48,7 +48,7 @@ class SD_OT_clear_jobs(bpy.types.Operator):
     """Take the jobs that have ended off the list; their pictures stay"""
 
     bl_idname = "sd.clear_jobs"
-    bl_label = "Clear Finished Jobs"
+    bl_label = "Stable Diffusion: Clear Finished Jobs"
 
     @classmethod
     def poll(cls, _context):

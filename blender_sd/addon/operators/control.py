@@ -21,7 +21,7 @@ class SD_OT_add_control(bpy.types.Operator):
     """Add a ControlNet, which keeps all that is painted to the structure of a picture"""
 
     bl_idname = "sd.add_control"
-    bl_label = "Add Control"
+    bl_label = "Stable Diffusion: Add Control"
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context):
@@ -36,7 +36,7 @@ class SD_OT_remove_control(_OfSelected, bpy.types.Operator):
 
     bl_idname = "sd.remove_control"
     bl_label = "Remove Control"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
     def execute(self, context):
         settings = context.scene.sd
@@ -50,7 +50,7 @@ class SD_OT_move_control(bpy.types.Operator):
 
     bl_idname = "sd.move_control"
     bl_label = "Move Control"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
     direction: EnumProperty(name="Direction", description="Where the control moves to", items=(
         ("UP", "Up", "Towards the beginning of the list"), ("DOWN", "Down", "Towards the end of the list")))
@@ -73,7 +73,7 @@ class SD_OT_preview_control(_OfSelected, bpy.types.Operator):
     """Make the selected control's picture as a new image and show it in the Image Editor, if one is open"""
 
     bl_idname = "sd.preview_control"
-    bl_label = "Preview Control Image"
+    bl_label = "Stable Diffusion: Preview Control Image"
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context):

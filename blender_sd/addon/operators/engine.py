@@ -14,7 +14,7 @@ class SD_OT_start_engine(bpy.types.Operator):
     """Start the engine in the background, so that the first picture need not wait for it"""
 
     bl_idname = "sd.start_engine"
-    bl_label = "Start Engine"
+    bl_label = "Stable Diffusion: Start Engine"
 
     @classmethod
     def poll(cls, _context):
@@ -31,7 +31,7 @@ class SD_OT_refresh_models(bpy.types.Operator):
     """Look for models and LoRAs anew in the model folders"""
 
     bl_idname = "sd.refresh_models"
-    bl_label = "Refresh Models"
+    bl_label = "Stable Diffusion: Refresh Models"
 
     def execute(self, _context):
         catalogue.refresh_models()
@@ -45,7 +45,7 @@ class SD_OT_open_output(bpy.types.Operator):
     """Open the folder of finished pictures in the system's file browser"""
 
     bl_idname = "sd.open_output"
-    bl_label = "Open Output Folder"
+    bl_label = "Stable Diffusion: Open Output Folder"
 
     def execute(self, _context):
         try:

@@ -12,7 +12,7 @@ class SD_OT_outpaint(bpy.types.Operator):
     """Paint on beyond the borders of the active image. A larger image takes its place; the old one stays in the file"""
 
     bl_idname = "sd.outpaint"
-    bl_label = "Outpaint"
+    bl_label = "Stable Diffusion: Outpaint Texture"
     bl_options = {"REGISTER"}
 
     @classmethod
@@ -35,7 +35,7 @@ class SD_OT_make_seamless(bpy.types.Operator):
     """Paint a band across the border anew, so that the active image repeats along Tiling's axes, or both. The old image stays"""
 
     bl_idname = "sd.make_seamless"
-    bl_label = "Make Seamless"
+    bl_label = "Stable Diffusion: Make Texture Seamless"
     bl_options = {"REGISTER"}
 
     @classmethod

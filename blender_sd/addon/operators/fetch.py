@@ -15,7 +15,7 @@ class SD_OT_fetch(bpy.types.Operator):
     """Download the chosen model from the Hugging Face hub. Pressing this accepts the licence that is shown"""
 
     bl_idname = "sd.fetch"
-    bl_label = "Download Model"
+    bl_label = "Stable Diffusion: Download Model"
 
     @classmethod
     def poll(cls, context):
@@ -25,11 +25,11 @@ class SD_OT_fetch(bpy.types.Operator):
 
     def execute(self, context):
         shown = downloads.state()
-        shown.error = shown.hint = ""
+        shown.error = shown.hint = shown.error_kind = ""
         try:
             one = hub.fetch(shown.wanted(), accept_licence=shown.may_accept())
         except SDError as error:
-            shown.error, shown.hint = error.message, error.hint
+            shown.show_error(error)
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         downloads.started(one, context.scene)
@@ -41,7 +41,7 @@ class SD_OT_cancel_fetch(bpy.types.Operator):
     """Stop the download. What has come is kept, and the next download of the model goes on from there"""
 
     bl_idname = "sd.cancel_fetch"
-    bl_label = "Cancel Download"
+    bl_label = "Stable Diffusion: Cancel Download"
 
     @classmethod
     def poll(cls, _context):
@@ -58,7 +58,7 @@ class SD_OT_clear_unfinished(bpy.types.Operator):
     """Delete what cancelled and broken downloads have left on the disk"""
 
     bl_idname = "sd.clear_unfinished"
-    bl_label = "Delete Unfinished Downloads"
+    bl_label = "Stable Diffusion: Delete Unfinished Downloads"
 
     @classmethod
     def poll(cls, _context):

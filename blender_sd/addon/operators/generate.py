@@ -7,21 +7,21 @@ from ... import api, scene
 from ...protocol.request import TEXT_TO_IMAGE, UPSCALE
 from .start import can_do, first_refusal, start
 
-_TYPE_PROMPT = "Type a prompt in the SD tab first"
+TYPE_PROMPT = "Type a prompt in the SD tab first"
 
 
 class SD_OT_generate(bpy.types.Operator):
     """Paint what the prompt says and put it where Target says. Blender stays free meanwhile"""
 
     bl_idname = "sd.generate"
-    bl_label = "Generate"
+    bl_label = "Stable Diffusion: Generate Image"
     bl_options = {"REGISTER"}
 
     @classmethod
     def poll(cls, context):
         settings = context.scene.sd
         return can_generate(cls, context) and first_refusal(
-            cls, (settings.words(), _TYPE_PROMPT),
+            cls, (settings.words(), TYPE_PROMPT),
             (settings.target != "MATERIAL" or is_mesh(context), "Select a mesh object, or choose New Image as the target"))
 
     def execute(self, context):
@@ -32,13 +32,13 @@ class SD_OT_generate_onto(bpy.types.Operator):
     """Paint what the prompt in the SD tab says and put it into the base color of the active object's material"""
 
     bl_idname = "sd.generate_onto"
-    bl_label = "Generate Texture onto Object"
+    bl_label = "Stable Diffusion: Generate Texture onto Object"
     bl_options = {"REGISTER"}
 
     @classmethod
     def poll(cls, context):
         return can_generate(cls, context) and first_refusal(
-            cls, (is_mesh(context), "Select a mesh object"), (context.scene.sd.words(), _TYPE_PROMPT))
+            cls, (is_mesh(context), "Select a mesh object"), (context.scene.sd.words(), TYPE_PROMPT))
 
     def execute(self, context):
         return generate(self, context, "material")

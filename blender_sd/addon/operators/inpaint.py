@@ -13,7 +13,7 @@ class SD_OT_new_mask(bpy.types.Operator):
     """Make a black mask for the active image and paint on it: white parts are painted anew by Inpaint"""
 
     bl_idname = "sd.new_mask"
-    bl_label = "Paint Mask"
+    bl_label = "Stable Diffusion: Paint Inpaint Mask"
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
@@ -38,7 +38,7 @@ class SD_OT_inpaint(bpy.types.Operator):
     """Paint the masked part of the active image anew after the prompt. All other pixels stay; the old image stays in the file"""
 
     bl_idname = "sd.inpaint"
-    bl_label = "Inpaint"
+    bl_label = "Stable Diffusion: Inpaint Texture"
     bl_options = {"REGISTER"}
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 import bpy
 from bpy.props import EnumProperty, FloatProperty
 
-from ... import catalogue
+from ... import catalogue, scene
 from ...protocol.errors import ModelNotFound
 from ...protocol.parts import Lora
 from ...protocol.samplers import SAMPLERS
@@ -29,20 +29,13 @@ class SD_OT_add_lora(bpy.types.Operator):
     """Choose a LoRA; its tag <lora:name:1> is added to the prompt. Few-step LoRAs (LCM, Lightning …) set steps, guidance and sampler"""
 
     bl_idname = "sd.add_lora"
-    bl_label = "Add LoRA"
+    bl_label = "Stable Diffusion: Add LoRA to Prompt"
     bl_options = {"REGISTER", "UNDO"}
     bl_property = "lora"
 
     lora: EnumProperty(name="LoRA", description="The LoRA to put on", items=_offered)
     weight: FloatProperty(name=_WEIGHT.label, description=_WEIGHT.tip, default=1.0, min=_WEIGHT.low, max=_WEIGHT.high,
                           soft_max=_WEIGHT.soft_high)
-
-    @classmethod
-    def poll(cls, context):
-        if context.scene.sd.prompt_text is not None:
-            cls.poll_message_set("The prompt is in a text block: write the tag <lora:name:1> there")
-            return False
-        return True
 
     def invoke(self, context, _event):
         if not refresh():
@@ -55,7 +48,10 @@ class SD_OT_add_lora(bpy.types.Operator):
         settings = context.scene.sd
         few = next((one.few_steps for one in catalogue.loras() if one.name == self.lora), None)
         weight = few.weight if few is not None and not self.properties.is_property_set("weight") else self.weight
-        settings.prompt = f"{settings.prompt} {lora_tag(self.lora, weight)}".strip()
+        if settings.prompt_text is not None:
+            scene.append_line(settings.prompt_text, lora_tag(self.lora, weight))
+        else:
+            settings.prompt = f"{settings.prompt} {lora_tag(self.lora, weight)}".strip()
         if few is not None:
             settings.steps, settings.guidance, settings.sampler = few.steps, few.guidance, few.sampler
             self.report({"INFO"}, f"'{self.lora}' is a few-step LoRA ({few.name}): steps were set to {few.steps}, guidance to "

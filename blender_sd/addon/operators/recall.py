@@ -13,7 +13,7 @@ class SD_OT_recall(bpy.types.Operator):
     """Fill the SD tab with the settings that made the image shown here (or, with Ctrl, those in a PNG file)"""
 
     bl_idname = "sd.recall"
-    bl_label = "Recall Settings from Image"
+    bl_label = "Stable Diffusion: Recall Settings from Image"
     bl_options = {"REGISTER", "UNDO"}
 
     image: StringProperty(name="Image", description="The image to read; empty for the one shown in this editor")

@@ -5,10 +5,12 @@ import logging
 from typing import Any
 
 import bpy
+from bpy.props import EnumProperty
 
 from ... import api, scene
 from ...protocol.errors import SDError
 from ...protocol.request import IMAGE_TO_IMAGE
+from ..properties import SOURCES
 from .start import can_do, refuse, start
 
 log = logging.getLogger("blender_sd")
@@ -18,8 +20,11 @@ class SD_OT_restyle(bpy.types.Operator):
     """Repaint the render or the 3D View after the prompt. The result is a new image, shown in an Image Editor if one is open"""
 
     bl_idname = "sd.restyle"
-    bl_label = "Restyle"
+    bl_label = "Stable Diffusion: Restyle Render or View"
     bl_options = {"REGISTER"}
+
+    source: EnumProperty(name="Source", description="What is restyled", default="PANEL", options={"SKIP_SAVE"}, items=(
+        ("PANEL", "As in the Panel", "What the panel's Source says", "PREFERENCES", len(SOURCES)), *SOURCES))
 
     @classmethod
     def poll(cls, context):
@@ -30,7 +35,7 @@ class SD_OT_restyle(bpy.types.Operator):
             order = _order(context)
         except SDError as error:
             return refuse(self, error)
-        source = context.scene.sd.render_source
+        source = context.scene.sd.render_source if self.source == "PANEL" else self.source
         if source == "CAMERA" and not bpy.app.background:
             return self._after_camera_render(context, order)
         return start(self, context, lambda seed: api.restyle(source, seed=seed, **order))

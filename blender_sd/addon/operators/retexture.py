@@ -12,7 +12,7 @@ class SD_OT_retexture(bpy.types.Operator):
     """Repaint the image of the active texture slot after the prompt. A new image takes its place; the old one stays in the file"""
 
     bl_idname = "sd.retexture"
-    bl_label = "Retexture Slot"
+    bl_label = "Stable Diffusion: Retexture Slot"
     bl_options = {"REGISTER"}
 
     @classmethod

@@ -12,7 +12,7 @@ class SD_OT_upscale(bpy.types.Operator):
     """Enlarge the image of the active texture slot and let the model add detail. The old image stays in the file"""
 
     bl_idname = "sd.upscale"
-    bl_label = "Upscale Slot"
+    bl_label = "Stable Diffusion: Upscale Texture Slot"
     bl_options = {"REGISTER"}
 
     @classmethod

@@ -1,4 +1,10 @@
-"""The tab "SD" in the sidebars of the 3D View, Image Editor and Shader Editor: a file for each group of panels. `draw` only reads."""
-from . import main, models, queue, slot, steering
+"""The tab "SD" in the sidebars of the 3D View, Image Editor and Shader Editor, and what is shown elsewhere: a file for each group
+of panels. `draw` only reads.
 
-CLASSES = (*main.CLASSES, *steering.CLASSES, *queue.CLASSES, *slot.CLASSES, *models.CLASSES)
+The tab's order (`bl_order`): 0 what is touched each minute; 20 settings; 30 what steers; 40 what is done to an image; 50 the queue;
+90 models. The gaps are for more.
+"""
+from . import main, models, queue, quick, settings, slot, steering, tabs
+
+CLASSES = (*main.CLASSES, *settings.CLASSES, *steering.CLASSES, *slot.CLASSES, *queue.CLASSES, *models.CLASSES, *tabs.CLASSES,
+           *quick.CLASSES)

@@ -1,4 +1,4 @@
-"""What all panels of the tab share, and how they are placed: each is written once, `place` makes a class per editor."""
+"""What all panels share, and how they are placed: each is written once, `place` makes a class per editor."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -10,59 +10,71 @@ from ...protocol.errors import SDError
 from ...protocol.families import Family, family_of
 from ..layout import TAB, wrapped
 
-_EDITORS = {"view3d": "VIEW_3D", "image": "IMAGE_EDITOR", "shader": "NODE_EDITOR"}
+_PLACES = {  # editor's name in the panels' ids -> where its panels are
+    "view3d": {"bl_space_type": "VIEW_3D", "bl_region_type": "UI", "bl_category": TAB},
+    "image": {"bl_space_type": "IMAGE_EDITOR", "bl_region_type": "UI", "bl_category": TAB},
+    "shader": {"bl_space_type": "NODE_EDITOR", "bl_region_type": "UI", "bl_category": TAB},
+    "render": {"bl_space_type": "PROPERTIES", "bl_region_type": "WINDOW", "bl_context": "render"},
+    "material": {"bl_space_type": "PROPERTIES", "bl_region_type": "WINDOW", "bl_context": "material"},
+}
+SIDEBARS = ("view3d", "image", "shader")
 
 
 class Panel:
-    """What all panels of the tab share."""
+    """What all panels share. `parent`: the panel that it is folded into, where it is a sub-panel."""
 
-    bl_region_type = "UI"
-    bl_category = TAB
+    parent: type[Panel] | None = None
 
     @classmethod
     def poll(cls, context):
-        return context.space_data.type != "NODE_EDITOR" or context.space_data.tree_type == "ShaderNodeTree"
+        space = context.space_data
+        return (space.type != "NODE_EDITOR" or space.tree_type == "ShaderNodeTree") and cls.works_with(family_in(context))
 
-    def family(self, context) -> Family:
-        """What the chosen model can do; all, where it is not known yet."""
-        info = catalogue.known_model(context.scene.sd.model)
-        return family_of("StableDiffusionPipeline") if info is None else info.abilities
+    @classmethod
+    def works_with(cls, family: Family) -> bool:
+        """Whether models of `family` have what the panel shows; it is hidden where they have not."""
+        return True
 
     def split(self) -> bpy.types.UILayout:
         """A column with labels on the left of the fields, as Blender's own panels have."""
-        column = self.layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
-        return column
+        return split(self.layout)
 
     def show_image(self, context, find: Callable[[bpy.types.Context], tuple[bpy.types.Image, object]]) -> None:
         """Names the image that `find` finds, which the panel's buttons work on, or says why there is none."""
-        try:
-            self.layout.label(text=find(context)[0].name, icon="IMAGE_DATA")
-        except SDError as error:
-            wrapped(self.layout, context, str(error), "INFO")
+        show_image(self.layout, context, find)
 
 
-class Steering(Panel):
-    """A panel of what models can be steered by, if their family has it."""
+def family_in(context: bpy.types.Context) -> Family:
+    """What the chosen model can do; all, where it is not known yet."""
+    info = catalogue.known_model(context.scene.sd.model)
+    return family_of("StableDiffusionPipeline") if info is None else info.abilities
 
-    def steerable(self, context) -> bool:
-        """Whether the chosen model can; says so where it cannot."""
-        family = self.family(context)
-        if self.works_with(family):
-            return True
-        wrapped(self.layout, context, f"This does not work with {family.name} models.", "INFO")
-        return False
 
-    def works_with(self, family: Family) -> bool:
-        """Whether models of `family` have what the panel shows."""
-        raise NotImplementedError
+def split(layout: bpy.types.UILayout) -> bpy.types.UILayout:
+    """A column in `layout` with labels on the left of the fields, as Blender's own panels have."""
+    column = layout.column()
+    column.use_property_split = True
+    column.use_property_decorate = False
+    return column
+
+
+def show_image(layout: bpy.types.UILayout, context: bpy.types.Context,
+               find: Callable[[bpy.types.Context], tuple[bpy.types.Image, object]]) -> None:
+    """Names the image that `find` finds, or says why there is none."""
+    try:
+        layout.label(text=find(context)[0].name, icon="IMAGE_DATA")
+    except SDError as error:
+        wrapped(layout, context, str(error), "INFO")
 
 
 def place(panel: type[Panel], *editors: str) -> tuple[type[bpy.types.Panel], ...]:
-    """`panel` as one registrable class per editor: SD_PT_<editor>_<panel>."""
-    name = panel.__name__.lower()
+    """`panel` as one registrable class per editor: SD_PT_<editor>_<panel>. A sub-panel's parent must be placed there before it."""
     return tuple(
-        type(f"SD_PT_{editor}_{name}", (panel, bpy.types.Panel),
-             {"bl_idname": f"SD_PT_{editor}_{name}", "bl_space_type": _EDITORS[editor], "__doc__": panel.__doc__})
+        type(_name(panel, editor), (panel, bpy.types.Panel),
+             {"bl_idname": _name(panel, editor), "__doc__": panel.__doc__, **_PLACES[editor],
+              **({"bl_parent_id": _name(panel.parent, editor)} if panel.parent else {})})
         for editor in editors)
+
+
+def _name(panel: type[Panel], editor: str) -> str:
+    return f"SD_PT_{editor}_{panel.__name__.lower()}"

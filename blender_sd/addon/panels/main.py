@@ -1,11 +1,8 @@
-"""What is painted and how: prompt, Generate, progress and messages; settings; from a texture or a render."""
+"""What an artist touches each minute: task, prompt, strength, seed, the button; progress and messages below it."""
 from __future__ import annotations
 
-from ... import catalogue, scene
-from ...protocol.samplers import SAMPLERS
-from .. import preferences
-from ..layout import wrapped
-from .base import Panel, place
+from .base import SIDEBARS, Panel, family_in, place
+from .parts import TASKS, draw_button, draw_messages, draw_prompt, draw_task
 
 
 class Main(Panel):
@@ -15,133 +12,19 @@ class Main(Panel):
     bl_order = 0
 
     def draw(self, context) -> None:
-        settings, state = context.scene.sd, context.window_manager.sd
-        column = self.layout.column(align=True)
-        prompt = column.row(align=True)
-        prompt.scale_y = 1.3
-        prompt.active = settings.prompt_text is None
-        prompt.prop(settings, "prompt", text="", placeholder="Describe the texture")
-        if self.family(context).negative:
-            column.prop(settings, "negative", text="", placeholder="What to leave out")
+        settings, family = context.scene.sd, family_in(context)
+        self._draw_tasks(settings, family)
+        draw_prompt(self.layout, context, family)
+        draw_task(self.layout, context, family, settings.task)
+        draw_button(self.layout, context, family, settings.task)
+        draw_messages(self.layout, context)
+
+    def _draw_tasks(self, settings, family) -> None:
+        """What the model can do, and what is chosen, of text, texture and render."""
         row = self.layout.row(align=True)
-        row.prop(settings, "prompt_text", text="")
-        row.operator("sd.add_lora", text="LoRA", icon="ADD")
-        self.layout.prop(settings, "target", text="")
-        self._draw_button(state)
-        self._draw_error(context, state)
-        self._draw_engine(context, state)
-        if state.notes:
-            column = self.layout.column()
-            for note in state.notes.split("\n"):
-                wrapped(column, context, note, "INFO")
-
-    def _draw_button(self, state) -> None:
-        column = self.layout.column(align=True)
-        button = column.row()
-        button.scale_y = 1.6
-        button.operator("sd.generate", text="Add to Queue" if state.active else "Generate", icon="IMAGE_DATA")
-        if state.active:
-            row = column.row(align=True)
-            row.scale_y = 1.2
-            row.progress(factor=state.progress, text=state.progress_text)
-            row.operator("sd.cancel", text="", icon="X")
-
-    def _draw_error(self, context, state) -> None:
-        if state.error:
-            box = self.layout.box()
-            row = box.row()
-            body = row.column()
-            body.alert = True
-            wrapped(body, context, state.error, "ERROR", taken=1)
-            row.operator("sd.dismiss", text="", icon="X", emboss=False)
-            if state.hint:
-                wrapped(box, context, state.hint)
-
-    def _draw_engine(self, context, state) -> None:
-        if state.engine == "failed":
-            box = self.layout.box()
-            if state.engine_text != f"{state.error} {state.hint}".strip():  # said already in the box above
-                wrapped(box, context, state.engine_text, "ERROR")
-            row = box.row(align=True)
-            row.operator("sd.start_engine", text="Retry", icon="FILE_REFRESH")
-            if preferences.get() is not None:
-                row.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = preferences.PACKAGE
-        else:
-            text = {"off": "Engine starts with the first job", "starting": "Engine is starting…"}.get(state.engine, state.engine_text)
-            self.layout.label(text=text, icon="CHECKMARK" if state.engine == "ready" else "TIME")
+        for task, needed in TASKS.items():
+            if not family.refusal(needed) or task == settings.task:
+                row.prop_enum(settings, "task", task)
 
 
-class Settings(Panel):
-    """How the picture is made."""
-
-    bl_label = "Settings"
-    bl_order = 1
-
-    def draw(self, context) -> None:
-        settings = context.scene.sd
-        column = self.split()
-        row = column.row(align=True)
-        row.prop(settings, "model_choice")
-        row.operator("sd.refresh_models", text="", icon="FILE_REFRESH")
-        info = catalogue.known_model(settings.model)
-        if info is not None and info.few_steps:
-            wrapped(column, context, f"A few-step model ({info.few_steps}), made for {info.steps} steps, guidance {info.guidance:g} and "
-                                     f"the sampler {SAMPLERS[info.sampler].label}.", "INFO")
-        size = column.column(align=True)
-        size.prop(settings, "width")
-        size.prop(settings, "height")
-        column.separator()
-        family = self.family(context)
-        if not family.own_sampler:
-            column.prop(settings, "sampler")
-        column.prop(settings, "steps")
-        if family.guides:
-            column.prop(settings, "guidance")
-        column.separator()
-        row = column.row(align=True)
-        row.prop(settings, "seed")
-        row.prop(settings, "random_seed", text="", icon="FILE_REFRESH")
-        column.prop(settings, "count")
-        column.row().prop(settings, "tiling", expand=True)
-        self.layout.operator("sd.recall", text="Recall from Image", icon="LOOP_BACK")
-
-
-class FromImage(Panel):
-    """Texture slot → texture."""
-
-    bl_label = "From Texture"
-    bl_order = 2
-
-    def draw(self, context) -> None:
-        self.show_image(context, scene.active_slot_image)
-        if self.family(context).strength:
-            self.split().prop(context.scene.sd, "slot_strength", slider=True)
-        row = self.layout.row()
-        row.scale_y = 1.2
-        row.operator("sd.retexture", icon="NODE_TEXTURE")
-
-
-class FromRender(Panel):
-    """Render → restyled render."""
-
-    bl_label = "From Render"
-    bl_order = 3
-
-    def draw(self, context) -> None:
-        settings = context.scene.sd
-        column = self.split()
-        column.prop(settings, "render_source")
-        if self.family(context).strength:
-            column.prop(settings, "render_strength", slider=True)
-        self.layout.prop(settings, "camera_background")
-        row = self.layout.row()
-        row.scale_y = 1.2
-        row.operator("sd.restyle", icon="RENDER_STILL")
-
-
-CLASSES = (
-    *place(Main, "view3d", "image", "shader"),
-    *place(Settings, "view3d", "image", "shader"),
-    *place(FromImage, "view3d", "image", "shader"),
-    *place(FromRender, "view3d", "image"),
-)
+CLASSES = place(Main, *SIDEBARS)

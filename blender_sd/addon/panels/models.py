@@ -6,18 +6,20 @@ import os
 import bpy
 
 from ... import config
+from ...protocol.errors import OnlineAccessOff
 from .. import preferences
 from ..downloads import OTHER
 from ..layout import wrapped
 from ..operators.fetch import OFFLINE
-from .base import Panel, place
+from .base import SIDEBARS, Panel, place
+from .parts import draw_remedies
 
 
 class GetModels(Panel):
     """Models from the Hugging Face hub."""
 
     bl_label = "Get Models"
-    bl_order = 10
+    bl_order = 90
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context) -> None:
@@ -37,6 +39,7 @@ class GetModels(Panel):
             self._draw_button(shown)
         if not bpy.app.online_access:
             wrapped(self.layout, context, OFFLINE + ".", "INTERNET_OFFLINE")
+            draw_remedies(self.layout, OnlineAccessOff.kind)
         self._draw_end(context, shown)
         wrapped(self.layout, context, f"Into {shown.folder}", "FILE_FOLDER")
         if not config.current.downloads:
@@ -77,10 +80,11 @@ class GetModels(Panel):
             wrapped(body, context, shown.error, "ERROR")
             if shown.hint:
                 wrapped(box, context, shown.hint)
+            draw_remedies(box, shown.error_kind)
         elif shown.text and not shown.found:
             wrapped(self.layout, context, shown.text, "CHECKMARK" if shown.progress == 1 else "INFO")
         if shown.unfinished:
-            self.layout.operator("sd.clear_unfinished", icon="TRASH")
+            self.layout.operator("sd.clear_unfinished", text="Delete Unfinished Downloads", icon="TRASH")
 
 
-CLASSES = place(GetModels, "view3d", "image", "shader")
+CLASSES = place(GetModels, *SIDEBARS)

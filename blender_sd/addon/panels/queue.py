@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import bpy
 
-from .base import Panel, place
+from .base import SIDEBARS, Panel, place
 
 _STATE_ICONS = {"queued": "TIME", "loading": "IMPORT", "running": "RENDER_ANIMATION", "finished": "CHECKMARK", "cancelled": "PANEL_CLOSE",
                 "failed": "ERROR"}
@@ -32,7 +32,7 @@ class Queue(Panel):
     """The jobs of this session."""
 
     bl_label = "Queue"
-    bl_order = 6
+    bl_order = 50
 
     def draw(self, context) -> None:
         state = context.window_manager.sd
@@ -42,4 +42,4 @@ class Queue(Panel):
         row.operator("sd.open_output", text="", icon="FILE_FOLDER")
 
 
-CLASSES = (SD_UL_jobs, *place(Queue, "view3d", "image", "shader"))
+CLASSES = (SD_UL_jobs, *place(Queue, *SIDEBARS))

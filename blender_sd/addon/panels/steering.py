@@ -1,4 +1,4 @@
-"""What steers all that is painted: controls, a reference image, variations and grids."""
+"""What steers all that is painted: controls and a reference image."""
 from __future__ import annotations
 
 import bpy
@@ -6,7 +6,7 @@ import bpy
 from ...protocol.families import Family
 from ..controls import KINDS, SOURCES
 from ..layout import wrapped
-from .base import Panel, Steering, place
+from .base import SIDEBARS, Panel, family_in, place
 
 _KINDS = {kind: (label, icon) for kind, label, _tip, icon, _number in KINDS}
 _SOURCES = {source: label for source, label, _tip, _icon, _number in SOURCES}
@@ -25,23 +25,22 @@ class SD_UL_controls(bpy.types.UIList):
         text.prop(item, "weight", text="", emboss=False)
 
 
-class Control(Steering):
+class Control(Panel):
     """The ControlNets that steer all that is painted."""
 
     bl_label = "Control"
-    bl_order = 4
+    bl_order = 30
     bl_options = {"DEFAULT_CLOSED"}
 
-    def works_with(self, family: Family) -> bool:
+    @classmethod
+    def works_with(cls, family: Family) -> bool:
         return bool(family.controls)
 
     def draw(self, context) -> None:
-        if not self.steerable(context):
-            return
         settings = context.scene.sd
         if not settings.controls:
             wrapped(self.layout, context, "A ControlNet keeps the result to the structure of the scene or of an image.")
-            self.layout.operator("sd.add_control", icon="ADD")
+            self.layout.operator("sd.add_control", text="Add Control", icon="ADD")
             return
         row = self.layout.row()
         row.template_list("SD_UL_controls", "", settings, "controls", settings, "control_index",
@@ -67,27 +66,26 @@ class Control(Steering):
         span = column.column(align=True)
         span.prop(control, "start", slider=True)
         span.prop(control, "end", slider=True)
-        self.layout.operator("sd.preview_control", icon="HIDE_OFF")
+        self.layout.operator("sd.preview_control", text="Preview Control Image", icon="HIDE_OFF")
 
 
-class Reference(Steering):
+class Reference(Panel):
     """An image whose look all that is painted takes over."""
 
     bl_label = "Reference"
-    bl_order = 4
+    bl_order = 31
     bl_options = {"DEFAULT_CLOSED"}
 
-    def works_with(self, family: Family) -> bool:
+    @classmethod
+    def works_with(cls, family: Family) -> bool:
         return family.reference
 
     def draw_header(self, context) -> None:
         self.layout.prop(context.scene.sd, "use_reference", text="")
 
     def draw(self, context) -> None:
-        if not self.steerable(context):
-            return
         settings = context.scene.sd
-        family = self.family(context)
+        family = family_in(context)
         if family.blind and any(control.enabled for control in settings.controls):
             wrapped(self.layout, context, f"With controls, {family.name} models take a reference only where they paint from words alone.",
                     "INFO")
@@ -98,35 +96,4 @@ class Reference(Steering):
         column.prop(settings, "ip_adapter_weight", slider=True)
 
 
-class Variations(Panel):
-    """Pictures near the last one, and grids of pictures."""
-
-    bl_label = "Variations"
-    bl_order = 5
-    bl_options = {"DEFAULT_CLOSED"}
-
-    def draw(self, context) -> None:
-        settings = context.scene.sd
-        column = self.split()
-        column.prop(settings, "variation_strength", slider=True)
-        seed = column.column()
-        seed.active = settings.variation_strength > 0
-        seed.prop(settings, "variation_seed")
-        if settings.variation_strength > 0 and settings.random_seed:
-            wrapped(column, context, "The seed is random: switch that off in Settings to stay near one picture.", "INFO")
-        column.prop(settings, "use_grid")
-        grid = self.split()
-        grid.active = settings.use_grid
-        grid.prop(settings, "x_setting")
-        grid.prop(settings, "x_values")
-        grid.prop(settings, "y_setting")
-        if settings.y_setting != "none":
-            grid.prop(settings, "y_values")
-
-
-CLASSES = (
-    SD_UL_controls,
-    *place(Control, "view3d", "image", "shader"),
-    *place(Reference, "view3d", "image", "shader"),
-    *place(Variations, "view3d", "image", "shader"),
-)
+CLASSES = (SD_UL_controls, *place(Control, *SIDEBARS), *place(Reference, *SIDEBARS))

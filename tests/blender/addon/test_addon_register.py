@@ -84,17 +84,36 @@ _WITH_PROPERTIES = (bpy.types.PropertyGroup, bpy.types.AddonPreferences, bpy.typ
 @pytest.mark.parametrize("cls", [cls for cls in _CLASSES if issubclass(cls, _WITH_PROPERTIES)], ids=lambda cls: cls.__name__)
 def test_everything_explains_itself(addon, cls):
     for name in getattr(cls, "__annotations__", {}):
-        assert len(_rna(cls).properties[name].description) > 10, name
+        prop = _rna(cls).properties[name]
+        _worth_reading(prop.name, prop.description, name)
+        for item in getattr(prop, "enum_items_static", ()):  # those of the families and models are names, not words of ours
+            assert item.description != item.name and not item.description.endswith("."), f"{name}: {item.name}"
     if issubclass(cls, bpy.types.Operator):
         room, name = cls.bl_idname.split(".")
         assert room == "sd" and cls.__name__ == f"SD_OT_{name}"
-        assert len(getattr(bpy.ops.sd, name).get_rna_type().description) > 10
+        _worth_reading(cls.bl_label, getattr(bpy.ops.sd, name).get_rna_type().description, name)
+        assert "INTERNAL" in getattr(cls, "bl_options", ()) or cls.bl_label.startswith("Stable Diffusion: "), "F3 finds it by that"
 
 
-def test_the_tab_is_in_three_editors(addon):
-    spaces = {getattr(bpy.types, name).bl_space_type for name in dir(bpy.types) if name.startswith("SD_PT_")}
-    assert spaces == {"VIEW_3D", "IMAGE_EDITOR", "NODE_EDITOR"}
-    assert {getattr(bpy.types, name).bl_category for name in dir(bpy.types) if name.startswith("SD_PT_")} == {"SD"}
+def test_what_is_added_to_blenders_own_types_explains_itself(addon):
+    for owner, name in ((bpy.types.Scene, "sd"), (bpy.types.WindowManager, "sd"), (bpy.types.WindowManager, "sd_hub"),
+                        (bpy.types.Image, "sd_mask")):
+        prop = owner.bl_rna.properties[name]
+        _worth_reading(prop.name, prop.description, name)
+
+
+def _worth_reading(label: str, tip: str, name: str) -> None:
+    said = label.removeprefix("Stable Diffusion: ").casefold()
+    assert len(tip) > 10 and not tip.endswith(".") and tip.casefold() != said, f"{name}: {tip!r}"
+
+
+def test_where_the_panels_are(addon):
+    panels = [getattr(bpy.types, name) for name in dir(bpy.types) if name.startswith("SD_PT_")]
+    places = [(panel.bl_space_type, getattr(panel, "bl_category", ""), getattr(panel, "bl_context", "")) for panel in panels]
+    tabs = [(space, category) for space, category, _ in places if category]
+    assert {space for space, _ in tabs} == {"VIEW_3D", "IMAGE_EDITOR", "NODE_EDITOR"} and {category for _, category in tabs} == {"SD"}
+    assert len({tabs.count((space, "SD")) for space, _ in tabs}) == 1, "the tab is the same in each"
+    assert {context for _, _, context in places if context} == {"render", "material"}
 
 
 def test_a_new_file_keeps_the_timer_and_the_state_true(addon):

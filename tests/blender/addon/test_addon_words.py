@@ -205,3 +205,28 @@ def test_an_upscaler_from_the_panel(addon, pipeline, lora, tmp_path):
     addon.upscaler = "4x-Blunt"
     with pytest.raises(RuntimeError, match="no upscaler called '4x-Blunt'"):
         bpy.ops.sd.generate()
+
+
+def test_the_prompt_moves_to_a_text_block_and_back(addon, pipeline):
+    addon.prompt = "old brick wall"
+    assert bpy.ops.sd.edit_prompt() == {"FINISHED"}
+    text = addon.prompt_text
+    assert text.as_string().strip() == "old brick wall" and not addon.prompt_text.library
+    text.write("\nwet moss")
+    bpy.ops.sd.generate()
+    drain()
+    assert pipeline.orders[0].request.prompt == "old brick wall wet moss"
+    bpy.ops.sd.edit_prompt()  # while linked it only shows the block
+    assert addon.prompt_text == text and len(bpy.data.texts) == 1
+    assert bpy.ops.sd.prompt_to_field() == {"FINISHED"}
+    assert addon.prompt_text is None and addon.prompt == "old brick wall wet moss" and text.name in bpy.data.texts
+    assert not bpy.ops.sd.prompt_to_field.poll()
+    bpy.ops.sd.edit_prompt()
+    assert addon.prompt_text == text, "the same words use the same block again"
+
+
+def test_a_lora_goes_into_the_text_block_that_counts(addon, lora):
+    addon.prompt_text = text = bpy.data.texts.new("Prompt")
+    text.write("wall")
+    bpy.ops.sd.add_lora(lora="old bricks")
+    assert text.as_string().strip() == "wall\n<lora:old bricks:1>" and not addon.prompt
