@@ -17,6 +17,7 @@ _CALLS = {
             "make_seamless", "outpaint", "output_folder", "pump", "recall", "restyle", "run", "shutdown", "start_engine", "upscale",
             "wait"),
     "catalogue": ("controlnets", "find_model", "ip_adapters", "loras", "models", "refresh_models", "samplers", "upscalers"),
+    "stylebook": ("delete_style", "export_style", "find_style", "import_style", "save_style", "styles"),
     "hub": ("clear_unfinished", "downloads", "fetch", "hub_models", "models_folder"),
 }
 _ROOMS = {name: room for room, names in _CALLS.items() for name in names}
