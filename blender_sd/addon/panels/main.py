@@ -5,7 +5,9 @@ from ... import catalogue, scene
 from ...protocol.samplers import SAMPLERS
 from .. import preferences
 from ..layout import wrapped
+from ..presets import SD_PT_setting_presets
 from .base import Panel, place
+from .styles import draw_style
 
 
 class Main(Panel):
@@ -26,6 +28,7 @@ class Main(Panel):
         row = self.layout.row(align=True)
         row.prop(settings, "prompt_text", text="")
         row.operator("sd.add_lora", text="LoRA", icon="ADD")
+        draw_style(self.layout, context)
         self.layout.prop(settings, "target", text="")
         self._draw_button(state)
         self._draw_error(context, state)
@@ -76,6 +79,9 @@ class Settings(Panel):
 
     bl_label = "Settings"
     bl_order = 1
+
+    def draw_header_preset(self, _context) -> None:
+        SD_PT_setting_presets.draw_panel_header(self.layout)
 
     def draw(self, context) -> None:
         settings = context.scene.sd
