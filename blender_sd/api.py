@@ -102,16 +102,17 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
     suited = of_style.get("width", info.default_width), of_style.get("height", info.default_height)
     width, height = orders.checked_size(size or suited)
     rounded = round_size(width, height, info.multiple)
-    job = _order(TEXT_TO_IMAGE, info, prompt, rounded, {}, settings, refine_scale=refine_scale, refine_strength=refine_strength, upscaler=upscaler if refine_scale > 1 else "",
-        upscaler_noise=upscaler_noise)
+    job = _order(TEXT_TO_IMAGE, info, prompt, rounded, {}, settings, refine_scale=refine_scale, refine_strength=refine_strength,
+                 upscaler=upscaler if refine_scale > 1 else "", upscaler_noise=upscaler_noise)
     if rounded != (width, height):
         job.notes.append(f"The size {width} × {height} was rounded to {rounded[0]} × {rounded[1]}, which this model can paint.")
     return job
 
 
-def restyle(source: Any, prompt: str, *, strength: float | None = None, size: tuple[int, int] | None = None, **settings: Unpack[Settings]) -> Job:
-    """Image → image at `strength` (0 returns the source unchanged, 1 ignores it; None: the style's, else 0.5). The result has exactly `size`, by
-    default the source's own; alpha is kept.
+def restyle(source: Any, prompt: str, *, strength: float | None = None, size: tuple[int, int] | None = None,
+            **settings: Unpack[Settings]) -> Job:
+    """Image → image at `strength` (0 returns the source unchanged, 1 ignores it; None: the style's, else 0.5). The result has
+    exactly `size`, by default the source's own; alpha is kept.
 
     `source`: a bpy image, "RENDER" (the Render Result as shown), "CAMERA" (renders now and waits), "VIEWPORT" (the 3D
     View as seen; needs a window), a path, a PIL image, or an H×W×3|4 array (uint8, or float 0..1; sRGB as displayed,

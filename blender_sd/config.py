@@ -23,8 +23,9 @@ class Config:
     """`engine_python`: the interpreter that has torch and diffusers; "" = the environment variable SD_ENGINE_PYTHON,
     else Blender's own if it has them. `in_thread`: run the engine inside Blender's process. `output`: folder for
     finished pictures, "" = the extension's own. `model_folders`: folders that hold models, LoRAs, ControlNets and wildcard lists.
-    `downloads`: folder for models from the hub, "" = the extension's own; models are looked for there too. `hub_token`: access token for
-    the hub, "" = the environment variable HF_TOKEN. `styles`: folder for styles of one's own, "" = the extension's. The rest goes to the engine: see `protocol.messages.EngineConfig`."""
+    `downloads`: folder for models from the hub, "" = the extension's own; models are looked for there too. `hub_token`: access token
+    for the hub, "" = the environment variable HF_TOKEN. `styles`: folder for styles of one's own, "" = the extension's. The rest goes
+    to the engine: see `protocol.messages.EngineConfig`."""
 
     engine_python: str = ""
     in_thread: bool = False

@@ -9,6 +9,7 @@ def _image_menu(self, _context) -> None:
     self.layout.operator("sd.retexture", text="Repaint with Stable Diffusion", icon="NODE_TEXTURE")
     self.layout.operator("sd.recall", icon="LOOP_BACK")
     self.layout.operator("sd.apply")
+    self.layout.operator("sd.save_material", icon="ASSET_MANAGER")
 
 
 def _object_menu(self, _context) -> None:

@@ -103,8 +103,9 @@ def read_style(data: bytes, name: str, file: str = "", own: bool = False) -> Sty
 
 def written(style: Style) -> str:
     """The style as TOML, which `read_style` reads back."""
-    fields = {key: getattr(style, key) for key in TEXTS if getattr(style, key)} | {key: style.settings[key] for key in SETTINGS if key in style.settings}
-    lines = [f"{key} = {_value(value)}" for key, value in fields.items()]
+    texts = {key: getattr(style, key) for key in TEXTS if getattr(style, key)}
+    settings = {key: style.settings[key] for key in SETTINGS if key in style.settings}
+    lines = [f"{key} = {_value(value)}" for key, value in {**texts, **settings}.items()]
     if style.loras:
         lines += ["", "[loras]", *(f"{_value(name)} = {_value(weight)}" for name, weight in style.loras)]
     return "\n".join(lines) + "\n"
@@ -113,10 +114,13 @@ def written(style: Style) -> str:
 def checked_name(name: str) -> str:
     """`name`, where it can be a file's on every system. Raises StyleUnusable."""
     name = unicodedata.normalize("NFC", " ".join(str(name).split(" "))).strip()  # one form: macOS writes letters and accents apart
-    wrong = _FORBIDDEN.search(name)
-    if wrong or not name or len(name) > MAX_NAME or name[0] == "." or name[-1] == "." or _DEVICES.fullmatch(name) or not _encodes(name):
-        what = f"holds the sign {wrong[0]!r}" if wrong else f"is longer than {MAX_NAME} characters" if len(name) > MAX_NAME else "is no file name"
-        raise StyleUnusable(f"The name '{name:.80}' {what}." if name else "A style needs a name.", "Choose a name of letters, digits and spaces.")
+    hint = "Choose a name of letters, digits and spaces."
+    if not name:
+        raise StyleUnusable("A style needs a name.", hint)
+    if wrong := _FORBIDDEN.search(name):
+        raise StyleUnusable(f"The name '{name:.80}' holds the sign {wrong[0]!r}.", hint)
+    if len(name) > MAX_NAME or name[0] == "." or name[-1] == "." or _DEVICES.fullmatch(name) or not _encodes(name):
+        raise StyleUnusable(f"'{name[:80]!s}' cannot be a file's name on every system.", f"{hint} {MAX_NAME} characters are the most.")
     return name
 
 
@@ -145,11 +149,10 @@ def _text(name: str, key: str, value: Any) -> str:
 
 
 def _loras(name: str, raw: Any) -> tuple[tuple[str, float], ...]:
-    pairs = list(raw.items()) if isinstance(raw, Mapping) else list(raw) if isinstance(raw, (list, tuple)) else None
-    if pairs is None or len(pairs) > MAX_LORAS or not all(isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
+    if not isinstance(raw, Mapping) or len(raw) > MAX_LORAS or not all(isinstance(lora, str) for lora in raw):
         raise StyleUnusable(f"In the style '{name}', 'loras' must hold up to {MAX_LORAS} names, each with its weight.",
                             'Write a line [loras], and below it lines such as "old bricks" = 0.8.')
-    return tuple((lora, Lora(lora, weight).weight) for lora, weight in pairs)
+    return tuple((lora, Lora(lora, weight).weight) for lora, weight in raw.items())
 
 
 def _encodes(text: str) -> bool:

@@ -1,4 +1,5 @@
 """What Blender holds, to arrays and back: image datablocks, material slots, cameras, renders. bpy and numpy; no UI."""
+from .assets import About, facts, image_facts, image_of, write_image, write_material, write_result
 from .commit import commit
 from .control import control_image, open_control
 from .images import load_kept, load_result, request_of, show_in_editor, size_of, source_of, warm_up
@@ -13,6 +14,7 @@ from .texts import prompt_in, text_named, text_names
 from .viewport import viewport_source
 
 __all__ = [
+    "About", "facts", "image_facts", "image_of", "write_image", "write_material", "write_result",
     "Target", "active_slot_image", "apply_image", "array_source", "as_shown", "clear_preview", "commit", "control_image",
     "freeze_target", "load_kept", "load_result", "mask_of", "masked_image", "new_image_target", "new_mask", "open_control", "open_mask",
     "open_source", "place", "push_undo", "release", "render_camera", "render_result_source", "request_of",

@@ -101,7 +101,8 @@ class Shelf:
         self.read()
         there = self.known(style.name)
         if there is not None and there.own and not overwrite:
-            raise StyleUnusable(f"There is a style of your own called '{there.name}' already.", "Choose another name, or let it be replaced.")
+            raise StyleUnusable(f"There is a style of your own called '{there.name}' already.",
+                                "Choose another name, or let it be replaced.")
         name = checked_name(style.name)
         file = there.file if there is not None and there.own else os.path.join(self.own, name + SUFFIX)
         _write(file, data)

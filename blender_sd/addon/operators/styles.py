@@ -10,13 +10,18 @@ from ... import catalogue, config, stylebook
 from ...protocol.errors import SDError
 from ...protocol.request import Request, setting
 from ...protocol.samplers import SAMPLERS
-from ...protocol.styles import PROMPT, SETTINGS, Style
-from ...protocol.wording import without_loras
+from ...protocol.styles import PROMPT, Style
+from ...protocol.wording import lora_tag, without_loras
 from .. import tick
 from ..declared import declared
 from .start import first_refusal, refuse
 
 _NONE = "Choose a style first"
+_TILINGS = [(key, key, f"Axes along which pictures repeat: {key}", i) for i, key in enumerate(setting("tiling").choices)]
+
+
+def _groups(_self=None, _context=None, _text="") -> list[str]:
+    return sorted({style.group for style in stylebook.known_styles() if style.group})
 
 
 def take_over(settings: bpy.types.PropertyGroup, style: Style) -> list[str]:
@@ -35,7 +40,7 @@ def take_over(settings: bpy.types.PropertyGroup, style: Style) -> list[str]:
 
 
 class SD_OT_choose_style(bpy.types.Operator):
-    """Paint in a style. Its steps, guidance, size and the like are put into the panel now, where you can change them; its words go round your prompt when you paint, and the field keeps what you typed"""
+    """Paint in a style: its words go round your prompt when you paint; its steps, guidance, size and the like into the panel now"""
 
     bl_idname = "sd.choose_style"
     bl_label = "Choose Style"
@@ -79,12 +84,13 @@ class _Dialog:
     """What the dialogs that write a style share: its fields, and which settings it holds."""
 
     name: StringProperty(name="Name", maxlen=60, description="What the style is called; also the name of its file")
-    group: StringProperty(name="Group", maxlen=40, search=lambda _self, _context, _text: sorted({s.group for s in stylebook.known_styles() if s.group}),
-                          search_options={"SUGGESTION"}, description="The column of the style menu in which it stands; may be new")
+    group: StringProperty(name="Group", maxlen=40, search=_groups, search_options={"SUGGESTION"}, description=(
+        "The column of the style menu in which it stands; may be new"))
     text: StringProperty(name="Description", maxlen=500, description="What it is for, in a line; shown as the menu's tooltip")
     prompt: StringProperty(name="Prompt", maxlen=8192, description=(
         "The words round what is typed, which takes the place of {prompt}. LoRA tags <lora:name:0.8> put LoRAs on"))
-    negative: StringProperty(name="Negative", maxlen=8192, description="What pictures in this style should not show; {prompt} is the typed negative")
+    negative: StringProperty(name="Negative", maxlen=8192, description=(
+        "What pictures in this style should not show; {prompt} is the typed negative, which otherwise comes first"))
     use_model: BoolProperty(name="Model", description="Let the style choose the model")
     use_size: BoolProperty(name="Size", description="Let the style set width and height")
     use_sampling: BoolProperty(name="Sampling", description="Let the style set sampler, steps and guidance")
@@ -96,7 +102,7 @@ class _Dialog:
     sampler: declared(EnumProperty, Request, "sampler", items=[(s.id, s.label, s.tip, i) for i, s in enumerate(SAMPLERS.values())])
     steps: declared(IntProperty, Request, "steps")
     guidance: declared(FloatProperty, Request, "guidance", step=50, precision=1)
-    tiling: declared(EnumProperty, Request, "tiling", items=[(key, key, f"Axes that repeat: {key}", i) for i, key in enumerate(setting("tiling").choices)])
+    tiling: declared(EnumProperty, Request, "tiling", items=_TILINGS)
     strength: declared(FloatProperty, Request, "strength", subtype="FACTOR")
     overwrite: BoolProperty(name="Replace", description="Replace your own style of the same name, if there is one")
 
@@ -105,8 +111,8 @@ class _Dialog:
 
     def fill(self, style: Style) -> None:
         """The dialog's fields from a style; those of settings that it lacks stay as they are."""
-        self.name, self.group, self.text, self.prompt, self.negative = style.name, style.group, style.description, style.prompt, style.negative
-        self.prompt += "".join(f" <lora:{lora}:{weight:g}>" for lora, weight in style.loras)
+        self.name, self.group, self.text, self.negative = style.name, style.group, style.description, style.negative
+        self.prompt = " ".join((style.prompt, *(lora_tag(lora, weight) for lora, weight in style.loras)))
         for part, names in self._PARTS.items():
             setattr(self, f"use_{part}", any(name in style.settings for name in names))
         for name, value in style.settings.items():
@@ -114,10 +120,10 @@ class _Dialog:
 
     def fields(self) -> dict:
         """The style's fields, as `save_style` takes them."""
-        chosen = {name: _short(getattr(self, name)) for part, names in self._PARTS.items() if getattr(self, f"use_{part}") for name in names}
+        ticked = [name for part, names in self._PARTS.items() if getattr(self, f"use_{part}") for name in names]
         prompt, loras = without_loras(self.prompt)
-        return {"group": self.group.strip(), "description": self.text.strip(), "prompt": prompt or PROMPT, "negative": self.negative.strip(),
-                "loras": dict(loras), **{name: chosen[name] for name in SETTINGS if name in chosen}}
+        return {"group": self.group.strip(), "description": self.text.strip(), "prompt": prompt or PROMPT,
+                "negative": self.negative.strip(), "loras": dict(loras), **{name: _short(getattr(self, name)) for name in ticked}}
 
     def take_panel(self, settings: bpy.types.PropertyGroup) -> None:
         """What the panel says now, as what the style would set."""

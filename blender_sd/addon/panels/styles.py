@@ -29,7 +29,8 @@ class SD_MT_styles(bpy.types.Menu):
             column.label(text=group)
             column.separator()
             for style in styles:
-                column.operator("sd.choose_style", text=style.name, icon="USER" if style.own else "NONE", translate=False).style = style.name
+                icon = "USER" if style.own else "NONE"
+                column.operator("sd.choose_style", text=style.name, icon=icon, translate=False).style = style.name
 
 
 class SD_MT_style_edit(bpy.types.Menu):
