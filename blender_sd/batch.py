@@ -96,8 +96,6 @@ def batch_materials(rows: str | os.PathLike | Iterable[str | Mapping[str, Any]],
             batch.skipped.append(row.name)
             continue
         try:
-            if row.problem:
-                raise AssetUnusable(row.problem, f"Correct row {row.number} of the list.")
             batch.jobs.append((row, _begin(row, file, catalog, tuple(tags), licence, settings)))
         except SDError as error:
             batch.refused.append((row, error))
@@ -115,6 +113,8 @@ def _begin(row: Row, file: str, catalog: str, tags: tuple[str, ...], licence: st
     """The job of one row, which saves its asset. Raises SDError."""
     open_ = dict(settings)
     of_style: Mapping[str, Any] = {}
+    if row.problem or not (row.order["prompt"] or row.order.get("style") or settings.get("style")):
+        raise AssetUnusable(row.problem or "It has no prompt.", f"Correct row {row.number} of the list.")
     if name := row.order.get("style") or settings.get("style"):
         of_style = stylebook.find_style(name).settings
     if row.order.get("style"):  # what the row's style says counts more than what is said for all

@@ -96,8 +96,6 @@ def _row(number: int, raw: Mapping[Any, Any]) -> Row:
     order.pop("width", None), order.pop("height", None)
     if size:
         order["size"] = size
-    if not order.get("prompt") and not order.get("style"):
-        problem = problem or "It has no prompt."
     order.setdefault("prompt", "")
     name = asset_name(order.get("name") or order["prompt"] or order.get("style", ""))
     tags = tuple(order.get("tags", ()))

@@ -70,9 +70,11 @@ class SD_OT_save_material(bpy.types.Operator):
         if not self.properties.is_property_set("source"):
             self.source = next((kind for kind in ("IMAGE", "MATERIAL") if self._block(context, kind) is not None), "PROMPT")
         block = self._block(context, self.source)
-        said = scene.image_facts(block if self.source == "IMAGE" else scene.image_of(block) if self.source == "MATERIAL" and block else None)
         settings = context.scene.sd
-        prompt, model = (settings.words(), settings.model) if self.source == "PROMPT" else (said[2], said[1])
+        if self.source == "PROMPT":
+            prompt, model = settings.words(), settings.model
+        else:
+            _, model, prompt = scene.image_facts(scene.image_of(block) if self.source == "MATERIAL" and block else block)
         self.tags = ", ".join(assets.words_of(prompt))
         self.licence = assets.licence_for(model)
         self.name = asset_library.asset_name(block.name if block is not None else prompt or settings.style)
@@ -118,11 +120,11 @@ class SD_OT_save_material(bpy.types.Operator):
 
     def _from_prompt(self, context):
         settings = context.scene.sd
-        row = {"prompt": settings.words(), "tags": _words(self.tags), "licence": self.licence,
+        row = {"prompt": settings.words(), "tags": _words(self.tags),
                "name": self.name if self.replace else asset_library.free_name(self.library, asset_library.asset_name(self.name))}
         if not settings.random_seed:
             row["seed"] = settings.seed
-        batch.batch_materials([row], library=self.library, replace=self.replace, **_order(settings))
+        batch.batch_materials([row], library=self.library, replace=self.replace, licence=self.licence, **_order(settings))
         tick.soon()
         return {"FINISHED"}
 
