@@ -39,14 +39,16 @@ def save_material(what: bpy.types.Image | bpy.types.Material, name: str = "", *,
     images are packed. Costs the main thread some 50 ms at 1024². Raises AssetUnusable, SourceUnusable.
     """
     folder = library_folder(library)
-    image = what if isinstance(what, bpy.types.Image) else scene.image_of(what)
     if isinstance(what, bpy.types.Image):
         scene.size_of(what)
-    elif not isinstance(what, bpy.types.Material):
+        image, write = what, scene.write_image
+    elif isinstance(what, bpy.types.Material):
+        image, write = scene.image_of(what), scene.write_material
+    else:
         raise SourceUnusable("Only an image or a material can be saved as a material asset.",
                              "Give one of bpy.data.images or bpy.data.materials.")
     about, path = plan(folder, name or what.name, image, tags, licence, description, replace)
-    (scene.write_image if isinstance(what, bpy.types.Image) else scene.write_material)(what, str(path), about)
+    write(what, str(path), about)
     return path
 
 

@@ -92,9 +92,11 @@ def test_everything_explains_itself(addon, cls):
 
 
 def test_the_tab_is_in_three_editors(addon):
-    spaces = {getattr(bpy.types, name).bl_space_type for name in dir(bpy.types) if name.startswith("SD_PT_")}
+    panels = [name for name in dir(bpy.types) if name.startswith("SD_PT_")]
+    tabs = [name for name in panels if getattr(bpy.types, name).bl_region_type == "UI"]  # not the list of presets in a panel's header
+    spaces = {getattr(bpy.types, name).bl_space_type for name in tabs}
     assert spaces == {"VIEW_3D", "IMAGE_EDITOR", "NODE_EDITOR"}
-    assert {getattr(bpy.types, name).bl_category for name in dir(bpy.types) if name.startswith("SD_PT_")} == {"SD"}
+    assert {getattr(bpy.types, name).bl_category for name in tabs} == {"SD"}
 
 
 def test_a_new_file_keeps_the_timer_and_the_state_true(addon):
