@@ -5,7 +5,8 @@
     image = job.result()[0]
     sd.apply(image, bpy.context.object)
 
-`api`, `catalogue` and `hub` document every call. The engine works without Blender too: `from blender_sd.engine import Engine`.
+`api`, `catalogue`, `stylebook`, `assets`, `batch` and `hub` document every call. The engine works without Blender too:
+`from blender_sd.engine import Engine`.
 """
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ _CALLS = {
     "api": ("apply", "cancel_all", "clear_jobs", "configure", "control", "control_image", "engine_status", "generate", "inpaint", "jobs",
             "make_seamless", "outpaint", "output_folder", "pump", "recall", "restyle", "run", "shutdown", "start_engine", "upscale",
             "wait"),
+    "assets": ("asset_libraries", "save_material"),
+    "batch": ("batch_materials",),
     "catalogue": ("controlnets", "find_model", "ip_adapters", "loras", "models", "refresh_models", "samplers", "upscalers"),
+    "stylebook": ("delete_style", "export_style", "find_style", "import_style", "save_style", "styles"),
     "hub": ("clear_unfinished", "downloads", "fetch", "hub_models", "models_folder"),
 }
 _ROOMS = {name: room for room, names in _CALLS.items() for name in names}

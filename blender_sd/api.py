@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SourceLike = Source | Callable[[], Source]
 Steer = tuple[Control, Any]  # a control and what its picture is taken from
 
+Place = scene.Target | Callable[[Job], list] | None  # where results go; None makes new images
 Axes = Iterable[tuple[str, str | Iterable]]  # what changes along an axis of a grid, and its values
 
 
@@ -46,9 +47,10 @@ class Settings(TypedDict, total=False):
     steps: int | None
     guidance: float | None
     sampler: str | None
-    model: str
+    model: str | None
     count: int
-    tiling: str
+    tiling: str | None
+    style: str
     loras: Iterable[tuple[str, float]]
     controls: Iterable[Steer]
     variation_strength: float
@@ -57,7 +59,7 @@ class Settings(TypedDict, total=False):
     reference: Any
     ip_adapter: str
     ip_adapter_weight: float
-    target: scene.Target | None
+    target: Place
     label: str
 
 
@@ -68,13 +70,15 @@ _session: Session | None = None
 
 
 def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps: int | None = None, guidance: float | None = None,
-             size: tuple[int, int] | None = None, sampler: str | None = None, model: str = "starter", count: int = 1,
-             tiling: str = "none", loras: Iterable[tuple[str, float]] = (), controls: Iterable[Steer] = (),
+             size: tuple[int, int] | None = None, sampler: str | None = None, model: str | None = None, count: int = 1,
+             tiling: str | None = None, style: str = "", loras: Iterable[tuple[str, float]] = (), controls: Iterable[Steer] = (),
              variation_strength: float = 0.0, variation_seed: int = 0, axes: Axes = (), reference: Any = None,
              ip_adapter: str = "", ip_adapter_weight: float = default("ip_adapter_weight"), refine_scale: float = 1.0,
              refine_strength: float = default("refine_strength"), upscaler: str = "",
-             upscaler_noise: int = default("upscaler_noise"), target: scene.Target | None = None, label: str = "") -> Job:
-    """Text → image. `None` means: what suits the model; for `seed`, a random one.
+             upscaler_noise: int = default("upscaler_noise"), target: Place = None, label: str = "") -> Job:
+    """Text → image. `None` means: what the style says, or else what suits the model (the built-in one); for `seed`, a random one.
+
+    `style`: the name of a style (`styles`), whose words go round the prompts, and whose settings count where they are left open here.
 
     Prompts may hold weights (word:1.3), choices {a|b}, lists __name__ and LoRA tags <lora:name:0.8>: see `protocol.wording`.
     `loras`: more LoRAs, by name or file, with their weights. `controls`: what `control` gave; each steers the structure.
@@ -86,34 +90,38 @@ def generate(prompt: str, *, negative: str = "", seed: int | None = None, steps:
     factor, by `upscaler` as in `upscale`, and refined at `refine_strength` in tiles (high-res fix).
 
     `size` (width, height in pixels) is rounded to what the model can paint, and `Job.notes` says so. `target` is what
-    `scene.freeze_target` gave; None makes a new image datablock. Raises SDError, at once, for settings that cannot be met.
+    `scene.freeze_target` gave; or a function that takes the finished job, on the main thread, and returns its `outputs`; None makes a
+    new image datablock. Raises SDError, at once, for settings that cannot be met.
     """
-    info = catalogue.find_model(model)
-    width, height = orders.checked_size(size or (info.default_width, info.default_height))
-    rounded = round_size(width, height, info.multiple)
-    job = _order(TEXT_TO_IMAGE, prompt, rounded, {}, {
+    info, prompt, settings, of_style = _begun(prompt, {
         "negative": negative, "seed": seed, "steps": steps, "guidance": guidance, "sampler": sampler, "model": model, "count": count,
-        "tiling": tiling, "loras": loras, "controls": controls, "variation_strength": variation_strength,
+        "tiling": tiling, "style": style, "loras": loras, "controls": controls, "variation_strength": variation_strength,
         "variation_seed": variation_seed, "axes": axes, "reference": reference, "ip_adapter": ip_adapter,
         "ip_adapter_weight": ip_adapter_weight, "target": target, "label": label,
-    }, refine_scale=refine_scale, refine_strength=refine_strength, upscaler=upscaler if refine_scale > 1 else "",
-        upscaler_noise=upscaler_noise)
+    })
+    suited = of_style.get("width", info.default_width), of_style.get("height", info.default_height)
+    width, height = orders.checked_size(size or suited)
+    rounded = round_size(width, height, info.multiple)
+    job = _order(TEXT_TO_IMAGE, info, prompt, rounded, {}, settings, refine_scale=refine_scale, refine_strength=refine_strength,
+                 upscaler=upscaler if refine_scale > 1 else "", upscaler_noise=upscaler_noise)
     if rounded != (width, height):
         job.notes.append(f"The size {width} × {height} was rounded to {rounded[0]} × {rounded[1]}, which this model can paint.")
     return job
 
 
-def restyle(source: Any, prompt: str, *, strength: float = 0.5, size: tuple[int, int] | None = None, **settings: Unpack[Settings]) -> Job:
-    """Image → image at `strength` (0 returns the source unchanged, 1 ignores it). The result has exactly `size`, by
-    default the source's own; alpha is kept.
+def restyle(source: Any, prompt: str, *, strength: float | None = None, size: tuple[int, int] | None = None,
+            **settings: Unpack[Settings]) -> Job:
+    """Image → image at `strength` (0 returns the source unchanged, 1 ignores it; None: the style's, else 0.5). The result has
+    exactly `size`, by default the source's own; alpha is kept.
 
     `source`: a bpy image, "RENDER" (the Render Result as shown), "CAMERA" (renders now and waits), "VIEWPORT" (the 3D
     View as seen; needs a window), a path, a PIL image, or an H×W×3|4 array (uint8, or float 0..1; sRGB as displayed,
     row 0 on top). `settings`: as for `generate`. Raises SDError for a source or settings that cannot be used.
     """
-    catalogue.find_model(settings.get("model", "starter"))  # before a render is made
+    info, prompt, settings, of_style = _begun(prompt, settings)  # before a render is made
     data, source_size = _opened(source)
-    return _order(IMAGE_TO_IMAGE, prompt, orders.checked_size(size or source_size), {"source": data}, settings, strength=strength)
+    return _order(IMAGE_TO_IMAGE, info, prompt, orders.checked_size(size or source_size), {"source": data}, settings,
+                  strength=of_style.get("strength", default("strength")) if strength is None else strength)
 
 
 def upscale(source: Any, prompt: str = "", *, scale: float = 2.0, strength: float = default("refine_strength"), tile: int | None = None,
@@ -128,10 +136,10 @@ def upscale(source: Any, prompt: str = "", *, scale: float = 2.0, strength: floa
     `source` as for `restyle`, `settings` as for `generate`. With `tiling`, tiles go round the border, and a seamless
     texture stays seamless. Raises SDError.
     """
-    catalogue.find_model(settings.get("model", "starter"))
+    info, prompt, settings, _ = _begun(prompt, settings)
     data, source_size = _opened(source)
     size = orders.checked_size(tuple(round(side * scale) for side in source_size))
-    return _order(UPSCALE, prompt, size, {"source": data}, settings, strength=strength, tile=tile, upscaler=upscaler,
+    return _order(UPSCALE, info, prompt, size, {"source": data}, settings, strength=strength, tile=tile, upscaler=upscaler,
                   upscaler_noise=upscaler_noise)
 
 
@@ -146,11 +154,11 @@ def inpaint(source: Any, mask: Any, prompt: str, *, strength: float = 1.0, grow:
     `full_res` paints only the masked area and `context` pixels round it, at the size that suits the model (`tile`).
     `settings`: as for `generate`. Raises SDError.
     """
-    catalogue.find_model(settings.get("model", "starter"))
+    info, prompt, settings, _ = _begun(prompt, settings)
     data, size = _opened(source)
     alpha = isinstance(mask, str) and mask == "ALPHA"
     inputs = {"source": data, "mask": data if alpha else scene.open_mask(mask, size)}
-    return _order(INPAINT, prompt, size, inputs, settings, tile=tile, strength=strength, mask_kind="alpha" if alpha else "white",
+    return _order(INPAINT, info, prompt, size, inputs, settings, tile=tile, strength=strength, mask_kind="alpha" if alpha else "white",
                   mask_grow=grow, mask_feather=feather, mask_full_res=full_res, mask_context=context)
 
 
@@ -160,14 +168,14 @@ def outpaint(source: Any, prompt: str, *, left: int = 0, right: int = 0, top: in
     many as it takes to reach that shape, half on each side. `overlap` pixels inside the old border are painted over and
     blended in; all others stay as they were. `source` as for `restyle`, `settings` as for `generate`. Raises SDError.
     """
-    catalogue.find_model(settings.get("model", "starter"))
+    info, prompt, settings, _ = _begun(prompt, {"tiling": "none", **settings})  # a style's would have borders meet that are not there
     data, (width, height) = _opened(source)
     if aspect is not None:
         left, right, top, bottom = orders.margins(width, height, aspect)
     if not (left or right or top or bottom):
         raise InvalidRequest("There is nothing to add to the picture.", "Say by how many pixels it is to grow, or choose another aspect.")
     larger = orders.checked_size((width + left + right, height + top + bottom))
-    return _order(OUTPAINT, prompt, larger, {"source": data}, settings, strength=strength, mask_grow=overlap, mask_feather=overlap,
+    return _order(OUTPAINT, info, prompt, larger, {"source": data}, settings, strength=strength, mask_grow=overlap, mask_feather=overlap,
                   expand_left=left, expand_right=right, expand_top=top, expand_bottom=bottom)
 
 
@@ -176,15 +184,15 @@ def make_seamless(source: Any, prompt: str = "", *, tiling: str = "xy", band: fl
     """Texture → the same texture, repeating without a seam along `tiling` (x | y | xy): a band across the border, `band` of
     a side wide, is painted anew at `strength`; every other pixel stays as it was. `source` as for `restyle`, `settings` as
     for `generate`. Raises SDError."""
-    catalogue.find_model(settings.get("model", "starter"))
+    info, prompt, settings, _ = _begun(prompt, {**settings, "tiling": tiling})
     if tiling == "none":
         raise InvalidRequest("No axis was chosen along which the texture is to repeat.", "Set Tiling to X, Y or Both.")
     data, size = _opened(source)
-    return _order(MAKE_SEAMLESS, prompt, size, {"source": data}, {**settings, "tiling": tiling}, strength=strength, band=band,
+    return _order(MAKE_SEAMLESS, info, prompt, size, {"source": data}, settings, strength=strength, band=band,
                   mask_feather=feather)
 
 
-def run(request: Request, source: Any = None, *, target: scene.Target | None = None, label: str = "") -> Job:
+def run(request: Request, source: Any = None, *, target: Place = None, label: str = "") -> Job:
     """Carries out a whole request as it stands: what `recall` gave, or one of a batch.
 
     `source` as for `restyle`, where another one is to be used; all other input pictures are the copies that the engine
@@ -322,11 +330,19 @@ def _the_session() -> Session:
     return _session
 
 
-def _order(task: str, prompt: str, size: tuple[int, int], inputs: dict[str, SourceLike], settings: Settings, **fields: Any) -> Job:
-    """Submits what an order's keywords ask for. `fields`: fields of the request that belong to the task. Raises SDError."""
-    rest: dict[str, Any] = dict(settings)
+def _begun(prompt: str, settings: Settings) -> tuple[ModelInfo, str, dict[str, Any], dict[str, Any]]:
+    """The model of an order, its prompt and keywords, each with what the style says in its place, and the style's settings that are
+    no keywords of every order. Raises SDError."""
+    prompt, said, of_style = orders.styled(prompt, dict(settings))
+    return catalogue.find_model(said.setdefault("model", "starter")), prompt, said, of_style
+
+
+def _order(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], inputs: dict[str, SourceLike], settings: dict[str, Any],
+           **fields: Any) -> Job:
+    """Submits what an order's keywords ask for, as `_begun` gave them. `fields`: fields of the request that belong to the task. Raises
+    SDError."""
+    rest = dict(settings)
     target, label, controls = rest.pop("target", None), rest.pop("label", ""), rest.pop("controls", ())
-    info = catalogue.find_model(rest.setdefault("model", "starter"))
     reference = rest.pop("reference", None)
     if (reference is None) != (not rest.get("ip_adapter")):
         raise InvalidRequest("A reference image and an IP-Adapter that reads it go together; one of them is missing.",
@@ -336,16 +352,17 @@ def _order(task: str, prompt: str, size: tuple[int, int], inputs: dict[str, Sour
     return _submit(orders.request(task, info, prompt, size, **rest, **fields), info, inputs, target, label, controls)
 
 
-def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], target: scene.Target | None, label: str,
+def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], target: Place, label: str,
             controls: Iterable[Steer] = ()) -> Job:
-    target = scene.new_image_target() if request.axes or target is None else target  # a sheet belongs in no material
+    if target is None or request.axes and not callable(target):
+        target = scene.new_image_target()  # a sheet belongs in no material
     if controls := list(controls):
         request = replace(request, controls=tuple(one for one, _ in controls))
         for number, (one, image) in enumerate(controls):
             inputs[f"control{number}"] = scene.open_control(one.kind, image, (request.width, request.height))
 
-    def commit(job: Job) -> list[bpy.types.Image]:
-        return scene.commit(target, job.results, job.label)
+    def commit(job: Job) -> list:
+        return target(job) if callable(target) else scene.commit(target, job.results, job.label)
 
     return _the_session().submit(request, folder=info.folder, output=str(config.output_folder()), inputs=inputs, commit=commit,
                                  label=label or request.prompt or info.name, borrowed=info.borrowed)

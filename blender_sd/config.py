@@ -23,8 +23,9 @@ class Config:
     """`engine_python`: the interpreter that has torch and diffusers; "" = the environment variable SD_ENGINE_PYTHON,
     else Blender's own if it has them. `in_thread`: run the engine inside Blender's process. `output`: folder for
     finished pictures, "" = the extension's own. `model_folders`: folders that hold models, LoRAs, ControlNets and wildcard lists.
-    `downloads`: folder for models from the hub, "" = the extension's own; models are looked for there too. `hub_token`: access token for
-    the hub, "" = the environment variable HF_TOKEN. The rest goes to the engine: see `protocol.messages.EngineConfig`."""
+    `downloads`: folder for models from the hub, "" = the extension's own; models are looked for there too. `hub_token`: access token
+    for the hub, "" = the environment variable HF_TOKEN. `styles`: folder for styles of one's own, "" = the extension's. The rest goes
+    to the engine: see `protocol.messages.EngineConfig`."""
 
     engine_python: str = ""
     in_thread: bool = False
@@ -32,6 +33,7 @@ class Config:
     model_folders: tuple[str, ...] = ()
     downloads: str = ""
     hub_token: str = field(default="", repr=False)
+    styles: str = ""
     device: str = "auto"
     precision: str = "auto"
     threads: int = 0
@@ -120,6 +122,11 @@ def _hub_cache() -> Path:
     """Where huggingface_hub keeps what other programs have downloaded, by its documentation of environment variables."""
     home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface")
     return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+
+
+def style_folder() -> Path:
+    """Where the person's styles are kept. It may not exist yet."""
+    return Path(current.styles).expanduser() if current.styles else own_folder("styles")
 
 
 def own_folder(name: str) -> Path:

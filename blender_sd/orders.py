@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import config, scene
+from . import catalogue, config, scene, stylebook
 from .protocol import wording
 from .protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA, UPSCALER
 from .protocol.errors import InvalidRequest, SourceUnusable
@@ -46,6 +46,24 @@ def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, m
         ip_adapter=resolve_file(IP_ADAPTER, ip_adapter, config.model_folders()).file if ip_adapter else "",
         upscaler=resolve_file(UPSCALER, upscaler, config.model_folders()).file if upscaler.strip() else "",
         axes=tuple(Axis(setting, _values(values)) for setting, values in axes), **rest)
+
+
+def styled(prompt: str, given: dict[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The prompt and keywords of an order with what the style in `given` says: the prompts in its words, its LoRAs beside the others, and
+    its settings where the order leaves them open (missing or None); apart from these its width, height and strength, which not every
+    order takes. Raises StyleUnusable, ModelNotFound where its model is not here."""
+    said = {key: value for key, value in given.items() if value is not None}
+    name = said.pop("style", "")
+    if not _text(name, "style").strip():
+        return prompt, said, {}
+    style = stylebook.find_style(name)
+    words, negative = style.words(_text(prompt, "prompt"), _text(said.get("negative", ""), "negative prompt"))
+    settings = dict(style.settings)
+    apart = {key: settings.pop(key) for key in ("width", "height", "strength") if key in settings}
+    if "model" in settings and "model" not in said:
+        settings["model"] = catalogue.find_model(settings["model"]).id
+    loras = (*said.get("loras", ()), *style.loras)
+    return words, {**settings, **said, "negative": negative, "loras": loras, "style": style.name}, apart
 
 
 def _values(given: Any) -> str:

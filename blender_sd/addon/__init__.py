@@ -4,10 +4,10 @@ from __future__ import annotations
 import bpy
 
 from .. import api
-from . import controls, downloads, keymap, menus, operators, panels, preferences, properties, state, tick
+from . import controls, downloads, keymap, menus, operators, panels, preferences, presets, properties, state, tick
 
 _CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *downloads.CLASSES, *preferences.CLASSES, *operators.CLASSES,
-            *panels.CLASSES, *menus.CLASSES)
+            *presets.CLASSES, *panels.CLASSES, *menus.CLASSES)
 _PARTS = (properties, state, downloads, menus, keymap, tick)  # registered in this order, unregistered in the opposite one
 
 

@@ -40,6 +40,7 @@ def _image_menu(self, context) -> None:
         self.layout.operator("sd.retexture", text="Repaint with Stable Diffusion", icon="NODE_TEXTURE")
     self.layout.operator("sd.recall", text="Recall Settings from Image", icon="LOOP_BACK")
     self.layout.operator("sd.apply", text="Apply Image to Object")
+    self.layout.operator("sd.save_material", text="Save as Material Asset", icon="ASSET_MANAGER")
 
 
 def _object_menu(self, _context) -> None:

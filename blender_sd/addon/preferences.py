@@ -7,7 +7,7 @@ import logging
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, IntProperty, StringProperty
 
-from .. import api
+from .. import api, stylebook
 from ..protocol.errors import SDError
 from ..protocol.rungs import RUNGS
 from . import downloads, keymap, properties
@@ -28,6 +28,7 @@ def get() -> "SD_AP_preferences | None":
 def _changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
     apply()
     downloads.refresh()
+    stylebook.styles()
 
 
 def apply() -> None:
@@ -41,6 +42,7 @@ def apply() -> None:
             device=prefs.device.strip() or "auto", precision=prefs.precision, threads=prefs.threads, memory_mb=prefs.memory_mb,
             memory_use=prefs.memory_use, attention=prefs.attention, compile=prefs.compile, output=bpy.path.abspath(prefs.output),
             downloads=bpy.path.abspath(prefs.downloads), hub_token=prefs.hub_token.strip(),
+            styles=bpy.path.abspath(prefs.styles),
             model_folders=[bpy.path.abspath(folder.path) for folder in prefs.model_folders if folder.path])
     except SDError as error:
         log.warning("%s", error)
@@ -151,6 +153,8 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
     hub_token: StringProperty(name="Access Token", subtype="PASSWORD", update=_changed, description=(
         "Your access token of the Hugging Face hub, for models whose owner wants an account; made at huggingface.co/settings/tokens. It is "
         "kept in Blender's preferences, never in a .blend file. Left empty: the environment variable HF_TOKEN"))
+    styles: StringProperty(name="Style Folder", subtype="DIR_PATH", update=_changed, description=(
+        "Where styles of your own are kept, such as a folder that your studio shares. Left empty: a folder of the extension"))
     folder_index: IntProperty(name="Selected Folder", description="The folder that Remove removes")
 
     def draw(self, context) -> None:
@@ -199,6 +203,7 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
                     "uninstalled. Choose a folder of your own to keep them.", icon="INFO")
         column.prop(self, "hub_token", placeholder="HF_TOKEN")
         column.operator("sd.clear_unfinished", text="Delete Unfinished Downloads")
+        layout.column().prop(self, "styles", placeholder="The extension's own folder")
 
 
 CLASSES = (SD_PG_folder, SD_UL_folders, SD_OT_folder_add, SD_OT_folder_remove, SD_AP_preferences)

@@ -102,6 +102,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     prompt_text: PointerProperty(type=bpy.types.Text, name="Text Block", description=(
         "The text block that holds the prompt. Empty it to type into a field again"))
     negative: _setting(StringProperty, "negative", maxlen=8192)
+    style: StringProperty(name="Style", description="The style whose words go round the prompt when you paint; empty for none")
     model: _setting(StringProperty, "model")
     model_choice: EnumProperty(name=setting("model").label, description=setting("model").tip,
                                items=lambda self, _context: _items_with(self.model), get=_get_model, set=_set_model)
@@ -188,7 +189,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
 
     def order(self, without: str = "") -> dict[str, Any]:
         """The keywords that the API's orders share, but for `without`; the seed is left to the caller."""
-        names = ("negative", "steps", "guidance", "sampler", "model", "count", "tiling", "variation_strength", "variation_seed")
+        names = ("negative", "steps", "guidance", "sampler", "model", "count", "tiling", "variation_strength", "variation_seed", "style")
         return {**{name: getattr(self, name) for name in names if name != without}, "axes": self.axes(), **self.reference()}
 
     def reference(self) -> dict[str, Any]:
@@ -233,6 +234,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         tags = [lora_tag(names.get(lora.file, lora.file), lora.weight) for lora in request.loras]
         self.prompt = " ".join([request.prompt, *tags]).strip()
         self.prompt_text = None
+        self.style = ""  # whose words are in the prompt already
         self.random_seed = False
         self.use_reference = bool(request.ip_adapter)
         if request.reference:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import bpy
 from bpy.app.handlers import persistent
 
-from .. import api, scene
+from .. import api, scene, stylebook
 from . import downloads, properties
 from .layout import TAB
 from .mirror import Mirror, current_job
@@ -83,6 +83,7 @@ def _start_engine_when_seen() -> None:
         _engine_wanted = False
         properties.refresh_model_items()
         downloads.refresh()
+        stylebook.styles()
         scene.warm_up()
         if api.engine_status()[0] == "off":
             api.start_engine()

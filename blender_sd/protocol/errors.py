@@ -106,6 +106,18 @@ class ConnectionLost(SDError):
     kind = "connection_lost"
 
 
+class StyleUnusable(SDError):
+    """There is no style of that name, or its file cannot be read, or a style cannot be kept under that name."""
+
+    kind = "style"
+
+
+class AssetUnusable(SDError):
+    """An asset library or a list of materials that is missing, broken, or cannot be written to."""
+
+    kind = "asset"
+
+
 class JobCancelled(SDError):
     """Raised by `Job.result()` of a job that somebody cancelled."""
 

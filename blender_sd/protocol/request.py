@@ -77,6 +77,7 @@ class Request:
     expand_top: int = setting_field(0, "Top", "Pixels to add at the top", low=0, high=MAX_SIDE)
     expand_bottom: int = setting_field(0, "Bottom", "Pixels to add at the bottom", low=0, high=MAX_SIDE)
     band: float = setting_field(0.2, "Band", "How much of the side is painted anew across the border, as a share", low=0.01, high=0.9)
+    style: str = setting_field("", "Style", "The style whose words are in the prompts already; only its name, which changes no pixel")
     source: str = ""
     mask: str = ""
     reference: str = ""

@@ -1,6 +1,7 @@
 """The operators: each reads the properties and makes one call to the API."""
 from . import (
     apply,
+    assets,
     cancel,
     control,
     engine,
@@ -15,9 +16,10 @@ from . import (
     remedy,
     restyle,
     retexture,
+    styles,
     upscale,
 )
 
 CLASSES = (*generate.CLASSES, *retexture.CLASSES, *restyle.CLASSES, *cancel.CLASSES, *recall.CLASSES, *apply.CLASSES, *engine.CLASSES,
            *upscale.CLASSES, *inpaint.CLASSES, *extend.CLASSES, *control.CLASSES, *loras.CLASSES, *fetch.CLASSES, *prompt.CLASSES,
-           *nodes.CLASSES, *remedy.CLASSES)
+           *nodes.CLASSES, *remedy.CLASSES, *styles.CLASSES, *assets.CLASSES)

@@ -21,7 +21,7 @@ class SD_OT_generate(bpy.types.Operator):
     def poll(cls, context):
         settings = context.scene.sd
         return can_generate(cls, context) and first_refusal(
-            cls, (settings.words(), TYPE_PROMPT),
+            cls, (settings.words() or settings.style, TYPE_PROMPT),
             (settings.target != "MATERIAL" or is_mesh(context), "Select a mesh object, or choose New Image as the target"))
 
     def execute(self, context):
@@ -38,7 +38,7 @@ class SD_OT_generate_onto(bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         return can_generate(cls, context) and first_refusal(
-            cls, (is_mesh(context), "Select a mesh object"), (context.scene.sd.words(), TYPE_PROMPT))
+            cls, (is_mesh(context), "Select a mesh object"), (context.scene.sd.words() or context.scene.sd.style, TYPE_PROMPT))
 
     def execute(self, context):
         return generate(self, context, "material")

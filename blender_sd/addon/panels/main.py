@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from .base import SIDEBARS, Panel, family_in, place
 from .parts import TASKS, draw_button, draw_messages, draw_prompt, draw_task
+from .styles import draw_style
 
 
 class Main(Panel):
@@ -15,6 +16,7 @@ class Main(Panel):
         settings, family = context.scene.sd, family_in(context)
         self._draw_tasks(settings, family)
         draw_prompt(self.layout, context, family)
+        draw_style(self.layout, context)
         draw_task(self.layout, context, family, settings.task)
         draw_button(self.layout, context, family, settings.task)
         draw_messages(self.layout, context)

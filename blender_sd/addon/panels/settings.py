@@ -6,6 +6,7 @@ from ...protocol.families import Family
 from ...protocol.request import UPSCALE
 from ...protocol.samplers import SAMPLERS
 from ..layout import wrapped
+from ..presets import SD_PT_setting_presets
 from .base import SIDEBARS, Panel, family_in, place
 
 
@@ -14,6 +15,9 @@ class Settings(Panel):
 
     bl_label = "Settings"
     bl_order = 20
+
+    def draw_header_preset(self, _context) -> None:
+        SD_PT_setting_presets.draw_panel_header(self.layout)
 
     def draw(self, context) -> None:
         settings = context.scene.sd

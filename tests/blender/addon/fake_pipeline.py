@@ -14,13 +14,15 @@ from blender_sd.protocol.messages import Cancelled, Failed, Finished, Generate, 
 
 
 class FakePipeline:
-    """`hold()` stops it before the next step until `go()`; `fail_with` and `note` are said by the next job."""
+    """`hold()` stops it before the next step until `go()`; `fail_with` and `note` are said by the next job (`fail_with` only where the
+    prompt holds `fail_on`)."""
 
     def __init__(self) -> None:
         self.orders: list[Generate] = []
         self.warmed = 0
         self.closed = False
         self.fail_with: SDError | None = None
+        self.fail_on = ""
         self.note = ""
         self._gate = threading.Event()
         self._gate.set()
@@ -55,7 +57,7 @@ class FakePipeline:
                         break
                 if cancelled():
                     return emit(Cancelled(order.job))
-                if self.fail_with:
+                if self.fail_with and self.fail_on in order.request.prompt:
                     return emit(Failed.of(order.job, self.fail_with))
             path = os.path.join(order.output, f"{order.job}-{index}.png")
             write_png(path, single)

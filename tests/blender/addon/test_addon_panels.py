@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import bpy
 import pytest
 from addon_helpers import cube, drain, state
+from bl_ui.utils import PresetPanel
 from paper import Paper
 
 from blender_sd import api, catalogue, config
@@ -16,7 +17,7 @@ from blender_sd.protocol import errors
 from blender_sd.protocol.errors import OutOfMemory, SDError
 from blender_sd.protocol.families import FAMILIES, family_of
 
-PANELS = [cls for cls in _CLASSES if issubclass(cls, bpy.types.Panel)]
+PANELS = [cls for cls in _CLASSES if issubclass(cls, bpy.types.Panel) and not issubclass(cls, PresetPanel)]  # which Blender draws
 MENUS = [cls for cls in _CLASSES if issubclass(cls, bpy.types.Menu)]
 
 
@@ -97,7 +98,7 @@ def test_all_draw_in_their_editors(addon):
 
 
 EXPECTED = {"TOPBAR_MT_render": ("VIEW_3D", []), "NODE_MT_add": ("NODE_EDITOR", ["sd.add_image_node"]),
-            "NODE_MT_context_menu": ("NODE_EDITOR", []), "IMAGE_MT_image": ("IMAGE_EDITOR", ["sd.retexture", "sd.recall", "sd.apply"]),
+            "NODE_MT_context_menu": ("NODE_EDITOR", []), "IMAGE_MT_image": ("IMAGE_EDITOR", ["sd.retexture", "sd.recall", "sd.apply", "sd.save_material"]),
             "VIEW3D_MT_object_context_menu": ("VIEW_3D", ["sd.generate_onto", "sd.retexture"]),
             "STATUSBAR_HT_header": ("VIEW_3D", ["sd.cancel"])}
 

@@ -1,0 +1,267 @@
+"""Materials into an asset library: the one at hand, one from the prompt, or a whole list. Each asks first, and names the file."""
+from __future__ import annotations
+
+import os
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+
+from ... import assets, batch, scene
+from ...protocol.errors import AssetUnusable, SDError
+from ...protocol.request import TEXT_TO_IMAGE
+from ...session import asset_library
+from ...session.material_rows import read_rows
+from .. import tick
+from .recall import shown_image
+from .start import can_do, first_refusal, refuse
+
+_items: list[tuple[str, str, str]] = []  # kept: Blender does not hold the strings of a dynamic enum
+SOURCES = (
+    ("IMAGE", "Image", "The image shown in this editor or in the active slot, as a new material", "IMAGE_DATA", 0),
+    ("MATERIAL", "Active Material", "The active object's material as it is, with all its images", "MATERIAL", 1),
+    ("PROMPT", "Prompt", "Paint what the SD tab says first; the asset is saved when the picture is finished", "TEXT", 2),
+)
+
+
+def _libraries(_self=None, _context=None) -> list[tuple[str, str, str]]:
+    _items[:] = [(folder, name, folder) for name, folder in assets.asset_libraries().items()]
+    return _items
+
+
+def _looked_up(self, _context) -> None:
+    """The dialog shows whether the file is there; looking while it is drawn would read the disk at every motion of the mouse."""
+    self.is_there = bool(self.library and self.name.strip()) and os.path.exists(
+        asset_library.asset_file(self.library, asset_library.asset_name(self.name)))
+
+
+def _library_there(operator: bpy.types.Operator) -> set[str] | None:
+    """None where there is a library to choose; else the refusal."""
+    if _libraries():
+        return None
+    return refuse(operator, AssetUnusable("Blender has no asset library yet.",
+                                          "Add one in Blender's Preferences › File Paths › Asset Libraries."))
+
+
+def _words(text: str) -> list[str]:
+    return [tag.strip() for tag in text.split(",") if tag.strip()]
+
+
+class SD_OT_save_material(bpy.types.Operator):
+    """Save the image, the active material or what the prompt says as a material in one of your asset libraries. Asks before it writes"""
+
+    bl_idname = "sd.save_material"
+    bl_label = "Stable Diffusion: Save as Material Asset"
+    bl_options = {"REGISTER"}
+
+    source: EnumProperty(name="From", items=SOURCES, description="What becomes the asset")
+    image: StringProperty(name="Image", options={"SKIP_SAVE"}, description="The image to save; empty for the one shown in this editor")
+    name: StringProperty(name="Name", maxlen=60, update=_looked_up, description="What the asset is called, and its file")
+    library: EnumProperty(name="Library", items=_libraries, update=_looked_up, description=(
+        "The asset library to write into; libraries are listed in Blender's Preferences, under File Paths"))
+    tags: StringProperty(name="Tags", description="Words by which the Asset Browser finds it, separated by commas")
+    licence: StringProperty(name="Licence", description=(
+        "The licence that is written into the asset. Pictures of the built-in model are free (CC0); for others see their model's licence"))
+    replace: BoolProperty(name="Replace", options={"SKIP_SAVE"}, description="Write over the asset of that name; else a number is added")
+    is_there: BoolProperty(options={"HIDDEN", "SKIP_SAVE"}, description="Whether the library has an asset of that name")
+
+    def invoke(self, context, _event):
+        if (refused := _library_there(self)) is not None:
+            return refused
+        if not self.properties.is_property_set("source"):
+            self.source = next((kind for kind in ("IMAGE", "MATERIAL") if self._block(context, kind) is not None), "PROMPT")
+        block = self._block(context, self.source)
+        settings = context.scene.sd
+        if self.source == "PROMPT":
+            prompt, model = settings.words(), settings.model
+        else:
+            _, model, prompt = scene.image_facts(scene.image_of(block) if self.source == "MATERIAL" and block else block)
+        self.tags = ", ".join(assets.words_of(prompt))
+        self.licence = assets.licence_for(model)
+        self.name = asset_library.asset_name(block.name if block is not None else prompt or settings.style)
+        return context.window_manager.invoke_props_dialog(self, width=440, confirm_text="Save Asset")
+
+    def draw(self, context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(self, "source")
+        block = self._block(context, self.source)
+        row = layout.row()
+        row.alert = block is None and self.source != "PROMPT"
+        shown = context.scene.sd.words() or context.scene.sd.style if self.source == "PROMPT" else block.name if block else ""
+        row.label(text=shown or "There is none here", icon="BLANK1")
+        layout.prop(self, "name")
+        layout.prop(self, "library")
+        layout.prop(self, "tags")
+        layout.prop(self, "licence")
+        if self.is_there:
+            layout.prop(self, "replace", text="Replace the asset of that name")
+        column = layout.column(align=True)
+        column.label(text="This file is written:" if not self.is_there or self.replace else "This file is written, with a number added:",
+                     icon="FILE_BLEND")
+        column.label(text=os.path.join(self.library, asset_library.FOLDER), icon="BLANK1")
+        column.label(text=f"{asset_library.asset_name(self.name)}.blend", icon="BLANK1")
+
+    def execute(self, context):
+        try:
+            if not self.library:
+                raise AssetUnusable("No asset library was chosen.", "Name one of Blender's asset libraries.")
+            if self.source == "PROMPT":
+                return self._from_prompt(context)
+            block = self._block(context, self.source)
+            if block is None:
+                raise AssetUnusable("There is nothing here to save.", "Open an image, or select an object with a material.")
+            path = assets.save_material(block, self.name, library=self.library, tags=_words(self.tags), licence=self.licence,
+                                        replace=self.replace)
+        except SDError as error:
+            return refuse(self, error)
+        self.report({"INFO"}, f"Saved {path}. Refresh the Asset Browser to see it")
+        return {"FINISHED"}
+
+    def _from_prompt(self, context):
+        settings = context.scene.sd
+        row = {"prompt": settings.words(), "tags": _words(self.tags),
+               "name": self.name if self.replace else asset_library.free_name(self.library, asset_library.asset_name(self.name))}
+        if not settings.random_seed:
+            row["seed"] = settings.seed
+        batch.batch_materials([row], library=self.library, replace=self.replace, licence=self.licence, **_order(settings))
+        tick.soon()
+        return {"FINISHED"}
+
+    def _block(self, context, kind: str) -> bpy.types.Image | bpy.types.Material | None:
+        if kind == "IMAGE":
+            return bpy.data.images.get(self.image) if self.image else shown_image(context)
+        return context.object.active_material if kind == "MATERIAL" and context.object is not None else None
+
+
+class SD_OT_batch_materials(bpy.types.Operator):
+    """Make a library of materials from a list: a prompt a line, or a CSV table. Each is a job of its own and saved as it comes"""
+
+    bl_idname = "sd.batch_materials"
+    bl_label = "Stable Diffusion: Materials from List"
+    bl_options = {"REGISTER"}
+
+    text: StringProperty(name="Text Block", update=lambda self, context: self.look(), description=(
+        "The text block that holds the list: one prompt a line, or a CSV table with a header such as name, prompt, style, seed, tags"))
+    filepath: StringProperty(name="File", subtype="FILE_PATH", update=lambda self, context: self.look(), description=(
+        "A .txt or .csv file with the list, used where no text block is chosen"))
+    library: EnumProperty(name="Library", items=_libraries, update=lambda self, context: self.look(), description=(
+        "The asset library to write into; libraries are listed in Blender's Preferences, under File Paths"))
+    seamless: BoolProperty(name="Seamless", default=True, description=(
+        "Let pictures repeat without a seam, where a row or its style says nothing else"))
+    replace: BoolProperty(name="Replace", options={"SKIP_SAVE"}, description=(
+        "Make materials anew that the library has already. Off: they are skipped, so that a list can go on where it was stopped"))
+    rows: IntProperty(options={"HIDDEN", "SKIP_SAVE"}, description="How many rows the list has")
+    there: IntProperty(options={"HIDDEN", "SKIP_SAVE"}, description="How many of them the library has already")
+    problem: StringProperty(options={"HIDDEN", "SKIP_SAVE"}, description="Why the list cannot be used")
+
+    @classmethod
+    def poll(cls, context):
+        running = batch.newest is not None and not batch.newest.done
+        return first_refusal(cls, (not running, "A list is being made; wait, or cancel it")) and can_do(cls, context, TEXT_TO_IMAGE)
+
+    def invoke(self, context, _event):
+        if (refused := _library_there(self)) is not None:
+            return refused
+        if self.text not in bpy.data.texts:
+            self.text = next((text.name for text in bpy.data.texts if text.name.lower().endswith((".csv", ".txt"))),
+                             bpy.data.texts[0].name if bpy.data.texts else "")
+        self.look()
+        return context.window_manager.invoke_props_dialog(self, width=440, confirm_text="Begin")
+
+    def look(self) -> None:
+        """Reads the list and the library once something has been chosen; drawing only shows what came out."""
+        self.rows, self.there, self.problem = 0, 0, ""
+        if not self.text and not self.filepath:
+            return
+        try:
+            found = read_rows(batch.text_of(self.list()))
+        except SDError as error:
+            self.problem = str(error)
+            return
+        self.rows = len(found)
+        self.there = sum(os.path.exists(asset_library.asset_file(self.library, row.name)) for row in found) if self.library else 0
+
+    def list(self):
+        """The list's text, or its file."""
+        text = bpy.data.texts.get(self.text)
+        return text.as_string() + "\n" if text is not None else bpy.path.abspath(self.filepath)
+
+    def draw(self, _context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop_search(self, "text", bpy.data, "texts", icon="TEXT")
+        row = layout.row()
+        row.enabled = not self.text
+        row.prop(self, "filepath")
+        layout.prop(self, "library")
+        layout.prop(self, "seamless")
+        layout.prop(self, "replace")
+        column = layout.column(align=True)
+        if self.problem:
+            column.alert = True
+            column.label(text=self.problem, icon="ERROR")
+        elif self.rows:
+            make = self.rows if self.replace else self.rows - self.there
+            known = f", {self.there} there already" if self.there else ""
+            column.label(text=f"{make} files are written{known}, into:", icon="FILE_BLEND")
+            column.label(text=os.path.join(self.library, asset_library.FOLDER), icon="BLANK1")
+        else:
+            column.label(text="Choose a text block, or a file", icon="INFO")
+
+    def execute(self, context):
+        try:
+            if not self.library or not (self.text or self.filepath):
+                raise AssetUnusable("No list or no asset library was chosen.", "Choose both.")
+            begun = batch.batch_materials(self.list(), library=self.library, replace=self.replace,
+                                          **_order(context.scene.sd, "xy" if self.seamless else "none"))
+        except SDError as error:
+            return refuse(self, error)
+        tick.soon()
+        self.report({"INFO"}, begun.summary())
+        return {"FINISHED"}
+
+
+class SD_OT_cancel_batch(bpy.types.Operator):
+    """Cancel all materials of the list that are not made yet. What is saved stays; the same list goes on from there"""
+
+    bl_idname = "sd.cancel_batch"
+    bl_label = "Stable Diffusion: Cancel List of Materials"
+
+    @classmethod
+    def poll(cls, _context):
+        return first_refusal(cls, (batch.newest is not None and not batch.newest.done, "No list is being made"))
+
+    def execute(self, _context):
+        batch.newest.cancel()
+        tick.soon()
+        return {"FINISHED"}
+
+
+class SD_OT_dismiss_batch(bpy.types.Operator):
+    """Take what is said about the last list away"""
+
+    bl_idname = "sd.dismiss_batch"
+    bl_label = "Dismiss"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, _context):
+        return first_refusal(cls, (batch.newest is not None and batch.newest.done, "A list is being made"))
+
+    def execute(self, _context):
+        batch.forget()
+        tick.soon()
+        return {"FINISHED"}
+
+
+def _order(settings: bpy.types.PropertyGroup, tiling: str | None = None) -> dict:
+    """What the panel says of every row; `tiling` in place of the panel's, where given."""
+    kept = {key: value for key, value in settings.order().items() if key not in ("count", "axes")}
+    return {**kept, "size": (settings.width, settings.height), "refine_scale": settings.refine_scale,
+            "refine_strength": settings.refine_strength, "upscaler": settings.upscaler, "upscaler_noise": settings.upscaler_noise,
+            **({"tiling": tiling} if tiling else {})}
+
+
+CLASSES = (SD_OT_save_material, SD_OT_batch_materials, SD_OT_cancel_batch, SD_OT_dismiss_batch)

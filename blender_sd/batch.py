@@ -1,0 +1,146 @@
+"""A list of prompts into a library of materials: one job for each row, saved as an asset as soon as it is painted.
+
+    batch = sd.batch_materials("materials.csv", library="User Library")
+    batch.result()                                           # waits; batch.summary(), batch.cancel() meanwhile
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import api, assets, scene, stylebook
+from .protocol.errors import AssetUnusable, InvalidRequest, SDError
+from .session import asset_library
+from .session.inbox import pump_until
+from .session.job import Job
+from .session.material_rows import Row, read_rows
+
+_NOT_OF_MANY = ("count", "axes", "target", "label", "seed")
+
+newest: Batch | None = None  # what the panel shows
+
+
+class Batch:
+    """What became of each row of a list. `jobs`: the rows that are being made, each with its job. `skipped`: names of assets that were
+    there already. `refused`: rows that could not be begun, each with its error."""
+
+    def __init__(self, library: str) -> None:
+        self.library = library
+        self.jobs: list[tuple[Row, Job]] = []
+        self.skipped: list[str] = []
+        self.refused: list[tuple[Row, SDError]] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether every job has ended."""
+        return all(job.done for _, job in self.jobs)
+
+    @property
+    def saved(self) -> list[Path]:
+        """The files of the assets that were made, in the list's order."""
+        return [path for _, job in self.jobs if job.state == "finished" for path in job.outputs]
+
+    @property
+    def failed(self) -> list[tuple[Row, SDError]]:
+        """The rows that failed, each with its error, in the list's order."""
+        broken = [(row, job.error) for row, job in self.jobs if job.state == "failed"]
+        return sorted((*self.refused, *broken), key=lambda one: one[0].number)
+
+    def cancel(self) -> None:
+        """Cancels all that is not made yet. What is saved stays; the same list begins again where this one ended."""
+        for _, job in reversed(self.jobs):
+            job.cancel()
+
+    def result(self, timeout: float | None = None) -> list[Path]:
+        """Waits until all jobs have ended; `saved`. Rows that fail raise nothing: see `failed`. Raises TimeoutError."""
+        pump_until(lambda: self.done, api._the_session(), timeout, "The batch")
+        return self.saved
+
+    def counts(self) -> tuple[int, int, int, int]:
+        """(made, waiting or at work, failed, cancelled)."""
+        states = [job.state for _, job in self.jobs]
+        made, failed, cancelled = (states.count(name) for name in ("finished", "failed", "cancelled"))
+        return made, len(states) - made - failed - cancelled, failed + len(self.refused), cancelled
+
+    def summary(self) -> str:
+        """How it stands, in one line."""
+        made, open_, failed, cancelled = self.counts()
+        parts = [f"{made} saved", f"{open_} to go" if open_ else "", f"{len(self.skipped)} there already" if self.skipped else "",
+                 f"{failed} failed" if failed else "", f"{cancelled} cancelled" if cancelled else ""]
+        return ", ".join(filter(None, parts))
+
+
+def batch_materials(rows: str | os.PathLike | Iterable[str | Mapping[str, Any]], *, library: str | os.PathLike = "", replace: bool = False,
+                    tags: Iterable[str] = (), licence: str | None = None, **settings: Any) -> Batch:
+    """Begins a material for each row, and returns at once.
+
+    `rows`: prompts, one a line; or a CSV table (`session.material_rows.COLUMNS`); or the path of a .txt or .csv file with either; or a
+    sequence of prompts and mappings. `library` as for `save_material`. A row whose asset is there already is skipped, unless `replace`:
+    so a list that was cancelled goes on when it is given again. `tags`, `licence`: for all rows, beside their own. `settings`: as for
+    `generate`, for what a row, or the style that a row names, leaves open; pictures tile in both directions unless told otherwise.
+    A row that fails stops no other. Raises AssetUnusable, at once, for a list or library that cannot be used.
+    """
+    global newest
+    wrong = [name for name in _NOT_OF_MANY if name in settings]
+    if wrong:
+        raise InvalidRequest(f"A list of materials takes no '{wrong[0]}'.", "Each row makes one picture; seeds stand in the column 'seed'.")
+    folder = assets.library_folder(library)
+    found = read_rows(text_of(rows))
+    batch = Batch(folder)
+    catalog = asset_library.catalog(folder)
+    for row in found:
+        file = asset_library.asset_file(folder, row.name)
+        if not replace and os.path.exists(file):
+            batch.skipped.append(row.name)
+            continue
+        try:
+            batch.jobs.append((row, _begin(row, file, catalog, tuple(tags), licence, settings)))
+        except SDError as error:
+            batch.refused.append((row, error))
+    newest = batch
+    return batch
+
+
+def forget() -> None:
+    """No batch is shown any more."""
+    global newest
+    newest = None
+
+
+def _begin(row: Row, file: str, catalog: str, tags: tuple[str, ...], licence: str | None, settings: Mapping[str, Any]) -> Job:
+    """The job of one row, which saves its asset. Raises SDError."""
+    open_ = dict(settings)
+    of_style: Mapping[str, Any] = {}
+    if row.problem or not (row.order["prompt"] or row.order.get("style") or settings.get("style")):
+        raise AssetUnusable(row.problem or "It has no prompt.", f"Correct row {row.number} of the list.")
+    if name := row.order.get("style") or settings.get("style"):
+        of_style = stylebook.find_style(name).settings
+    if row.order.get("style"):  # what the row's style says counts more than what is said for all
+        open_ = {key: value for key, value in open_.items() if key not in of_style and not (key == "size" and "width" in of_style)}
+    if "tiling" not in of_style:
+        open_.setdefault("tiling", "xy")
+    mine = licence if row.licence == "" else row.licence
+
+    def commit(job: Job) -> list[Path]:
+        request = job.results[0].request
+        about = scene.About(row.name, scene.facts(request), (*tags, *(row.tags or assets.words_of(request.prompt))),
+                            assets.licence_for(request.model) if mine is None else mine, catalog)
+        scene.write_result(job.results[0], file, about)
+        return [Path(file)]
+
+    return api.generate(**{**open_, **row.order}, label=row.name, target=commit)
+
+
+def text_of(rows: Any) -> str | Iterable[Any]:
+    """The list itself; a path's file is read. Raises AssetUnusable."""
+    names_file = isinstance(rows, str) and "\n" not in rows and rows.strip().lower().endswith((".csv", ".txt"))
+    if not (names_file or isinstance(rows, os.PathLike)):
+        return rows
+    try:
+        with open(os.path.expanduser(os.fspath(rows)), encoding="utf-8-sig") as file:
+            return file.read(1 << 23)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise AssetUnusable(f"The list {rows} cannot be read ({why}).", "Check the file; save it as CSV in UTF-8.", repr(error)) from None

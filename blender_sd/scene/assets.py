@@ -1,0 +1,186 @@
+"""Material assets: a picture as a material that repeats, in a .blend file of its own in an asset library."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+
+from ..protocol.errors import AssetUnusable, SDError
+from ..protocol.messages import Result
+from ..protocol.request import Request
+from . import compat, images
+from .materials import base_color_node
+
+PREVIEW = 256  # pixels; what Blender's own previews have
+_UV = "UV"
+
+
+@dataclass(frozen=True)
+class About:
+    """What the asset says of itself. `catalog`: the id of its catalog, "" for none."""
+
+    name: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    licence: str = ""
+    catalog: str = ""
+
+
+def new_material(image: bpy.types.Image, name: str) -> bpy.types.Material:
+    """A material with `image` as its base color: texture coordinate, mapping, image node, Principled BSDF. It has no user yet."""
+    material = bpy.data.materials.new(name)
+    tree = compat.node_tree_of(material)
+    tree.nodes.clear()
+    nodes = [tree.nodes.new(f"ShaderNode{kind}") for kind in ("TexCoord", "Mapping", "TexImage", "BsdfPrincipled", "OutputMaterial")]
+    for node, x in zip(nodes, (-900.0, -700.0, -480.0, -160.0, 160.0), strict=True):
+        node.location = x, 0.0
+    coordinate, mapping, texture, shader, output = nodes
+    texture.image, texture.extension = image, "REPEAT"
+    for start, end in ((coordinate.outputs[_UV], mapping.inputs["Vector"]), (mapping.outputs["Vector"], texture.inputs["Vector"]),
+                       (texture.outputs["Color"], shader.inputs["Base Color"]), (shader.outputs["BSDF"], output.inputs["Surface"])):
+        tree.links.new(start, end)
+    shader.inputs["Roughness"].default_value = 0.7  # a picture holds no gloss; plastic is the wrong guess for most surfaces
+    tree.nodes.active = texture
+    material[images.MARK_PROPERTY] = True
+    return material
+
+
+def write_image(image: bpy.types.Image, path: str, about: About) -> None:
+    """Writes a new material of `image` (see `new_material`) as an asset into the .blend file `path`, in one step. The open file stays as
+    it is, but that a painted image is packed. Raises AssetUnusable."""
+    material = new_material(image, about.name)
+    try:
+        _write(material, path, about)
+    finally:
+        bpy.data.materials.remove(material)
+
+
+def write_material(material: bpy.types.Material, path: str, about: About) -> None:
+    """Writes a copy of `material`, with all that it uses, as an asset into the .blend file `path`, in one step; the original, its name
+    included, stays as it is. Raises AssetUnusable."""
+    if material.library is not None:
+        raise AssetUnusable(f"The material '{material.name}' is linked from another file.", "Save it as an asset in that file.")
+    copy = material.copy()
+    try:
+        _write(copy, path, about)
+    finally:
+        bpy.data.materials.remove(copy)
+
+
+def write_result(result: Result, path: str, about: About) -> None:
+    """Writes a finished picture as an asset, as `write_image` does, and leaves nothing of it in the open file. Raises SDError."""
+    image = images.load_result(result, about.name)
+    try:
+        write_image(image, path, about)
+    finally:
+        bpy.data.images.remove(image)
+
+
+def image_of(material: bpy.types.Material) -> bpy.types.Image | None:
+    """The picture in the material's base color, if there is one."""
+    node = base_color_node(material) if material.node_tree is not None else None
+    return node.image if node is not None else None
+
+
+def image_facts(image: bpy.types.Image | None) -> tuple[str, str, str]:
+    """(description, model, prompt) of a generated picture, from its request; empty texts where it carries none."""
+    try:
+        request = images.request_of(image) if image is not None else None
+    except SDError:
+        request = None
+    return (facts(request), request.model, request.prompt) if request is not None else ("", "", "")
+
+
+def facts(request: Request) -> str:
+    """What made a picture, in a line for people."""
+    model = os.path.basename(request.model.rstrip("/\\"))
+    style = f", style {request.style}" if request.style else ""
+    repeats = f", repeats along {request.tiling}" if request.tiling != "none" else ""
+    return f"{request.prompt} (Stable Diffusion, model {model}, seed {request.seed}{style}{repeats})"
+
+
+# ---- inside --------------------------------------------------------------------------------------------------------
+
+
+def _write(material: bpy.types.Material, path: str, about: About) -> None:
+    for image in _images(material.node_tree):
+        _pack(image)
+    material.asset_mark()
+    data = material.asset_data
+    data.description, data.license, data.author = about.description[:1000], about.licence, ""
+    if about.catalog:
+        data.catalog_id = about.catalog
+    for tag in dict.fromkeys(about.tags):
+        data.tags.new(tag, skip_if_exists=True)
+    if (image := image_of(material)) is not None:
+        _set_preview(material, image)
+    fresh = f"{path}.{os.getpid()}.new"  # no ending that a library looks at
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with _called(material, about.name):
+            bpy.data.libraries.write(fresh, {material}, fake_user=True, compress=True)
+        os.replace(fresh, path)
+    except (OSError, RuntimeError) as error:
+        if os.path.exists(fresh):
+            os.remove(fresh)
+        raise AssetUnusable(f"The asset cannot be written to {path}.", "Look whether the folder can be written to and has room.",
+                            repr(error)) from None
+
+
+@contextmanager
+def _called(material: bpy.types.Material, name: str) -> Iterator[None]:
+    """Within the block `material` has that very name; whoever has it in this file is called something else meanwhile."""
+    other = next((one for one in bpy.data.materials if one.name == name and one.library is None and one != material), None)
+    if other is not None:
+        other.name = "SD Aside"
+    material.name = name
+    try:
+        yield
+    finally:
+        material.name = "SD Saved"
+        if other is not None:
+            other.name = name
+
+
+def _images(tree: bpy.types.NodeTree | None, depth: int = 4) -> Iterable[bpy.types.Image]:
+    for node in tree.nodes if tree is not None else ():
+        if getattr(node, "image", None) is not None:
+            yield node.image
+        elif depth and node.type == "GROUP":
+            yield from _images(node.node_tree, depth - 1)
+
+
+def _pack(image: bpy.types.Image) -> None:
+    """The asset carries its pictures: a library is copied about, and paths into the person's folders would break."""
+    if image.packed_file is not None and not image.is_dirty or image.source not in ("FILE", "GENERATED") or image.library is not None:
+        return
+    try:
+        image.pack()
+    except RuntimeError as error:
+        raise AssetUnusable(f"The image '{image.name}' cannot be put into the asset.", "Find its file (File ▸ External Data).",
+                            str(error)) from None
+
+
+def _set_preview(material: bpy.types.Material, image: bpy.types.Image) -> None:
+    """The picture itself as the preview: it shows more than a lit ball, and needs no render."""
+    width, height = image.size
+    if not width or not height:
+        return
+    pixels = np.empty(width * height * image.channels, np.float32)
+    image.pixels.foreach_get(pixels)
+    side = min(width, height)
+    rows, columns = (np.linspace(start, start + side - 1, PREVIEW).round().astype(int)
+                     for start in ((height - side) // 2, (width - side) // 2))
+    seen = pixels.reshape(height, width, image.channels)[np.ix_(rows, columns)]
+    small = np.ones((PREVIEW, PREVIEW, 4), np.float32)
+    if image.channels < 3:
+        small[..., :3] = seen[..., :1]
+    else:
+        small[..., : image.channels] = seen
+    preview = material.preview_ensure()
+    preview.image_size = PREVIEW, PREVIEW
+    preview.image_pixels_float.foreach_set(small.ravel())
