@@ -1,0 +1,411 @@
+"""Every finished picture in the output folder: found, searched, marked and thrown away. No database: the files are all there is.
+
+A picture's settings stand in its own PNG text; a favourite is an empty file of the picture's name in `.favourites/`; what was
+thrown away lies in `.trash/` until the person empties it. So two Blenders can work on one folder, and nothing that is lost
+(a crash, another machine) takes more with it than itself. One thread reads and writes; what it knows is in `History.view`.
+"""
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..protocol.errors import OutputUnwritable
+from ..protocol.messages import text_of
+from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, read_head
+from ..protocol.samplers import SAMPLERS
+
+log = logging.getLogger("blender_sd")
+
+FAVOURITES, TRASH = ".favourites", ".trash"
+SUFFIX = ".png"
+MAX_PROMPT = 2000  # characters of a prompt that are kept and searched; the file has the rest
+_EARLY = 0.2  # seconds of a long first look after which what was found so far is shown
+_FRESH = 3.0  # seconds for which a folder's time of change cannot be trusted to tell a later change (FAT keeps 2 s)
+_MODEL = re.compile(r"(?:^|, )Model: ([^,\n]{1,200})")
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One finished picture. `time`: when it was written (seconds, as time.time()); `bytes` on disk; `width`×`height` in pixels.
+    `sampler` as its label; `trashed`: `path` lies in the trash. `words`: what a search looks in, in lower case."""
+
+    path: str
+    time: float
+    bytes: int
+    width: int
+    height: int
+    prompt: str
+    model: str
+    task: str
+    sampler: str
+    seed: int
+    favourite: bool = False
+    trashed: bool = False
+    words: str = field(default="", repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The file's name: what a picture is known by, wherever its folder stands."""
+        return os.path.basename(self.path)
+
+
+@dataclass(frozen=True)
+class View:
+    """What is known, at one moment. Newest first. `ready`: the folder was looked through to its end; `problem`: one line that says
+    why not; `note`: one line about files that were passed over. `serial` rises with every change."""
+
+    serial: int = 0
+    ready: bool = False
+    entries: tuple[HistoryEntry, ...] = ()
+    trash: tuple[HistoryEntry, ...] = ()
+    bytes: int = 0
+    trash_bytes: int = 0
+    problem: str = ""
+    note: str = ""
+
+
+def matching(entries: Sequence[HistoryEntry], search: str = "", favourites: bool = False) -> list[HistoryEntry]:
+    """Those of `entries` in which every word of `search` stands (in prompt, model, task, sampler, "seed:7" or "512x512"); a few ms for
+    5,000 entries."""
+    wanted = search.lower().split()
+    return [one for one in entries if (one.favourite or not favourites) and all(word in one.words for word in wanted)]
+
+
+def over_budget(entries: Sequence[HistoryEntry], limit: int) -> list[HistoryEntry]:
+    """The oldest of `entries` that have to go so that the others take at most `limit` bytes; 0 is no limit. Favourites never go."""
+    excess = sum(one.bytes for one in entries) - limit if limit > 0 else 0
+    going = []
+    for one in reversed(entries):
+        if excess <= 0:
+            break
+        if not one.favourite:
+            going.append(one)
+            excess -= one.bytes
+    return going
+
+
+class _Place:
+    """What is known of one folder of pictures: by name, the file's time and size, and its entry (None where it is none of ours)."""
+
+    def __init__(self, folder: str, trashed: bool) -> None:
+        self.folder, self.trashed = folder, trashed
+        self.known: dict[str, tuple[tuple[int, int], HistoryEntry | None]] = {}
+        self.unreadable: set[str] = set()
+
+    def listed(self) -> dict[str, tuple[int, int]]:
+        """The PNG files that lie there now, newest first. Raises OSError."""
+        found = {}
+        with os.scandir(self.folder) as files:
+            for file in files:
+                if file.name.lower().endswith(SUFFIX) and not file.name.startswith("."):
+                    try:
+                        stat = file.stat()
+                    except OSError:
+                        continue  # gone in this moment, or a link to nowhere
+                    found[file.name] = (stat.st_mtime_ns, stat.st_size)
+        return dict(sorted(found.items(), key=lambda item: (item[1][0], item[0]), reverse=True))
+
+    def read(self, name: str, mark: tuple[int, int]) -> None:
+        path = os.path.join(self.folder, name)
+        entry = None
+        try:
+            head = read_head(path)
+            entry = head and _entry(path, mark, head, self.trashed)
+            broken = head is None
+        except OSError as error:
+            log.info("history: %s cannot be read: %s", path, error)
+            broken = os.path.lexists(path)
+        (self.unreadable.add if broken else self.unreadable.discard)(name)
+        self.known[name] = (mark, entry)
+
+    def forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.known.pop(name, None)
+            self.unreadable.discard(name)
+
+    def entries(self, favourites: set[str]) -> tuple[HistoryEntry, ...]:
+        found = sorted(((mark, name, entry) for name, (mark, entry) in self.known.items() if entry is not None),
+                       key=lambda item: (item[0][0], item[1]), reverse=True)
+        return tuple(entry if entry.favourite == (name in favourites) else replace(entry, favourite=name in favourites)
+                     for _, name, entry in found)
+
+
+class History:
+    """The pictures of one output folder. Every call returns at once; what takes time is done on a thread of its own, in order.
+
+    `optional`: the folder may not exist yet, which is no problem then.
+    """
+
+    def __init__(self, folder: str, optional: bool = False) -> None:
+        self.folder, self.optional = os.path.abspath(folder), optional
+        self.view = View()
+        self._pictures = _Place(self.folder, False)
+        self._trash = _Place(os.path.join(self.folder, TRASH), True)
+        self._favourites: set[str] = set()
+        self._looked: tuple | None = None  # the folders' times of change at the last look, and when that was
+        self._orders: deque[tuple[Future, Callable[[], Any]]] = deque()
+        self._wake = threading.Condition()
+        self._closed = False
+        self._working = False
+        self._thread: threading.Thread | None = None
+
+    # ---- from any thread ---------------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is still to be done."""
+        return self._working or bool(self._orders)
+
+    def refresh(self) -> Future[View]:
+        """Look at the folder again; only what is new or was changed is read."""
+        return self._order(self._look)
+
+    def set_favourite(self, names: Iterable[str], on: bool) -> Future[None]:
+        """Mark the pictures of these file names as favourites, or no longer. The future raises OutputUnwritable."""
+        return self._order(lambda names=[*names]: self._mark(names, on))
+
+    def to_trash(self, names: Iterable[str]) -> Future[list[str]]:
+        """Move pictures to the trash; the future gives the names that they have there. Raises OutputUnwritable."""
+        return self._order(lambda names=[*names]: self._move(names, self._pictures, self._trash))
+
+    def restore(self, names: Iterable[str]) -> Future[list[str]]:
+        """Bring pictures back from the trash; the future gives their names. Raises OutputUnwritable."""
+        return self._order(lambda names=[*names]: self._move(names, self._trash, self._pictures))
+
+    def empty_trash(self) -> Future[int]:
+        """Delete what lies in the trash, for good; the future gives how many bytes that were. Raises OutputUnwritable."""
+        return self._order(self._empty)
+
+    def close(self, timeout: float = 1.0) -> None:
+        """End the thread after what it is at, waiting at most `timeout` seconds (a dead network drive may hold it)."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        if self._thread:
+            self._thread.join(timeout)
+
+    # ---- the thread --------------------------------------------------------------------------------------------------
+
+    def _order(self, work: Callable[[], Any]) -> Future:
+        future: Future = Future()
+        with self._wake:
+            waiting = next((one for one, other in self._orders if other == work), None)  # a second look is the same look
+            if waiting is not None:
+                return waiting
+            self._orders.append((future, work))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="blender_sd history", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+        return future
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                self._working = False
+                while not self._orders and not self._closed:
+                    self._wake.wait()
+                if self._closed:
+                    for future, _ in self._orders:
+                        future.cancel()
+                    return
+                self._working = True
+            self._do(*self._orders.popleft())
+
+    def _do(self, future: Future, work: Callable[[], Any]) -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # whoever asked is told; the thread goes on
+            if not isinstance(error, OutputUnwritable):
+                log.exception("history: an order failed")
+            future.set_exception(error)
+
+    def _look(self) -> View:
+        marks = tuple(_changed_at(folder) for folder in (self.folder, os.path.join(self.folder, FAVOURITES), self._trash.folder))
+        now = time.time()
+        if self._looked and self._looked[0] == marks and all(at is None or self._looked[1] - at / 1e9 > _FRESH for at in marks):
+            return self.view
+        try:
+            self._favourites = _names(os.path.join(self.folder, FAVOURITES))
+            listed = self._pictures.listed()
+            binned = self._trash.listed() if marks[2] is not None else {}
+        except OSError as error:
+            return self._gone(error)
+        if not (self._read(self._pictures, listed) and self._read(self._trash, binned)):
+            return self.view  # it was changed meanwhile, or is being closed
+        self._looked = (marks, now)
+        self._publish(ready=True)
+        return self.view
+
+    def _gone(self, error: OSError) -> View:
+        """What was read is kept: the drive may come back."""
+        self._looked = None
+        missing = isinstance(error, FileNotFoundError)
+        log.info("history: %s", error)
+        problem = "" if missing and self.optional else (
+            f"The output folder is not there: {self.folder}" if missing else f"The output folder cannot be read: {self.folder}")
+        if not self.view.ready or (self.view.problem, self.view.entries, self.view.trash) != (problem, (), ()):
+            self.view = View(self.view.serial + 1, True, problem=problem)
+        return self.view
+
+    def _read(self, place: _Place, listed: dict[str, tuple[int, int]]) -> bool:
+        """Reads what is new in `place`. Orders that come meanwhile go first; whether the list was true to the end."""
+        shown = time.monotonic()
+        place.forget(place.known.keys() - listed.keys())
+        for name, mark in listed.items():
+            if place.known.get(name, (None,))[0] == mark:
+                continue
+            place.read(name, mark)
+            if self._closed:
+                return False
+            if any(work != self._look for _, work in tuple(self._orders)):
+                self._publish()
+                self._looked = None
+                self._order(self._look)  # behind what came
+                return False
+            if time.monotonic() - shown > _EARLY:
+                self._publish()
+                shown = time.monotonic()
+        return True
+
+    def _publish(self, ready: bool | None = None) -> None:
+        entries, trash = self._pictures.entries(self._favourites), self._trash.entries(self._favourites)
+        odd = sorted(self._pictures.unreadable)
+        note = "" if not odd else f"{odd[0]} is no PNG, or broken" if len(odd) == 1 else f"{len(odd)} files are no PNG, or broken"
+        now = View(self.view.serial, self.view.ready if ready is None else ready, entries, trash, sum(one.bytes for one in entries),
+                   sum(one.bytes for one in trash), note=note)
+        if now != self.view:
+            self.view = replace(now, serial=self.view.serial + 1)
+
+    # ---- changes, on the thread --------------------------------------------------------------------------------------
+
+    def _mark(self, names: Sequence[str], on: bool) -> None:
+        for name in map(os.path.basename, names):
+            marker = os.path.join(self.folder, FAVOURITES, name)
+            try:
+                if on:
+                    self._make(FAVOURITES)
+                    with open(marker, "ab"):
+                        pass
+                    self._favourites.add(name)
+                else:
+                    self._favourites.discard(name)
+                    os.unlink(marker)
+            except FileNotFoundError:
+                pass  # it is no favourite already
+            except OSError as error:
+                raise _unwritable(self.folder, error) from error
+        self._publish()
+
+    def _make(self, name: str) -> None:
+        """The folder `name` in the output folder; never that one itself, whose drive may be unplugged."""
+        try:
+            os.mkdir(os.path.join(self.folder, name))
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            raise OutputUnwritable(f"The output folder is not there: {self.folder}", "Plug its drive in, or choose another folder.") from None
+
+    def _move(self, names: Sequence[str], start: _Place, end: _Place) -> list[str]:
+        """Moves files by renaming, each whole or not at all. Those that are gone already (another Blender was faster) are left out."""
+        moved = []
+        try:
+            if end.trashed:
+                self._make(TRASH)
+            for name in map(os.path.basename, names):
+                target = _unused(end.folder, name)
+                try:
+                    os.rename(os.path.join(start.folder, name), os.path.join(end.folder, target))
+                except FileNotFoundError:
+                    start.forget([name])
+                    continue
+                moved.append(target)
+                self._take_over(start, name, end, target)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        finally:
+            self._publish()
+        return moved
+
+    def _take_over(self, start: _Place, name: str, end: _Place, target: str) -> None:
+        """The picture is another one's now; it was not changed, so it is not read again."""
+        mark, entry = start.known.get(name, (None, None))
+        start.forget([name])
+        if entry is not None:
+            end.known[target] = (mark, replace(entry, path=os.path.join(end.folder, target), trashed=end.trashed))
+
+    def _empty(self) -> int:
+        freed = 0
+        try:
+            for name, (_, size) in (self._trash.listed() if os.path.isdir(self._trash.folder) else {}).items():
+                try:
+                    os.unlink(os.path.join(self._trash.folder, name))
+                    freed += size
+                except FileNotFoundError:
+                    pass
+                self._trash.forget([name])
+                if name in self._favourites and name not in self._pictures.known:
+                    self._mark([name], False)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        finally:
+            self._publish()
+        return freed
+
+
+# ---- inside --------------------------------------------------------------------------------------------------------
+
+
+def _entry(path: str, mark: tuple[int, int], head: Any, trashed: bool) -> HistoryEntry | None:
+    """The entry of a PNG file, by its text; None for one that this add-on did not make. The text may be a stranger's."""
+    try:
+        raw = json.loads(head.text[REQUEST_KEY])
+        prompt, seed = str(raw["prompt"])[:MAX_PROMPT], int(raw["seed"])
+        task, sampler = str(raw["task"])[:40].replace("_", " "), str(raw["sampler"])[:40]
+        named = _MODEL.search(head.text.get(PARAMETERS_KEY, "")[-4000:].rpartition("\n")[2])
+        model = named[1] if named else os.path.splitext(os.path.basename(str(raw["model"])[:4000].rstrip("/\\")))[0]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    sampler = SAMPLERS[sampler].label if sampler in SAMPLERS else sampler
+    words = f"{prompt}\n{model}\n{task}\n{sampler}\nseed:{seed}\n{head.width}x{head.height}".lower()
+    return HistoryEntry(path, mark[0] / 1e9, mark[1], head.width, head.height, prompt, model, task, sampler, seed, trashed=trashed,
+                        words=words)
+
+
+def _names(folder: str) -> set[str]:
+    """The names of the files in `folder`; none where there is no such folder."""
+    try:
+        return set(os.listdir(folder))
+    except FileNotFoundError:
+        return set()
+
+
+def _changed_at(folder: str) -> int | None:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _unused(folder: str, name: str) -> str:
+    """`name`, or one like it that no file in `folder` has: renaming would replace that one."""
+    stem, suffix = os.path.splitext(name)
+    found, number = name, 2
+    while os.path.lexists(os.path.join(folder, found)):
+        found, number = f"{stem}-{number}{suffix}", number + 1
+    return found
+
+
+def _unwritable(folder: str, error: OSError) -> OutputUnwritable:
+    name = os.path.basename(error.filename or "") or "A file"
+    return OutputUnwritable(f"{name} in the output folder {folder} cannot be changed.",
+                            "Look whether another program holds it, and who may write there.", text_of(error))
