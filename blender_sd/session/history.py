@@ -237,9 +237,12 @@ class History:
         try:
             self._favourites = _names(os.path.join(self.folder, FAVOURITES))
             listed = self._pictures.listed()
-            binned = self._trash.listed() if marks[2] is not None else {}
         except OSError as error:
             return self._gone(error)
+        try:
+            binned = self._trash.listed()
+        except OSError:
+            binned = {}  # nothing was thrown away yet
         if not (self._read(self._pictures, listed) and self._read(self._trash, binned)):
             return self.view  # it was changed meanwhile, or is being closed
         self._looked = (marks, now)
@@ -313,7 +316,8 @@ class History:
         except FileExistsError:
             pass
         except FileNotFoundError:
-            raise OutputUnwritable(f"The output folder is not there: {self.folder}", "Plug its drive in, or choose another folder.") from None
+            raise OutputUnwritable(f"The output folder is not there: {self.folder}",
+                                   "Plug its drive in, or choose another folder.") from None
 
     def _move(self, names: Sequence[str], start: _Place, end: _Place) -> list[str]:
         """Moves files by renaming, each whole or not at all. Those that are gone already (another Blender was faster) are left out."""
@@ -385,7 +389,7 @@ def _names(folder: str) -> set[str]:
     """The names of the files in `folder`; none where there is no such folder."""
     try:
         return set(os.listdir(folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return set()
 
 
