@@ -28,7 +28,8 @@ log = logging.getLogger("blender_sd")
 FAVOURITES, TRASH = ".favourites", ".trash"
 SUFFIX = ".png"
 MAX_PROMPT = 2000  # characters of a prompt that are kept and searched; the file has the rest
-_EARLY = 0.2  # seconds of a long first look after which what was found so far is shown
+_FIRST = 24  # pictures of a long first look that are shown before the others are read
+_EVERY = 0.5  # seconds after which what was read meanwhile is shown too
 _FRESH = 3.0  # seconds for which a folder's time of change cannot be trusted to tell a later change (FAT keeps 2 s)
 _MODEL = re.compile(r"(?:^|, )Model: ([^,\n]{1,200})")
 
@@ -262,12 +263,13 @@ class History:
 
     def _read(self, place: _Place, listed: dict[str, tuple[int, int]]) -> bool:
         """Reads what is new in `place`. Orders that come meanwhile go first; whether the list was true to the end."""
-        shown = time.monotonic()
+        shown, read = time.monotonic(), 0
         place.forget(place.known.keys() - listed.keys())
         for name, mark in listed.items():
             if place.known.get(name, (None,))[0] == mark:
                 continue
             place.read(name, mark)
+            read += 1
             if self._closed:
                 return False
             if any(work != self._look for _, work in tuple(self._orders)):
@@ -275,7 +277,7 @@ class History:
                 self._looked = None
                 self._order(self._look)  # behind what came
                 return False
-            if time.monotonic() - shown > _EARLY:
+            if read == _FIRST or time.monotonic() - shown > _EVERY:
                 self._publish()
                 shown = time.monotonic()
         return True
