@@ -10,7 +10,7 @@ thumbnails by a thread of Blender's, when they are first drawn. Only those of on
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import bpy
 import bpy.utils.previews
@@ -150,6 +150,11 @@ def select(name: str) -> None:
     update()
 
 
+def page_entry(name: str) -> HistoryEntry | None:
+    """The picture of that file name on the page; "" for the selected one."""
+    return next((one for one in _shown.entries if one.name == name), None) if name else _shown.selected
+
+
 def wait_for(order: Future) -> None:
     """Shows the error of `order`, once it has ended, in the panel."""
     _waiting.append(order)
@@ -199,16 +204,6 @@ def _icons(entries: tuple[HistoryEntry, ...]) -> tuple[int, ...]:
         if key not in _previews:
             _previews.load(key, path, "IMAGE")
     return tuple(_previews[key].icon_id for key in keys)
-
-
-def page_entry(name: str) -> HistoryEntry | None:
-    """The picture of that file name on the page; "" for the selected one."""
-    return next((one for one in _shown.entries if one.name == name), None) if name else _shown.selected
-
-
-def star(entry: HistoryEntry) -> HistoryEntry:
-    """`entry` with its star the other way."""
-    return replace(entry, favourite=not entry.favourite)
 
 
 CLASSES = (SD_PG_history,)

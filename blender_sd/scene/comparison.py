@@ -50,15 +50,14 @@ def show_side(comparison: Comparison, side: str) -> Comparison:
     a, b = sides(comparison)
     if a is None or b is None:
         raise TargetUnusable("One of the two pictures is no longer in this file.", "Begin the comparison again.")
-    wanted = b if side == B else a
+    wanted, shown = (b if side == B else a), (b if comparison.shown == B else a)
     if comparison.in_editor:
-        for space in images.editors():
-            if space.image in (a, b):
-                space.image = wanted
+        spaces = [space for space in images.editors() if space.image in (a, b)]
+        for space in [space for space in spaces if space.image == shown] or spaces:  # undo may have turned them round
+            space.image = wanted
         images.redraw("IMAGE_EDITOR")
     else:
-        shown = comparison.a if comparison.shown == A else comparison.b
-        targets.place(replace(comparison.target, image=shown), [wanted])
+        targets.place(replace(comparison.target, image=targets.identity(shown)), [wanted])
     return replace(comparison, shown=side)
 
 
@@ -68,7 +67,8 @@ def end_comparison(comparison: Comparison, keep: bool) -> None:
     show_side(comparison, B if keep else A)
     a, b = sides(comparison)
     if keep:
-        materials.keep(a)
+        if a.type not in images.RENDERED:
+            materials.keep(a)
         return
     a.use_fake_user = comparison.fake
     if comparison.added and b.users - b.use_fake_user <= 0:

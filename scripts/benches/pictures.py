@@ -17,7 +17,7 @@ def paint(folder: Path, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         word, other = _WORDS[number % len(_WORDS)], _WORDS[number // len(_WORDS) % len(_WORDS)]
-        request = Request(prompt=f"old {word} wall with {other}, weathered surface, soft light, highly detailed photograph, number {number}",
+        request = Request(prompt=f"old {word} wall with {other}, weathered surface, soft light, detailed photograph, number {number}",
                           negative="blurry, text, low quality", seed=number * 37, width=512, height=512)
         rows = b"".join(b"\0" + bytes((number % 256, number * 7 % 256, number * 13 % 256)) * 8 for _ in range(8))
         texts = ((b"tEXt", PARAMETERS_KEY.encode() + b"\0" + parameters_text(request, "starter").encode("latin-1")),
