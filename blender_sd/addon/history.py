@@ -54,6 +54,7 @@ class Shown:
 
 _shown = Shown()
 _key: tuple | None = None  # what `_shown` was made of
+_changes = False  # since the last update
 _wanted = False  # the panel was drawn
 _selected = ""  # the file name of the selected picture
 _undo: tuple[str, ...] = ()
@@ -64,9 +65,11 @@ _results = 0  # how many pictures this session's jobs have made
 _previews: bpy.utils.previews.ImagePreviewCollection | None = None
 
 
-def _changed(self: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
+def _changed(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
     self.page = 0
-    update()
+    _look()
+    if context.region is not None:  # the others hear of it at the next tick
+        context.region.tag_redraw()
 
 
 class SD_PG_history(bpy.types.PropertyGroup):
@@ -115,17 +118,26 @@ def watch(visible: Callable[[], bool]) -> None:
 
 
 def update() -> bool:
-    """Brings what is shown up to date; whether anything changed. A few ms where there is something new, else nothing."""
-    global _shown, _key
+    """Brings what is shown up to date; whether anything changed since the last call, and has to be drawn. A few ms where there is
+    something new, else nothing."""
+    global _changes
     if not _wanted:
         return False
     _show_errors()
+    _look()
+    changed, _changes = _changes, False
+    return changed
+
+
+def _look() -> None:
+    """Makes `_shown` anew where something changed."""
+    global _shown, _key, _changes
     history, settings = past.the_history(), state()
     view, limit = history.view, round(config.current.history_gb * 1e9)
     key = (history.folder, view.serial, settings.search, settings.show, settings.page, _selected, _undo, limit, _comparison)
     if key == _key:
-        return False
-    _key = key
+        return
+    _key, _changes = key, True
     found = matching(view.trash if settings.show == TRASH else view.entries, settings.search, settings.show == FAVOURITES)
     last = max(0, (len(found) - 1) // PAGE)
     first = min(settings.page, last) * PAGE
@@ -134,20 +146,19 @@ def update() -> bool:
     _shown = Shown(view.ready, entries, _icons(entries), len(found), first, next((one for one in found if one.name == _selected), None),
                    view.problem, view.note, len(view.entries), view.bytes, len(view.trash), view.trash_bytes,
                    (len(over), sum(one.bytes for one in over)), _undo, _comparison)
-    return True
 
 
 def turn(pages: int) -> None:
     """So many pages on, or back where negative."""
     state().page = max(0, min(_shown.first // PAGE + pages, max(0, _shown.found - 1) // PAGE))
-    update()
+    _look()
 
 
 def select(name: str) -> None:
     """Makes the picture of that file name the one that the buttons mean."""
     global _selected
     _selected = name
-    update()
+    _look()
 
 
 def page_entry(name: str) -> HistoryEntry | None:

@@ -61,14 +61,18 @@ _DRAW = """
 window = bpy.context.window_manager.windows[0]
 region = next(r for a in window.screen.areas if a.ui_type == {area!r} for r in a.regions if r.type == "UI")
 totals, each = [], {{}}
-for _ in range({draws}):
-    drawn.clear()
-    region.tag_redraw()
-    bpy.ops.wm.redraw_timer(type="DRAW_WIN", iterations=1)
-    totals.append(1000 * sum(drawn.values()))
-    for name, spent in drawn.items():
-        each.setdefault(name, []).append(1000 * spent)
-result = [totals, each]
+def step():
+    if drawn:
+        totals.append(1000 * sum(drawn.values()))
+        for name, spent in drawn.items():
+            each.setdefault(name, []).append(1000 * spent)
+        drawn.clear()
+    if len(totals) >= {draws}:
+        return None
+    region.tag_redraw()  # Blender draws between two timers
+    return 0.0
+drawn.clear()
+bpy.app.timers.register(step)
 """
 
 
@@ -120,6 +124,8 @@ def _measure(python: os.PathLike, folder: Path) -> dict[str, tuple[list[float], 
             window.open_tab("SD", area)
             window.wait_for(f"history.shown().found == {PICTURES} and len(properties._model_items) > {MODELS}", 120, "models and pictures")
             window.wait_for("bpy.context.window_manager.sd.engine in ('ready', 'failed')", 180, "the engine")
-            found[area] = tuple(window.run_script(_DRAW.format(area=area, draws=DRAWS)))
+            window.run_script(_DRAW.format(area=area, draws=DRAWS))
+            window.wait_for(f"len(totals) >= {DRAWS}", 300, "the draws")
+            found[area] = tuple(window.run_script("result = totals, each"))
             window.screenshot(area.lower())
     return found

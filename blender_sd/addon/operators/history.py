@@ -178,9 +178,14 @@ class SD_OT_history_use(_OfPicture, bpy.types.Operator):
         return next(tip for id, _, tip, _ in _PLACES if id == properties.into)
 
     def act(self, context, entry):
-        kind = {"EDITOR": "new", "SLOT": "slot", "MATERIAL": "material"}[self.into]
-        target = scene.freeze_target(context, kind)
+        space = context.space_data
+        here = self.into == "EDITOR" and space is not None and space.type == "IMAGE_EDITOR"
+        target = scene.freeze_target(context, {"EDITOR": "new", "SLOT": "slot", "MATERIAL": "material"}[self.into])
         image = past.open_picture(entry)
+        if here:  # not in any other editor
+            image.use_fake_user = True
+            space.image = image
+            return {"FINISHED"}
         scene.place(target, [image])
         if self.into == "EDITOR" and not scene.show_in_editor(image):
             self.report({"INFO"}, f"'{image.name}' is in this file now. Open an Image Editor to see it")
