@@ -110,10 +110,11 @@ def watch(visible: Callable[[], bool]) -> None:
     global _looked_at, _results
     if not _wanted:
         return
-    results = sum(len(job.results) for job in api.jobs())
-    if results != _results or time.monotonic() - _looked_at > WATCH:
-        if results != _results or visible() or bpy.app.background:
-            past.the_history().refresh()
+    history, results = past.the_history(), sum(len(job.results) for job in api.jobs())
+    at_once = results != _results or not (history.view.ready or history.busy)
+    if at_once or time.monotonic() - _looked_at > WATCH:
+        if at_once or visible() or bpy.app.background:
+            history.refresh()
         _results, _looked_at = results, time.monotonic()
 
 
