@@ -202,9 +202,9 @@ class BlenderWindow:
         self.screen.release()
         self._settle()
 
-    def open_only(self, panel: str) -> None:
-        """Opens a panel of the sidebar and closes all others: Ctrl and a click on its header."""
-        header = self.find_text(panel).centre
+    def open_only(self, panel: str, kind: str = "VIEW_3D") -> None:
+        """Opens a panel of the editor's sidebar and closes all others: Ctrl and a click on its header."""
+        header = self.find_text(panel, self.sidebar(kind)).centre
         self.screen.hold("ctrl")
         try:
             self.click(*header)

@@ -42,6 +42,7 @@ prefs.engine_python, prefs.output = "/no/such/python", {str(folder)!r}
 """)
     blender.become("IMAGE_EDITOR", was="PROPERTIES")
     blender.open_tab("SD")
+    blender.open_only("Stable Diffusion")  # its panel is further down than the window is high
     blender.open_only("History")
     blender.wait_for(f"{HISTORY}.ready and {HISTORY}.found == 14", 30)
     return blender
@@ -64,12 +65,12 @@ result = sd.recall(space.image).prompt if space.image else ""
 def test_thumbnails_are_seen(window):
     for name in COLOURS:
         window.wait_for(lambda: _share(window, window.sidebar(), name) > 1000, 30, f"the thumbnail of {name}")  # noqa: B023 (called at once)
-    assert window.shows("1-12 of 14")
+    assert window.run_script("result = len(history.shown().entries), len(history._previews)") == [12, 12]
     window.screenshot("thumbnails")
 
 
 def test_a_click_selects_and_show_shows(window):
-    window.click_text("emerald wall")
+    window.click_text("emerald")
     window.wait_for(f"{HISTORY}.selected is not None", 10)
     window.screenshot("selected")
     window.click_text("Show")
@@ -85,7 +86,7 @@ def test_recall_fills_the_tab_and_same_seed_only_the_seed(window):
 
 
 def test_trash_and_undo(window, folder):
-    window.click_text("amber wall")
+    window.click_text("amber")
     window.wait_for(f"{HISTORY}.selected.name == 'amber.png'", 10)
     assert window.run_script("result = bpy.ops.sd.history_trash() == {'FINISHED'}")
     window.wait_for(lambda: not (folder / "amber.png").exists() and (folder / ".trash" / "amber.png").exists(), 10)
@@ -122,8 +123,10 @@ area.spaces.active.image = next(i for i in bpy.data.images if "emerald" in i.nam
 history.state().search = ""
 """)
     window.open_tab("SD", "IMAGE_EDITOR")
+    window.open_only("Stable Diffusion", "IMAGE_EDITOR")
+    window.open_only("History", "IMAGE_EDITOR")
     sidebar = window.sidebar("IMAGE_EDITOR")
-    window.click_text("crimson wall", within=sidebar)
+    window.click_text("crimson", within=sidebar)
     window.wait_for(f"{HISTORY}.selected.name == 'crimson.png'", 10)
     canvas = _canvas(window)
     window.click_text("Compare", within=sidebar)
@@ -134,7 +137,6 @@ history.state().search = ""
     window.wait_for(lambda: _share(window, canvas, "emerald") > 2000 and _share(window, canvas, "crimson") > 2000, 10, "A beside B")
     window.screenshot("wipe")
     before = _share(window, canvas, "emerald")
-    left, top, right, bottom = window.area("IMAGE_EDITOR")["regions"]["WINDOW"]
     middle = window.run_script("""
 region = next(r for r in area.regions if r.type == "WINDOW")
 a, b = region.view2d.view_to_region(0, 0, clip=False)[0], region.view2d.view_to_region(1, 0, clip=False)[0]
