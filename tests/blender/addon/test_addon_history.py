@@ -1,10 +1,12 @@
 """The panel History on real results: thumbnails' page, use, recall, same seed, trash, budget, compare on a material; and scripts' calls."""
 from __future__ import annotations
 
+import builtins
 import os
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -14,6 +16,7 @@ from fake_pipeline import write_png
 import blender_sd as sd
 from blender_sd import api, config, past, scene
 from blender_sd.addon import file_manager, history, preferences, tick
+from blender_sd.addon.panels import history as panels
 from blender_sd.protocol.errors import InvalidRequest, SourceUnusable
 from blender_sd.protocol.request import Request
 
@@ -330,3 +333,69 @@ def test_show_in_folder_runs_the_next_where_one_is_missing(folder, addon, monkey
     assert seen.read_text() == path
     settle()
     assert bpy.ops.sd.history_show_file(name="moss.png") == {"FINISHED"}
+
+
+class Layout:
+    """Takes what a panel draws and keeps the words; operators' settings are set on their true properties."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = words
+
+    def __getattr__(self, name):
+        def draw(*_args, text=None, icon="NONE", **_settings):
+            assert icon == "NONE" or icon in bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
+            self.words.append(text or "")
+            return Layout(self.words)
+        return draw
+
+    def prop(self, data, name, **settings):
+        assert name in data.bl_rna.properties and settings.get("icon", "NONE") != ""
+        self.words.append(settings.get("text", name))
+
+    def operator(self, name, text=None, **_settings):
+        room, call = name.split(".")
+        self.words.append(f"[{text if text is not None else getattr(getattr(bpy.ops, room), call).get_rna_type().name}]")
+        return SimpleNamespace()
+
+
+def draw_panel(monkeypatch) -> str:
+    """What the panel draws, on one line; with a disk that nobody may touch."""
+    def never(*_args, **_settings):
+        raise AssertionError("the disk was touched while drawing")
+
+    words: list[str] = []
+    looks = SimpleNamespace(system=SimpleNamespace(ui_scale=1.0))  # it is 0 without a window
+    context = SimpleNamespace(region=SimpleNamespace(width=420), preferences=looks, scene=bpy.context.scene)
+    with monkeypatch.context() as patch:
+        for owner, name in ((builtins, "open"), (os, "stat"), (os, "scandir"), (os, "listdir"), (os.path, "exists")):
+            patch.setattr(owner, name, never)
+        panel = type("Drawn", (panels.History,), {"layout": Layout(words)})
+        panel.draw(panel(), context)
+    return " ".join(filter(None, words))
+
+
+def test_every_state_is_drawn_from_memory(folder, addon, monkeypatch):
+    assert "Looking for pictures" in draw_panel(monkeypatch)
+    assert "No pictures yet" in (settle() and draw_panel(monkeypatch))
+    for number in range(14):
+        put(folder, f"wall {number}", 1000 + number)
+    (folder / "odd.png").write_text("no picture")
+    settle()
+    drawn = draw_panel(monkeypatch)
+    assert "[wall 13]" in drawn and "1–12 of 14" in drawn and "14 pictures" in drawn and "odd.png is no PNG" in drawn
+    bpy.ops.sd.history_select(name="wall 13.png")
+    assert all(f"[{words}]" in draw_panel(monkeypatch) for words in ("Show", "Slot", "Object", "Recall Settings", "Same Seed", "Compare"))
+    api.configure(history_gb=1e-6)
+    bpy.ops.sd.history_trash()
+    settle()
+    drawn = draw_panel(monkeypatch)
+    assert "Moved to trash [Undo]" in drawn and "[Move Oldest to Trash]" in drawn and "of 1e-06 GB" in drawn
+    history.state().show = "TRASH"
+    bpy.ops.sd.history_select(name="wall 13.png")
+    drawn = draw_panel(monkeypatch)
+    assert "[Restore]" in drawn and "[Empty Trash (0 MB)]" in drawn and "[Recall Settings]" not in drawn
+    history.state().search = "slate"
+    assert "No picture has these words" in draw_panel(monkeypatch)
+    folder.rename(folder.with_name("unplugged"))
+    settle()
+    assert "not there" in draw_panel(monkeypatch)
