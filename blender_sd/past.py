@@ -15,8 +15,8 @@ import bpy
 from . import config, scene
 from .protocol.errors import SDError, SourceUnusable
 from .protocol.messages import Result
-from .session import history as session
-from .session.history import History, HistoryEntry
+from .session.entries import HistoryEntry, matching
+from .session.history import History
 
 Picture = HistoryEntry | str | os.PathLike  # an entry, or the path of its file
 
@@ -35,7 +35,7 @@ def history(search: str = "", *, favourites: bool = False, trashed: bool = False
         view = the_history().refresh().result(_LIMIT)
     if view.problem:
         raise SourceUnusable(view.problem, "Plug its drive in, or choose another folder.")
-    return session.matching(view.trash if trashed else view.entries, search, favourites)[:limit]
+    return matching(view.trash if trashed else view.entries, search, favourites)[:limit]
 
 
 def favourite(picture: Picture, on: bool = True) -> None:

@@ -18,7 +18,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, Po
 
 from .. import api, config, past, scene
 from ..protocol.errors import SDError
-from ..session.history import HistoryEntry, matching, over_budget
+from ..session.entries import HistoryEntry, matching, over_budget
 from . import state as panel_state
 
 PAGE = 12  # thumbnails: 2, 3, 4 or 6 in a row

@@ -6,57 +6,29 @@ thrown away lies in `.trash/` until the person empties it. So two Blenders can w
 """
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
+import stat
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..protocol.errors import OutputUnwritable
 from ..protocol.messages import text_of
-from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, read_head
-from ..protocol.samplers import SAMPLERS
+from ..protocol.png import read_head
+from .entries import HistoryEntry, entry_of
 
 log = logging.getLogger("blender_sd")
 
 FAVOURITES, TRASH = ".favourites", ".trash"
 SUFFIX = ".png"
-MAX_PROMPT = 2000  # characters of a prompt that are kept and searched; the file has the rest
 _FIRST = 24  # pictures of a long first look that are shown before the others are read
 _EVERY = 0.5  # seconds after which what was read meanwhile is shown too
 _FRESH = 3.0  # seconds for which a folder's time of change cannot be trusted to tell a later change (FAT keeps 2 s)
-_MODEL = re.compile(r"(?:^|, )Model: ([^,\n]{1,200})")
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """One finished picture. `time`: when it was written (seconds, as time.time()); `bytes` on disk; `width`×`height` in pixels.
-    `sampler` as its label; `trashed`: `path` lies in the trash. `words`: what a search looks in, in lower case."""
-
-    path: str
-    time: float
-    bytes: int
-    width: int
-    height: int
-    prompt: str
-    model: str
-    task: str
-    sampler: str
-    seed: int
-    favourite: bool = False
-    trashed: bool = False
-    words: str = field(default="", repr=False, compare=False)
-
-    @property
-    def name(self) -> str:
-        """The file's name: what a picture is known by, wherever its folder stands."""
-        return os.path.basename(self.path)
 
 
 @dataclass(frozen=True)
@@ -74,26 +46,6 @@ class View:
     note: str = ""
 
 
-def matching(entries: Sequence[HistoryEntry], search: str = "", favourites: bool = False) -> list[HistoryEntry]:
-    """Those of `entries` in which every word of `search` stands (in prompt, model, task, sampler, "seed:7" or "512x512"); a few ms for
-    5,000 entries."""
-    wanted = search.lower().split()
-    return [one for one in entries if (one.favourite or not favourites) and all(word in one.words for word in wanted)]
-
-
-def over_budget(entries: Sequence[HistoryEntry], limit: int) -> list[HistoryEntry]:
-    """The oldest of `entries` that have to go so that the others take at most `limit` bytes; 0 is no limit. Favourites never go."""
-    excess = sum(one.bytes for one in entries) - limit if limit > 0 else 0
-    going = []
-    for one in reversed(entries):
-        if excess <= 0:
-            break
-        if not one.favourite:
-            going.append(one)
-            excess -= one.bytes
-    return going
-
-
 class _Place:
     """What is known of one folder of pictures: by name, the file's time and size, and its entry (None where it is none of ours)."""
 
@@ -109,24 +61,27 @@ class _Place:
             for file in files:
                 if file.name.lower().endswith(SUFFIX) and not file.name.startswith("."):
                     try:
-                        stat = file.stat()
+                        about = file.stat()
                     except OSError:
                         continue  # gone in this moment, or a link to nowhere
-                    found[file.name] = (stat.st_mtime_ns, stat.st_size)
+                    if stat.S_ISREG(about.st_mode):  # a pipe would be waited for
+                        found[file.name] = (about.st_mtime_ns, about.st_size)
         return dict(sorted(found.items(), key=lambda item: (item[1][0], item[0]), reverse=True))
 
     def read(self, name: str, mark: tuple[int, int]) -> None:
         path = os.path.join(self.folder, name)
-        entry = None
+        self.unreadable.discard(name)
         try:
             head = read_head(path)
-            entry = head and _entry(path, mark, head, self.trashed)
-            broken = head is None
         except OSError as error:
             log.info("history: %s cannot be read: %s", path, error)
-            broken = os.path.lexists(path)
-        (self.unreadable.add if broken else self.unreadable.discard)(name)
-        self.known[name] = (mark, entry)
+            self.known.pop(name, None)  # the next look tries again
+            if os.path.lexists(path):
+                self.unreadable.add(name)
+            return
+        if head is None:
+            self.unreadable.add(name)
+        self.known[name] = (mark, head and entry_of(path, mark, head, self.trashed))
 
     def forget(self, names: Iterable[str]) -> None:
         for name in names:
@@ -246,7 +201,8 @@ class History:
             binned = {}  # nothing was thrown away yet
         if not (self._read(self._pictures, listed) and self._read(self._trash, binned)):
             return self.view  # it was changed meanwhile, or is being closed
-        self._looked = (marks, now)
+        again = any(place.unreadable - place.known.keys() for place in (self._pictures, self._trash))
+        self._looked = None if again else (marks, now)
         self._publish(ready=True)
         return self.view
 
@@ -264,7 +220,7 @@ class History:
     def _read(self, place: _Place, listed: dict[str, tuple[int, int]]) -> bool:
         """Reads what is new in `place`. Orders that come meanwhile go first; whether the list was true to the end."""
         shown, read = time.monotonic(), 0
-        place.forget(place.known.keys() - listed.keys())
+        place.forget((place.known.keys() | place.unreadable) - listed.keys())
         for name, mark in listed.items():
             if place.known.get(name, (None,))[0] == mark:
                 continue
@@ -285,7 +241,7 @@ class History:
     def _publish(self, ready: bool | None = None) -> None:
         entries, trash = self._pictures.entries(self._favourites), self._trash.entries(self._favourites)
         odd = sorted(self._pictures.unreadable)
-        note = "" if not odd else f"{odd[0]} is no PNG, or broken" if len(odd) == 1 else f"{len(odd)} files are no PNG, or broken"
+        note = "" if not odd else f"{odd[0]} cannot be read" if len(odd) == 1 else f"{len(odd)} files cannot be read"
         now = View(self.view.serial, self.view.ready if ready is None else ready, entries, trash, sum(one.bytes for one in entries),
                    sum(one.bytes for one in trash), note=note)
         if now != self.view:
@@ -369,22 +325,6 @@ class History:
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
-
-
-def _entry(path: str, mark: tuple[int, int], head: Any, trashed: bool) -> HistoryEntry | None:
-    """The entry of a PNG file, by its text; None for one that this add-on did not make. The text may be a stranger's."""
-    try:
-        raw = json.loads(head.text[REQUEST_KEY])
-        prompt, seed = str(raw["prompt"])[:MAX_PROMPT], int(raw["seed"])
-        task, sampler = str(raw["task"])[:40].replace("_", " "), str(raw["sampler"])[:40]
-        named = _MODEL.search(head.text.get(PARAMETERS_KEY, "")[-4000:].rpartition("\n")[2])
-        model = named[1] if named else os.path.splitext(os.path.basename(str(raw["model"])[:4000].rstrip("/\\")))[0]
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return None
-    sampler = SAMPLERS[sampler].label if sampler in SAMPLERS else sampler
-    words = f"{prompt}\n{model}\n{task}\n{sampler}\nseed:{seed}\n{head.width}x{head.height}".lower()
-    return HistoryEntry(path, mark[0] / 1e9, mark[1], head.width, head.height, prompt, model, task, sampler, seed, trashed=trashed,
-                        words=words)
 
 
 def _names(folder: str) -> set[str]:

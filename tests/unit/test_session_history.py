@@ -12,7 +12,8 @@ from blender_sd.protocol.errors import OutputUnwritable
 from blender_sd.protocol.png import REQUEST_KEY, read_head
 from blender_sd.protocol.request import Request
 from blender_sd.session import history as module
-from blender_sd.session.history import FAVOURITES, TRASH, History, matching, over_budget
+from blender_sd.session.entries import MAX_PROMPT, matching, over_budget
+from blender_sd.session.history import FAVOURITES, TRASH, History
 
 
 def chunk(kind: bytes, body: bytes = b"") -> bytes:
@@ -102,13 +103,32 @@ def test_strange_files_are_passed_over(tmp_path, opened):
     (tmp_path / ".hidden.png").write_bytes(b"x")
     (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
     (tmp_path / "folder.png").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")  # whoever opens it waits for a writer
     (tmp_path / "sources").mkdir()
     paint(tmp_path / "sources", "input")
     history = opened(tmp_path)
     view = look(history)
-    assert names(view.entries) == ["good"] and view.note == "2 files are no PNG, or broken" and not view.problem
-    (tmp_path / "folder.png").rmdir()
-    assert look(history).note == "text.png is no PNG, or broken"
+    assert names(view.entries) == ["good"] and view.note == "text.png cannot be read" and not view.problem
+    (tmp_path / "more.png").write_bytes(b"")
+    assert look(history).note == "2 files cannot be read"
+
+
+def test_a_file_that_cannot_be_read_now_is_tried_again(tmp_path, opened, monkeypatch):
+    paint(tmp_path, "a"), paint(tmp_path, "b")
+    history, broken = opened(tmp_path), [True]
+
+    def read(path):
+        if broken and path.endswith("a.png"):
+            raise OSError(5, "Input/output error", path)
+        return read_head(path)
+
+    monkeypatch.setattr(module, "read_head", read)
+    view = look(history)
+    assert names(view.entries) == ["b"] and view.note == "a.png cannot be read"
+    broken.clear()
+    view = look(history)
+    assert names(view.entries) == ["b", "a"] and not view.note
 
 
 def test_a_cut_short_picture_is_still_found(tmp_path, opened):
@@ -123,7 +143,7 @@ def test_texts_of_absurd_length_cost_nothing(tmp_path, opened):
     data = path.read_bytes()
     path.write_bytes(data[:33] + struct.pack(">I", 2**31 - 1) + b"iTXt" + data[33:])
     view = look(opened(tmp_path))
-    assert names(view.entries) == ["long"] and len(view.entries[0].prompt) == module.MAX_PROMPT
+    assert names(view.entries) == ["long"] and len(view.entries[0].prompt) == MAX_PROMPT
 
 
 def test_a_favourite_is_a_file_and_both_blenders_see_it(tmp_path, opened):

@@ -6,7 +6,7 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from ... import api, config, past, scene
 from ...protocol.errors import SDError, SourceUnusable
-from ...session.history import HistoryEntry, over_budget
+from ...session.entries import HistoryEntry, over_budget
 from .. import file_manager, history, tick
 from ..downloads import amount
 from .start import first_refusal, refuse

@@ -382,7 +382,7 @@ def test_every_state_is_drawn_from_memory(folder, addon, monkeypatch):
     (folder / "odd.png").write_text("no picture")
     settle()
     drawn = draw_panel(monkeypatch)
-    assert "[wall 13]" in drawn and "1–12 of 14" in drawn and "14 pictures" in drawn and "odd.png is no PNG" in drawn
+    assert "[wall 13]" in drawn and "1–12 of 14" in drawn and "14 pictures" in drawn and "odd.png cannot be read" in drawn
     bpy.ops.sd.history_select(name="wall 13.png")
     assert all(f"[{words}]" in draw_panel(monkeypatch) for words in ("Show", "Slot", "Object", "Recall Settings", "Same Seed", "Compare"))
     api.configure(history_gb=1e-6)
