@@ -5,7 +5,7 @@
     image = job.result()[0]
     sd.apply(image, bpy.context.object)
 
-`api`, `catalogue`, `stylebook`, `assets`, `batch` and `hub` document every call. The engine works without Blender too:
+`api`, `catalogue`, `stylebook`, `assets`, `batch`, `past` and `hub` document every call. The engine works without Blender too:
 `from blender_sd.engine import Engine`.
 """
 from __future__ import annotations
@@ -20,6 +20,7 @@ _CALLS = {
     "assets": ("asset_libraries", "save_material"),
     "batch": ("batch_materials",),
     "catalogue": ("controlnets", "find_model", "ip_adapters", "loras", "models", "refresh_models", "samplers", "upscalers"),
+    "past": ("empty_trash", "favourite", "history", "open_picture", "restore", "trash"),
     "stylebook": ("delete_style", "export_style", "find_style", "import_style", "save_style", "styles"),
     "hub": ("clear_unfinished", "downloads", "fetch", "hub_models", "models_folder"),
 }

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from . import catalogue, config, hub, orders, scene
+from . import catalogue, config, hub, orders, past, scene
 from .protocol.errors import InvalidRequest
 from .protocol.messages import Source
 from .protocol.parts import Control
@@ -315,6 +315,7 @@ def shutdown() -> None:
     """Cancels everything, downloads too, and stops the engine. The next call starts afresh."""
     global _session
     hub.shutdown()
+    past.shutdown()
     session, _session = _session, None
     if session:
         session.shutdown()

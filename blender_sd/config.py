@@ -22,7 +22,8 @@ SEARCHED = frozenset({"model_folders", "downloads"})  # where models and the lik
 class Config:
     """`engine_python`: the interpreter that has torch and diffusers; "" = the environment variable SD_ENGINE_PYTHON,
     else Blender's own if it has them. `in_thread`: run the engine inside Blender's process. `output`: folder for
-    finished pictures, "" = the extension's own. `model_folders`: folders that hold models, LoRAs, ControlNets and wildcard lists.
+    finished pictures, "" = the extension's own. `history_gb`: what they may take (GB, 10⁹ bytes) before the panel offers to move the
+    oldest to the trash, 0 = no limit. `model_folders`: folders that hold models, LoRAs, ControlNets and wildcard lists.
     `downloads`: folder for models from the hub, "" = the extension's own; models are looked for there too. `hub_token`: access token
     for the hub, "" = the environment variable HF_TOKEN. `styles`: folder for styles of one's own, "" = the extension's. The rest goes
     to the engine: see `protocol.messages.EngineConfig`."""
@@ -30,6 +31,7 @@ class Config:
     engine_python: str = ""
     in_thread: bool = False
     output: str = ""
+    history_gb: float = 0.0
     model_folders: tuple[str, ...] = ()
     downloads: str = ""
     hub_token: str = field(default="", repr=False)
@@ -95,9 +97,14 @@ def _log_path(name: str) -> str | None:
         return None  # the first job says so in the panel
 
 
+def output_path() -> Path:
+    """Where finished pictures go. It may not exist yet; nothing is read or made."""
+    return Path(current.output).expanduser() if current.output else own_folder("output")
+
+
 def output_folder() -> Path:
     """The folder for finished pictures, made if missing. Raises OutputUnwritable."""
-    folder = Path(current.output).expanduser() if current.output else own_folder("output")
+    folder = output_path()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -5,7 +5,7 @@
 import logging
 
 import bpy
-from bpy.props import BoolProperty, CollectionProperty, EnumProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from .. import api, stylebook
 from ..protocol.errors import SDError
@@ -41,6 +41,7 @@ def apply() -> None:
             engine_python=bpy.path.abspath(prefs.engine_python), in_thread=prefs.in_thread,
             device=prefs.device.strip() or "auto", precision=prefs.precision, threads=prefs.threads, memory_mb=prefs.memory_mb,
             memory_use=prefs.memory_use, attention=prefs.attention, compile=prefs.compile, output=bpy.path.abspath(prefs.output),
+            history_gb=prefs.history_gb,
             downloads=bpy.path.abspath(prefs.downloads), hub_token=prefs.hub_token.strip(),
             styles=bpy.path.abspath(prefs.styles),
             model_folders=[bpy.path.abspath(folder.path) for folder in prefs.model_folders if folder.path])
@@ -145,6 +146,9 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         "faster. Needs a C++ compiler on a processor, Triton on a graphics card; without, the panel says so"))
     output: StringProperty(name="Output Folder", subtype="DIR_PATH", update=_changed, description=(
         "Where finished pictures are written. Left empty: a folder of the extension"))
+    history_gb: FloatProperty(name="History Size (GB)", min=0.0, soft_max=500.0, step=100, precision=1, update=_changed, description=(
+        "How much finished pictures may take on the disk. Beyond that the panel History offers to move the oldest to its trash, never "
+        "favourites, and never by itself. 0 is no limit"))
     model_folders: CollectionProperty(type=SD_PG_folder, name="Model Folders", description=(
         "Where models, LoRAs and ControlNets are looked for, two levels deep: folders in diffusers format, the Hugging Face cache, and "
         "the models folders of ComfyUI and A1111"))
@@ -189,6 +193,7 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         if not self.output:
             wrapped(column, context, "Pictures are kept in the extension's folder, which is deleted when the extension is uninstalled. "
                     "Choose a folder of your own to keep them.", icon="INFO")
+        column.prop(self, "history_gb")
         column = layout.column()
         column.label(text="Model Folders")
         row = column.row()

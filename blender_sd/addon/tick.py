@@ -13,7 +13,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .. import api, scene, stylebook
-from . import downloads, properties
+from . import downloads, history, properties
 from .layout import TAB
 from .mirror import Mirror, current_job
 
@@ -45,8 +45,9 @@ def _turn() -> float:
     api.pump(BUDGET)
     jobs = api.jobs()
     _show_preview(current_job(jobs))
+    history.watch(lambda: next(_tabs(), None) is not None)
     _show()
-    if any(not job.done for job in jobs):
+    if any(not job.done for job in jobs) or history.busy():
         return BUSY
     return STARTING if downloads.state().running or api.engine_status()[0] == "starting" else IDLE
 
@@ -60,7 +61,7 @@ def soon() -> None:
 
 
 def _show() -> None:
-    if _mirror.update() | downloads.update():  # both
+    if _mirror.update() | downloads.update() | history.update():  # all
         _redraw()
 
 
@@ -128,8 +129,10 @@ def _on_load(*_: object) -> None:
     """A file was loaded: the window manager's state is gone or is the file's own."""
     _mirror.forget()
     downloads.forget()
+    history.forget()
     _mirror.update()
     downloads.update()
+    history.update()
 
 
 @persistent

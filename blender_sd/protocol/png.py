@@ -5,9 +5,12 @@ the whole request as JSON (what Recall reads). PNG specification: https://www.w3
 """
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
+from dataclasses import dataclass
+from typing import BinaryIO
 
 from . import wording
 from .errors import InvalidRequest
@@ -17,7 +20,10 @@ from .samplers import SAMPLERS
 REQUEST_KEY = "blender_sd"
 PARAMETERS_KEY = "parameters"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEAD = 24  # bytes: the signature, and the first chunk as far as width and height
 _MAX_TEXT = 1 << 20  # bytes, unpacked; a stranger's file may claim anything
+_MAX_CHUNK = 16 * _MAX_TEXT  # bytes of one text chunk that are read at all
+_MAX_CHUNKS = 1 << 17  # looked at in one file; Pillow makes one of 64 KiB pixels
 
 
 def parameters_text(request: Request, model_name: str) -> str:
@@ -44,30 +50,58 @@ def parameters_text(request: Request, model_name: str) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Head:
+    """What a PNG file says before its pixels: its size, and its text chunks as far as they stand there."""
+
+    width: int
+    height: int
+    text: dict[str, str]
+
+
+def read_head(path: str | os.PathLike) -> Head | None:
+    """The head of the PNG file at `path`; None where it is no PNG. Reads no pixels. Raises OSError."""
+    with open(path, "rb") as file:
+        start = file.read(_HEAD)
+        if len(start) < _HEAD or not start.startswith(_SIGNATURE) or start[12:16] != b"IHDR":
+            return None
+        file.seek(len(_SIGNATURE))
+        return Head(*struct.unpack_from(">II", start, 16), _texts(file, before_pixels=True))
+
+
 def read_text(path: str | os.PathLike) -> dict[str, str]:
     """All text chunks (tEXt, zTXt, iTXt) of the PNG file at `path`; empty where it is no PNG. Raises OSError."""
     with open(path, "rb") as file:
-        return text_of(file.read())
+        return _texts(file) if file.read(len(_SIGNATURE)) == _SIGNATURE else {}
 
 
 def text_of(data: bytes) -> dict[str, str]:
     """All text chunks in a PNG file's bytes; broken ones are skipped, since the file may be a stranger's."""
+    return _texts(io.BytesIO(data[len(_SIGNATURE) :])) if data.startswith(_SIGNATURE) else {}
+
+
+def _texts(file: BinaryIO, before_pixels: bool = False) -> dict[str, str]:
+    """The text chunks from where `file` stands (a chunk's start) to its end, or to its pixels. Everything else is passed over."""
     found: dict[str, str] = {}
-    position = len(_SIGNATURE)
-    if not data.startswith(_SIGNATURE):
-        return found
-    while position + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        body = data[position + 8 : position + 8 + length]
+    for _ in range(_MAX_CHUNKS):
+        head = file.read(8)
+        if len(head) < 8:
+            break
+        length, kind = struct.unpack(">I4s", head)
+        if before_pixels and kind == b"IDAT":
+            break
+        if kind not in _READERS or length > _MAX_CHUNK:
+            file.seek(length + 4, os.SEEK_CUR)
+            continue
+        body = file.read(length)
         if len(body) < length:
             break
-        if kind in _READERS:
-            try:
-                key, text = _READERS[kind](body)
-                found[key] = text
-            except (ValueError, IndexError, zlib.error):
-                pass  # one broken chunk does not hide the others
-        position += 12 + length
+        try:
+            key, text = _READERS[kind](body)
+            found[key] = text
+        except (ValueError, IndexError, zlib.error):
+            pass  # one broken chunk does not hide the others
+        file.seek(4, os.SEEK_CUR)
     return found
 
 

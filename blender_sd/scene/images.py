@@ -80,6 +80,13 @@ def load_result(result: Result, name: str = "") -> bpy.types.Image:
     return image
 
 
+def picture_of(path: str | os.PathLike) -> bpy.types.Image | None:
+    """The image datablock that was loaded from the finished picture at `path` and not painted on since, if there is one."""
+    path = os.path.normpath(os.fspath(path))
+    return next((image for image in bpy.data.images if image.source == "FILE" and REQUEST_PROPERTY in image and not image.is_dirty
+                 and image.library is None and _path_of(image) == path), None)
+
+
 def load_kept(path: str | os.PathLike) -> bpy.types.Image:
     """The copy of an input picture as an image datablock, packed; the one that is there, if it was loaded before. Raises
     SourceUnusable where it cannot be read."""

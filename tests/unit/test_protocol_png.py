@@ -9,7 +9,7 @@ import pytest
 
 from blender_sd.protocol import png
 from blender_sd.protocol.errors import InvalidRequest
-from blender_sd.protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text, read_text, request_in, text_of
+from blender_sd.protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text, read_head, read_text, request_in, text_of
 from blender_sd.protocol.request import IMAGE_TO_IMAGE, Request
 
 REQUEST = Request(prompt="red brick wall", negative="blur", seed=7, steps=12, guidance=5, width=512, height=256)
@@ -42,6 +42,17 @@ def test_text_after_the_pixels_is_found(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(data[: -len(end)] + itxt(REQUEST_KEY, REQUEST.to_json()) + end)
     assert request_in(read_text(path)) == REQUEST
+
+
+def test_the_head_is_read_without_the_pixels(tmp_path):
+    path = tmp_path / "x.png"
+    path.write_bytes(file_of(itxt(REQUEST_KEY, REQUEST.to_json()), chunk(b"IDAT", bytes(1000)), itxt("late", "text")))
+    head = read_head(path)
+    assert (head.width, head.height) == (1, 1) and request_in(head.text) == REQUEST and "late" not in head.text
+    assert read_text(path)["late"] == "text"
+    for broken in (b"", b"\x89PNG\r\n\x1a\n", b"GIF89a" + bytes(100)):
+        path.write_bytes(broken)
+        assert read_head(path) is None and read_text(path) == {}
 
 
 def test_the_request_survives_packed_and_plain():

@@ -3,11 +3,13 @@ from . import (
     apply,
     assets,
     cancel,
+    compare,
     control,
     engine,
     extend,
     fetch,
     generate,
+    history,
     inpaint,
     loras,
     nodes,
@@ -22,4 +24,5 @@ from . import (
 
 CLASSES = (*generate.CLASSES, *retexture.CLASSES, *restyle.CLASSES, *cancel.CLASSES, *recall.CLASSES, *apply.CLASSES, *engine.CLASSES,
            *upscale.CLASSES, *inpaint.CLASSES, *extend.CLASSES, *control.CLASSES, *loras.CLASSES, *fetch.CLASSES, *prompt.CLASSES,
-           *nodes.CLASSES, *remedy.CLASSES, *styles.CLASSES, *assets.CLASSES)
+           *nodes.CLASSES, *remedy.CLASSES, *styles.CLASSES, *assets.CLASSES, *history.CLASSES,
+           *compare.CLASSES)

@@ -2,9 +2,9 @@
 of panels. `draw` only reads.
 
 The tab's order (`bl_order`): 0 what is touched each minute; 20 settings; 30 what steers; 40 what is done to an image; 50 the queue;
-60 materials; 90 models. The gaps are for more.
+55 the history; 60 materials; 90 models. The gaps are for more.
 """
-from . import assets, main, models, queue, quick, settings, slot, steering, styles, tabs
+from . import assets, history, main, models, queue, quick, settings, slot, steering, styles, tabs
 
-CLASSES = (*styles.CLASSES, *main.CLASSES, *settings.CLASSES, *steering.CLASSES, *slot.CLASSES, *queue.CLASSES, *assets.CLASSES,
-           *models.CLASSES, *tabs.CLASSES, *quick.CLASSES)
+CLASSES = (*styles.CLASSES, *main.CLASSES, *settings.CLASSES, *steering.CLASSES, *slot.CLASSES, *queue.CLASSES, *history.CLASSES,
+           *assets.CLASSES, *models.CLASSES, *tabs.CLASSES, *quick.CLASSES)

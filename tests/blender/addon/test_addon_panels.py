@@ -98,7 +98,8 @@ def test_all_draw_in_their_editors(addon):
 
 
 EXPECTED = {"TOPBAR_MT_render": ("VIEW_3D", []), "NODE_MT_add": ("NODE_EDITOR", ["sd.add_image_node"]),
-            "NODE_MT_context_menu": ("NODE_EDITOR", []), "IMAGE_MT_image": ("IMAGE_EDITOR", ["sd.retexture", "sd.recall", "sd.apply", "sd.save_material"]),
+            "NODE_MT_context_menu": ("NODE_EDITOR", []),
+            "IMAGE_MT_image": ("IMAGE_EDITOR", ["sd.retexture", "sd.recall", "sd.apply", "sd.save_material"]),
             "VIEW3D_MT_object_context_menu": ("VIEW_3D", ["sd.generate_onto", "sd.retexture"]),
             "STATUSBAR_HT_header": ("VIEW_3D", ["sd.cancel"])}
 
