@@ -1,0 +1,233 @@
+"""Pictures drawn over 3D Views: one over a whole view, and one on the faces of objects. Nothing of the file is touched by it, so
+nothing can be saved, undone or left behind.
+
+Draw handlers write into a framebuffer that encodes sRGB, on every supported version (seen in screenshots of 4.2 and 5.2), so our
+shaders give linear light. They are there only while there is something to draw. Main thread only.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import bpy
+import gpu
+import numpy as np
+from mathutils import Matrix, Vector
+
+from . import images
+from .surfaces import Surface
+
+_DECODE = """
+vec3 decoded(vec3 c) { return mix(c / 12.92, pow((c + 0.055) / 1.055, vec3(2.4)), step(vec3(0.04045), c)); }
+"""
+_OVER = ("void main() { at = uv; gl_Position = vec4(pos, 0.0, 1.0); }",
+         _DECODE + "void main() { colour = vec4(decoded(texture(image, at).rgb), share); }")
+_ON = ("void main() { at = uv; light = 0.45 + 0.55 * abs(dot(normal, eye)); gl_Position = matrix * vec4(pos, 1.0);"
+       " gl_Position.z -= 0.0001 * gl_Position.w; }",  # a little nearer than the faces themselves
+       _DECODE + "void main() { colour = vec4(decoded(texture(image, fract(at)).rgb) * light, share); }")
+_SHRUNK = (_OVER[0], """
+vec3 encoded(vec3 c) { return mix(c * 12.92, 1.055 * pow(max(c, 0.0), vec3(1.0 / 2.4)) - 0.055, step(vec3(0.0031308), c)); }
+void main() {
+  vec3 sum = vec3(0.0);
+  for (int x = 0; x < 4; x++) for (int y = 0; y < 4; y++) sum += texture(image, at + (vec2(x, y) - 1.5) * apart).rgb;
+  sum /= 16.0;
+  colour = vec4(share > 0.5 ? encoded(sum) : sum, 1.0);
+}
+""")
+_SOURCES = {"over": _OVER, "on": _ON, "shrunk": _SHRUNK}
+
+_shaders: dict[str, gpu.types.GPUShader] = {}
+_handlers: list[tuple[object, str]] = []
+_over: _Over | None = None
+_on: dict[str, _On] = {}  # by who shows it
+
+
+class _Picture:
+    """Pixels (H×W×3|4 uint8 sRGB, row 0 on top), and their texture once they were drawn."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self._pixels: np.ndarray | None = pixels
+        self._texture: gpu.types.GPUTexture | None = None
+
+    def texture(self) -> gpu.types.GPUTexture:
+        if self._texture is None:
+            height, width = self._pixels.shape[:2]
+            values = np.ones((height, width, 4), np.float32)
+            np.multiply(self._pixels[::-1, :, :3], np.float32(1 / 255), out=values[..., :3])
+            data = gpu.types.Buffer("FLOAT", values.size, values.ravel())
+            self._texture = gpu.types.GPUTexture((width, height), format="RGBA8", data=data)
+            self._pixels = None
+        return self._texture
+
+
+class _Over:
+    def __init__(self, space: int, picture: _Picture, share: float) -> None:
+        self.space, self.picture, self.share = space, picture, share
+
+
+class _On:
+    def __init__(self, surfaces: Sequence[Surface], picture: _Picture, share: float, space: int) -> None:
+        self.surfaces, self.picture, self.share, self.space = surfaces, picture, share, space
+        self.batches: dict[int, gpu.types.GPUBatch] = {}
+
+
+def show_over(space: int, pixels: np.ndarray, share: float) -> None:
+    """Draws `pixels` (H×W×3|4 uint8 sRGB, row 0 on top) over the whole 3D View whose space has the pointer `space`; `share` of 1
+    covers it, 0 shows nothing."""
+    global _over
+    _over = _Over(space, _Picture(pixels), share)
+    _settle()
+
+
+def show_on(who: str, surfaces: Sequence[Surface], pixels: np.ndarray, share: float = 1.0, space: int = 0) -> None:
+    """Draws `pixels`, as `show_over` takes them, on `surfaces`, in all 3D Views or the one of `space`. Takes the place of what
+    `who` showed."""
+    shown = _On(surfaces, _Picture(pixels), share, space)
+    former = _on.get(who)
+    if former is not None and former.surfaces is surfaces:
+        shown.batches = former.batches
+    _on[who] = shown
+    _settle()
+
+
+def set_share(share: float) -> None:
+    """How much of live mode's picture covers what is below it, 0 to 1; drawn anew where that is another than before."""
+    for shown in (_over, _on.get("live")):
+        if shown is not None and shown.share != share:
+            shown.share = share
+            images.redraw("VIEW_3D")
+
+
+def hide(who: str) -> None:
+    """Takes away what `who` shows on surfaces, and with "live" the picture over a view, too."""
+    global _over
+    if who == "live":
+        _over = None
+    _on.pop(who, None)
+    _settle()
+
+
+def draw_shrunk(texture: gpu.types.GPUTexture, apart: tuple[float, float], colours: bool) -> None:
+    """Fills the framebuffer that is bound with `texture`, averaging 4 × 4 samples that lie `apart` (shares of its sides) for each
+    pixel. `colours`: the texture gives linear light, which is encoded as sRGB."""
+    shader = _shader("shrunk")
+    batch = _whole(shader)
+    shader.uniform_sampler("image", texture)
+    shader.uniform_float("apart", apart)
+    shader.uniform_float("share", float(colours))
+    batch.draw(shader)
+
+
+def clear() -> None:
+    """Takes everything away: for unregistering."""
+    global _over
+    _over = None
+    _on.clear()
+    _settle()
+    _shaders.clear()
+
+
+# ---- inside --------------------------------------------------------------------------------------------------------
+
+
+def _settle() -> None:
+    """Handlers are there exactly while there is something to draw."""
+    wanted = _over is not None or bool(_on)
+    if not bpy.app.background:
+        if wanted and not _handlers:
+            for draw, when in ((_draw_on, "POST_VIEW"), (_draw_over, "POST_PIXEL")):
+                _handlers.append((bpy.types.SpaceView3D.draw_handler_add(draw, (), "WINDOW", when), when))
+        if not wanted:
+            for handler, _ in _handlers:
+                bpy.types.SpaceView3D.draw_handler_remove(handler, "WINDOW")
+            _handlers.clear()
+    images.redraw("VIEW_3D")
+
+
+def _draw_over() -> None:
+    if _over is None or _over.share <= 0 or bpy.context.space_data.as_pointer() != _over.space:
+        return
+    shader = _shader("over")
+    batch = _whole(shader)
+    gpu.state.blend_set("ALPHA")
+    try:
+        shader.uniform_sampler("image", _over.picture.texture())
+        shader.uniform_float("share", _over.share)
+        batch.draw(shader)
+    finally:
+        gpu.state.blend_set("NONE")
+
+
+def _draw_on() -> None:
+    space = bpy.context.space_data
+    if not _on:
+        return
+    seen = gpu.matrix.get_projection_matrix() @ gpu.matrix.get_model_view_matrix()
+    ahead = space.region_3d.view_rotation @ Vector((0.0, 0.0, 1.0))
+    gpu.state.depth_test_set("LESS_EQUAL")
+    gpu.state.blend_set("ALPHA")
+    try:
+        for shown in _on.values():
+            if shown.share > 0 and shown.space in (0, space.as_pointer()):
+                _draw_surfaces(shown, seen, ahead, space)
+    finally:
+        gpu.state.blend_set("NONE")
+        gpu.state.depth_test_set("NONE")
+
+
+def _draw_surfaces(shown: _On, seen: Matrix, ahead: Vector, space: bpy.types.SpaceView3D) -> None:
+    shader = _shader("on")
+    for number, surface in enumerate(shown.surfaces):
+        obj = surface.find()
+        if obj is None or not obj.visible_get(viewport=space):
+            continue
+        batch = shown.batches.get(number)
+        if batch is None:
+            batch = shown.batches[number] = _batch(shader, "TRIS", pos=surface.corners, uv=surface.uvs, normal=surface.normals)
+        eye = obj.matrix_world.to_3x3().transposed() @ ahead  # the view's direction in the object's own space
+        shader.uniform_float("matrix", seen @ obj.matrix_world)
+        shader.uniform_float("eye", eye.normalized())
+        shader.uniform_float("share", shown.share)
+        shader.uniform_sampler("image", shown.picture.texture())
+        batch.draw(shader)
+
+
+def _batch(shader: gpu.types.GPUShader, kind: str, **attributes: np.ndarray) -> gpu.types.GPUBatch:
+    layout = gpu.types.GPUVertFormat()
+    for name, values in attributes.items():
+        layout.attr_add(id=name, comp_type="F32", len=values.shape[1], fetch_mode="FLOAT")
+    buffer = gpu.types.GPUVertBuf(layout, len(next(iter(attributes.values()))))
+    for name, values in attributes.items():
+        buffer.attr_fill(name, np.ascontiguousarray(values, np.float32))
+    shader.bind()
+    return gpu.types.GPUBatch(type=kind, buf=buffer)
+
+
+def _whole(shader: gpu.types.GPUShader) -> gpu.types.GPUBatch:
+    """A rectangle over all of what is drawn into."""
+    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)], np.float32)
+    return _batch(shader, "TRI_STRIP", pos=corners * 2 - 1, uv=corners)
+
+
+def _shader(name: str) -> gpu.types.GPUShader:
+    """One of `_SOURCES`, made when it is first drawn with."""
+    if name not in _shaders:
+        info, between = gpu.types.GPUShaderCreateInfo(), gpu.types.GPUStageInterfaceInfo(f"sd_{name}")
+        between.smooth("VEC2", "at")
+        info.push_constant("FLOAT", "share")
+        info.sampler(0, "FLOAT_2D", "image")
+        info.vertex_in(0, "VEC3" if name == "on" else "VEC2", "pos")
+        info.vertex_in(1, "VEC2", "uv")
+        if name == "on":
+            between.smooth("FLOAT", "light")
+            info.push_constant("MAT4", "matrix")
+            info.push_constant("VEC3", "eye")
+            info.vertex_in(2, "VEC3", "normal")
+        if name == "shrunk":
+            info.push_constant("VEC2", "apart")
+        info.vertex_out(between)
+        info.fragment_out(0, "VEC4", "colour")
+        vertex, fragment = _SOURCES[name]
+        info.vertex_source(vertex)
+        info.fragment_source(fragment)
+        _shaders[name] = gpu.shader.create_from_info(info)
+    return _shaders[name]
