@@ -4,11 +4,12 @@ from __future__ import annotations
 import bpy
 
 from .. import api
-from . import controls, downloads, keymap, menus, operators, panels, preferences, properties, state, tick
+from . import controls, downloads, keymap, live, live_settings, menus, operators, panels, preferences, properties, state, tick
 
-_CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *downloads.CLASSES, *preferences.CLASSES, *operators.CLASSES,
-            *panels.CLASSES)
-_PARTS = (properties, state, downloads, menus, keymap, tick)  # registered in this order, unregistered in the opposite one
+_CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *live_settings.CLASSES, *downloads.CLASSES,
+            *preferences.CLASSES, *operators.CLASSES, *panels.CLASSES)
+# Registered in this order, unregistered in the opposite one.
+_PARTS = (properties, state, live_settings, downloads, menus, keymap, live, tick)
 
 
 def register() -> None:

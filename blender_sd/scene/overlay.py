@@ -19,7 +19,7 @@ from .surfaces import Surface
 _DECODE = """
 vec3 decoded(vec3 c) { return mix(c / 12.92, pow((c + 0.055) / 1.055, vec3(2.4)), step(vec3(0.04045), c)); }
 """
-_OVER = ("void main() { at = uv; gl_Position = vec4(pos, 0.0, 1.0); }",
+_OVER = ("void main() { at = uv; gl_Position = vec4(mix(place.xy, place.zw, uv) * 2.0 - 1.0, 0.0, 1.0); }",
          _DECODE + "void main() { colour = vec4(decoded(texture(image, at).rgb), share); }")
 _ON = ("void main() { at = uv; light = 0.45 + 0.55 * abs(dot(normal, eye)); gl_Position = matrix * vec4(pos, 1.0);"
        " gl_Position.z -= 0.0001 * gl_Position.w; }",  # a little nearer than the faces themselves
@@ -34,6 +34,9 @@ void main() {
 }
 """)
 _SOURCES = {"over": _OVER, "on": _ON, "shrunk": _SHRUNK}
+
+LIVE, JOB = "live", "job"  # who shows something
+_CORNER, _EDGE = 0.4, 16.0  # share of the region that a picture in its corner may take, and pixels to its edge
 
 _shaders: dict[str, gpu.types.GPUShader] = {}
 _handlers: list[tuple[object, str]] = []
@@ -60,8 +63,16 @@ class _Picture:
 
 
 class _Over:
-    def __init__(self, space: int, picture: _Picture, share: float) -> None:
-        self.space, self.picture, self.share = space, picture, share
+    def __init__(self, space: int, picture: _Picture, share: float, aspect: float) -> None:
+        self.space, self.picture, self.share, self.aspect = space, picture, share, aspect
+
+    def place(self, region: bpy.types.Region) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top) in shares of the region's sides; the lower left corner where there is an `aspect`."""
+        if not self.aspect:
+            return 0.0, 0.0, 1.0, 1.0
+        high = _CORNER * min(region.height, region.width / self.aspect)
+        left, bottom = _EDGE / region.width, _EDGE / region.height
+        return left, bottom, left + high * self.aspect / region.width, bottom + high / region.height
 
 
 class _On:
@@ -70,37 +81,41 @@ class _On:
         self.batches: dict[int, gpu.types.GPUBatch] = {}
 
 
-def show_over(space: int, pixels: np.ndarray, share: float) -> None:
-    """Draws `pixels` (H×W×3|4 uint8 sRGB, row 0 on top) over the whole 3D View whose space has the pointer `space`; `share` of 1
-    covers it, 0 shows nothing."""
+def show_over(space: int, pixels: np.ndarray, share: float, corner: bool = False) -> None:
+    """Draws `pixels` (H×W×3|4 uint8 sRGB, row 0 on top) over the whole 3D View whose space has the pointer `space`, or in a `corner`
+    of it; `share` of 1 covers what is below, 0 shows nothing."""
     global _over
-    _over = _Over(space, _Picture(pixels), share)
+    _over = _Over(space, _Picture(pixels), share, pixels.shape[1] / pixels.shape[0] if corner else 0.0)
+    _on.pop(LIVE, None)
     _settle()
 
 
 def show_on(who: str, surfaces: Sequence[Surface], pixels: np.ndarray, share: float = 1.0, space: int = 0) -> None:
     """Draws `pixels`, as `show_over` takes them, on `surfaces`, in all 3D Views or the one of `space`. Takes the place of what
     `who` showed."""
+    global _over
     shown = _On(surfaces, _Picture(pixels), share, space)
     former = _on.get(who)
     if former is not None and former.surfaces is surfaces:
         shown.batches = former.batches
     _on[who] = shown
+    if who == LIVE:
+        _over = None
     _settle()
 
 
 def set_share(share: float) -> None:
     """How much of live mode's picture covers what is below it, 0 to 1; drawn anew where that is another than before."""
-    for shown in (_over, _on.get("live")):
+    for shown in (_over, _on.get(LIVE)):
         if shown is not None and shown.share != share:
             shown.share = share
             images.redraw("VIEW_3D")
 
 
 def hide(who: str) -> None:
-    """Takes away what `who` shows on surfaces, and with "live" the picture over a view, too."""
+    """Takes away what `who` shows on surfaces, and with `LIVE` the picture over a view, too."""
     global _over
-    if who == "live":
+    if who == LIVE:
         _over = None
     _on.pop(who, None)
     _settle()
@@ -111,6 +126,7 @@ def draw_shrunk(texture: gpu.types.GPUTexture, apart: tuple[float, float], colou
     pixel. `colours`: the texture gives linear light, which is encoded as sRGB."""
     shader = _shader("shrunk")
     batch = _whole(shader)
+    shader.uniform_float("place", (0.0, 0.0, 1.0, 1.0))
     shader.uniform_sampler("image", texture)
     shader.uniform_float("apart", apart)
     shader.uniform_float("share", float(colours))
@@ -150,6 +166,7 @@ def _draw_over() -> None:
     batch = _whole(shader)
     gpu.state.blend_set("ALPHA")
     try:
+        shader.uniform_float("place", _over.place(bpy.context.region))
         shader.uniform_sampler("image", _over.picture.texture())
         shader.uniform_float("share", _over.share)
         batch.draw(shader)
@@ -178,7 +195,7 @@ def _draw_surfaces(shown: _On, seen: Matrix, ahead: Vector, space: bpy.types.Spa
     shader = _shader("on")
     for number, surface in enumerate(shown.surfaces):
         obj = surface.find()
-        if obj is None or not obj.visible_get(viewport=space):
+        if obj is None or obj.mode in ("EDIT", "SCULPT") or not obj.visible_get(viewport=space):  # whose shape is another every moment
             continue
         batch = shown.batches.get(number)
         if batch is None:
@@ -203,9 +220,8 @@ def _batch(shader: gpu.types.GPUShader, kind: str, **attributes: np.ndarray) -> 
 
 
 def _whole(shader: gpu.types.GPUShader) -> gpu.types.GPUBatch:
-    """A rectangle over all of what is drawn into."""
-    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)], np.float32)
-    return _batch(shader, "TRI_STRIP", pos=corners * 2 - 1, uv=corners)
+    """A rectangle whose place the shader finds."""
+    return _batch(shader, "TRI_STRIP", uv=np.array([(0, 0), (1, 0), (0, 1), (1, 1)], np.float32))
 
 
 def _shader(name: str) -> gpu.types.GPUShader:
@@ -215,9 +231,11 @@ def _shader(name: str) -> gpu.types.GPUShader:
         between.smooth("VEC2", "at")
         info.push_constant("FLOAT", "share")
         info.sampler(0, "FLOAT_2D", "image")
-        info.vertex_in(0, "VEC3" if name == "on" else "VEC2", "pos")
-        info.vertex_in(1, "VEC2", "uv")
-        if name == "on":
+        info.vertex_in(0, "VEC2", "uv")
+        if name != "on":
+            info.push_constant("VEC4", "place")
+        else:
+            info.vertex_in(1, "VEC3", "pos")
             between.smooth("FLOAT", "light")
             info.push_constant("MAT4", "matrix")
             info.push_constant("VEC3", "eye")

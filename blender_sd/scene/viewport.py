@@ -64,17 +64,6 @@ def viewport_view(context: bpy.types.Context, aspect: float) -> View:
         thing for thing in layer.objects if thing in rendered and thing.visible_get(view_layer=layer, viewport=space)))
 
 
-# ---- inside --------------------------------------------------------------------------------------------------------
-
-
-def _rendered(collection: bpy.types.LayerCollection) -> Iterator[bpy.types.Object]:
-    """The objects below `collection` that renders show."""
-    if not (collection.exclude or collection.collection.hide_render):
-        yield from (thing for thing in collection.collection.objects if not thing.hide_render)
-        for child in collection.children:
-            yield from _rendered(child)
-
-
 def can_be_drawn(window: bpy.types.Window, area: bpy.types.Area) -> bool:
     """Whether the view can be drawn off screen; else it can only be read from the window."""
     return not _is_read(window, area)
@@ -89,6 +78,17 @@ def drawn_small(context: bpy.types.Context, window: bpy.types.Window, area: bpy.
     rows = rows[::-1].copy()
     rows[..., 3] = 255
     return rows
+
+
+# ---- inside --------------------------------------------------------------------------------------------------------
+
+
+def _rendered(collection: bpy.types.LayerCollection) -> Iterator[bpy.types.Object]:
+    """The objects below `collection` that renders show."""
+    if not (collection.exclude or collection.collection.hide_render):
+        yield from (thing for thing in collection.collection.objects if not thing.hide_render)
+        for child in collection.children:
+            yield from _rendered(child)
 
 
 def _is_read(window: bpy.types.Window, area: bpy.types.Area) -> bool:

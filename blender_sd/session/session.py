@@ -51,9 +51,9 @@ class Session:
     ) -> Job:
         """Put an order into the queue; returns at once.
 
-        `folder`: the model's, `borrowed` as in `messages.Generate`; `output`: where the pictures are written, "" as there. `inputs`: each input
-        picture by its role, or a function that gives it and may raise SDError or OSError: it is called on the background thread
-        and must not use bpy.
+        `folder`: the model's, `borrowed` as in `messages.Generate`; `output`: where the pictures are written, "" as there.
+        `inputs`: each input picture by its role, or a function that gives it and may raise SDError or OSError: it is called on the
+        background thread and must not use bpy.
         `commit` is called by `pump` with the finished job and returns its `outputs`; raising SDError fails the job.
         `behind`: all others come first, and one that is submitted meanwhile ends this one as cancelled, for whoever ordered it to
         try again; it is not listed in `jobs`, and forgotten when it ends.
