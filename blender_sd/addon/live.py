@@ -32,6 +32,7 @@ GENTLE = 0.03  # seconds that a look may hold up Blender; where drawing is slowe
 BEARABLE = 0.5  # seconds: where even small ones take longer, twice in a row, looking is given up until the shading changes
 SMALLEST = 0.5  # of the size, where drawing is slow
 FADED = 0.35  # of the mix is left of a picture that is behind
+RIPE = 1.0  # seconds after which a shading that Blender gets ready bit by bit is looked at again
 SLOW = 0.5  # seconds a picture, from which on it fades
 _CHANGES = ("depsgraph_update_post", "frame_change_post", "undo_post", "redo_post")
 
@@ -65,6 +66,7 @@ class _Run:
         self._scale = 1.0
         self._slow: tuple = ()  # the shading, or size, that cannot be looked at
         self._looks = self._too_long = 0
+        self._again_at: float | None = None  # when to look again although nothing has changed
         self._image: bpy.types.Image | None = None  # for one turn
         self._target: scene.Target | None = None
         self._surfaces: list[surfaces.Surface] = []
@@ -137,8 +139,8 @@ class _Run:
             return "the queue comes first"
         if not bpy.app.background and bpy.app.is_job_running("RENDER"):
             return "Blender is rendering"
-        if view.window.scene.sd_live.source == "VIEW" and not watching.can_be_drawn(view):
-            return "this shading cannot be watched, choose Solid or Material Preview"
+        if view.window.scene.sd_live.source == "VIEW":
+            return watching.obstacle(view)
         return ""
 
     def _notice(self, view: watching.View, now: float) -> str:
@@ -149,10 +151,14 @@ class _Run:
         except SDError as error:
             return str(error)
         how = _how(view.window.scene)
-        if sign != self._sign or self.touched:
+        moved = sign != self._sign or self.touched or watching.in_stroke(view)
+        ripe = self._again_at is not None and now >= self._again_at
+        if moved:
             self.sight += 1
-        if sign != self._sign or self.touched or how != self._how:
+        if moved or ripe or how != self._how:
             self.machine.changed(now)
+        if ripe:
+            self._again_at = None
         if how != self._how:
             self._order, self._refusal = _ordered(view.window.scene)
         self._sign, self._how, self.touched = sign, how, False
@@ -202,6 +208,7 @@ class _Run:
         self.machine.looked(time.monotonic(), cost, differs)
         if differs:
             self.frame = _Frame(pixels, self._how, self.sight)
+            self._again_at = time.monotonic() + RIPE if watching.ripens(view) else None
             self.job = api.paint_frame(replace(request, width=size[0], height=size[1]), info, pixels)
         else:
             last.sight = self.sight

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import overlay, viewport
 
+_STROKES = ("PAINT_OT_image_paint", "PAINT_OT_vertex_paint", "PAINT_OT_weight_paint", "SCULPT_OT_brush_stroke")
 _TAPS = 4  # samples along each side of what becomes one pixel: large textures are shrunk without noise
 
 
@@ -40,9 +41,21 @@ def view_sign(view: View) -> tuple:
             _plain(seen.view_matrix), _plain(seen.window_matrix), settings)
 
 
-def can_be_drawn(view: View) -> bool:
-    """Whether pictures of the view can be taken: not with Cycles and other add-on engines in Rendered shading."""
-    return viewport.can_be_drawn(view.window, view.area)
+def obstacle(view: View) -> str:
+    """Why no pictures of the view can be taken, in words; "" where they can."""
+    if not viewport.can_be_drawn(view.window, view.area):  # Cycles and other add-on engines
+        return "this shading cannot be watched, choose Solid or Material Preview"
+    return "leave Quad View first" if view.space.region_quadviews else ""
+
+
+def in_stroke(view: View) -> bool:
+    """Whether the artist is drawing a stroke, which changes what is seen before Blender says so."""
+    return any(operator.bl_idname in _STROKES for operator in view.window.modal_operators)
+
+
+def ripens(view: View) -> bool:
+    """Whether the view gets better by itself: Blender compiles materials in the background and then says nothing."""
+    return view.space.shading.type in ("MATERIAL", "RENDERED")
 
 
 def view_pixels(view: View, size: tuple[int, int]) -> np.ndarray:

@@ -24,7 +24,8 @@ class Sight:
                                   SimpleNamespace(shading=SimpleNamespace(type="SOLID")))
         monkeypatch.setattr(watching, "find_view", lambda pointer: self.view if self.open and pointer == 7 else None)
         monkeypatch.setattr(watching, "view_sign", lambda view: (self.grey,))
-        monkeypatch.setattr(watching, "can_be_drawn", lambda view: True)
+        monkeypatch.setattr(watching, "obstacle", lambda view: "")
+        monkeypatch.setattr(watching, "in_stroke", lambda view: False)
         monkeypatch.setattr(watching, "view_pixels", self._pixels)
         bpy.context.scene.sd_live.size = 64
 
