@@ -161,6 +161,22 @@ def test_drawing_that_takes_too_long_is_given_up_until_the_shading_changes(sight
     drain(lambda: sight.looks == 5)
 
 
+def test_a_shading_that_blender_gets_ready_bit_by_bit_is_looked_at_once_more(sight, pipeline, monkeypatch):
+    at_rest(1)
+    monkeypatch.setattr(watching, "ripens", lambda view: True)
+    monkeypatch.setattr(live, "RIPE", 0.0)
+    sight.show(30)
+    sight.grey, sign = 31, (30,)  # the materials come, and Blender says nothing of it
+    monkeypatch.setattr(watching, "view_sign", lambda view: sign)
+    at_rest(3)
+    drain(lambda: live._run._again_at is None and not live._run.machine.behind)
+    assert [order.inputs["source"].pixels[0, 0, 0] for order in pipeline.orders] == [1, 30, 31]
+    looks = sight.looks
+    for _ in range(10):
+        tick.tick()
+    assert sight.looks == looks and live._run.machine.frames == 3
+
+
 def test_a_picture_that_is_behind_fades_on_a_slow_machine(sight, pipeline):
     settings = bpy.context.scene.sd_live
     at_rest(1)
