@@ -181,7 +181,8 @@ how.source, how.mix = "TEXTURE", 1.0
     window.screenshot("texture")
     assert window.run_script("""
 source = live._run.shown.pixels
-result = [source[8, 64, :3].tolist(), source[-8, 64, :3].tolist(), overlay._over is None]
+middle = source.shape[1] // 2
+result = [source[4, middle, :3].tolist(), source[-4, middle, :3].tolist(), overlay._over is None]
 """) == [[0, 0, 204], [204, 0, 0], True], "the texture's own colours, the right way up"
     before = _frames(window)
     window.run_script("colours[..., :2] = 0.4\nimage.pixels.foreach_set(colours.ravel())\nimage.update()\nimage.update_tag()")
@@ -211,20 +212,17 @@ result = [sorted({*names} - {'Render Result', 'Viewer Node'}), node.image.name]
 
 def test_buttons_change_the_order_of_the_queue(window):
     window.run_script("""
-settings.target = "NEW"
+settings.target, settings.count = "NEW", 20
 for prompt in ("first", "second", "third"):
     settings.prompt = prompt
     bpy.ops.sd.generate()
 """)
     window.open_only("Queue")
-    row = window.find_text("third").centre
-    window.click(*row)
-    order = "[job.label for job in sd.jobs() if not job.done]"
-    window.click(window.sidebar()[2] - ICONS, window.find_text("third").centre[1])
+    window.click_text("third")
     window.screenshot("queue")
-    window.run_script("result = True")
-    window.wait_for(f"{order} == ['first', 'third', 'second']", 10)
-    window.run_script("sd.cancel_all()\nsettings.prompt = 'old brick wall'")
+    window.click(window.sidebar()[2] - ICONS, window.find_text("old brick wall").centre[1])  # the arrow beside the list's top
+    window.wait_for("[job.label for job in sd.jobs() if not job.done] == ['first', 'third', 'second']", 10)
+    window.run_script("sd.cancel_all()\nsettings.prompt, settings.count = 'old brick wall', 1")
     window.wait_for("all(job.done for job in sd.jobs())", 60)
 
 
