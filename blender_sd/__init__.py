@@ -14,8 +14,8 @@ from typing import Any
 
 _CALLS = {
     "api": ("apply", "cancel_all", "clear_jobs", "configure", "control", "control_image", "engine_status", "generate", "inpaint", "jobs",
-            "make_seamless", "move", "outpaint", "output_folder", "pump", "recall", "restyle", "run", "shutdown", "start_engine", "upscale",
-            "wait"),
+            "make_seamless", "move_job", "outpaint", "output_folder", "pump", "recall", "restyle", "run", "shutdown", "start_engine",
+            "upscale", "wait"),
     "catalogue": ("controlnets", "find_model", "ip_adapters", "loras", "models", "refresh_models", "samplers", "upscalers"),
     "hub": ("clear_unfinished", "downloads", "fetch", "hub_models", "models_folder"),
 }

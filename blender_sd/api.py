@@ -278,7 +278,7 @@ def wait(timeout: float | None = None) -> bool:
     return _session.wait(timeout) if _session else False
 
 
-def move(job: Job, offset: int) -> None:
+def move_job(job: Job, offset: int) -> None:
     """Shifts a waiting job by `offset` places in the queue (negative: sooner). A job that is running or has ended stays."""
     if _session:
         _session.move(job, offset)

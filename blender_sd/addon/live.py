@@ -66,6 +66,7 @@ class _Run:
         self._scale = 1.0
         self._slow: tuple = ()  # the shading, or size, that cannot be looked at
         self._looks = self._too_long = 0
+        self._rate = 0.0  # as it was said
         self._again_at: float | None = None  # when to look again although nothing has changed
         self._image: bpy.types.Image | None = None  # for one turn
         self._target: scene.Target | None = None
@@ -231,7 +232,9 @@ class _Run:
         """Writes `WindowManager.sd_live` where it has changed."""
         machine = self.machine
         kind = machine.state(now)
-        speed = f" · {machine.rate:.1f} pictures/s" if machine.frames else ""
+        if abs(machine.rate - self._rate) > 0.1 * self._rate:  # said anew only where a person would see a difference
+            self._rate = machine.rate
+        speed = f" · {self._rate:.1f} pictures/s" if machine.frames else ""
         if kind == PAUSED:
             text = f"Paused: {machine.hindrance or 'nothing has changed for a while'}"
         elif kind == PAINTING and self.job is not None and self.job.state == "loading" and not machine.frames:
@@ -333,8 +336,13 @@ def _touched(*arguments: object) -> None:
 
 
 @persistent
-def _on_load(*_: object) -> None:
+def _before_load(*_: object) -> None:
     stop()
+
+
+@persistent
+def _after_load(*_: object) -> None:
+    _write(False, OFF, "", False)  # a file that was saved in live mode says otherwise
 
 
 def _write(on: bool, kind: str, text: str, picture: bool) -> None:
@@ -342,14 +350,16 @@ def _write(on: bool, kind: str, text: str, picture: bool) -> None:
     if (shown.running, shown.state, shown.text, shown.picture) == (on, kind, text, picture):
         return
     shown.running, shown.state, shown.text, shown.picture = on, kind, text, picture
-    images.redraw("VIEW_3D", "IMAGE_EDITOR")
+    images.redraw("VIEW_3D")
 
 
 def register() -> None:
-    bpy.app.handlers.load_pre.append(_on_load)
+    bpy.app.handlers.load_pre.append(_before_load)
+    bpy.app.handlers.load_post.append(_after_load)
 
 
 def unregister() -> None:
     stop()
-    bpy.app.handlers.load_pre.remove(_on_load)
+    bpy.app.handlers.load_pre.remove(_before_load)
+    bpy.app.handlers.load_post.remove(_after_load)
     overlay.clear()

@@ -87,7 +87,7 @@ def show_over(space: int, pixels: np.ndarray, share: float, corner: bool = False
     global _over
     _over = _Over(space, _Picture(pixels), share, pixels.shape[1] / pixels.shape[0] if corner else 0.0)
     _on.pop(LIVE, None)
-    _settle()
+    _settle(space)
 
 
 def show_on(who: str, surfaces: Sequence[Surface], pixels: np.ndarray, share: float = 1.0, space: int = 0) -> None:
@@ -101,7 +101,7 @@ def show_on(who: str, surfaces: Sequence[Surface], pixels: np.ndarray, share: fl
     _on[who] = shown
     if who == LIVE:
         _over = None
-    _settle()
+    _settle(space)
 
 
 def set_share(share: float) -> None:
@@ -145,8 +145,8 @@ def clear() -> None:
 # ---- inside --------------------------------------------------------------------------------------------------------
 
 
-def _settle() -> None:
-    """Handlers are there exactly while there is something to draw."""
+def _settle(space: int = 0) -> None:
+    """Handlers are there exactly while there is something to draw. Has the 3D View of `space` drawn anew, or all of them."""
     wanted = _over is not None or bool(_on)
     if not bpy.app.background:
         if wanted and not _handlers:
@@ -156,7 +156,9 @@ def _settle() -> None:
             for handler, _ in _handlers:
                 bpy.types.SpaceView3D.draw_handler_remove(handler, "WINDOW")
             _handlers.clear()
-    images.redraw("VIEW_3D")
+    for area in images.areas("VIEW_3D"):
+        if space in (0, area.spaces.active.as_pointer()):
+            area.tag_redraw()
 
 
 def _draw_over() -> None:

@@ -75,7 +75,9 @@ def _mapped(node: bpy.types.ShaderNodeTexImage | None) -> bool:
     if node is None or not node.inputs["Vector"].is_linked:
         return node is None or node.projection == "FLAT"
     link = node.inputs["Vector"].links[0]
-    return node.projection == "FLAT" and link.from_node.type == "TEX_COORD" and link.from_socket.name == "UV"
+    giver = link.from_node
+    by_uv = (giver.type == "TEX_COORD" and link.from_socket.name == "UV") or (giver.type == "UVMAP" and not giver.uv_map)
+    return node.projection == "FLAT" and by_uv
 
 
 def _surface(obj: bpy.types.Object, shown: bpy.types.Object, material: bpy.types.Material | None) -> Surface | None:

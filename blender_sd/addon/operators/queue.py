@@ -25,7 +25,7 @@ class SD_OT_move_job(bpy.types.Operator):
 
     def execute(self, context):
         job = _selected(context)
-        api.move(job, -1 if self.direction == "UP" else 1)
+        api.move_job(job, -1 if self.direction == "UP" else 1)
         tick.soon()
         context.window_manager.sd.job_index = api.jobs().index(job)
         return {"FINISHED"}

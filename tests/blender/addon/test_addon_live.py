@@ -191,10 +191,12 @@ def test_a_picture_that_is_behind_fades_on_a_slow_machine(sight, pipeline):
     assert overlay._over.share == pytest.approx(settings.mix)
 
 
-def test_it_ends_with_the_file_and_leaves_no_handler(sight):
+def test_it_ends_with_the_file_and_leaves_no_handler(sight, tmp_path):
     at_rest(1)
-    bpy.ops.wm.read_homefile(use_factory_startup=True)
-    assert not live.running() and not shown().running and overlay._over is None
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "live.blend"))
+    assert live.running(), "saving does not end it"
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "live.blend"), load_ui=True)
+    assert not live.running() and not shown().running and shown().state == "off" and overlay._over is None
     assert not any(live._touched in getattr(bpy.app.handlers, name) for name in live._CHANGES)
 
 
