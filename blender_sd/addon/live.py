@@ -34,15 +34,18 @@ SMALLEST = 0.5  # of the size, where drawing is slow
 FADED = 0.35  # of the mix is left of a picture that is behind
 RIPE = 1.0  # seconds after which a shading that Blender gets ready bit by bit is looked at again
 SLOW = 0.5  # seconds a picture, from which on it fades
+_STOPPED = 0.5  # seconds until the timer's next tick, when a turn has ended live mode
 _CHANGES = ("depsgraph_update_post", "frame_change_post", "undo_post", "redo_post")
 
 
 @dataclass(eq=False)
 class _Frame:
-    """A picture that is being painted, or shown. `sight`: how often what is seen had changed when it was looked at."""
+    """A picture that is being painted, or shown. `target`: the texture's place, None for the view; `sight`: how often what is seen
+    had changed when it was looked at."""
 
     pixels: np.ndarray
     how: tuple
+    target: scene.Target | None
     sight: int
     request: Request | None = None
 
@@ -78,23 +81,27 @@ class _Run:
     def turn(self) -> float:
         """Seconds until the next."""
         now = time.monotonic()
-        self._take_in(now)
-        if _run is not self:
-            return 1.0
         view = watching.find_view(self.space)
+        self._take_in(now, view)
+        if _run is not self:
+            return _STOPPED
         hindrance = self._hindrance(view) or self._notice(view, now)
         action = self.machine.turn(now, hindrance)
         if action == CAPTURE:
             self._capture(view)
         elif action == CANCEL:
             self.job.cancel()
+        if _run is not self:
+            return _STOPPED
         if view is not None:
+            if self.reshaped and self._target is not None and not self.machine.behind:
+                overlay.set_surfaces(overlay.LIVE, self._faces(view))
             overlay.set_share(self._share(view.window.scene.sd_live))
         self._image = None
         self.tell(now)
         return self.machine.pause(now)
 
-    def _take_in(self, now: float) -> None:
+    def _take_in(self, now: float, view: watching.View | None) -> None:
         """The frame in flight, if it is over."""
         job = self.job
         if job is None or not job.done:
@@ -104,27 +111,27 @@ class _Run:
             stop()
             state.show_error(job.error)
             return
-        self.machine.ended(now, job.state == "finished")
-        if job.state == "finished":
+        usable = job.state == "finished" and view is not None and frame.target == self._target
+        self.machine.ended(now, usable)
+        if usable:
             frame.request = job.results[0].request
             self.shown = frame
-            self._show(job.results[0].pixels)
+            self._show(job.results[0].pixels, view)
 
-    def _show(self, pixels: np.ndarray) -> None:
-        view = watching.find_view(self.space)
-        if view is None:
-            return
+    def _show(self, pixels: np.ndarray, view: watching.View) -> None:
         share = self._share(view.window.scene.sd_live)
-        if self._target is None:
-            overlay.show_over(self.space, pixels, share)
-            return
+        faces = self._faces(view) if self._target is not None else []
+        if faces:
+            overlay.show_on(overlay.LIVE, faces, pixels, share, self.space)
+        else:
+            overlay.show_over(self.space, pixels, share, corner=self._target is not None)
+
+    def _faces(self, view: watching.View) -> list[surfaces.Surface]:
+        """The faces that the watched texture lies on; the same list while nothing about them has changed."""
         if self.reshaped or self._surfaces_of != self._target:
             with _in(view):
                 self._surfaces, self._surfaces_of, self.reshaped = _surfaces(self._target), self._target, False
-        if self._surfaces:
-            overlay.show_on(overlay.LIVE, self._surfaces, pixels, share, self.space)
-        else:
-            overlay.show_over(self.space, pixels, share, corner=True)
+        return self._surfaces
 
     def _share(self, settings: bpy.types.PropertyGroup) -> float:
         behind = self.shown is not None and self.shown.sight != self.sight and self.machine.pace > SLOW
@@ -205,10 +212,10 @@ class _Run:
         cost = time.perf_counter() - started
         self._adapt(cost, view)
         last = self.frame or self.shown
-        differs = last is None or last.how != self._how or not np.array_equal(last.pixels, pixels)
+        differs = last is None or (last.how, last.target) != (self._how, self._target) or not np.array_equal(last.pixels, pixels)
         self.machine.looked(time.monotonic(), cost, differs)
         if differs:
-            self.frame = _Frame(pixels, self._how, self.sight)
+            self.frame = _Frame(pixels, self._how, self._target, self.sight)
             self._again_at = time.monotonic() + RIPE if watching.ripens(view) else None
             self.job = api.paint_frame(replace(request, width=size[0], height=size[1]), info, pixels)
         else:

@@ -104,6 +104,15 @@ def show_on(who: str, surfaces: Sequence[Surface], pixels: np.ndarray, share: fl
     _settle(space)
 
 
+def set_surfaces(who: str, surfaces: Sequence[Surface]) -> None:
+    """The picture that `who` shows, if one, now lies on these surfaces, whose shape or place is another."""
+    shown = _on.get(who)
+    if shown is not None and shown.surfaces is not surfaces:
+        shown.surfaces = surfaces
+        shown.batches.clear()
+        _settle(shown.space)
+
+
 def set_share(share: float) -> None:
     """How much of live mode's picture covers what is below it, 0 to 1; drawn anew where that is another than before."""
     for shown in (_over, _on.get(LIVE)):

@@ -185,9 +185,14 @@ middle = source.shape[1] // 2
 result = [source[4, middle, :3].tolist(), source[-4, middle, :3].tolist(), overlay._over is None]
 """) == [[0, 0, 204], [204, 0, 0], True], "the texture's own colours, the right way up"
     before = _frames(window)
-    window.run_script("colours[..., :2] = 0.4\nimage.pixels.foreach_set(colours.ravel())\nimage.update()\nimage.update_tag()")
+    window.run_script("cube.location, cube.scale = (0, 0, 0), (1.5, 1.5, 1.5)\nbpy.ops.object.mode_set(mode='TEXTURE_PAINT')")
+    left, top, right, bottom = window.area()["regions"]["WINDOW"]
+    middle = (left + right) // 2, (top + bottom) // 2
+    window.drag((middle[0] - 40, middle[1]), (middle[0] + 40, middle[1] + 10))
     window.wait_for(lambda: _frames(window) > before, 60, "what was painted to be seen")
+    _rests(window)
     window.screenshot("texture-painted")
+    assert window.run_script("bpy.ops.object.mode_set(mode='OBJECT')\nresult = not np.array_equal(source, live._run.shown.pixels)")
 
 
 def test_a_job_is_previewed_on_the_mesh_and_nothing_is_left_of_it(window):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import bpy
@@ -115,6 +116,42 @@ def test_keep_orders_the_same_picture_as_a_real_one(sight, pipeline, addon):
     assert len(bpy.data.images) == images + 1 and api.recall(api.jobs()[-1].outputs[0]) == frame.request
     at_rest(1)
     assert live._run.machine.frames == 1, "nothing has changed by it"
+
+
+def test_a_texture_is_shown_on_its_faces_and_follows_their_shape(sight, pipeline, addon, monkeypatch):
+    at_rest(1)
+    image = bpy.data.images.new("painted", 64, 128)
+    api.apply(image, cube())
+    monkeypatch.setattr(live, "_in", lambda view: nullcontext())
+    monkeypatch.setattr(watching, "texture_pixels", lambda given, size: np.full((size[1], size[0], 4), given == image, np.uint8))
+    addon.tiling, bpy.context.scene.sd_live.source = "xy", "TEXTURE"
+    pipeline.hold()
+    tick.tick()
+    assert overlay._over is None, "the view's picture is gone at once"
+    pipeline.go()
+    at_rest(2)
+    assert [len(surface.corners) for surface in overlay._on[overlay.LIVE].surfaces] == [36]
+    request = pipeline.orders[-1].request
+    assert (request.width, request.height, request.tiling) == (32, 64, "xy") and pipeline.orders[-1].inputs["source"].pixels[0, 0, 0] == 1
+    cube().modifiers.new("s", "SUBSURF").levels = 1
+    bpy.context.view_layer.update()
+    drain(lambda: [len(surface.corners) for surface in overlay._on[overlay.LIVE].surfaces] == [144])
+    assert live._run.machine.frames == 2, "the texture is as it was"
+    cube().data.materials.clear()
+    tick.tick()
+    assert shown().state == "paused" and "no active image slot" in shown().text
+
+
+def test_a_frame_that_ends_while_its_view_is_not_shown_is_painted_again(sight, pipeline):
+    pipeline.hold()
+    drain(lambda: pipeline.orders)
+    sight.open = False
+    pipeline.go()
+    drain(lambda: live._run.job is None)
+    assert overlay._over is None
+    sight.open = True
+    at_rest(1)
+    assert overlay._over is not None and len(pipeline.orders) == 2
 
 
 def test_settings_that_cannot_be_met_pause_it_and_a_broken_engine_stops_it(sight, pipeline, addon):
