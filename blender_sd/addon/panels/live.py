@@ -22,8 +22,8 @@ class Live(Panel):
         row.scale_y = 1.4
         row.operator("sd.live", text="Stop" if shown.running else "Start Live Mode", icon="PAUSE" if shown.running else "PLAY",
                      depress=shown.running)
-        if shown.running:
-            row.operator("sd.keep_live", text="Keep", icon="FILE_TICK")
+        if shown.running:  # in a row of its own: what appears under the mouse, Blender does not enable before the mouse has left it
+            column.operator("sd.keep_live", text="Keep", icon="FILE_TICK")
             wrapped(self.layout, context, shown.text, _ICONS.get(shown.state, "PAUSE"))
         self.layout.row().prop(settings, "source", expand=True)
         column = self.split()
