@@ -20,7 +20,7 @@ live, tick, overlay, watching = of("addon.live"), of("addon.tick"), of("scene.ov
 prefs = bpy.context.preferences.addons["bl_ext.user_default.blender_sd"].preferences
 prefs.engine_python, prefs.threads = {sys.executable!r}, 1
 settings, how = bpy.context.scene.sd, bpy.context.scene.sd_live
-settings.prompt, how.size, how.steps, how.fade = "old brick wall", 128, 1, False
+settings.prompt, how.size, how.steps, how.fade, how.idle = "old brick wall", 128, 1, False, 3600
 shown, looks = [], []
 real_over, real_on, real_look = overlay.show_over, overlay.show_on, watching.view_pixels
 overlay.show_over = lambda space, pixels, *rest, **more: (shown.append(pixels), real_over(space, pixels, *rest, **more))
@@ -159,7 +159,7 @@ area.ui_type = "CONSOLE"
 """)
     window.wait_for("state().state == 'paused' and 'not shown' in state().text", 30)
     window.run_script("area.ui_type = 'VIEW_3D'")
-    window.wait_for("state().state != 'paused'", 30)
+    window.wait_for("'not shown' not in state().text", 30)
     assert drawn
 
 
@@ -216,13 +216,13 @@ result = [sorted({*names} - {'Render Result', 'Viewer Node'}), node.image.name]
 
 
 def test_buttons_change_the_order_of_the_queue(window):
+    window.open_only("Queue")  # before live mode says that the queue comes first
     window.run_script("""
 settings.target, settings.count = "NEW", 20
 for prompt in ("first", "second", "third"):
     settings.prompt = prompt
     bpy.ops.sd.generate()
 """)
-    window.open_only("Queue")
     window.click_text("third")
     window.screenshot("queue")
     window.click(window.sidebar()[2] - ICONS, window.find_text("old brick wall").centre[1])  # the arrow beside the list's top
