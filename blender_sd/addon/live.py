@@ -203,19 +203,17 @@ class _Run:
         small = tuple(max(16, round(side * self._scale)) for side in size)
         started = time.perf_counter()
         try:
-            watching.wait_for_redraw()
-            looking = time.perf_counter()
             pixels = watching.texture_pixels(self._image, small) if self._image is not None else watching.view_pixels(view, small)
         except Exception:  # whatever the graphics driver says, it would say it again at the next tick
             log.exception("live mode cannot look")
             stop()
             state.show_error(SDError("Live mode could not draw what it watches.", "The log holds the details."))
             return
-        ended = time.perf_counter()
-        self._adapt(ended - looking, view)
+        cost = time.perf_counter() - started
+        self._adapt(cost, view)
         last = self.frame or self.shown
         differs = last is None or (last.how, last.target) != (self._how, self._target) or not np.array_equal(last.pixels, pixels)
-        self.machine.looked(time.monotonic(), ended - started, differs)
+        self.machine.looked(time.monotonic(), cost, differs)
         if differs:
             self.frame = _Frame(pixels, self._how, self._target, self.sight)
             self._again_at = time.monotonic() + RIPE if watching.ripens(view) else None

@@ -63,17 +63,6 @@ def view_pixels(view: View, size: tuple[int, int]) -> np.ndarray:
     return viewport.drawn_small(bpy.context, view.window, view.area, size)
 
 
-def wait_for_redraw() -> None:
-    """Until the graphics has done what Blender gave it before, which whoever reads pixels waits for: what comes next is then timed
-    for itself."""
-    dot = gpu.types.GPUOffScreen(1, 1)
-    try:
-        with dot.bind():
-            gpu.state.active_framebuffer_get().read_color(0, 0, 1, 1, 4, 0, "UBYTE")
-    finally:
-        dot.free()
-
-
 def texture_pixels(image: bpy.types.Image, size: tuple[int, int]) -> np.ndarray:
     """`image` as it is painted now, at `size` (width, height): as `view_pixels`. It is drawn from the texture that the graphics card
     has anyway, so that a large image costs no more than a small one."""

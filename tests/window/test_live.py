@@ -243,10 +243,3 @@ result = [state().running, state().text, overlay._over, list(overlay._on), len(o
     window.wait_for("state().picture", 60)
     window.run_script("bpy.ops.wm.read_homefile(use_factory_startup=True)")
     assert window.run_script("result = [state().running, live.running(), len(overlay._handlers)]") == [False, False, 0], "a file was opened"
-
-
-def test_the_popover_of_overlays_has_its_switch(window):
-    window.run_script("bpy.ops.wm.call_panel('INVOKE_DEFAULT', name='VIEW3D_PT_overlay')")
-    window.find_text("Stable Diffusion", within=window.area()["box"])
-    window.screenshot("popover")
-    window.key("Escape")

@@ -28,7 +28,6 @@ class Sight:
         monkeypatch.setattr(watching, "obstacle", lambda view: "")
         monkeypatch.setattr(watching, "in_stroke", lambda view: False)
         monkeypatch.setattr(watching, "view_pixels", self._pixels)
-        monkeypatch.setattr(watching, "wait_for_redraw", lambda: None)  # for which it takes a window
         bpy.context.scene.sd_live.size = 64
 
     def _pixels(self, view, size):
