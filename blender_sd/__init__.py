@@ -15,8 +15,8 @@ from typing import Any
 
 _CALLS = {
     "api": ("apply", "cancel_all", "clear_jobs", "configure", "control", "control_image", "engine_status", "generate", "inpaint", "jobs",
-            "make_seamless", "outpaint", "output_folder", "pump", "recall", "restyle", "run", "shutdown", "start_engine", "upscale",
-            "wait"),
+            "make_seamless", "move_job", "outpaint", "output_folder", "pump", "recall", "restyle", "run", "shutdown", "start_engine",
+            "upscale", "wait"),
     "assets": ("asset_libraries", "save_material"),
     "batch": ("batch_materials",),
     "catalogue": ("controlnets", "find_model", "ip_adapters", "loras", "models", "refresh_models", "samplers", "upscalers"),

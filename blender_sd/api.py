@@ -10,10 +10,12 @@ the add-on's timer).
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
+from weakref import WeakKeyDictionary
 
 from . import catalogue, config, hub, orders, past, scene
 from .protocol.errors import InvalidRequest
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     import bpy
+    import numpy as np
 
 SourceLike = Source | Callable[[], Source]
 Steer = tuple[Control, Any]  # a control and what its picture is taken from
@@ -64,6 +67,7 @@ class Settings(TypedDict, total=False):
 
 
 _session: Session | None = None
+_targets: WeakKeyDictionary[Job, scene.Target] = WeakKeyDictionary()
 
 
 # ---- orders --------------------------------------------------------------------------------------------------------
@@ -243,6 +247,25 @@ def apply(image: bpy.types.Image, obj: bpy.types.Object, slot: str = "Base Color
     return scene.apply_image(image, obj, slot)
 
 
+# ---- live mode ---------------------------------------------------------------------------------------------------------
+
+
+def live_request(prompt: str, *, steps: int, strength: float, model: str = "starter", **settings: Any) -> tuple[Request, ModelInfo]:
+    """The order for frames of live mode, without their size and source, and the model that paints them. `steps`: how many times each
+    frame is really denoised, whatever the `strength`. `settings`: fields of the request. Raises SDError."""
+    info = catalogue.find_model(model)
+    asked = min(500, math.ceil(steps / max(strength, 0.01) - 1e-6))  # of which the share `strength` is carried out
+    return orders.request(IMAGE_TO_IMAGE, info, prompt, (info.default_width, info.default_height), model=model, steps=asked,
+                          strength=strength, **settings), info
+
+
+def paint_frame(request: Request, info: ModelInfo, pixels: np.ndarray) -> Job:
+    """Paints `request` over `pixels` (H×W×4 uint8 sRGB, row 0 on top) in the request's size, behind all ordinary jobs and into memory
+    alone: the picture is `job.results[0].pixels`. An ordinary job that is ordered meanwhile ends it as cancelled."""
+    return _the_session().submit(request, folder=info.folder, output="", inputs={"source": Source(pixels=pixels)}, label="Live",
+                                 borrowed=info.borrowed, behind=True)
+
+
 # ---- the queue -----------------------------------------------------------------------------------------------------
 
 
@@ -261,6 +284,17 @@ def pump(budget: float = 0.008) -> bool:
 def wait(timeout: float | None = None) -> bool:
     """Blocks until there is something to pump; whether there is."""
     return _session.wait(timeout) if _session else False
+
+
+def move_job(job: Job, offset: int) -> None:
+    """Shifts a waiting job by `offset` places in the queue (negative: sooner). A job that is running or has ended stays."""
+    if _session:
+        _session.move(job, offset)
+
+
+def target_of(job: Job) -> scene.Target | None:
+    """Where the first picture of `job` goes; None for a job that is no longer known."""
+    return _targets.get(job)
 
 
 def cancel_all() -> None:
@@ -365,8 +399,10 @@ def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], ta
     def commit(job: Job) -> list:
         return target(job) if callable(target) else scene.commit(target, job.results, job.label)
 
-    return _the_session().submit(request, folder=info.folder, output=str(config.output_folder()), inputs=inputs, commit=commit,
-                                 label=label or request.prompt or info.name, borrowed=info.borrowed)
+    job = _the_session().submit(request, folder=info.folder, output=str(config.output_folder()), inputs=inputs, commit=commit,
+                                label=label or request.prompt or info.name, borrowed=info.borrowed)
+    _targets[job] = target
+    return job
 
 
 def _opened(source: Any) -> tuple[SourceLike, tuple[int, int]]:

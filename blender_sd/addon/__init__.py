@@ -4,11 +4,28 @@ from __future__ import annotations
 import bpy
 
 from .. import api
-from . import controls, downloads, history, keymap, menus, operators, panels, preferences, presets, properties, state, tick, wipe
+from . import (
+    controls,
+    downloads,
+    history,
+    keymap,
+    live,
+    live_settings,
+    menus,
+    operators,
+    panels,
+    preferences,
+    presets,
+    properties,
+    state,
+    tick,
+    wipe,
+)
 
-_CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *downloads.CLASSES, *history.CLASSES, *preferences.CLASSES,
-            *operators.CLASSES, *presets.CLASSES, *panels.CLASSES, *wipe.CLASSES, *menus.CLASSES)
-_PARTS = (properties, state, downloads, history, wipe, menus, keymap, tick)  # registered in this order, unregistered in the opposite one
+_CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *live_settings.CLASSES, *downloads.CLASSES, *history.CLASSES,
+            *preferences.CLASSES, *operators.CLASSES, *presets.CLASSES, *panels.CLASSES, *wipe.CLASSES, *menus.CLASSES)
+# Registered in this order, unregistered in the opposite one.
+_PARTS = (properties, state, live_settings, downloads, history, wipe, menus, keymap, live, tick)
 
 
 def register() -> None:

@@ -78,6 +78,27 @@ def _status_bar(self, context) -> None:
         row.operator("sd.cancel_fetch", text="", icon="X", emboss=False)
 
 
+def _overlays(self, context) -> None:
+    """In the popover of the 3D View's overlays, of which live mode's picture is one."""
+    self.layout.label(text="Stable Diffusion")
+    row = self.layout.row(align=True)
+    running = context.window_manager.sd_live.running
+    row.operator("sd.live", text="Live", icon="PAUSE" if running else "PLAY", depress=running)
+    row.prop(context.scene.sd_live, "mix", slider=True)
+
+
+def _view_header(self, context) -> None:
+    """While live mode is on, what it does and how much of it is seen stand in the 3D View's header."""
+    shown = context.window_manager.sd_live
+    if shown.running:
+        row = self.layout.row(align=True)
+        row.operator("sd.live", text="", icon="PAUSE", depress=True)
+        mix = row.row(align=True)
+        mix.ui_units_x = 4
+        mix.prop(context.scene.sd_live, "mix", slider=True)
+        row.operator("sd.keep_live", text="", icon="FILE_TICK")
+
+
 _ENTRIES = (
     ("TOPBAR_MT_render", _render_menu),
     ("NODE_MT_add", _node_add_menu),
@@ -85,6 +106,8 @@ _ENTRIES = (
     ("IMAGE_MT_image", _image_menu),
     ("VIEW3D_MT_object_context_menu", _object_menu),
     ("STATUSBAR_HT_header", _status_bar),
+    ("VIEW3D_PT_overlay", _overlays),
+    ("VIEW3D_HT_header", _view_header),
 )
 
 

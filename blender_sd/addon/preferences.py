@@ -144,6 +144,9 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
     compile: BoolProperty(name="Compile Models", default=False, update=_changed, description=(
         "Let torch compile the blocks of a model when they are first used: the first picture of each size waits, later ones are "
         "faster. Needs a C++ compiler on a processor, Triton on a graphics card; without, the panel says so"))
+    mesh_preview: BoolProperty(name="Previews on the Mesh", default=True, description=(
+        "While a picture for a material is painted, show its preview on the faces that it is for. It is drawn over them: the material is "
+        "not touched"))
     output: StringProperty(name="Output Folder", subtype="DIR_PATH", update=_changed, description=(
         "Where finished pictures are written. Left empty: a folder of the extension"))
     history_gb: FloatProperty(name="History Size (GB)", min=0.0, soft_max=500.0, step=100, precision=1, update=_changed, description=(
@@ -186,6 +189,7 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         column.prop(self, "memory_use")
         column.prop(self, "attention")
         column.prop(self, "compile")
+        column.prop(self, "mesh_preview")
 
     def _draw_folders(self, context, layout) -> None:
         column = layout.column()

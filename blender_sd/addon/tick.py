@@ -13,7 +13,9 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .. import api, scene, stylebook
-from . import downloads, history, properties
+from ..protocol.errors import SDError
+from ..scene import overlay, surfaces
+from . import downloads, history, live, preferences, properties
 from .layout import TAB
 from .mirror import Mirror, current_job
 
@@ -28,6 +30,7 @@ _PROPERTIES = {"RENDER", "MATERIAL"}
 _mirror = Mirror()
 _previewed: tuple[str, int] | None = None  # job and serial of the preview that is shown
 _preview_at = 0.0
+_covered: tuple[str, list[surfaces.Surface]] = ("", [])  # a job, and the faces that its preview is shown on
 _engine_wanted = True  # the tab has not been seen yet
 
 
@@ -47,9 +50,10 @@ def _turn() -> float:
     _show_preview(current_job(jobs))
     history.watch(lambda: next(_tabs(), None) is not None)
     _show()
+    soonest = live.turn() or IDLE
     if any(not job.done for job in jobs) or history.busy():
-        return BUSY
-    return STARTING if downloads.state().running or api.engine_status()[0] == "starting" else IDLE
+        return min(BUSY, soonest)
+    return soonest if live.running() else STARTING if downloads.state().running or api.engine_status()[0] == "starting" else IDLE
 
 
 def soon() -> None:
@@ -114,11 +118,31 @@ def _show_preview(job) -> None:
         if _previewed is not None:
             _previewed = None
             scene.clear_preview()
+            overlay.hide(overlay.JOB)
         return
     newest = (job.id, job.preview_serial)
     if newest != _previewed and time.monotonic() - _preview_at >= PREVIEW_EVERY:
         _previewed, _preview_at = newest, time.monotonic()
         scene.show_preview(job.preview)
+        _show_on_mesh(job)
+
+
+def _show_on_mesh(job) -> None:
+    """The preview on the faces that the picture is for, drawn over them: nothing of the file is changed."""
+    global _covered
+    prefs = preferences.get()
+    if prefs is not None and not prefs.mesh_preview:
+        overlay.hide(overlay.JOB)
+        return
+    if _covered[0] != job.id:
+        target, found = api.target_of(job), []
+        try:
+            found = surfaces.surfaces_of(target, bpy.context) if target is not None else []
+        except SDError:
+            pass  # what it was for is gone; the commit says so
+        _covered = (job.id, found)
+    if _covered[1]:
+        overlay.show_on(overlay.JOB, _covered[1], job.preview)
 
 
 # ---- the life of the timer -----------------------------------------------------------------------------------------
@@ -145,8 +169,8 @@ def _exit_handlers() -> list | None:
 
 
 def register() -> None:
-    global _engine_wanted, _mirror, _previewed
-    _engine_wanted, _mirror, _previewed = True, Mirror(), None
+    global _engine_wanted, _mirror, _previewed, _covered
+    _engine_wanted, _mirror, _previewed, _covered = True, Mirror(), None, ("", [])
     bpy.app.timers.register(tick, first_interval=0.1, persistent=True)
     bpy.app.handlers.load_post.append(_on_load)
     if _exit_handlers() is not None:

@@ -187,18 +187,19 @@ class Engine:
         return list(_sheet_first(order.request, pictures))
 
     def _written(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[Result]:
-        """Each picture's `Result`, once it is on disk (or at once where the order names no output folder)."""
+        """Each picture's `Result`, once it is on disk; with its pixels where the order names no output folder."""
         folder = Path(order.output) if order.output else None
         if folder is not None:
             output.check_folder(folder)
         for index, (request, image, model) in enumerate(self._painted(order, emit, cancelled), start=1):
-            path = ""
-            if folder is not None:
-                if index == 1:
-                    for role, digest in request.inputs.items():
-                        if role in order.inputs:
-                            output.save_input(order.inputs[role], digest, folder)
-                path = str(output.save(image, folder, order.job, index, request, model.name))
+            if folder is None:
+                yield Result("", request, image.width, image.height, _pixels(image))
+                continue
+            if index == 1:
+                for role, digest in request.inputs.items():
+                    if role in order.inputs:
+                        output.save_input(order.inputs[role], digest, folder)
+            path = str(output.save(image, folder, order.job, index, request, model.name))
             yield Result(path, request, image.width, image.height)
 
     def _painted(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[tuple[Request, Image.Image, Model]]:

@@ -57,12 +57,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Result:
-    """One finished picture, already on disk. `request` is the picture's own (`Request.single`)."""
+    """One finished picture. `request` is the picture's own (`Request.single`). It is on disk already, under `path`; or, where the
+    order named no folder, it is here alone: `pixels`, H×W×4 uint8, sRGB as displayed, row 0 on top, straight alpha."""
 
     path: str
     request: Request
     width: int
     height: int
+    pixels: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 # ---- to the engine -------------------------------------------------------------------------------------------------
@@ -78,8 +80,8 @@ class Hello:
 
 @dataclass(frozen=True, eq=False)
 class Generate:
-    """Make `request`'s pictures with the model in `folder` and write them into `output` (a folder; "" = nowhere,
-    for callers that take pixels: see `engine.Engine`). `inputs`: the request's input pictures by role (`Request.inputs`).
+    """Make `request`'s pictures with the model in `folder` and write them into `output` (a folder; "" = nowhere:
+    the results then carry their pixels, as the frames of live mode do). `inputs`: the request's input pictures by role (`Request.inputs`).
     `borrowed`: where `folder` is a file with a denoiser alone, the model folder that it takes all other parts from."""
 
     job: str

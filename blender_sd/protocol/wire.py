@@ -117,8 +117,8 @@ def _source(raw: Any, blobs: list[bytes]) -> Source:
     return Source(_array(raw["pixels"], blobs), None if encoded is None else blobs[encoded["blob"]])
 
 
-def _result(raw: Any) -> Result:
-    return _plain(Result, {**raw, "request": Request.from_json(raw["request"])})
+def _result(raw: Any, blobs: list[bytes]) -> Result:
+    return _plain(Result, {**raw, "request": Request.from_json(raw["request"]), "pixels": _array(raw.get("pixels"), blobs)})
 
 
 def _plain(cls: type, raw: dict) -> Any:
@@ -135,7 +135,7 @@ _SPECIAL: dict[str, Callable[[Any, list[bytes]], Any]] = {
     "request": lambda raw, blobs: Request.from_json(raw),
     "inputs": lambda raw, blobs: {str(role): _source(item, blobs) for role, item in raw.items()},
     "preview": _array,
-    "results": lambda raw, blobs: tuple(_result(item) for item in raw),
+    "results": lambda raw, blobs: tuple(_result(item, blobs) for item in raw),
     "versions": lambda raw, blobs: {str(name): str(version) for name, version in raw.items()},
 }
 

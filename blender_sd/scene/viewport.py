@@ -40,7 +40,7 @@ def viewport_source(context: bpy.types.Context, overlays: bool = False) -> Calla
         if _is_read(window, area):
             rows = _read_window(window, area)
         else:
-            rows = _draw(context, window, area, region)
+            rows = _draw(context, window, area, region, (region.width, region.height))
     area.tag_redraw()
     rows = rows[::-1].copy()
     rows[..., 3] = 255  # a view on a screen covers all of it
@@ -62,6 +62,22 @@ def viewport_view(context: bpy.types.Context, aspect: float) -> View:
     rendered = set(_rendered(layer.layer_collection))
     return View(window.scene, layer.name, seen, tuple(
         thing for thing in layer.objects if thing in rendered and thing.visible_get(view_layer=layer, viewport=space)))
+
+
+def can_be_drawn(window: bpy.types.Window, area: bpy.types.Area) -> bool:
+    """Whether the view can be drawn off screen; else it can only be read from the window."""
+    return not _is_read(window, area)
+
+
+def drawn_small(context: bpy.types.Context, window: bpy.types.Window, area: bpy.types.Area, size: tuple[int, int]) -> np.ndarray:
+    """The 3D View `area`, which `can_be_drawn`, anew at `size` (width, height): H×W×4 uint8, row 0 on top, sRGB as displayed, opaque,
+    without overlays, gizmos and what add-ons draw. About 2 ms at 512 on a graphics card, 60 ms where a processor draws."""
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with _overlays(area.spaces.active, False):
+        rows = _draw(context, window, area, region, size)
+    rows = rows[::-1].copy()
+    rows[..., 3] = 255
+    return rows
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
@@ -102,16 +118,17 @@ def _overlays(space: bpy.types.SpaceView3D, shown: bool) -> Iterator[None]:
         space.overlay.show_overlays, space.show_gizmo = before
 
 
-def _draw(context: bpy.types.Context, window: bpy.types.Window, area: bpy.types.Area, region: bpy.types.Region) -> np.ndarray:
-    """The view drawn anew, off screen: H×W×4 uint8, rows bottom-up."""
+def _draw(context: bpy.types.Context, window: bpy.types.Window, area: bpy.types.Area, region: bpy.types.Region,
+          size: tuple[int, int]) -> np.ndarray:
+    """The view drawn anew, off screen, at `size` (width, height): H×W×4 uint8, rows bottom-up."""
     space = area.spaces.active
-    offscreen = gpu.types.GPUOffScreen(region.width, region.height)
+    offscreen = gpu.types.GPUOffScreen(*size)
     try:
         with context.temp_override(window=window, area=area, region=region):
             offscreen.draw_view3d(window.scene, window.view_layer, space, region, space.region_3d.view_matrix,
                                   space.region_3d.window_matrix, do_color_management=True)
         with offscreen.bind():
-            return _read(0, 0, region.width, region.height)
+            return _read(0, 0, *size)
     finally:
         offscreen.free()
 

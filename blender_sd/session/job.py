@@ -41,16 +41,18 @@ class Job:
     `state` is one of STATES. `progress` runs from 0 to 1 over all pictures; `step` of `steps` of picture `image` of
     `images` (from 1; 0 before the first) is done. `eta`: seconds left, None while unknown. `text`: what is going on.
     `notes`: things worth knowing that are no errors. `preview`: the newest, h×w×3 uint8 sRGB, row 0 on top, or None;
-    `preview_serial` grows with each. `results`: the finished pictures on disk. `outputs`: what `commit` returned, or
-    the results where there is none. `error`: why a failed job failed. `cancelling`: cancel was asked; whatever the
-    engine still says, the job ends as cancelled and offers no result.
+    `preview_serial` grows with each. `results`: the finished pictures. `outputs`: what `commit` returned, or the results
+    where there is none. `behind`: see `Session.submit`. `error`: why a failed job failed. `cancelling`: cancel was asked;
+    whatever the engine still says, the job ends as cancelled and offers no result.
     """
 
-    def __init__(self, id: str, request: Request, owner: Owner, label: str = "", commit: Callable[[Job], list] | None = None) -> None:
+    def __init__(self, id: str, request: Request, owner: Owner, label: str = "", commit: Callable[[Job], list] | None = None,
+                 behind: bool = False) -> None:
         self.id = id
         self.request = request
         self.label = label
         self.commit = commit
+        self.behind = behind
         self.state = "queued"
         self.step, self.steps = 0, request.steps
         self.image, self.images = 0, request.pictures

@@ -42,19 +42,21 @@ class Session:
 
     @property
     def jobs(self) -> list[Job]:
-        """All jobs that were not cleared, in the order of the queue, the newest last. A copy."""
-        return list(self._jobs)
+        """All jobs that were not cleared, in the order of the queue, the newest last; none that are `behind`. A copy."""
+        return [job for job in self._jobs if not job.behind]
 
     def submit(
         self, request: Request, *, folder: str, output: str, inputs: Mapping[str, SourceOrReader] | None = None,
-        commit: Callable[[Job], list] | None = None, label: str = "", borrowed: str = "",
+        commit: Callable[[Job], list] | None = None, label: str = "", borrowed: str = "", behind: bool = False,
     ) -> Job:
         """Put an order into the queue; returns at once.
 
-        `folder`: the model's, `borrowed` as in `messages.Generate`; `output`: where the pictures are written. `inputs`: each input
-        picture by its role, or a function that gives it and may raise SDError or OSError: it is called on the background thread
-        and must not use bpy.
+        `folder`: the model's, `borrowed` as in `messages.Generate`; `output`: where the pictures are written, "" as there.
+        `inputs`: each input picture by its role, or a function that gives it and may raise SDError or OSError: it is called on the
+        background thread and must not use bpy.
         `commit` is called by `pump` with the finished job and returns its `outputs`; raising SDError fails the job.
+        `behind`: all others come first, and one that is submitted meanwhile ends this one as cancelled, for whoever ordered it to
+        try again; it is not listed in `jobs`, and forgotten when it ends.
         Raises SourceUnusable where the task needs a picture that is not given, SDError after `shutdown`.
         """
         inputs = dict(inputs or {})
@@ -62,9 +64,9 @@ class Session:
             if role not in inputs:
                 raise SourceUnusable(f"There is no {role} image.", "Choose one.")
         worker = self._awake()
-        job = Job(uuid.uuid4().hex, request, self, label, commit)
+        job = Job(uuid.uuid4().hex, request, self, label, commit, behind)
         self._jobs.append(job)
-        worker.add(Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), inputs, borrowed))
+        worker.add(Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), inputs, borrowed, behind))
         return job
 
     def pump(self, budget: float | None = 0.008) -> bool:
@@ -105,7 +107,7 @@ class Session:
 
     def cancel_all(self) -> None:
         """Cancel every job that has not ended, the waiting ones first, so that none of them starts meanwhile."""
-        for job in reversed(self.jobs):
+        for job in reversed(self._jobs):
             self.cancel(job)
 
     def move(self, job: Job, offset: int) -> None:
@@ -163,5 +165,8 @@ class Session:
         id = getattr(event, "job", None)
         for job in self._jobs:
             if job.id == id:
-                return job.apply(event, at)
+                changed = job.apply(event, at)
+                if job.behind and job.done:
+                    self._jobs.remove(job)
+                return changed
         return False

@@ -34,7 +34,7 @@ class EngineState:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What the thread needs to carry out one job."""
+    """What the thread needs to carry out one job. `behind`: it waits for all that are not, and gives way to them."""
 
     job: str
     request: Request
@@ -42,6 +42,7 @@ class Task:
     output: str
     inputs: dict[str, SourceOrReader]
     borrowed: str = ""
+    behind: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -88,8 +89,12 @@ class Worker:
     # ---- called from other threads ---------------------------------------------------------------------------------
 
     def add(self, task: Task) -> None:
+        """Put `task` at the end of the queue, or of its part that is not behind; one that is behind and at work is broken off."""
         with self._wanted:
-            self._pending.append(task)
+            place = len(self._pending) if task.behind else self._ahead()
+            self._pending.insert(place, task)
+            if not task.behind and self._current is not None and self._current.behind:
+                self._current.cancelled.set()
             self._wanted.notify()
 
     def cancel(self, job: str) -> None:
@@ -109,7 +114,7 @@ class Worker:
             for place, task in enumerate(self._pending):
                 if task.job == job:
                     self._pending.pop(place)
-                    self._pending.insert(min(max(0, place + offset), len(self._pending)), task)
+                    self._pending.insert(min(max(0, place + offset), self._ahead()), task)
                     break
             return [task.job for task in self._pending]
 
@@ -143,6 +148,10 @@ class Worker:
             abort()
         self._thread.join(timeout * 0.4)
         return not self._thread.is_alive()
+
+    def _ahead(self) -> int:
+        """How many of the waiting tasks are not behind; they stand first."""
+        return sum(not task.behind for task in self._pending)
 
     # ---- the thread ------------------------------------------------------------------------------------------------
 

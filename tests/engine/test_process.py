@@ -114,6 +114,14 @@ def test_the_pixels_are_those_of_the_engine_in_this_process(child, engine, sd, t
             assert image.mode == picture.mode and image.tobytes() == picture.tobytes()
 
 
+def test_without_an_output_folder_the_pixels_come_with_the_result(child, engine, sd, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 4), np.uint8)
+    child.send(Generate("frame", small(sd, task=IMAGE_TO_IMAGE, width=64, height=48), sd, "", {"source": Source(pixels=pixels)}))
+    result, = child.until(ENDINGS)[-1].results
+    here = engine.restyle(pixels, "red brick", seed=7, steps=3, size=(64, 48), model=sd)[0]
+    assert result.path == "" and np.array_equal(result.pixels, np.array(here.convert("RGBA"))) and not list(tmp_path.iterdir())
+
+
 def test_a_running_and_a_waiting_job_are_cancelled_and_the_next_is_carried_out(child, sd, tmp_path):
     child.send(Generate("long", small(sd, steps=500), sd, str(tmp_path)))
     child.send(Generate("waiting", small(sd), sd, str(tmp_path)))

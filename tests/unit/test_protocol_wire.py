@@ -28,6 +28,7 @@ MESSAGES = [
     Ready("cpu", "fp32", {"torch": "2.13"}),
     Step("1", 1, 2, 3, 4), Step("1", 1, 2, 3, 4, PIXELS[..., :3]), Cancelled("1"), Failed("", "out_of_memory", "a", "b", "c"),
     Finished("1", (Result("/a.png", REQUEST, 8, 16), Result("C:\\b.png", REQUEST.single(1), 8, 16))), Finished("1", ()),
+    Finished("1", (Result("", REQUEST, 3, 2, PIXELS),)),
     Fetch("1", "owner/name", "a.safetensors", "/models", True, "hf_x"), Found("1", "mit", "https://x", 0, 1 << 40), Fetched("1", 1 << 40),
     Installed("1", "/models/a"),
 ]

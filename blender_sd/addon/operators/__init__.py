@@ -11,9 +11,11 @@ from . import (
     generate,
     history,
     inpaint,
+    live,
     loras,
     nodes,
     prompt,
+    queue,
     recall,
     remedy,
     restyle,
@@ -25,4 +27,4 @@ from . import (
 CLASSES = (*generate.CLASSES, *retexture.CLASSES, *restyle.CLASSES, *cancel.CLASSES, *recall.CLASSES, *apply.CLASSES, *engine.CLASSES,
            *upscale.CLASSES, *inpaint.CLASSES, *extend.CLASSES, *control.CLASSES, *loras.CLASSES, *fetch.CLASSES, *prompt.CLASSES,
            *nodes.CLASSES, *remedy.CLASSES, *styles.CLASSES, *assets.CLASSES, *history.CLASSES,
-           *compare.CLASSES)
+           *compare.CLASSES, *live.CLASSES, *queue.CLASSES)

@@ -36,7 +36,11 @@ class Queue(Panel):
 
     def draw(self, context) -> None:
         state = context.window_manager.sd
-        self.layout.template_list("SD_UL_jobs", "", state, "jobs", state, "job_index", rows=3)
+        row = self.layout.row()
+        row.template_list("SD_UL_jobs", "", state, "jobs", state, "job_index", rows=3)
+        buttons = row.column(align=True)
+        buttons.operator("sd.move_job", text="", icon="TRIA_UP").direction = "UP"
+        buttons.operator("sd.move_job", text="", icon="TRIA_DOWN").direction = "DOWN"
         row = self.layout.row(align=True)
         row.operator("sd.clear_jobs", text="Clear Finished")
         row.operator("sd.open_output", text="", icon="FILE_FOLDER")

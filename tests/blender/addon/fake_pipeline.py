@@ -59,6 +59,10 @@ class FakePipeline:
                     return emit(Cancelled(order.job))
                 if self.fail_with and self.fail_on in order.request.prompt:
                     return emit(Failed.of(order.job, self.fail_with))
+            if not order.output:
+                pixels = np.full((single.height, single.width, 4), (*colour_of(single.seed), 255), np.uint8)
+                results.append(Result("", single, single.width, single.height, pixels))
+                continue
             path = os.path.join(order.output, f"{order.job}-{index}.png")
             write_png(path, single)
             results.append(Result(path, single, single.width, single.height))

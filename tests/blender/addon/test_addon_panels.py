@@ -101,6 +101,7 @@ EXPECTED = {"TOPBAR_MT_render": ("VIEW_3D", []), "NODE_MT_add": ("NODE_EDITOR", 
             "NODE_MT_context_menu": ("NODE_EDITOR", []),
             "IMAGE_MT_image": ("IMAGE_EDITOR", ["sd.retexture", "sd.recall", "sd.apply", "sd.save_material"]),
             "VIEW3D_MT_object_context_menu": ("VIEW_3D", ["sd.generate_onto", "sd.retexture"]),
+            "VIEW3D_PT_overlay": ("VIEW_3D", ["sd.live"]), "VIEW3D_HT_header": ("VIEW_3D", []),
             "STATUSBAR_HT_header": ("VIEW_3D", ["sd.cancel"])}
 
 

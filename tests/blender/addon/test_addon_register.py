@@ -112,6 +112,9 @@ def test_where_the_panels_are(addon):
     places = [(panel.bl_space_type, getattr(panel, "bl_category", ""), getattr(panel, "bl_context", "")) for panel in panels]
     tabs = [(space, category) for space, category, _ in places if category]
     assert {space for space, _ in tabs} == {"VIEW_3D", "IMAGE_EDITOR", "NODE_EDITOR"} and {category for _, category in tabs} == {"SD"}
+    only = [panel for panel in panels if panel.bl_label == "Live"]  # the 3D View alone is restyled live
+    assert [panel.bl_space_type for panel in only] == ["VIEW_3D"]
+    tabs.remove(("VIEW_3D", "SD"))
     assert len({tabs.count((space, "SD")) for space, _ in tabs}) == 1, "the tab is the same in each"
     assert {context for _, _, context in places if context} == {"render", "material"}
 

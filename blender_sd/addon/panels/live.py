@@ -1,0 +1,42 @@
+"""Live mode: its switch, what it is doing, and how it paints."""
+from __future__ import annotations
+
+from ...session.live import PAINTING, UP_TO_DATE
+from ..layout import wrapped
+from .base import Panel, family_in, place
+
+_ICONS = {PAINTING: "RENDER_ANIMATION", UP_TO_DATE: "CHECKMARK"}
+
+
+class Live(Panel):
+    """The 3D View or a texture, restyled while the artist works."""
+
+    bl_label = "Live"
+    bl_order = 10
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context) -> None:
+        settings, shown = context.scene.sd_live, context.window_manager.sd_live
+        column = self.layout.column(align=True)
+        row = column.row(align=True)
+        row.scale_y = 1.4
+        row.operator("sd.live", text="Stop" if shown.running else "Start Live Mode", icon="PAUSE" if shown.running else "PLAY",
+                     depress=shown.running)
+        if shown.running:  # in a row of its own: what appears under the mouse, Blender does not enable before the mouse has left it
+            column.operator("sd.keep_live", text="Keep", icon="FILE_TICK")
+            wrapped(self.layout, context, shown.text, _ICONS.get(shown.state, "PAUSE"))
+        self.layout.row().prop(settings, "source", expand=True)
+        column = self.split()
+        column.prop(settings, "mix", slider=True)
+        if family_in(context).strength:
+            column.prop(settings, "strength", slider=True)
+        column.separator()
+        column.prop(settings, "size")
+        column.prop(settings, "steps")
+        column.prop(settings, "seed")
+        column.separator()
+        column.prop(settings, "idle")
+        self.layout.prop(settings, "fade")
+
+
+CLASSES = place(Live, "view3d")

@@ -1,0 +1,100 @@
+"""What live mode looks at, a 3D View or a texture: small pictures of it that are cheap to take, and signs by which a change is seen
+without taking one. Main thread; pictures need a window."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import bpy
+import gpu
+import numpy as np
+
+from . import overlay, viewport
+
+_STROKES = ("PAINT_OT_image_paint", "PAINT_OT_vertex_paint", "PAINT_OT_weight_paint", "SCULPT_OT_brush_stroke")
+_TAPS = 4  # samples along each side of what becomes one pixel: large textures are shrunk without noise
+
+
+class View(NamedTuple):
+    """A 3D View that is open now. Held for one turn only: areas come and go."""
+
+    window: bpy.types.Window
+    area: bpy.types.Area
+    region: bpy.types.Region
+    space: bpy.types.SpaceView3D
+
+
+def find_view(pointer: int) -> View | None:
+    """The 3D View whose space has that pointer, which maximising an area keeps; None where it is not shown now."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D" and area.spaces.active.as_pointer() == pointer:
+                region = next(region for region in area.regions if region.type == "WINDOW")
+                return View(window, area, region, area.spaces.active)
+    return None
+
+
+def view_sign(view: View) -> tuple:
+    """What changes when the view shows something else although the scene is as it was: the way it looks, its shape, its shading."""
+    seen, shading = view.space.region_3d, view.space.shading
+    settings = tuple(_plain(getattr(shading, name)) for name in _shading_names(shading))
+    return (view.window.scene.session_uid, view.window.view_layer.name, view.region.width, view.region.height,
+            _plain(seen.view_matrix), _plain(seen.window_matrix), settings)
+
+
+def obstacle(view: View) -> str:
+    """Why no pictures of the view can be taken, in words; "" where they can."""
+    if not viewport.can_be_drawn(view.window, view.area):  # Cycles and other add-on engines
+        return "this shading cannot be watched, choose Solid or Material Preview"
+    return "leave Quad View first" if view.space.region_quadviews else ""
+
+
+def in_stroke(view: View) -> bool:
+    """Whether the artist is drawing a stroke, which changes what is seen before Blender says so."""
+    return any(operator.bl_idname in _STROKES for operator in view.window.modal_operators)
+
+
+def ripens(view: View) -> bool:
+    """Whether the view gets better by itself: Blender compiles materials in the background and then says nothing."""
+    return view.space.shading.type in ("MATERIAL", "RENDERED")
+
+
+def view_pixels(view: View, size: tuple[int, int]) -> np.ndarray:
+    """The view at `size` (width, height), without overlays and what is drawn over it: H×W×4 uint8 sRGB, row 0 on top, opaque."""
+    return viewport.drawn_small(bpy.context, view.window, view.area, size)
+
+
+def texture_pixels(image: bpy.types.Image, size: tuple[int, int]) -> np.ndarray:
+    """`image` as it is painted now, at `size` (width, height): as `view_pixels`. It is drawn from the texture that the graphics card
+    has anyway, so that a large image costs no more than a small one."""
+    texture = gpu.texture.from_image(image)
+    offscreen = gpu.types.GPUOffScreen(*size)
+    try:
+        with offscreen.bind():
+            overlay.draw_shrunk(texture, (1 / (size[0] * _TAPS), 1 / (size[1] * _TAPS)), not image.colorspace_settings.is_data)
+            raw = gpu.state.active_framebuffer_get().read_color(0, 0, *size, 4, 0, "UBYTE")
+    finally:
+        offscreen.free()
+    raw.dimensions = size[0] * size[1] * 4
+    rows = np.array(raw, np.uint8).reshape(size[1], size[0], 4)[::-1].copy()
+    rows[..., 3] = 255
+    return rows
+
+
+# ---- inside --------------------------------------------------------------------------------------------------------
+
+_names: dict[type, tuple[str, ...]] = {}
+
+
+def _shading_names(shading: bpy.types.View3DShading) -> tuple[str, ...]:
+    kind = type(shading)
+    if kind not in _names:
+        _names[kind] = tuple(prop.identifier for prop in shading.bl_rna.properties
+                             if prop.type in ("BOOLEAN", "INT", "FLOAT", "ENUM", "STRING") and not prop.is_readonly)
+    return _names[kind]
+
+
+def _plain(value: object) -> object:
+    """A value that stays as it is when Blender's changes."""
+    if hasattr(value, "row"):
+        return tuple(map(tuple, value))
+    return value if isinstance(value, (bool, int, float, str, frozenset)) else frozenset(value) if isinstance(value, set) else tuple(value)
