@@ -5,7 +5,7 @@
     image = job.result()[0]
     sd.apply(image, bpy.context.object)
 
-`api`, `catalogue` and `hub` document every call. The engine works without Blender too: `from blender_sd.engine import Engine`.
+`api`, `catalogue`, `hub` and `setup` document every call. The engine works without Blender too: `from blender_sd.engine import Engine`.
 """
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _CALLS = {
             "make_seamless", "outpaint", "output_folder", "pump", "recall", "restyle", "run", "shutdown", "start_engine", "upscale",
             "wait"),
     "catalogue": ("controlnets", "find_model", "ip_adapters", "loras", "models", "refresh_models", "samplers", "upscalers"),
+    "setup": ("accelerator_choices", "check_python", "detect_accelerator", "engine_environment", "engine_known", "engine_place",
+              "install_engine", "installations", "remove_engine"),
     "hub": ("clear_unfinished", "downloads", "fetch", "hub_models", "models_folder"),
 }
 _ROOMS = {name: room for room, names in _CALLS.items() for name in names}

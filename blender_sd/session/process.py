@@ -51,7 +51,7 @@ class _Clock:
 
 
 class ProcessPipeline:
-    """Runs orders in a child process: `python` executing `boot` for `role` (PAINT or FETCH).
+    """Runs orders in a child process: `python` executing `boot` for `role` (see `messages`).
 
     All methods but `abort` are called from one thread. `log_path`: where the engine's standard error goes, None =
     nowhere. Cancelling needs no call: `run` asks `cancelled()` every 50 ms.
