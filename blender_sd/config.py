@@ -96,6 +96,12 @@ def role_pipeline(role: str, python: str) -> ProcessPipeline:
     return ProcessPipeline(python, EngineConfig(), role=role, log_path=_log_path(LOGS[role]))
 
 
+def log_path(role: str) -> str | None:
+    """The log of what does the work of `role`; None where none is there."""
+    path = _log_path(LOGS[role])
+    return path if path and os.path.exists(path) else None
+
+
 def _log_path(name: str) -> str | None:
     try:
         return str(output_folder() / name)

@@ -13,6 +13,7 @@ import zipfile
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 ENGINE = ("numpy", "pillow", "safetensors", "torch", "transformers", "diffusers")
 MODULES = {"pillow": "PIL"}
@@ -112,7 +113,7 @@ class FakeIndex:
                 self.do_GET()
 
             def do_GET(self) -> None:
-                parts = self.path.strip("/").split("/")
+                parts = unquote(self.path).strip("/").split("/")
                 if index.status:
                     self.answer(index.status)
                 elif parts[0] == "simple":

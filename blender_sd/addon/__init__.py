@@ -4,11 +4,11 @@ from __future__ import annotations
 import bpy
 
 from .. import api
-from . import controls, downloads, keymap, menus, operators, panels, preferences, properties, state, tick
+from . import controls, downloads, installing, keymap, menus, operators, panels, preferences, properties, state, tick
 
-_CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *downloads.CLASSES, *preferences.CLASSES, *operators.CLASSES,
-            *panels.CLASSES)
-_PARTS = (properties, state, downloads, menus, keymap, tick)  # registered in this order, unregistered in the opposite one
+_CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *downloads.CLASSES, *installing.CLASSES,
+            *preferences.CLASSES, *operators.CLASSES, *panels.CLASSES)
+_PARTS = (properties, state, downloads, installing, menus, keymap, tick)  # registered in this order, unregistered in the opposite one
 
 
 def register() -> None:

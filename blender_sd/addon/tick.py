@@ -13,7 +13,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .. import api, scene
-from . import downloads, properties
+from . import downloads, installing, properties
 from .layout import TAB
 from .mirror import Mirror, current_job
 
@@ -47,7 +47,7 @@ def _turn() -> float:
     _show()
     if any(not job.done for job in jobs):
         return BUSY
-    return STARTING if downloads.state().running or api.engine_status()[0] == "starting" else IDLE
+    return STARTING if downloads.state().running or installing.state().running or api.engine_status()[0] == "starting" else IDLE
 
 
 def soon() -> None:
@@ -59,7 +59,7 @@ def soon() -> None:
 
 
 def _show() -> None:
-    if _mirror.update() | downloads.update():  # both
+    if _mirror.update() | downloads.update() | installing.update():  # all of them
         _redraw()
 
 
@@ -82,8 +82,9 @@ def _start_engine_when_seen() -> None:
         _engine_wanted = False
         properties.refresh_model_items()
         downloads.refresh()
+        installing.refresh()
         scene.warm_up()
-        if api.engine_status()[0] == "off":
+        if api.engine_status()[0] == "off" and not installing.state().missing:
             api.start_engine()
 
 
@@ -118,8 +119,8 @@ def _on_load(*_: object) -> None:
     """A file was loaded: the window manager's state is gone or is the file's own."""
     _mirror.forget()
     downloads.forget()
-    _mirror.update()
-    downloads.update()
+    installing.forget()
+    _show()
 
 
 @persistent

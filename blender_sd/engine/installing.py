@@ -193,7 +193,7 @@ class _Work:
             known = {pin.name for pin in lock.pins}
             for one in found:  # it may grow meanwhile
                 index.bring(one, self._wheels, count)
-                if lock.open:
+                if not one.pin.hashes:  # a build that the lock cannot know, such as ROCm's: what it asks for besides comes too
                     more = [pin for pin in wheels.asked_for(one.path) if pin.name not in known]
                     known |= {pin.name for pin in more}
                     found += self._find(index, more)
@@ -284,13 +284,13 @@ class _Work:
         listener = threading.Thread(target=lambda: said.extend(iter(lambda: program.stdout.read1(1 << 16), b"")), daemon=True)
         listener.start()
         try:
-            while True:
+            while program.poll() is None:
+                look()
+                self._check_cancelled()
                 try:
                     program.wait(_LOOK)
-                    break
                 except subprocess.TimeoutExpired:
-                    look()
-                    self._check_cancelled()
+                    pass
         finally:
             program.kill()
             program.wait()

@@ -8,6 +8,8 @@ out: it downloads every wheel whose index has no separate metadata.
 """
 from __future__ import annotations
 
+import contextlib
+import copy
 import email
 import hashlib
 import logging
@@ -84,7 +86,6 @@ class Lock:
 
     pins: tuple[Pin, ...]
     indexes: tuple[str, ...] = ()
-    open: bool = False  # whether a build of torch may ask for more than the lock can know
 
 
 def read_lock(path: str) -> Lock:
@@ -102,8 +103,7 @@ def read_lock(path: str) -> Lock:
             pin = _pin(line, path)
             if pin is not None:
                 pins[pin.name] = pin
-    unhashed = any(not pin.hashes for pin in pins.values())
-    return Lock(tuple(pins.values()), tuple(dict.fromkeys(indexes)) if unhashed else (), unhashed)
+    return Lock(tuple(pins.values()), tuple(dict.fromkeys(indexes)))
 
 
 def _pin(line: str, path: str) -> Pin | None:
@@ -114,6 +114,8 @@ def _pin(line: str, path: str) -> Pin | None:
         if wanted.marker is not None and not wanted.marker.evaluate():
             return None
         (exact,) = wanted.specifier
+        if exact.operator != "==":
+            raise ValueError(f"{exact} is not exact")
         version = Version(exact.version)
     except (InvalidRequirement, ValueError) as error:
         raise InvalidRequest(f"The lock file {path} has a line that is no exact pin: {text.strip()[:100]}.",
@@ -129,19 +131,20 @@ class Index:
 
     def __init__(self, lock: Lock, wheels: str) -> None:
         self._offline = wheels
-        if wheels:
-            os.environ["PIP_CONFIG_FILE"] = os.devnull  # nothing that the person's pip would ask besides
-        self._command = create_command("install", isolated=bool(wheels))
-        options = ["--only-binary=:all:", "--no-cache-dir", "--no-input", "--disable-pip-version-check"]
-        options += ["--no-index", "--find-links", wheels] if wheels else [f"--extra-index-url={index}" for index in lock.indexes]
-        self._options, _ = self._command.parse_args(options)
+        usual = ["--only-binary=:all:", "--no-cache-dir", "--no-input", "--disable-pip-version-check"]
+        with _without_configuration() if wheels else contextlib.nullcontext():  # nothing that the person's pip would ask besides
+            self._command = create_command("install", isolated=bool(wheels))
+            self._options, _ = self._command.parse_args([*usual, *(["--no-index", "--find-links", wheels] if wheels else [])])
+        self._more = copy.copy(self._options)
+        self._more.extra_index_urls = [*self._options.extra_index_urls, *([] if wheels else lock.indexes)]
         self._heard = _Heard()
 
     def __enter__(self) -> Index:
         self._context = self._command.main_context()
         self._context.__enter__()
         self._session = self._command.get_default_session(self._options)
-        self._finder = self._command._build_package_finder(self._options, self._session)
+        # The lock's indexes are asked only for what they are there for, so that nobody can put another package before PyPI's there.
+        self._finder, self._wide = (self._command._build_package_finder(options, self._session) for options in (self._options, self._more))
         self._collector = logging.getLogger("pip._internal.index.collector")
         self._collector.addHandler(self._heard)
         self._collector.setLevel(logging.DEBUG)
@@ -155,12 +158,13 @@ class Index:
     def find(self, pin: Pin) -> Wheel | None:
         """The file for `pin`, without its size; None where there is none for this Python on this system."""
         self._heard.texts.clear()
-        found = [one for one in self._finder.find_all_candidates(pin.name) if pin.suits(one)]
+        finder = self._finder if pin.hashes else self._wide
+        found = [one for one in finder.find_all_candidates(pin.name) if pin.suits(one)]
         known = [one for one in found if _digest(one.link) in (pin.hashes | {""})] if pin.hashes else found
         if found and not known:
             raise ConnectionLost(f"The package index offers another file of {pin} than the add-on was tested with.",
                                  "Use PyPI itself, or a mirror that does not change its files.", str([one.link for one in found]))
-        best = self._finder.make_candidate_evaluator(pin.name, specifier=pin.versions).compute_best_candidate(known).best_candidate
+        best = finder.make_candidate_evaluator(pin.name, specifier=pin.versions).compute_best_candidate(known).best_candidate
         if best is None:
             if self._heard.texts and not self._offline:
                 raise unreachable("\n".join(self._heard.texts))
@@ -240,6 +244,19 @@ class Index:
             for block in answer.raw.stream(_BLOCK, decode_content=False):
                 part.write(block)
         return not wheel.size or part.size == wheel.size
+
+
+@contextlib.contextmanager
+def _without_configuration() -> Iterator[None]:
+    before = os.environ.get("PIP_CONFIG_FILE")
+    os.environ["PIP_CONFIG_FILE"] = os.devnull
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PIP_CONFIG_FILE"]
+        else:
+            os.environ["PIP_CONFIG_FILE"] = before
 
 
 class _Part:

@@ -21,7 +21,7 @@ class Panel:
 
     @classmethod
     def poll(cls, context):
-        return context.space_data.type != "NODE_EDITOR" or context.space_data.tree_type == "ShaderNodeTree"
+        return in_place(context) and not context.window_manager.sd_setup.missing  # without an engine there is only the panel Set Up
 
     def family(self, context) -> Family:
         """What the chosen model can do; all, where it is not known yet."""
@@ -57,6 +57,11 @@ class Steering(Panel):
     def works_with(self, family: Family) -> bool:
         """Whether models of `family` have what the panel shows."""
         raise NotImplementedError
+
+
+def in_place(context: bpy.types.Context) -> bool:
+    """Whether the editor is one of the tab's: of node editors, the shader editor alone."""
+    return context.space_data.type != "NODE_EDITOR" or context.space_data.tree_type == "ShaderNodeTree"
 
 
 def place(panel: type[Panel], *editors: str) -> tuple[type[bpy.types.Panel], ...]:
