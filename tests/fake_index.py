@@ -21,8 +21,8 @@ _BLOCK = 1 << 14
 
 
 def wheel(name: str, version: str = "1.0", size: int = 0, requires: tuple[str, ...] = (), files: dict[str, str] | None = None,
-          tag: str = "py3-none-any") -> tuple[str, bytes]:
-    """(file name, content) of a wheel with one module, `size` bytes of noise beside it, and more `files`."""
+          tag: str = "py3-none-any", empty: bool = False) -> tuple[str, bytes]:
+    """(file name, content) of a wheel with one module (none where `empty`), `size` bytes of noise beside it, and more `files`."""
     info = f"{name}-{version}.dist-info"
     module = MODULES.get(name, name.replace("-", "_"))
     noise = random.Random(name).randbytes(size)
@@ -30,6 +30,8 @@ def wheel(name: str, version: str = "1.0", size: int = 0, requires: tuple[str, .
                                  f"{info}/METADATA": "".join([f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
                                                               *(f"Requires-Dist: {one}\n" for one in requires)]).encode(),
                                  f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n".encode()}
+    if empty:
+        del entries[f"{module}/__init__.py"]
     if size:
         entries[f"{module}/weights.bin"] = noise
     entries |= {path: text.encode() for path, text in (files or {}).items()}
