@@ -21,13 +21,13 @@ class Accelerator:
 
 
 ACCELERATORS = {one.id: one for one in (
-    Accelerator("cuda", "NVIDIA (CUDA)", "A GeForce, RTX, Quadro or data-centre card with NVIDIA's driver", 3.0e9, 7.0e9,
+    Accelerator("cuda", "NVIDIA (CUDA)", "A GeForce, RTX, Quadro or data-centre card with NVIDIA's driver", 2.9e9, 7.0e9,
                 ("linux", "win32")),
     Accelerator("rocm", "AMD (ROCm)", "A Radeon or Instinct card that ROCm supports", 5.0e9, 18.0e9, ("linux",)),
     Accelerator("xpu", "Intel (XPU)", "An Arc card, or the graphics of a Core Ultra processor", 2.5e9, 7.0e9, ("linux", "win32")),
-    Accelerator("mps", "Apple (MPS)", "The graphics of Apple's own processors", 0.3e9, 1.2e9, ("darwin",)),
+    Accelerator("mps", "Apple (MPS)", "The graphics of Apple's own processors", 0.3e9, 1.1e9, ("darwin",)),
     Accelerator("cpu", "Processor Only", "Works on every machine, but slowly: for the starter model, and for trying things out",
-                0.4e9, 1.5e9, ("linux", "win32", "darwin")),
+                0.3e9, 1.1e9, ("linux", "win32", "darwin")),
 )}
 _VENDORS = {"0x10de": "cuda", "0x1002": "rocm", "0x8086": "xpu"}
 _WINDOWS = (("nvcuda.dll", "cuda"), ("ze_intel_gpu64.dll", "xpu"))
