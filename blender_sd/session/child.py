@@ -202,7 +202,7 @@ def _start(command: list[str], variables: dict[str, str]) -> subprocess.Popen:
         reason = getattr(error, "strerror", None) or str(error)
         raise EngineMissing(
             f"The engine's interpreter cannot be started: {command[0]} ({reason}).",
-            "Name a Python with torch and diffusers in the add-on's preferences.", repr(error)) from error
+            "Repair the engine, or name a Python with torch and diffusers, in the add-on's preferences.", repr(error)) from error
     return process
 
 

@@ -1,6 +1,7 @@
 """The first five minutes: no engine, the panel Set Up, a click, a bar, Generate, a picture. Tiny wheels from an index on this machine."""
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 import sysconfig
 from pathlib import Path
@@ -10,7 +11,7 @@ from fake_index import ENGINE, FakeIndex, lock_of, wheel
 from harness import BlenderWindow
 
 LIMIT = 240  # seconds; a busy machine
-TORCH = "torch-1.0-py3-none-any.whl"
+SIZE = 6_000_000  # bytes of the largest wheel
 MODULE = "sys.modules['bl_ext.user_default.blender_sd.setup']"
 
 
@@ -23,11 +24,13 @@ def real(blender: BlenderWindow) -> bool:
 @pytest.fixture(scope="module")
 def index(real):
     """Wheels that hold nothing but a way to this environment's packages; where Blender's Python is another, modules without anything."""
-    way = {"real.pth": sysconfig.get_path("purelib") + "\n"}
-    server = FakeIndex(dict(wheel(name, size=6_000_000 * (name == "torch"), empty=real, files=way if real and name == "torch" else None)
-                            for name in ENGINE))
-    if real:  # the noise must not look like the package
-        server.files[TORCH] = wheel("torch", files={**way, "noise/a.txt": "x" * 6_000_000}, empty=True)[1]
+    if real:
+        versions = {name: importlib.metadata.version(name).partition("+")[0] for name in ENGINE}  # libraries look at each other's
+        files = {"real.pth": sysconfig.get_path("purelib") + "\n", "noise/a.txt": "x" * SIZE}
+        made = [wheel(name, versions[name], files=files if name == "torch" else None, empty=True) for name in ENGINE]
+    else:
+        made = [wheel(name, size=SIZE if name == "torch" else 0) for name in ENGINE]
+    server = FakeIndex(dict(made))
     yield server
     server.close()
 
@@ -65,7 +68,7 @@ def test_one_click_sets_it_up(window, index, real):
     window.click_text("Allow Online Access")
     window.wait_for("bpy.app.online_access", 10)
     window.run_script("bpy.context.window_manager.sd_setup.accelerator = 'cpu'")
-    index.hold(TORCH, 3_000_000)
+    index.hold(next(name for name in index.files if name.startswith("torch-")), SIZE // 2)
     window.click_text("Set Up the Engine")
     window.wait_for("'Downloading' in bpy.context.window_manager.sd_setup.text and bpy.context.window_manager.sd_setup.progress > 0.3",
                     LIMIT)
@@ -91,7 +94,7 @@ def test_the_starter_model_paints_at_once(window, real):
     assert Path(window.run_script("result = sd.engine_environment().python(str(sd.engine_place()))")).exists()
 
 
-def test_the_preferences_repair_and_remove(window):
+def test_the_preferences_repair_and_remove(window, real):
     window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
     screen = (0, 0, window.screen.width, window.screen.height)
     window.find_text("The engine is set up", within=screen)
@@ -101,4 +104,5 @@ def test_the_preferences_repair_and_remove(window):
     window.wait_for("sd.installations()[-1].done", LIMIT)
     window.wait_for("bpy.context.window_manager.sd_setup.missing", 10)
     window.screenshot("removed")
-    assert "Traceback" not in window.log.read_text(encoding="utf-8", errors="replace")
+    log = window.log.read_text(encoding="utf-8", errors="replace")
+    assert "Traceback" not in log or not real and "engine/env1" in log  # an engine of empty modules does not start

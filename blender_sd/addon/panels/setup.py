@@ -24,7 +24,7 @@ class SetUp(Panel):
 
     def draw(self, context) -> None:
         shown, layout = context.window_manager.sd_setup, self.layout
-        wrapped(layout, context, "Pictures are painted by an engine of its own, which is not on this computer yet.", "INFO")
+        wrapped(layout, context, "Pictures are painted by a program beside Blender, the engine, which is not on this computer yet.", "INFO")
         choice = ACCELERATORS[shown.accelerator]
         column = layout.column()
         column.enabled = not shown.running
