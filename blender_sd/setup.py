@@ -93,7 +93,10 @@ def engine_known() -> bool:
 
 def is_outdated(one: Environment) -> bool:
     """Whether the add-on has come to pin other packages since `one` was set up by a lock of its own. Reads files."""
-    return one.accelerator in ACCELERATORS and environment.digest_of(str(LOCKS / f"{one.accelerator}.txt")) != one.digest
+    try:
+        return one.accelerator in ACCELERATORS and environment.digest_of(str(LOCKS / f"{one.accelerator}.txt")) != one.digest
+    except OSError:
+        return False  # the add-on is incomplete; a set-up says so
 
 
 def installations() -> list[Installation]:

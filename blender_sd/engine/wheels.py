@@ -193,7 +193,7 @@ class Index:
             told(wheel.size)
             return
         wheel.path = os.path.join(folder, wheel.name)
-        if os.path.isfile(wheel.path):
+        if os.path.isfile(wheel.path) and (not wheel.hashes or _sha256(wheel.path) in wheel.hashes):
             told(os.path.getsize(wheel.path))
         else:
             self._download(wheel, wheel.path + ".part", told)

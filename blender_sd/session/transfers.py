@@ -115,10 +115,7 @@ class Transfer:
 
 
 class Transfers:
-    """All of one kind in this session. `told` hears of each that has ended, or has heard of something in `_TELLING`, on the thread
-    that pumps."""
-
-    _TELLING: tuple[type, ...] = (Found,)
+    """All of one kind in this session. `told` hears of each that was found or has ended, on the thread that pumps."""
 
     def __init__(self, told: Callable[[Any], None] = lambda one: None) -> None:
         self._told = told
@@ -153,7 +150,7 @@ class Transfers:
                     changed = True
                     if one.done:
                         self._running.pop(one.id, None)
-                    if one.done or isinstance(event, self._TELLING):
+                    if one.done or isinstance(event, Found):
                         self._told(one)
         return changed
 

@@ -157,6 +157,17 @@ def test_a_server_without_ranges_sizes_and_hashes(index, tmp_path):
     assert came == index.files and sum(told) == len(data) and not (part / f"{name}.part").exists()
 
 
+def test_a_whole_file_that_is_not_the_one_is_fetched_anew(index, tmp_path):
+    """As after an update of the lock, or with a disk that loses bits."""
+    name, data = wheel("torch", size=50_000)
+    index.files = {name: data}
+    into(tmp_path / "wheels", {name: b"something else"})
+    assert bring(tmp_path, lock_of(index.files))[0] == index.files
+    into(tmp_path / "wheels", {name: data})
+    bring(tmp_path, lock_of(index.files))
+    assert [method for method, _, _ in index.seen].count("GET") == 1
+
+
 def test_a_broken_file_is_fetched_again_and_refused_the_second_time(index, tmp_path):
     name, data = wheel("torch", size=50_000)
     index.files, index.broken = {name: data}, {name: 1}
