@@ -218,7 +218,7 @@ class _Work:
         system = f"Python {_VERSION} on {sysconfig.get_platform()}"
         if self._order.wheels:
             return InvalidRequest(f"The folder {self._order.wheels} lacks wheels for {system}: {names}.",
-                                  "Put them in, and start the set-up again; docs/guide/install.md says how to collect them.")
+                                  "Put them in (on a computer with internet: pip download --no-deps name==version), and start again.")
         return EngineMissing(f"There are no packages for {system}: {names}.",
                              "Choose another accelerator, or use an existing Python that has torch, diffusers and transformers.")
 
