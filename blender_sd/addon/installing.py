@@ -77,7 +77,16 @@ def update() -> bool:
         shown.error = shown.hint = ""
     if ended:
         _end(one, shown)
+    _redraw_preferences()
     return True
+
+
+def _redraw_preferences() -> None:
+    """The tab's own redraw does not reach them."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "PREFERENCES":
+                area.tag_redraw()
 
 
 def forget() -> None:

@@ -103,6 +103,7 @@ def test_the_preferences_repair_and_remove(window, real):
     window.run_script("bpy.ops.sd.remove_engine()")
     window.wait_for("sd.installations()[-1].done", LIMIT)
     window.wait_for("bpy.context.window_manager.sd_setup.missing", 10)
+    window.find_text("has not set up an engine", within=screen)
     window.screenshot("removed")
     log = window.log.read_text(encoding="utf-8", errors="replace")
     assert "Traceback" not in log or not real and "engine/env1" in log  # an engine of empty modules does not start
