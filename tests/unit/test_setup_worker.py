@@ -135,7 +135,7 @@ def test_one_that_is_killed_while_it_unpacks_fetches_nothing_again(setup, index)
 
 
 def test_two_blenders_at_once(setup, index):
-    index.hold(TORCH, 1_000_000)
+    index.hold(TORCH, 2_000_000)  # a worker reads a megabyte at a time
     first = setup.start()
     setup.until(first, lambda one: one.stage == "Downloading" and one.bytes_done > 500_000)
     second = setup.start()
