@@ -5,7 +5,7 @@
     image = job.result()[0]
     sd.apply(image, bpy.context.object)
 
-`api`, `catalogue`, `stylebook`, `assets`, `batch`, `past` and `hub` document every call. The engine works without Blender too:
+`api`, `catalogue`, `stylebook`, `assets`, `batch`, `past`, `hub` and `setup` document every call. The engine works without Blender too:
 `from blender_sd.engine import Engine`.
 """
 from __future__ import annotations
@@ -21,6 +21,8 @@ _CALLS = {
     "batch": ("batch_materials",),
     "catalogue": ("controlnets", "find_model", "ip_adapters", "loras", "models", "refresh_models", "samplers", "upscalers"),
     "past": ("empty_trash", "favourite", "history", "open_picture", "restore", "trash"),
+    "setup": ("accelerator_choices", "check_python", "detect_accelerator", "engine_environment", "engine_known", "engine_place",
+              "install_engine", "installations", "remove_engine"),
     "stylebook": ("delete_style", "export_style", "find_style", "import_style", "save_style", "styles"),
     "hub": ("clear_unfinished", "downloads", "fetch", "hub_models", "models_folder"),
 }

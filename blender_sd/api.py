@@ -333,6 +333,14 @@ def start_engine() -> None:
     session.warm()
 
 
+def renew_engine() -> None:
+    """Closes the running engine, after its current job; the next job starts one with the interpreter that is then there."""
+    if _session:
+        _session.use(config.pipeline_factory())
+        if _session.status == "failed":
+            _session.status = "off"
+
+
 def engine_status() -> tuple[str, str]:
     """("off" | "starting" | "ready" | "failed", one line for a person)."""
     if _session is None:

@@ -8,20 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from .protocol import environment
 from .protocol.errors import EngineMissing, InvalidRequest, OutputUnwritable
-from .protocol.messages import FETCH, EngineConfig, Pipeline
+from .protocol.messages import CHECK, FETCH, INSTALL, EngineConfig, Pipeline
 from .session.process import ProcessPipeline
 
 PYTHON_VARIABLE = "SD_ENGINE_PYTHON"
+LOGS = {FETCH: "download.log", INSTALL: "setup.log", CHECK: "setup.log"}  # by role, in the folder for finished pictures
 _ENGINE_FIELDS = frozenset(one.name for one in fields(EngineConfig))
-OF_THE_ENGINE = _ENGINE_FIELDS | {"engine_python", "in_thread", "output"}  # what a running engine was started with; its log is in `output`
+# What a running engine was started with; its log is in `output`.
+OF_THE_ENGINE = _ENGINE_FIELDS | {"engine_python", "engine_place", "in_thread", "output"}
 SEARCHED = frozenset({"model_folders", "downloads"})  # where models and the like are looked for
 
 
 @dataclass(frozen=True)
 class Config:
     """`engine_python`: the interpreter that has torch and diffusers; "" = the environment variable SD_ENGINE_PYTHON,
-    else Blender's own if it has them. `in_thread`: run the engine inside Blender's process. `output`: folder for
+    else the one that `setup.install_engine` has set up, else Blender's own if it has them. `engine_place`: folder for the engine that
+    is set up, "" = the extension's own. `in_thread`: run the engine inside Blender's process. `output`: folder for
     finished pictures, "" = the extension's own. `history_gb`: what they may take (GB, 10⁹ bytes) before the panel offers to move the
     oldest to the trash, 0 = no limit. `model_folders`: folders that hold models, LoRAs, ControlNets and wildcard lists.
     `downloads`: folder for models from the hub, "" = the extension's own; models are looked for there too. `hub_token`: access token
@@ -29,6 +33,7 @@ class Config:
     to the engine: see `protocol.messages.EngineConfig`."""
 
     engine_python: str = ""
+    engine_place: str = ""
     in_thread: bool = False
     output: str = ""
     history_gb: float = 0.0
@@ -70,11 +75,11 @@ def engine_config() -> EngineConfig:
 def pipeline_factory() -> Callable[[], Pipeline]:
     """What makes the pipeline that the configuration asks for; call it on the main thread. The function it gives runs
     on the background thread, so it touches no bpy; it raises EngineMissing."""
-    config, engine, log_path = current, engine_config(), _log_path("engine.log")
-    return lambda: _make_pipeline(config, engine, log_path)
+    config, engine, log_path, place = current, engine_config(), _log_path("engine.log"), str(engine_place())
+    return lambda: _make_pipeline(config, engine, log_path, place)
 
 
-def _make_pipeline(config: Config, engine: EngineConfig, log_path: str | None) -> Pipeline:
+def _make_pipeline(config: Config, engine: EngineConfig, log_path: str | None, place: str) -> Pipeline:
     if config.in_thread:
         if not _has_torch():
             raise EngineMissing("This Python has no torch and diffusers, so the engine cannot run inside Blender.",
@@ -82,12 +87,23 @@ def _make_pipeline(config: Config, engine: EngineConfig, log_path: str | None) -
         from .engine import Engine
 
         return Engine(engine)
-    return ProcessPipeline(_interpreter(config), engine, log_path=log_path)
+    return ProcessPipeline(_interpreter(config, place), engine, log_path=log_path)
 
 
 def fetch_pipeline() -> ProcessPipeline:
     """What downloads a model; it starts when it is given an order. Raises EngineMissing."""
-    return ProcessPipeline(_interpreter(current), EngineConfig(), role=FETCH, log_path=_log_path("download.log"))
+    return role_pipeline(FETCH, _interpreter(current, str(engine_place())))
+
+
+def role_pipeline(role: str, python: str) -> ProcessPipeline:
+    """What does the work of `role` (see `protocol.messages`) with the interpreter `python`; it starts when it is given an order."""
+    return ProcessPipeline(python, EngineConfig(), role=role, log_path=_log_path(LOGS[role]))
+
+
+def log_path(role: str) -> str | None:
+    """The log of what does the work of `role`; None where none is there."""
+    path = _log_path(LOGS[role])
+    return path if path and os.path.exists(path) else None
 
 
 def _log_path(name: str) -> str | None:
@@ -112,6 +128,11 @@ def output_folder() -> Path:
     if not os.access(folder, os.W_OK):
         raise OutputUnwritable(f"The output folder {folder} is read-only.", "Choose another in the preferences.")
     return folder
+
+
+def engine_place() -> Path:
+    """Where the engine is set up. It may not exist yet."""
+    return Path(current.engine_place).expanduser() if current.engine_place else own_folder("engine")
 
 
 def download_folder() -> Path:
@@ -145,14 +166,25 @@ def own_folder(name: str) -> Path:
     return Path(bpy.utils.user_resource("DATAFILES", path="blender_sd")) / name
 
 
-def _interpreter(config: Config) -> str:
+def knows_interpreter() -> bool:
+    """Whether there is an interpreter for the engine. Looks at the disk."""
+    try:
+        return current.in_thread or bool(_interpreter(current, str(engine_place())))
+    except EngineMissing:
+        return False
+
+
+def _interpreter(config: Config, place: str) -> str:
     named = config.engine_python or os.environ.get(PYTHON_VARIABLE, "")
     if named:
         return named
+    made = environment.read(place)
+    if made is not None and os.path.exists(made.python(place)):
+        return made.python(place)
     if _has_torch():
         return sys.executable
     raise EngineMissing("No Python with torch and diffusers is known.",
-                        "Name one in the add-on's preferences, or in the environment variable SD_ENGINE_PYTHON.")
+                        "Set up the engine in the SD tab, or name a Python in the add-on's preferences or the variable SD_ENGINE_PYTHON.")
 
 
 def _has_torch() -> bool:

@@ -40,7 +40,7 @@ def fetch(model: str, *, accept_licence: bool = False) -> Download:
     """
     global _downloads
     repo, file = hub.parse(model)
-    _check_online()
+    check_online()
     if _downloads is None:
         _downloads = Downloads(_told)
     return _downloads.start(config.fetch_pipeline(), repo, file, folder=str(models_folder()),
@@ -93,7 +93,7 @@ def pump() -> bool:
     for one in _downloads.all:
         if not one.done:
             try:
-                _check_online()
+                check_online()
             except OnlineAccessOff as error:
                 _downloads.cancel(one, error)
     return _downloads.pump()
@@ -115,7 +115,8 @@ def _told(one: Download) -> None:
             call()
 
 
-def _check_online() -> None:
+def check_online() -> None:
+    """Raises OnlineAccessOff where Blender may not use the internet."""
     import bpy
 
     if not bpy.app.online_access:

@@ -8,6 +8,7 @@ from . import (
     controls,
     downloads,
     history,
+    installing,
     keymap,
     live,
     live_settings,
@@ -22,10 +23,11 @@ from . import (
     wipe,
 )
 
-_CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *live_settings.CLASSES, *downloads.CLASSES, *history.CLASSES,
-            *preferences.CLASSES, *operators.CLASSES, *presets.CLASSES, *panels.CLASSES, *wipe.CLASSES, *menus.CLASSES)
+_CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *live_settings.CLASSES, *downloads.CLASSES, *installing.CLASSES,
+            *history.CLASSES, *preferences.CLASSES, *operators.CLASSES, *presets.CLASSES, *panels.CLASSES, *wipe.CLASSES,
+            *menus.CLASSES)
 # Registered in this order, unregistered in the opposite one.
-_PARTS = (properties, state, live_settings, downloads, history, wipe, menus, keymap, live, tick)
+_PARTS = (properties, state, live_settings, downloads, installing, history, wipe, menus, keymap, live, tick)
 
 
 def register() -> None:

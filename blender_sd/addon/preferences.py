@@ -10,7 +10,8 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 from .. import api, stylebook
 from ..protocol.errors import SDError
 from ..protocol.rungs import RUNGS
-from . import downloads, keymap, properties
+from . import downloads, installing, keymap, properties
+from .installing import draw_state
 from .layout import wrapped
 
 log = logging.getLogger("blender_sd")
@@ -28,6 +29,7 @@ def get() -> "SD_AP_preferences | None":
 def _changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
     apply()
     downloads.refresh()
+    installing.refresh()
     stylebook.styles()
 
 
@@ -38,10 +40,10 @@ def apply() -> None:
         return
     try:
         api.configure(
-            engine_python=bpy.path.abspath(prefs.engine_python), in_thread=prefs.in_thread,
-            device=prefs.device.strip() or "auto", precision=prefs.precision, threads=prefs.threads, memory_mb=prefs.memory_mb,
-            memory_use=prefs.memory_use, attention=prefs.attention, compile=prefs.compile, output=bpy.path.abspath(prefs.output),
-            history_gb=prefs.history_gb,
+            engine_python=bpy.path.abspath(prefs.engine_python), engine_place=bpy.path.abspath(prefs.engine_place),
+            in_thread=prefs.in_thread, device=prefs.device.strip() or "auto", precision=prefs.precision,
+            threads=prefs.threads, memory_mb=prefs.memory_mb, memory_use=prefs.memory_use,
+            attention=prefs.attention, compile=prefs.compile, output=bpy.path.abspath(prefs.output), history_gb=prefs.history_gb,
             downloads=bpy.path.abspath(prefs.downloads), hub_token=prefs.hub_token.strip(),
             styles=bpy.path.abspath(prefs.styles),
             model_folders=[bpy.path.abspath(folder.path) for folder in prefs.model_folders if folder.path])
@@ -115,7 +117,9 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
 
     engine_python: StringProperty(name="Engine Interpreter", subtype="FILE_PATH", update=_changed, description=(
         "The Python that has torch and diffusers. Left empty: the one named by the environment variable SD_ENGINE_PYTHON, "
-        "or Blender's own if it has them"))
+        "else the engine that was set up, else Blender's own if it has them"))
+    engine_place: StringProperty(name="Engine Folder", subtype="DIR_PATH", update=_changed, description=(
+        "Where the engine is set up; on Windows a short path, since torch's own are long. Left empty: a folder of the extension"))
     in_thread: BoolProperty(name="Run Inside Blender", update=_changed, description=(
         "Run the engine in a thread of Blender instead of a process of its own. For debugging: it needs torch in Blender's Python, "
         "and a crash or lack of memory takes Blender with it"))
@@ -176,8 +180,9 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         keymap.draw(context, layout)
 
     def _draw_engine(self, context, layout) -> None:
+        self._draw_set_up(context, layout)
         column = layout.column()
-        column.prop(self, "engine_python", placeholder="SD_ENGINE_PYTHON, or Blender's own")
+        column.prop(self, "engine_python", placeholder="SD_ENGINE_PYTHON, or the engine that is set up")
         wrapped(column, context, "A Python with torch, diffusers and transformers installed, such as "
                 "the python in a virtual environment's bin or Scripts folder.")
         column.prop(self, "in_thread")
@@ -190,6 +195,31 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         column.prop(self, "attention")
         column.prop(self, "compile")
         column.prop(self, "mesh_preview")
+
+    def _draw_set_up(self, context, layout) -> None:
+        """The engine that is set up: what, where, and what can be done about it."""
+        shown = context.window_manager.sd_setup
+        box = layout.box()
+        wrapped(box, context, f"The engine is set up: {shown.there}." if shown.there else "The add-on has not set up an engine.",
+                "CHECKMARK" if shown.there else "INFO")
+        if shown.outdated:
+            wrapped(box, context, "It is of an older version of the add-on; Repair brings it up to date.", "ERROR")
+        column = box.column()
+        column.enabled = not shown.running
+        column.prop(self, "engine_place", placeholder="The extension's own folder")
+        if not self.engine_place:
+            wrapped(column, context, "It is deleted when the extension is uninstalled.")
+        column.prop(shown, "accelerator")
+        column.prop(shown, "wheels", placeholder="None: it is downloaded")
+        row = box.row(align=True)
+        if shown.there:
+            row.operator("sd.repair_engine", text="Repair", icon="TOOL_SETTINGS")
+            row.operator("sd.remove_engine", text="Remove", icon="TRASH")
+        else:
+            row.operator("sd.set_up_engine", text="Set Up the Engine", icon="IMPORT")
+        row.operator("sd.use_python", text="Use an Existing Python", icon="FILE_SCRIPT")
+        row.operator("sd.open_setup_log", text="Open the Log", icon="TEXT")
+        draw_state(box, context)
 
     def _draw_folders(self, context, layout) -> None:
         column = layout.column()

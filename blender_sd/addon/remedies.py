@@ -18,6 +18,7 @@ class Remedy:
 
 
 PREFERENCES = Remedy("preferences.addon_show", "Preferences", "PREFERENCES", {"module": preferences.PACKAGE})
+SET_UP = Remedy("sd.set_up_engine", "Set Up the Engine", "IMPORT")
 START = Remedy("sd.start_engine", "Retry", "FILE_REFRESH")
 REFRESH = Remedy("sd.refresh_models", "Refresh Models", "FILE_REFRESH")
 CHOOSE = Remedy("wm.context_menu_enum", "Choose Model", "DOWNARROW_HLT", {"data_path": "scene.sd.model_choice"})
@@ -28,7 +29,7 @@ DOWNLOAD = Remedy("sd.fetch", "Try Again", "FILE_REFRESH")
 
 # Kinds that are missing here have remedies that no single click can perform: an object to select, a setting to mend.
 _REMEDIES: dict[str, tuple[Remedy, ...]] = {
-    errors.EngineMissing.kind: (PREFERENCES, START),
+    errors.EngineMissing.kind: (SET_UP, PREFERENCES, START),
     errors.EngineDied.kind: (START, PREFERENCES),
     errors.ModelNotFound.kind: (REFRESH, CHOOSE),
     errors.ModelUnreadable.kind: (CHOOSE,),

@@ -15,7 +15,7 @@ from bpy.app.handlers import persistent
 from .. import api, scene, stylebook
 from ..protocol.errors import SDError
 from ..scene import overlay, surfaces
-from . import downloads, history, live, preferences, properties
+from . import downloads, history, installing, live, preferences, properties
 from .layout import TAB
 from .mirror import Mirror, current_job
 
@@ -53,7 +53,9 @@ def _turn() -> float:
     soonest = live.turn() or IDLE
     if any(not job.done for job in jobs) or history.busy():
         return min(BUSY, soonest)
-    return soonest if live.running() else STARTING if downloads.state().running or api.engine_status()[0] == "starting" else IDLE
+    if live.running():
+        return soonest
+    return STARTING if downloads.state().running or installing.state().running or api.engine_status()[0] == "starting" else IDLE
 
 
 def soon() -> None:
@@ -65,7 +67,7 @@ def soon() -> None:
 
 
 def _show() -> None:
-    if _mirror.update() | downloads.update() | history.update():  # all
+    if _mirror.update() | downloads.update() | installing.update() | history.update():  # all of them
         _redraw()
 
 
@@ -89,8 +91,9 @@ def _start_engine_when_seen() -> None:
         properties.refresh_model_items()
         downloads.refresh()
         stylebook.styles()
+        installing.refresh()
         scene.warm_up()
-        if api.engine_status()[0] == "off":
+        if api.engine_status()[0] == "off" and not installing.state().missing:
             api.start_engine()
 
 
@@ -153,10 +156,9 @@ def _on_load(*_: object) -> None:
     """A file was loaded: the window manager's state is gone or is the file's own."""
     _mirror.forget()
     downloads.forget()
+    installing.forget()
     history.forget()
-    _mirror.update()
-    downloads.update()
-    history.update()
+    _show()
 
 
 @persistent

@@ -17,10 +17,15 @@ PACKAGE = "blender_sd"
 OLDEST = (3, 10)
 NICENESS = 10
 # What a process can be there for: the module of this room that serves it, and what it cannot do without.
+_ENGINE = ("numpy", "torch", "diffusers", "transformers", "safetensors", "PIL")
 ROLES = {
-    "paint": ("process", ("numpy", "torch", "diffusers", "transformers", "safetensors", "PIL")),
+    "paint": ("process", _ENGINE),
     "fetch": ("fetching", ("numpy", "huggingface_hub", "httpx2", "filelock")),
+    "check": ("checking", _ENGINE),
+    "install": ("installing", ("numpy", "venv", "ensurepip")),
 }
+_CANNOT = {"paint": "The engine's Python cannot paint", "fetch": "The engine's Python cannot fetch",
+           "install": "Blender's Python cannot set up an engine"}
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOT = os.path.dirname(_HERE)
 
@@ -77,8 +82,9 @@ def report_missing(reader, writer, role, what):
     body = {
         "job": "",
         "kind": "engine_missing",
-        "message": f"The engine's Python cannot {role}: {what}.",
-        "hint": f"Install torch, diffusers, transformers, accelerate, safetensors and huggingface_hub for {sys.executable}, or name "
+        "message": f"{_CANNOT.get(role, 'This Python cannot be the engine')}: {what}.",
+        "hint": "Use a Python that has them: name one with 'Use an Existing Python'." if role == "install" else
+                f"Install torch, diffusers, transformers, accelerate, safetensors and huggingface_hub for {sys.executable}, or name "
                 "another interpreter in the preferences.",
         "detail": f"Python {version} at {sys.executable}",
     }
@@ -96,10 +102,11 @@ def main():
     if sys.version_info < OLDEST:
         report_missing(reader, writer, role, f"it is older than Python {OLDEST[0]}.{OLDEST[1]}")
         return 1
-    for needed in packages:
-        if importlib.util.find_spec(needed) is None:
-            report_missing(reader, writer, role, f"it has no package '{needed}'")
-            return 1
+    missing = [needed for needed in packages if importlib.util.find_spec(needed) is None]
+    if missing:
+        what = "package" if len(missing) == 1 else "packages"
+        report_missing(reader, writer, role, f"it has no {what} " + ", ".join(f"'{name}'" for name in missing))
+        return 1
     status = importlib.import_module(PACKAGE + ".engine." + module).serve(reader, writer)
     sys.stderr.flush()
     os._exit(status)  # other threads still hold the streams, which an orderly exit would trip over

@@ -59,7 +59,7 @@ class OutOfMemory(SDError):
 
 
 class OutputUnwritable(SDError):
-    """The folder for pictures or for models is missing, read-only or full."""
+    """The folder for pictures, models or the engine is missing, read-only, full or locked."""
 
     kind = "output_unwritable"
 
@@ -101,7 +101,7 @@ class HubRefused(SDError):
 
 
 class ConnectionLost(SDError):
-    """The hub cannot be reached, or stopped answering; what was downloaded is kept."""
+    """The hub or the package index cannot be reached, or stopped answering; what was downloaded is kept."""
 
     kind = "connection_lost"
 

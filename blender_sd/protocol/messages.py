@@ -16,7 +16,7 @@ from .errors import SDError, error_of_kind
 from .request import Request
 
 PROTOCOL = 1
-PAINT, FETCH = "paint", "fetch"  # the roles of a child process: see `engine.boot`
+PAINT, FETCH, INSTALL, CHECK = "paint", "fetch", "install", "check"  # the roles of a child process: see `engine.boot`
 ATTENTION = ("auto", "flash", "sage", "xformers")  # what computes it: torch itself, or a package beside it
 
 
@@ -107,6 +107,26 @@ class Fetch:
 
 
 @dataclass(frozen=True)
+class Install:
+    """`action` "install": set up the engine's environment in the folder `place` with what the lock file `lock` names, unless the one
+    there is sound; "repair": anew in any case; "remove": delete it and all that belongs to it. `wheels`: a folder of wheels to take
+    everything from, with no network; "" = the package index."""
+
+    job: str
+    action: str
+    place: str
+    lock: str
+    wheels: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """Say whether the interpreter that is running can be the engine's."""
+
+    job: str
+
+
+@dataclass(frozen=True)
 class Cancel:
     job: str
 
@@ -181,8 +201,19 @@ class Fetched:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """An `Install` is at the stage `text`, of which `done` of `total` bytes are done; a `total` of 0: not counted in bytes."""
+
+    job: str
+    text: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
 class Installed:
-    """A `Fetch` is complete: `path` is the model's folder, or the one file that was asked for."""
+    """An order is complete. `path`: of a `Fetch` the model's folder, or the one file that was asked for; of an `Install` the
+    environment's interpreter ("" after a removal); of a `Check` the interpreter."""
 
     job: str
     path: str
@@ -217,10 +248,10 @@ class Failed:
         return error_of_kind(self.kind, self.message, self.hint, self.detail)
 
 
-Order = Union[Generate, Fetch]
-ORDERS = (Generate, Fetch)
-Command = Union[Hello, Generate, Fetch, Cancel, Shutdown]
-Event = Union[Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Installed, Cancelled, Failed]
+Order = Union[Generate, Fetch, Install, Check]
+ORDERS = (Generate, Fetch, Install, Check)
+Command = Union[Hello, Generate, Fetch, Install, Check, Cancel, Shutdown]
+Event = Union[Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Stage, Installed, Cancelled, Failed]
 ENDINGS = (Finished, Installed, Cancelled, Failed)
 
 

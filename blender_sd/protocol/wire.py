@@ -14,8 +14,8 @@ import numpy as np
 
 from .errors import InvalidRequest
 from .messages import (
-    Alive, Cancel, Cancelled, EngineConfig, Failed, Fetch, Fetched, Finished, Found, Generate, Hello, Installed, Loading, Note, Ready,
-    Result, Shutdown, Source, Step,
+    Alive, Cancel, Cancelled, Check, EngineConfig, Failed, Fetch, Fetched, Finished, Found, Generate, Hello, Install, Installed, Loading,
+    Note, Ready, Result, Shutdown, Source, Stage, Step,
 )
 from .request import Request
 
@@ -26,7 +26,8 @@ MAX_BLOB = 1 << 30  # bytes; an 8192² RGBA source is a quarter of it
 _PREFIX = struct.Struct("<4sI")
 
 _MESSAGES = {cls.__name__: cls for cls in (
-    Hello, Generate, Fetch, Cancel, Shutdown, Ready, Alive, Loading, Step, Note, Found, Fetched, Installed, Finished, Cancelled, Failed)}
+    Hello, Generate, Fetch, Install, Check, Cancel, Shutdown, Ready, Alive, Loading, Step, Note, Found, Fetched, Stage, Installed, Finished,
+    Cancelled, Failed)}
 
 
 class WireError(Exception):

@@ -14,13 +14,14 @@ from typing import Any
 
 from ..protocol.errors import EngineMissing, InvalidRequest
 from ..protocol.messages import (
-    FETCH, PAINT, Alive, Cancelled, Failed, Fetched, Finished, Found, Installed, Loading, Note, Ready, Shutdown, Step,
+    CHECK, FETCH, INSTALL, PAINT, Alive, Cancelled, Failed, Fetched, Finished, Found, Installed, Loading, Note, Ready, Shutdown,
+    Stage, Step,
 )
 from ..protocol.wire import WireError, read_message, write_message
 
 log = logging.getLogger("blender_sd.engine")
 
-EVENTS = (Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Installed, Cancelled, Failed)
+EVENTS = (Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Stage, Installed, Cancelled, Failed)
 _TAIL = 50  # lines of the engine's last words that are kept
 _LINE = 4096  # bytes; progress bars can write for ever without a line end
 _SCRUBBED = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
@@ -28,6 +29,8 @@ _SET = {
     PAINT: {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
     # Xet's own protocol begins a file anew after a break; plain HTTP goes on at the byte where it stopped.
     FETCH: {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+    INSTALL: {"PYTHONNOUSERSITE": "1"},  # what the person has installed for the same Python elsewhere is none of the environment's
+    CHECK: {},
 }
 _ALWAYS = {"PYTHONUNBUFFERED": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
@@ -199,7 +202,7 @@ def _start(command: list[str], variables: dict[str, str]) -> subprocess.Popen:
         reason = getattr(error, "strerror", None) or str(error)
         raise EngineMissing(
             f"The engine's interpreter cannot be started: {command[0]} ({reason}).",
-            "Name a Python with torch and diffusers in the add-on's preferences.", repr(error)) from error
+            "Repair the engine, or name a Python with torch and diffusers, in the add-on's preferences.", repr(error)) from error
     return process
 
 

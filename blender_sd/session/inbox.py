@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from ..protocol.messages import Fetched, Step
+from ..protocol.messages import Fetched, Stage, Step
 
 _SLICE = 0.5  # seconds; on Windows a wait on a lock delays Ctrl-C until it returns
 
@@ -16,7 +16,7 @@ _SLICE = 0.5  # seconds; on Windows a wait on a lock delays Ctrl-C until it retu
 class Inbox:
     """A queue of events, each with the time it came (time.monotonic). Safe from any thread.
 
-    A `Step` takes the place of the same job's `Step` before it, and so does `Fetched`: while the main thread is busy
+    A `Step` takes the place of the same job's `Step` before it, and so do `Fetched` and `Stage`: while the main thread is busy
     (a render, a file dialog) at most one preview per job waits, and the newest wins.
     """
 
@@ -26,7 +26,7 @@ class Inbox:
 
     def put(self, event: object) -> None:
         with self._changed:
-            if self._events and isinstance(event, (Step, Fetched)):
+            if self._events and isinstance(event, (Step, Fetched, Stage)):
                 last = self._events[-1][1]
                 if type(last) is type(event) and last.job == event.job:
                     self._events.pop()

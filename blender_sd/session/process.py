@@ -19,7 +19,7 @@ log = logging.getLogger("blender_sd")
 
 BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "engine", "boot.py")
 _TICK = 0.05  # seconds between two looks at `cancelled()`: prompt to a person, free to the processor
-_REMEDY = "Name a Python with torch and diffusers in the add-on's preferences."
+_REMEDY = "Repair the engine, or name a Python with torch and diffusers, in the add-on's preferences."
 _AGAIN = "Generate again: the engine restarts by itself. Its log says more."
 _MEMORY = "The system most likely ran out of memory: choose a smaller size, or close other programs, and generate again."
 
@@ -51,7 +51,7 @@ class _Clock:
 
 
 class ProcessPipeline:
-    """Runs orders in a child process: `python` executing `boot` for `role` (PAINT or FETCH).
+    """Runs orders in a child process: `python` executing `boot` for `role` (see `messages`).
 
     All methods but `abort` are called from one thread. `log_path`: where the engine's standard error goes, None =
     nowhere. Cancelling needs no call: `run` asks `cancelled()` every 50 ms.

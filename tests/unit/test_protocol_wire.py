@@ -13,8 +13,8 @@ import pytest
 from blender_sd.protocol import wire
 from blender_sd.protocol.errors import EngineDied, InvalidRequest, OutOfMemory, SDError, error_of_kind
 from blender_sd.protocol.messages import (
-    Alive, Cancel, Cancelled, EngineConfig, Failed, Fetch, Fetched, Finished, Found, Generate, Hello, Installed, Loading, Note, Ready,
-    Result, Shutdown, Source, Step,
+    Alive, Cancel, Cancelled, Check, EngineConfig, Failed, Fetch, Fetched, Finished, Found, Generate, Hello, Install, Installed, Loading,
+    Note, Ready, Result, Shutdown, Source, Stage, Step,
 )
 from blender_sd.protocol.request import Request
 from blender_sd.protocol.wire import WireError, read_message, write_message
@@ -30,7 +30,8 @@ MESSAGES = [
     Finished("1", (Result("/a.png", REQUEST, 8, 16), Result("C:\\b.png", REQUEST.single(1), 8, 16))), Finished("1", ()),
     Finished("1", (Result("", REQUEST, 3, 2, PIXELS),)),
     Fetch("1", "owner/name", "a.safetensors", "/models", True, "hf_x"), Found("1", "mit", "https://x", 0, 1 << 40), Fetched("1", 1 << 40),
-    Installed("1", "/models/a"),
+    Installed("1", "/models/a"), Install("1", "repair", "/place", "/locks/cpu.txt", "/wheels"), Check("1"),
+    Stage("1", "Downloading", 1 << 40, 1 << 41), Stage("1", "Testing"),
 ]
 
 

@@ -20,6 +20,7 @@ from . import (
     remedy,
     restyle,
     retexture,
+    setup,
     styles,
     upscale,
 )
@@ -27,4 +28,4 @@ from . import (
 CLASSES = (*generate.CLASSES, *retexture.CLASSES, *restyle.CLASSES, *cancel.CLASSES, *recall.CLASSES, *apply.CLASSES, *engine.CLASSES,
            *upscale.CLASSES, *inpaint.CLASSES, *extend.CLASSES, *control.CLASSES, *loras.CLASSES, *fetch.CLASSES, *prompt.CLASSES,
            *nodes.CLASSES, *remedy.CLASSES, *styles.CLASSES, *assets.CLASSES, *history.CLASSES,
-           *compare.CLASSES, *live.CLASSES, *queue.CLASSES)
+           *compare.CLASSES, *live.CLASSES, *queue.CLASSES, *setup.CLASSES)

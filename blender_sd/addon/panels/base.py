@@ -27,8 +27,8 @@ class Panel:
 
     @classmethod
     def poll(cls, context):
-        space = context.space_data
-        return (space.type != "NODE_EDITOR" or space.tree_type == "ShaderNodeTree") and cls.works_with(family_in(context))
+        """Hidden where models of the chosen family lack it, and without an engine, when there is only the panel Set Up."""
+        return in_place(context) and not context.window_manager.sd_setup.missing and cls.works_with(family_in(context))
 
     @classmethod
     def works_with(cls, family: Family) -> bool:
@@ -65,6 +65,11 @@ def show_image(layout: bpy.types.UILayout, context: bpy.types.Context,
         layout.label(text=find(context)[0].name, icon="IMAGE_DATA")
     except SDError as error:
         wrapped(layout, context, str(error), "INFO")
+
+
+def in_place(context: bpy.types.Context) -> bool:
+    """Whether the editor is one of the tab's: of node editors, the shader editor alone."""
+    return context.space_data.type != "NODE_EDITOR" or context.space_data.tree_type == "ShaderNodeTree"
 
 
 def place(panel: type[Panel], *editors: str) -> tuple[type[bpy.types.Panel], ...]:

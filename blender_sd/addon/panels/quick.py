@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..layout import PIE, POPOVER
+from ..layout import PIE, POPOVER, wrapped
 from .base import family_in
 from .parts import draw_button, draw_messages, draw_prompt, draw_seed
 
@@ -20,6 +20,10 @@ class SD_PT_quick(bpy.types.Panel):
 
     def draw(self, context) -> None:
         layout, settings, family = self.layout, context.scene.sd, family_in(context)
+        if context.window_manager.sd_setup.missing:
+            wrapped(layout, context, "The engine is not set up yet.", "INFO")
+            layout.operator("sd.set_up_engine", text="Set Up the Engine", icon="IMPORT")
+            return
         draw_prompt(layout, context, family)
         column = layout.column()
         column.use_property_split = True

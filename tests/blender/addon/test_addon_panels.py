@@ -13,11 +13,14 @@ from paper import Paper
 
 from blender_sd import api, catalogue, config
 from blender_sd.addon import _CLASSES, downloads, layout, menus, preferences, remedies
+from blender_sd.addon.layout import POPOVER
+from blender_sd.addon.panels.setup import SetUp
 from blender_sd.protocol import errors
 from blender_sd.protocol.errors import OutOfMemory, SDError
 from blender_sd.protocol.families import FAMILIES, family_of
 
-PANELS = [cls for cls in _CLASSES if issubclass(cls, bpy.types.Panel) and not issubclass(cls, PresetPanel)]  # which Blender draws
+# All but the list of presets, which Blender draws, and the panel Set Up, which stands alone.
+PANELS = [cls for cls in _CLASSES if issubclass(cls, bpy.types.Panel) and not issubclass(cls, (PresetPanel, SetUp))]
 MENUS = [cls for cls in _CLASSES if issubclass(cls, bpy.types.Menu)]
 
 
@@ -157,6 +160,19 @@ def test_sub_panels_follow_their_parents():
         known.add(cls.bl_idname)
 
 
+def test_without_an_engine_there_is_only_the_set_up(addon):
+    setup = bpy.context.window_manager.sd_setup
+    alone = [cls for cls in _CLASSES if issubclass(cls, SetUp)]
+    assert [draw(cls) for cls in alone] == [None] * 3
+    setup.missing = True
+    try:
+        assert all("sd.set_up_engine" in dict(draw(cls).operators) for cls in alone)
+        assert [cls.bl_idname for cls in PANELS if draw(cls) is not None] == [POPOVER]
+        assert [name for name, _ in draw(panel(POPOVER)).operators] == ["sd.set_up_engine"]
+    finally:
+        setup.missing = False
+
+
 def test_the_properties_tabs(addon):
     render = shown("SD_PT_render_restylerender")
     assert "sd.restyle" in dict(render.operators) and "render_strength" in [name for _, name in render.props]
@@ -165,7 +181,8 @@ def test_the_properties_tabs(addon):
     image = _slot()
     material = shown("SD_PT_material_texturematerial")
     assert "sd.retexture" in dict(material.operators) and image.name in material.texts
-    context = SimpleNamespace(space_data=SimpleNamespace(type="PROPERTIES"), scene=bpy.context.scene, object=bpy.data.objects["Camera"])
+    context = SimpleNamespace(space_data=SimpleNamespace(type="PROPERTIES"), window_manager=bpy.context.window_manager,
+                              scene=bpy.context.scene, object=bpy.data.objects["Camera"])
     assert not panel("SD_PT_material_texturematerial").poll(context), "a camera has no texture"
 
 

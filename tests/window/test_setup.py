@@ -1,0 +1,109 @@
+"""The first five minutes: no engine, the panel Set Up, a click, a bar, Generate, a picture. Tiny wheels from an index on this machine."""
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from fake_index import ENGINE, FakeIndex, lock_of, wheel
+from harness import BlenderWindow
+
+LIMIT = 240  # seconds; a busy machine
+SIZE = 6_000_000  # bytes of the largest wheel
+MODULE = "sys.modules['bl_ext.user_default.blender_sd.setup']"
+
+
+@pytest.fixture(scope="module")
+def real(blender: BlenderWindow) -> bool:
+    """Whether Blender's Python is of the version of this one, so that the engine can be led to the packages of this environment."""
+    return blender.run_script("import sys; result = sys.version_info[1]") == sys.version_info[1]
+
+
+@pytest.fixture(scope="module")
+def index(real):
+    """Wheels that hold nothing but a way to this environment's packages; where Blender's Python is another, modules without anything."""
+    if real:
+        versions = {name: importlib.metadata.version(name).partition("+")[0] for name in ENGINE}  # libraries look at each other's
+        files = {"real.pth": sysconfig.get_path("purelib") + "\n", "noise/a.txt": "x" * SIZE}
+        made = [wheel(name, versions[name], files=files if name == "torch" else None, empty=True) for name in ENGINE]
+    else:
+        made = [wheel(name, size=SIZE if name == "torch" else 0) for name in ENGINE]
+    server = FakeIndex(dict(made))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def window(blender: BlenderWindow, index: FakeIndex, tmp_path_factory) -> BlenderWindow:
+    """Blender with the add-on on, as after the zip was dragged in: no engine, no internet, the tab opened."""
+    locks = tmp_path_factory.mktemp("locks")
+    (locks / "cpu.txt").write_text(lock_of(index.files))
+    blender.run_script(f"""
+import os, sys
+from pathlib import Path
+from bl_ext.user_default import blender_sd as sd
+os.environ.pop("SD_ENGINE_PYTHON", None)
+os.environ.update({index.environment()!r})
+sd.engine_known()
+{MODULE}.LOCKS = Path({str(locks)!r})
+""")
+    blender.open_tab("SD")
+    return blender
+
+
+def test_the_tab_says_what_to_do_without_an_engine(window):
+    window.wait_for("bpy.context.window_manager.sd_setup.missing", 20)
+    window.find_text("Set Up the Engine")
+    window.find_text("Downloads about")
+    window.screenshot("offline")
+    assert not window.shows("Generate", timeout=0)
+    assert window.run_script("result = sd.engine_status()[0]") == "off", "nothing fails before the person has chosen"
+    window.click_text("Set Up the Engine")  # greyed out: the tooltip says why
+    assert window.run_script("result = len(sd.installations())") == 0
+
+
+def test_one_click_sets_it_up(window, index, real):
+    window.click_text("Allow Online Access")
+    window.wait_for("bpy.app.online_access", 10)
+    window.run_script("bpy.context.window_manager.sd_setup.accelerator = 'cpu'")
+    index.hold(next(name for name in index.files if name.startswith("torch-")), SIZE // 2)
+    window.click_text("Set Up the Engine")
+    window.wait_for("'Downloading' in bpy.context.window_manager.sd_setup.text and bpy.context.window_manager.sd_setup.progress > 0.3",
+                    LIMIT)
+    window.screenshot("bar")
+    window.find_text("Downloading")
+    index.go.set()
+    window.wait_for("sd.installations()[-1].done", LIMIT)
+    assert window.run_script("result = sd.installations()[-1].state, str(sd.installations()[-1].error)") == ["finished", "None"]
+    window.wait_for("not bpy.context.window_manager.sd_setup.missing", 10)
+    window.find_text("Generate")
+    window.screenshot("ready")
+    if real:
+        window.wait_for("bpy.context.window_manager.sd.engine == 'ready'", LIMIT)
+
+
+def test_the_starter_model_paints_at_once(window, real):
+    if not real:
+        pytest.skip("this Blender's Python is another than the one that has torch")
+    window.run_script("bpy.context.scene.sd.prompt = 'red brick wall'\nbpy.context.scene.sd.steps = 4")
+    window.click_text("Generate")
+    window.wait_for("len(sd.jobs()) == 1 and sd.jobs()[0].done", LIMIT)
+    assert window.run_script("result = sd.jobs()[0].state, str(sd.jobs()[0].error)") == ["finished", "None"]
+    assert Path(window.run_script("result = sd.engine_environment().python(str(sd.engine_place()))")).exists()
+
+
+def test_the_preferences_repair_and_remove(window, real):
+    window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
+    screen = (0, 0, window.screen.width, window.screen.height)
+    window.find_text("The engine is set up", within=screen)
+    window.find_text("Repair", within=screen)
+    window.screenshot("preferences")
+    window.run_script("bpy.ops.sd.remove_engine()")
+    window.wait_for("sd.installations()[-1].done", LIMIT)
+    window.wait_for("bpy.context.window_manager.sd_setup.missing", 10)
+    window.find_text("has not set up an engine", within=screen)
+    window.screenshot("removed")
+    log = window.log.read_text(encoding="utf-8", errors="replace")
+    assert "Traceback" not in log or not real and "engine/env1" in log  # an engine of empty modules does not start
