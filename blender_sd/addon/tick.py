@@ -13,7 +13,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .. import api, scene, stylebook
-from . import downloads, properties
+from . import downloads, presets, properties
 from .layout import TAB
 from .mirror import Mirror, current_job
 
@@ -83,6 +83,7 @@ def _start_engine_when_seen() -> None:
         properties.refresh_model_items()
         downloads.refresh()
         stylebook.styles()
+        presets.make_folder()
         scene.warm_up()
         if api.engine_status()[0] == "off":
             api.start_engine()
