@@ -2,6 +2,8 @@
 Python files that Blender runs itself, as all its presets; an error in one is reported by Blender and harms nothing else."""
 from __future__ import annotations
 
+import os
+
 import bpy
 from bl_operators.presets import AddPresetBase
 from bl_ui.utils import PresetPanel
@@ -30,6 +32,11 @@ class SD_OT_setting_preset_add(AddPresetBase, bpy.types.Operator):
     preset_subdir = _SUBDIR
     preset_defines = ["settings = bpy.context.scene.sd"]
     preset_values = [f"settings.{name}" for name in _SAVED]
+
+
+def make_folder() -> None:
+    """Without a folder for presets Blender's list says that a path is missing, which is no news for anybody who has none yet."""
+    bpy.utils.user_resource("SCRIPTS", path=os.path.join("presets", _SUBDIR), create=True)
 
 
 CLASSES = (SD_PT_setting_presets, SD_OT_setting_preset_add)

@@ -15,7 +15,7 @@ from bpy.app.handlers import persistent
 from .. import api, scene, stylebook
 from ..protocol.errors import SDError
 from ..scene import overlay, surfaces
-from . import downloads, history, installing, live, preferences, properties
+from . import downloads, history, installing, live, preferences, presets, properties
 from .layout import TAB
 from .mirror import Mirror, current_job
 
@@ -92,6 +92,7 @@ def _start_engine_when_seen() -> None:
         downloads.refresh()
         stylebook.styles()
         installing.refresh()
+        presets.make_folder()
         scene.warm_up()
         if api.engine_status()[0] == "off" and not installing.state().missing:
             api.start_engine()

@@ -26,6 +26,7 @@ class Shelf:
         self.shipped = shipped
         self.styles: list[Style] = []
         self.problems: list[str] = []
+        self._seen: list = []  # the folders' times at the last `read`: a list of materials asks for its style at every row
         self._parsed: dict[str, tuple[tuple[int, int], Style | SDError]] = {}
 
     def read(self) -> list[Style]:
@@ -33,6 +34,7 @@ class Shelf:
         found: dict[str, Style] = {}
         problems: list[str] = []
         seen = {}
+        self._seen = self._folders()
         for folder, own in ((self.own, True), (self.shipped, False)):
             for file, stamp in _files(folder):
                 known = self._parsed.get(file)
@@ -58,8 +60,10 @@ class Shelf:
 
     def find(self, name: str) -> Style:
         """The style of that name (in any case) as its file stands now. Raises StyleUnusable."""
-        self.read()
         found = self.known(name)
+        if found is None or self.problems or self._folders() != self._seen or _stamp(found.file) != self._parsed[found.file][0]:
+            self.read()
+            found = self.known(name)
         if found is None:
             near = difflib.get_close_matches(name, [style.name for style in self.styles], 3, 0.5)
             broken = next((problem for problem in self.problems if key_of(problem).startswith(key_of(name) + SUFFIX)), "")
@@ -97,6 +101,9 @@ class Shelf:
                                    repr(error)) from error
         self.read()
 
+    def _folders(self) -> list:
+        return [_stamp(folder) for folder in (self.own, self.shipped)]
+
     def _put(self, style: Style, data: bytes, overwrite: bool) -> Style:
         self.read()
         there = self.known(style.name)
@@ -122,6 +129,15 @@ def _files(folder: str) -> list[tuple[str, tuple[int, int]]]:
     except OSError as error:
         log.info("no styles are read from %s: %s", folder, error)
     return sorted(found)
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    """When the file or folder was last changed, and its size; None where it is not there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _parsed(file: str, own: bool) -> Style | SDError:

@@ -20,6 +20,7 @@ def library(tmp_path_factory) -> Path:
 def window(blender: BlenderWindow, library: Path, tmp_path_factory) -> BlenderWindow:
     """Blender with an Image Editor beside the 3D View, one asset library, and the tab's first panel alone open."""
     blender.run_script(f"""
+import os, sys
 from bl_ext.user_default import blender_sd as sd
 prefs = bpy.context.preferences.addons["bl_ext.user_default.blender_sd"].preferences
 prefs.engine_python, prefs.threads, prefs.styles = {sys.executable!r}, 1, {str(tmp_path_factory.mktemp("styles"))!r}
@@ -93,8 +94,8 @@ def test_a_style_is_saved_in_its_dialog(window):
     window.find_text("Export Style", within=_everywhere(window))
     window.screenshot("actions")
     window.key("Escape")
-    window.run_script("open(os.path.join(prefs.styles, 'Broken.toml'), 'w').write('colour = 1')\nsd.styles()\nbpy.ops.sd.reload_styles()"
-                      .replace("open", "import os\nopen", 1))
+    window.run_script("with open(os.path.join(prefs.styles, 'Broken.toml'), 'w') as file:\n    file.write('colour = 1')\n"
+                      "bpy.ops.sd.reload_styles()")
     window.find_text("Broken.toml")
     window.screenshot("broken")
     window.run_script("os.remove(os.path.join(prefs.styles, 'Broken.toml'))\nbpy.ops.sd.reload_styles()")
@@ -114,6 +115,9 @@ def test_presets_of_the_settings(window):
 
 def test_the_picture_is_saved_as_an_asset(window, library):
     window.open_only("Material Library")
+    window.find_text("Materials from List")
+    window.wait_for(lambda: window.find_text("Materials from List").centre == window.find_text("Materials from List").centre, 10,
+                    "the panel to have slid open")
     window.click_text("Save as Material Asset")
     window.find_text("This file is written", within=_everywhere(window))
     window.screenshot("asset-dialog")
@@ -144,7 +148,7 @@ def test_a_list_is_made(window, library):
 
 
 def test_the_asset_browser_shows_them(window):
-    window.become("ASSETS", was="IMAGE_EDITOR")
+    window.become("ASSETS")
     window.run_script("space = next(a.spaces.active for a in bpy.context.window.screen.areas if a.ui_type == 'ASSETS')\n"
                       "space.params.asset_library_reference = 'Studio'")
     window.find_text("white", within=window.area("ASSETS")["box"], timeout=30)

@@ -34,6 +34,27 @@ def _looked_up(self, _context) -> None:
         asset_library.asset_file(self.library, asset_library.asset_name(self.name)))
 
 
+def _look(self, _context=None) -> None:
+    """Reads the list and the library once something has been chosen; drawing only shows what came out. (No method: in 5.2 an update
+    function is given the operator's properties alone.)"""
+    self.rows, self.there, self.problem = 0, 0, ""
+    if not self.text and not self.filepath:
+        return
+    try:
+        found = read_rows(batch.text_of(_list_of(self)))
+    except SDError as error:
+        self.problem = str(error)
+        return
+    self.rows = len(found)
+    self.there = sum(os.path.exists(asset_library.asset_file(self.library, row.name)) for row in found) if self.library else 0
+
+
+def _list_of(self) -> str:
+    """The list's text, or its file."""
+    text = bpy.data.texts.get(self.text)
+    return text.as_string() + "\n" if text is not None else bpy.path.abspath(self.filepath)
+
+
 def _library_there(operator: bpy.types.Operator) -> set[str] | None:
     """None where there is a library to choose; else the refusal."""
     if _libraries():
@@ -141,11 +162,11 @@ class SD_OT_batch_materials(bpy.types.Operator):
     bl_label = "Stable Diffusion: Materials from List"
     bl_options = {"REGISTER"}
 
-    text: StringProperty(name="Text Block", update=lambda self, context: self.look(), description=(
+    text: StringProperty(name="Text Block", update=_look, description=(
         "The text block that holds the list: one prompt a line, or a CSV table with a header such as name, prompt, style, seed, tags"))
-    filepath: StringProperty(name="File", subtype="FILE_PATH", update=lambda self, context: self.look(), description=(
+    filepath: StringProperty(name="File", subtype="FILE_PATH", update=_look, description=(
         "A .txt or .csv file with the list, used where no text block is chosen"))
-    library: EnumProperty(name="Library", items=_libraries, update=lambda self, context: self.look(), description=(
+    library: EnumProperty(name="Library", items=_libraries, update=_look, description=(
         "The asset library to write into; libraries are listed in Blender's Preferences, under File Paths"))
     seamless: BoolProperty(name="Seamless", default=True, description=(
         "Let pictures repeat without a seam, where a row or its style says nothing else"))
@@ -166,26 +187,8 @@ class SD_OT_batch_materials(bpy.types.Operator):
         if self.text not in bpy.data.texts:
             self.text = next((text.name for text in bpy.data.texts if text.name.lower().endswith((".csv", ".txt"))),
                              bpy.data.texts[0].name if bpy.data.texts else "")
-        self.look()
+        _look(self)
         return context.window_manager.invoke_props_dialog(self, width=440, confirm_text="Begin")
-
-    def look(self) -> None:
-        """Reads the list and the library once something has been chosen; drawing only shows what came out."""
-        self.rows, self.there, self.problem = 0, 0, ""
-        if not self.text and not self.filepath:
-            return
-        try:
-            found = read_rows(batch.text_of(self.list()))
-        except SDError as error:
-            self.problem = str(error)
-            return
-        self.rows = len(found)
-        self.there = sum(os.path.exists(asset_library.asset_file(self.library, row.name)) for row in found) if self.library else 0
-
-    def list(self):
-        """The list's text, or its file."""
-        text = bpy.data.texts.get(self.text)
-        return text.as_string() + "\n" if text is not None else bpy.path.abspath(self.filepath)
 
     def draw(self, _context) -> None:
         layout = self.layout
@@ -214,7 +217,7 @@ class SD_OT_batch_materials(bpy.types.Operator):
         try:
             if not self.library or not (self.text or self.filepath):
                 raise AssetUnusable("No list or no asset library was chosen.", "Choose both.")
-            begun = batch.batch_materials(self.list(), library=self.library, replace=self.replace,
+            begun = batch.batch_materials(_list_of(self), library=self.library, replace=self.replace,
                                           **_order(context.scene.sd, "xy" if self.seamless else "none"))
         except SDError as error:
             return refuse(self, error)
