@@ -147,6 +147,8 @@ def _show_on_mesh(job) -> None:
         _covered = (job.id, found)
     if _covered[1]:
         overlay.show_on(overlay.JOB, _covered[1], job.preview)
+    else:
+        overlay.hide(overlay.JOB)
 
 
 # ---- the life of the timer -----------------------------------------------------------------------------------------

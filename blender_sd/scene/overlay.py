@@ -124,6 +124,8 @@ def set_share(share: float) -> None:
 def hide(who: str) -> None:
     """Takes away what `who` shows on surfaces, and with `LIVE` the picture over a view, too."""
     global _over
+    if who not in _on and (who != LIVE or _over is None):
+        return
     if who == LIVE:
         _over = None
     _on.pop(who, None)
