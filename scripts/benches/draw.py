@@ -103,7 +103,7 @@ def run(log: Callable[[str], None]) -> dict:
 def _model(folder: Path) -> None:
     """A model as the library sees it: nothing is loaded from it."""
     (folder / "unet").mkdir(parents=True)
-    index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}
+    index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
     (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
     (folder / "unet" / "config.json").write_text('{"sample_size": 64, "cross_attention_dim": 768}', encoding="utf-8")
 
