@@ -11,6 +11,7 @@ import gpu
 from gpu_extras.batch import batch_for_shader
 
 from .. import scene
+from ..scene import compat
 from . import history
 
 log = logging.getLogger("blender_sd")
@@ -83,7 +84,7 @@ def _picture_shader() -> gpu.types.GPUShader:
                 vec4 here = texture(picture, at);
                 vec3 plain = here.a > 0.0 ? here.rgb / here.a : here.rgb;
                 colour = vec4(vec3(curve(plain.r), curve(plain.g), curve(plain.b)) * here.a, here.a);
-            }""")
+            }""" if compat.draws_encoded() else "void main() { colour = texture(picture, at); }")
         _shader = gpu.shader.create_from_info(info)
     return _shader
 
