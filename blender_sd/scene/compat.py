@@ -35,12 +35,6 @@ def works_in_rec709() -> bool:
     return getattr(colorspace, "working_space", "Linear Rec.709") == "Linear Rec.709"
 
 
-def draws_encoded() -> bool:
-    """Whether a draw handler's shader has to give sRGB-encoded colours; before 5.0 it gives linear ones, which are encoded as they are
-    written. (5.0 has a parameter for this in `gpu_extras.presets.draw_texture_2d`.)"""
-    return bpy.app.version >= (5, 0)
-
-
 @contextmanager
 def in_window(window: bpy.types.Window) -> Iterator[None]:
     """Within the block `window` is the context's, for an operator that wants one.
