@@ -119,8 +119,9 @@ def _measure(python: os.PathLike, folder: Path) -> dict[str, tuple[list[float], 
     found = {}
     with BlenderWindow(str(python), [archive], common.ROOT / "out" / "bench" / "draw" / Path(python).parents[1].name) as window:
         window.run_script(_PREPARE.format(python=sys.executable, output=str(folder / "output"), models=str(folder / "models")))
-        window.become("IMAGE_EDITOR", was="PROPERTIES")
         for area in AREAS:
+            if area != "VIEW_3D":
+                window.become(area)
             window.open_tab("SD", area)
             window.wait_for(f"history.shown().found == {PICTURES} and len(properties._model_items) > {MODELS}", 120, "models and pictures")
             window.wait_for("bpy.context.window_manager.sd.engine in ('ready', 'failed')", 180, "the engine")
