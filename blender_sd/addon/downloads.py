@@ -167,8 +167,10 @@ def progress_text(one: Download) -> str:
 
 
 def amount(count: int) -> str:
-    """`count` bytes as "6.9 GB" (10⁹ bytes) or "350 MB"."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    """`count` bytes as "6.9 GB" (10⁹ bytes), "350 MB" or "80 kB"."""
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 or not count else f"{count / 1e3:.0f} kB"
 
 
 CLASSES = (SD_PG_hub,)

@@ -64,7 +64,8 @@ def _paint(context: bpy.types.Context) -> None:
 
 
 def _picture_shader() -> gpu.types.GPUShader:
-    """Shows an image's texture, which holds scene-linear values with premultiplied alpha, as the Image Editor shows 8-bit images."""
+    """Shows an image's texture as the Image Editor shows 8-bit images. It holds linear values with premultiplied alpha; what an editor's
+    draw handler paints is encoded to sRGB as it is written."""
     global _shader
     if _shader is None:
         info = gpu.types.GPUShaderCreateInfo()
@@ -77,13 +78,7 @@ def _picture_shader() -> gpu.types.GPUShader:
         info.sampler(0, "FLOAT_2D", "picture")
         info.fragment_out(0, "VEC4", "colour")
         info.vertex_source("void main() { at = uv; gl_Position = ModelViewProjectionMatrix * vec4(pos, 0.0, 1.0); }")
-        info.fragment_source("""
-            float curve(float c) { return c < 0.0031308 ? 12.92 * c : 1.055 * pow(c, 1.0 / 2.4) - 0.055; }
-            void main() {
-                vec4 here = texture(picture, at);
-                vec3 plain = here.a > 0.0 ? here.rgb / here.a : here.rgb;
-                colour = vec4(vec3(curve(plain.r), curve(plain.g), curve(plain.b)) * here.a, here.a);
-            }""")
+        info.fragment_source("void main() { colour = texture(picture, at); }")
         _shader = gpu.shader.create_from_info(info)
     return _shader
 

@@ -103,7 +103,7 @@ def run(log: Callable[[str], None]) -> dict:
 def _model(folder: Path) -> None:
     """A model as the library sees it: nothing is loaded from it."""
     (folder / "unet").mkdir(parents=True)
-    index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}
+    index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
     (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
     (folder / "unet" / "config.json").write_text('{"sample_size": 64, "cross_attention_dim": 768}', encoding="utf-8")
 
@@ -119,8 +119,9 @@ def _measure(python: os.PathLike, folder: Path) -> dict[str, tuple[list[float], 
     found = {}
     with BlenderWindow(str(python), [archive], common.ROOT / "out" / "bench" / "draw" / Path(python).parents[1].name) as window:
         window.run_script(_PREPARE.format(python=sys.executable, output=str(folder / "output"), models=str(folder / "models")))
-        window.become("IMAGE_EDITOR", was="PROPERTIES")
         for area in AREAS:
+            if area != "VIEW_3D":
+                window.become(area)
             window.open_tab("SD", area)
             window.wait_for(f"history.shown().found == {PICTURES} and len(properties._model_items) > {MODELS}", 120, "models and pictures")
             window.wait_for("bpy.context.window_manager.sd.engine in ('ready', 'failed')", 180, "the engine")

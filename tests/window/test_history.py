@@ -42,10 +42,15 @@ prefs.engine_python, prefs.output = "/no/such/python", {str(folder)!r}
 """)
     blender.become("IMAGE_EDITOR", was="PROPERTIES")
     blender.open_tab("SD")
-    blender.open_only("Stable Diffusion")  # its panel is further down than the window is high
-    blender.open_only("History")
+    _open_panel(blender, "VIEW_3D")
     blender.wait_for(f"{HISTORY}.ready and {HISTORY}.found == 14", 30)
     return blender
+
+
+def _open_panel(window: BlenderWindow, kind: str) -> None:
+    """History alone. Its header is further down than the window is high, and glides up when the panels above it are closed."""
+    window.open_only("Stable Diffusion", window.sidebar(kind))
+    window.wait_for(lambda: window.open_only("History", window.sidebar(kind)) or window.shows("Favourites", window.sidebar(kind), 2), 30, "the panel")
 
 
 def _share(window: BlenderWindow, box, name: str) -> int:
@@ -123,8 +128,7 @@ area.spaces.active.image = next(i for i in bpy.data.images if "emerald" in i.nam
 history.state().search = ""
 """)
     window.open_tab("SD", "IMAGE_EDITOR")
-    window.open_only("Stable Diffusion", window.sidebar("IMAGE_EDITOR"))
-    window.open_only("History", window.sidebar("IMAGE_EDITOR"))
+    _open_panel(window, "IMAGE_EDITOR")
     sidebar = window.sidebar("IMAGE_EDITOR")
     window.click_text("crimson", within=sidebar)
     window.wait_for(f"{HISTORY}.selected.name == 'crimson.png'", 10)
