@@ -50,7 +50,8 @@ prefs.engine_python, prefs.output = "/no/such/python", {str(folder)!r}
 def _open_panel(window: BlenderWindow, kind: str) -> None:
     """History alone. Its header is further down than the window is high, and glides up when the panels above it are closed."""
     window.open_only("Stable Diffusion", window.sidebar(kind))
-    window.wait_for(lambda: window.open_only("History", window.sidebar(kind)) or window.shows("Favourites", window.sidebar(kind), 2), 30, "the panel")
+    box = window.sidebar(kind)
+    window.wait_for(lambda: window.open_only("History", box) or window.shows("Favourites", box, 2), 30, "the panel")
 
 
 def _share(window: BlenderWindow, box, name: str) -> int:
