@@ -72,6 +72,10 @@ def _changed(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
         context.region.tag_redraw()
 
 
+def _redraw_editors(_self: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
+    scene.images.redraw("IMAGE_EDITOR")  # every one that shows the wipe
+
+
 class SD_PG_history(bpy.types.PropertyGroup):
     """What the panel History looks for."""
 
@@ -79,9 +83,9 @@ class SD_PG_history(bpy.types.PropertyGroup):
         "Words that must stand in the picture's prompt, model, task or sampler; also seed:7 and 512x512"))
     show: EnumProperty(name="Show", description="Which pictures are shown", items=_ITEMS, default=ALL, update=_changed)
     page: IntProperty(name="Page", description="Which page of thumbnails is shown, from 0", min=0)
-    wipe: BoolProperty(name="Wipe", default=False, description=(
+    wipe: BoolProperty(name="Wipe", default=False, update=_redraw_editors, description=(
         "Show both pictures at once in the Image Editor, with a line between them that can be dragged"))
-    wipe_at: FloatProperty(name="Line", default=0.5, min=0.0, max=1.0, subtype="FACTOR", description=(
+    wipe_at: FloatProperty(name="Line", default=0.5, min=0.0, max=1.0, subtype="FACTOR", update=_redraw_editors, description=(
         "Where the line stands: the current picture is on its left, the one of the history on its right"))
 
 

@@ -118,7 +118,6 @@ class SD_GT_wipe_line(bpy.types.Gizmo):
         left, _, right, _ = rectangle(context)
         if right > left:
             history.state().wipe_at = (event.mouse_region_x - left) / (right - left)
-        context.area.tag_redraw()
         return {"RUNNING_MODAL"}
 
     def exit(self, _context, _cancel) -> None:

@@ -125,6 +125,7 @@ def _measure(python: os.PathLike, folder: Path) -> dict[str, tuple[list[float], 
             window.open_tab("SD", area)
             window.wait_for(f"history.shown().found == {PICTURES} and len(properties._model_items) > {MODELS}", 120, "models and pictures")
             window.wait_for("bpy.context.window_manager.sd.engine in ('ready', 'failed')", 180, "the engine")
+            window.run_script("history.select(history.shown().entries[0].name)")
             window.run_script(_DRAW.format(area=area, draws=DRAWS))
             window.wait_for(f"len(totals) >= {DRAWS}", 300, "the draws")
             found[area] = tuple(window.run_script("result = totals, each"))

@@ -57,6 +57,8 @@ class History(Panel):
             row.operator("sd.history_select", text=" ".join(entry.prompt.split())[:24] or entry.task, depress=selected).name = entry.name
             if entry.favourite:
                 row.label(text="", icon="SOLO_ON")
+        for _ in range(columns - len(shown.entries)):  # a few thumbnails keep the size that many have
+            grid.label(text="")
         if shown.found > history.PAGE:
             row = self.layout.row(align=True)
             back = row.row(align=True)
