@@ -197,14 +197,15 @@ def test_an_error_is_shown_with_its_remedy(window):
     window.wait_for(lambda: not window.shows("Report", within=view, timeout=0), 10, "the popup to go")
     window.find_text("There is no model called")  # the panel keeps saying it
     window.click_text("Choose Model")  # and has the button that helps
-    window.click_text("Starter", within=(0, 0, window.screen.width, window.screen.height))
+    left, _, right, below = window.find_text("There is:", window.sidebar()).box  # which names it too
+    window.click_text("Starter", within=(left - 200, below, right + 200, window.screen.height))
     window.wait_for("bpy.context.scene.sd.model == 'starter'", 5)
 
 
 _OPEN = {"Settings": "Recall from Image", "Queue": "Clear Finished"}
 _SUB = {"Sampling": "Guidance", "Variations": "Variation Seed", "Grid": "Across", "High-Res Fix": "Refine Strength"}  # of Settings
 _CLOSED = {"Control": "keeps the result", "Reference": "Adapter", "Inpaint": "Paint Mask", "Extend": "Left", "Enlarge": "Tile Size",
-           "Get Models": "Read the Licence"}
+           "Get Models": "Read the Licence", "Live": "Start Live Mode", "History": "Favourites", "Material Library": "from List"}
 
 
 def _turn(window: BlenderWindow, name: str, label: str, opened: bool) -> None:
@@ -258,7 +259,7 @@ result = bpy.context.scene.sd.model
     window.screenshot("hub-licence")
     window.click_text("Accept and Download")
     assert hub.reached.wait(60)
-    window.wait_for("' MB of ' in bpy.context.window_manager.sd_hub.text", 30)
+    window.wait_for("' of ' in bpy.context.window_manager.sd_hub.text", 30)
     window.screenshot("hub-bar")
     hub.go.set()
     window.wait_for(f"bpy.context.scene.sd.model != {chosen!r}", 60)

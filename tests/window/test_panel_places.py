@@ -89,7 +89,7 @@ space = max((a for a in bpy.context.window.screen.areas if a.type == "PROPERTIES
 space.context = {tab!r}
 """)
         box = _view(window, "PROPERTIES")
-        if tab == "MATERIAL":  # a long tab: ours is below the window's edge until the others are shut
+        if not window.shows(f"Stable Diffusion: {header}", box):  # a long tab: ours is below the window's edge until the others are shut
             window.open_only("Preview", box)
         window.open_only(f"Stable Diffusion: {header}", box)
         window.find_text(label, within=box)

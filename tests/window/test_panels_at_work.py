@@ -9,7 +9,7 @@ from harness import BlenderWindow
 
 ENGINE_START = 180  # seconds; torch on a busy machine
 FIELDS = 150  # pixels from there to the fields
-CROSS = 55  # pixels from there to the X of a job in the queue
+CROSS = 86  # pixels from there to the X of a job in the queue
 ICONS = 50  # pixels from the sidebar's right edge to the middle of the buttons beside a list
 
 
