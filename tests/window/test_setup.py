@@ -87,7 +87,11 @@ def test_one_click_sets_it_up(window, index, real):
 def test_the_starter_model_paints_at_once(window, real):
     if not real:
         pytest.skip("this Blender's Python is another than the one that has torch")
-    window.run_script("bpy.context.scene.sd.prompt = 'red brick wall'\nbpy.context.scene.sd.steps = 4")
+    window.run_script("bpy.context.scene.sd.steps = 4")
+    window.click_text("Describe the texture")
+    window.type_text("red brick wall")
+    window.key("Return")
+    window.wait_for("bpy.context.scene.sd.prompt == 'red brick wall'", 5)
     window.click_text("Generate")
     window.wait_for("len(sd.jobs()) == 1 and sd.jobs()[0].done", LIMIT)
     assert window.run_script("result = sd.jobs()[0].state, str(sd.jobs()[0].error)") == ["finished", "None"]
