@@ -409,7 +409,8 @@ def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], ta
 
     job = _the_session().submit(request, folder=info.folder, output=str(config.output_folder()), inputs=inputs, commit=commit,
                                 label=label or request.prompt or info.name, borrowed=info.borrowed)
-    _targets[job] = target
+    if not callable(target):
+        _targets[job] = target
     return job
 
 

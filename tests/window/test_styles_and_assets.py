@@ -8,7 +8,7 @@ import pytest
 from harness import BlenderWindow
 
 ENGINE_START = 180  # seconds; torch on a busy machine
-PLUS, ARROW = 58, 36  # pixels from the sidebar's right edge to the middle of the buttons beside the style
+PLUS, ARROW = 71, 49  # pixels from the sidebar's right edge to the middle of the buttons beside the style
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_style_is_saved_in_its_dialog(window):
 
 def test_presets_of_the_settings(window):
     window.open_only("Settings")
-    window.find_text("Sampler")
+    window.find_text("Tiling")
     header = window.find_text("Settings").centre[1]
     window.click(window.sidebar()[2] - 68, header)
     window.find_text("New Preset", within=_everywhere(window))

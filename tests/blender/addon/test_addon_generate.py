@@ -135,3 +135,13 @@ def test_dismiss(addon, pipeline):
     bpy.ops.sd.dismiss()
     drain()
     assert state().error == ""
+
+
+def test_a_picture_that_goes_to_a_function_is_previewed_on_no_mesh(addon):
+    taken = []
+    job = api.generate("brick", size=(32, 32), target=lambda job: taken.append(job.id) or ["there"])
+    assert api.target_of(job) is None
+    drain()
+    assert (job.outputs, taken) == (["there"], [job.id])
+    other = api.generate("brick", size=(32, 32))
+    assert api.target_of(other) is not None
