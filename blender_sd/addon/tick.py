@@ -59,16 +59,22 @@ def _turn() -> float:
 
 
 def soon() -> None:
-    """Something was ordered: show it at once, and let the next tick come without waiting out the idle pause."""
-    _show()
+    """Something was ordered or changed: draw the tabs anew, and let the next tick come without waiting out the idle pause."""
+    _update()
+    _redraw()
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
         bpy.app.timers.register(tick, first_interval=BUSY, persistent=True)
 
 
 def _show() -> None:
-    if _mirror.update() | downloads.update() | installing.update() | history.update():  # all of them
+    if _update():
         _redraw()
+
+
+def _update() -> bool:
+    """Brings what the panels read up to date; whether anything changed."""
+    return _mirror.update() | downloads.update() | installing.update() | history.update()  # all of them
 
 
 # ---- windows -------------------------------------------------------------------------------------------------------

@@ -198,12 +198,12 @@ def test_an_error_is_shown_with_its_remedy(window):
     window.find_text("There is no model called")  # the panel keeps saying it
     window.click_text("Choose Model")  # and has the button that helps
     left, _, right, below = window.find_text("There is:", window.sidebar()).box  # which names it too
-    window.click_text("Starter", within=(left - 200, below, right + 200, window.screen.height))
+    window.click_text("Starter", within=(left - 200, below, right + 200, below + 300))
     window.wait_for("bpy.context.scene.sd.model == 'starter'", 5)
 
 
 _OPEN = {"Settings": "Recall from Image", "Queue": "Clear Finished"}
-_SUB = {"Sampling": "Guidance", "Variations": "Variation Seed", "Grid": "Across", "High-Res Fix": "Refine Strength"}  # of Settings
+_SUB = {"Sampling": "Guidance", "Grid": "Across", "High-Res Fix": "Refine Strength"}  # of Settings
 _CLOSED = {"Control": "keeps the result", "Reference": "Adapter", "Inpaint": "Paint Mask", "Extend": "Left", "Enlarge": "Tile Size",
            "Get Models": "Read the Licence", "Live": "Start Live Mode", "History": "Favourites", "Material Library": "from List"}
 
