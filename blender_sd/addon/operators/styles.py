@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 import bpy
+from bpy.app.translations import pgettext_tip
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ... import catalogue, config, stylebook
@@ -52,7 +53,7 @@ class SD_OT_choose_style(bpy.types.Operator):
     def description(cls, _context, properties):
         style = stylebook.known_style(properties.style) if properties.style else None
         if style is None:
-            return "Paint without a style. Settings stay as they are"
+            return pgettext_tip("Paint without a style. Settings stay as they are")
         sets = f"\nSets {_list(style)}" if style.settings else ""
         return f"{style.description or style.name}\n{style.prompt}{sets}"
 
