@@ -21,7 +21,7 @@ SOURCE = envs.ROOT / "blender_sd" / "addon"
 TRANSLATED = ("text", "heading", "placeholder")  # arguments of Blender's layouts
 FIRST = {"wrapped": 2, "report": 1, "poll_message_set": 0, "pgettext_tip": 0}  # calls -> where their text is
 # Names of models, methods and files are the same in every language.
-NAMES = {"sampler", "choice", "model_choice"}
+NAMES = {"sampler", "choice", "model_choice", "accelerator"}
 
 
 def collect() -> dict[str, str]:
@@ -51,6 +51,7 @@ def _of_classes() -> Iterator[tuple[str, str]]:
 
     import blender_sd
     from blender_sd.addon import _CLASSES
+    from blender_sd.session import accelerators
 
     blender_sd.register()
     try:
@@ -71,6 +72,7 @@ def _of_classes() -> Iterator[tuple[str, str]]:
                     yield from _of_property(prop, place)
     finally:
         blender_sd.unregister()
+    yield from ((one.label, "installing") for one in accelerators.ACCELERATORS.values())  # the choices differ between systems
 
 
 def _declared(cls: type) -> set[str]:
@@ -96,7 +98,7 @@ def _of_source() -> Iterator[tuple[str, str]]:
             continue
         for statement in tree.body:  # tables of words that panels draw
             if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
-                yield from ((text, place) for node in ast.walk(statement.value) for text in _sentence(node))
+                yield from ((text, place) for text in _words_in(statement.value))
         for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
             yield from ((text, place) for text in _of_function(function))
 
@@ -114,7 +116,15 @@ def _of_function(function: ast.FunctionDef) -> Iterator[str]:
             for value in node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]:
                 yield from (text for literal in _constants(value) for text in _sentence(literal))
         elif isinstance(node, ast.For):  # for words, icon in (("Use", "…"), …)
-            yield from (text for part in ast.walk(node.iter) for text in _sentence(part))
+            yield from _words_in(node.iter)
+
+
+def _words_in(node: ast.AST) -> Iterator[str]:
+    """All words in an expression, but not the pieces of an f-string."""
+    yield from _sentence(node)
+    if not isinstance(node, ast.JoinedStr):
+        for part in ast.iter_child_nodes(node):
+            yield from _words_in(part)
 
 
 def _literals(node: ast.expr) -> Iterator[str]:

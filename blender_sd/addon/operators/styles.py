@@ -15,10 +15,10 @@ from ...protocol.styles import PROMPT, Style
 from ...protocol.wording import lora_tag, without_loras
 from .. import tick
 from ..declared import declared
+from ..properties import TILINGS
 from .start import first_refusal, refuse
 
 _NONE = "Choose a style first"
-_TILINGS = [(key, key, f"Axes along which pictures repeat: {key}", i) for i, key in enumerate(setting("tiling").choices)]
 
 
 def _groups(_self=None, _context=None, _text="") -> list[str]:
@@ -103,7 +103,7 @@ class _Dialog:
     sampler: declared(EnumProperty, Request, "sampler", items=[(s.id, s.label, s.tip, i) for i, s in enumerate(SAMPLERS.values())])
     steps: declared(IntProperty, Request, "steps")
     guidance: declared(FloatProperty, Request, "guidance", step=50, precision=1)
-    tiling: declared(EnumProperty, Request, "tiling", items=_TILINGS)
+    tiling: declared(EnumProperty, Request, "tiling", items=TILINGS)
     strength: declared(FloatProperty, Request, "strength", subtype="FACTOR")
     overwrite: BoolProperty(name="Replace", description="Replace your own style of the same name, if there is one")
 

@@ -36,6 +36,7 @@ def test_the_finder_sees_each_kind_of_text(words):
     assert words["Seed"] == "properties" and words["Repeats without a seam from left to right"] == "properties"
     assert {"Smaller Picture", "Cancel Job", "Settings recalled", "Type a prompt in the SD tab first", "Active Slot"} <= set(words)
     assert not {"Euler", "", "NONE", "sd.generate"} & set(words) and not any(word.startswith(translations.PREFIX) for word in words)
+    assert not [word for word in words if "\n" in word], "a docstring of several lines is a tooltip with a gap"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
