@@ -2,7 +2,8 @@
 
 Blender looks up itself what it draws: labels and tooltips of operators, properties, panels and menus, each `text=`, reports and what
 `poll` says. Only what is cut into lines before it is drawn is looked up by us, in `layout.wrapped`, and what operators say in
-`description`. A sentence that is put together while Blender runs stays English. `scripts/translations.py` keeps the files up to date.
+`description`. A sentence that is put together while Blender runs stays English. Where Blender has a translation of its own for a
+word, it takes that, not ours. `scripts/translations.py` keeps the files up to date.
 """
 from __future__ import annotations
 
