@@ -49,6 +49,7 @@ MASKS = (  # as `api.inpaint` calls them, but for the painted one
 )
 _TILING = {"none": ("Off", "The picture does not repeat"), "x": ("X", "Repeats without a seam from left to right"),
            "y": ("Y", "Repeats without a seam from bottom to top"), "xy": ("Both", "Repeats without a seam in both directions")}
+TILINGS = [(key, *_TILING[key], number) for number, key in enumerate(setting("tiling").choices)]
 
 
 def _starter_default(name: str) -> Any:
@@ -115,7 +116,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     random_seed: BoolProperty(name="Random", default=True, description=(
         "Choose a new seed at every click. The seed shown is the last one used: switch this off to keep it"))
     count: _setting(IntProperty, "count")
-    tiling: _setting(EnumProperty, "tiling", items=[(key, *_TILING[key], i) for i, key in enumerate(setting("tiling").choices)])
+    tiling: _setting(EnumProperty, "tiling", items=TILINGS)
     refine_scale: _setting(FloatProperty, "refine_scale", step=50, precision=2)
     refine_strength: _setting(FloatProperty, "refine_strength", subtype="FACTOR")
     upscale_scale: FloatProperty(name="Scale", default=2.0, min=1.0, max=8.0, soft_max=4.0, step=50, precision=2, description=(

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import bpy
+from bpy.app.translations import pgettext_tip
 from bpy.props import BoolProperty, EnumProperty
 
 from ... import past, scene
@@ -116,8 +117,8 @@ class SD_OT_compare_end(_Comparing, bpy.types.Operator):
 
     @classmethod
     def description(cls, _context, properties):
-        return ("Leave the picture of the history there; what was there before stays in the file" if properties.keep
-                else "Put back what was there before, and end the comparison")
+        return pgettext_tip("Leave the picture of the history there; what was there before stays in the file" if properties.keep
+                            else "Put back what was there before, and end the comparison")
 
     def act(self, comparison):
         scene.end_comparison(comparison, self.keep)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import bpy
+from bpy.app.translations import pgettext_tip
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from ... import api, config, past, scene
@@ -54,7 +55,7 @@ class SD_OT_history_select(_OfPicture, bpy.types.Operator):
     @classmethod
     def description(cls, _context, properties):
         entry = history.page_entry(properties.name)
-        return entry.prompt[:400] if entry is not None and entry.prompt else cls.__doc__
+        return entry.prompt[:400] if entry is not None and entry.prompt else pgettext_tip(cls.__doc__)
 
     def act(self, _context, entry):
         history.select(entry.name)
@@ -175,7 +176,7 @@ class SD_OT_history_use(_OfPicture, bpy.types.Operator):
 
     @classmethod
     def description(cls, _context, properties):
-        return next(tip for id, _, tip, _ in _PLACES if id == properties.into)
+        return pgettext_tip(next(tip for id, _, tip, _ in _PLACES if id == properties.into))
 
     def act(self, context, entry):
         space = context.space_data
@@ -204,8 +205,8 @@ class SD_OT_history_recall(_OfPicture, bpy.types.Operator):
 
     @classmethod
     def description(cls, _context, properties):
-        return ("Take over only this picture's seed, and keep it for the next ones: other words, the same composition"
-                if properties.only_seed else cls.__doc__)
+        words = "Take over only this picture's seed, and keep it for the next ones: other words, the same composition"
+        return pgettext_tip(words if properties.only_seed else cls.__doc__)
 
     def act(self, context, entry):
         settings = context.scene.sd

@@ -14,8 +14,7 @@ _BUSY = "The engine is being worked on; wait, or cancel that first"
 
 
 class SD_OT_set_up_engine(bpy.types.Operator):
-    """Make a virtual environment with torch and diffusers for the engine, as the panel says. Blender stays free meanwhile; a set-up that
-    was cancelled or broken goes on where it stopped"""
+    """Make a virtual environment for the engine, as the panel says. Blender stays free; what was broken off goes on where it stopped"""
 
     bl_idname = "sd.set_up_engine"
     bl_label = "Stable Diffusion: Set Up the Engine"
@@ -80,8 +79,7 @@ class SD_OT_cancel_setup(bpy.types.Operator):
 
 
 class SD_OT_use_python(bpy.types.Operator):
-    """Choose a Python that has torch, diffusers and transformers already, such as the python in a virtual environment's bin or Scripts
-    folder. It is looked at first, and what it lacks is named"""
+    """Choose a Python that has torch, diffusers and transformers already. It is looked at first, and what it lacks is named"""
 
     bl_idname = "sd.use_python"
     bl_label = "Stable Diffusion: Use an Existing Python"

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 import bpy
+from bpy.app.translations import pgettext_tip
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ... import catalogue, config, stylebook
@@ -14,10 +15,10 @@ from ...protocol.styles import PROMPT, Style
 from ...protocol.wording import lora_tag, without_loras
 from .. import tick
 from ..declared import declared
+from ..properties import TILINGS
 from .start import first_refusal, refuse
 
 _NONE = "Choose a style first"
-_TILINGS = [(key, key, f"Axes along which pictures repeat: {key}", i) for i, key in enumerate(setting("tiling").choices)]
 
 
 def _groups(_self=None, _context=None, _text="") -> list[str]:
@@ -52,7 +53,7 @@ class SD_OT_choose_style(bpy.types.Operator):
     def description(cls, _context, properties):
         style = stylebook.known_style(properties.style) if properties.style else None
         if style is None:
-            return "Paint without a style. Settings stay as they are"
+            return pgettext_tip("Paint without a style. Settings stay as they are")
         sets = f"\nSets {_list(style)}" if style.settings else ""
         return f"{style.description or style.name}\n{style.prompt}{sets}"
 
@@ -102,7 +103,7 @@ class _Dialog:
     sampler: declared(EnumProperty, Request, "sampler", items=[(s.id, s.label, s.tip, i) for i, s in enumerate(SAMPLERS.values())])
     steps: declared(IntProperty, Request, "steps")
     guidance: declared(FloatProperty, Request, "guidance", step=50, precision=1)
-    tiling: declared(EnumProperty, Request, "tiling", items=_TILINGS)
+    tiling: declared(EnumProperty, Request, "tiling", items=TILINGS)
     strength: declared(FloatProperty, Request, "strength", subtype="FACTOR")
     overwrite: BoolProperty(name="Replace", description="Replace your own style of the same name, if there is one")
 

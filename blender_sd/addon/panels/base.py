@@ -62,7 +62,7 @@ def show_image(layout: bpy.types.UILayout, context: bpy.types.Context,
                find: Callable[[bpy.types.Context], tuple[bpy.types.Image, object]]) -> None:
     """Names the image that `find` finds, or says why there is none."""
     try:
-        layout.label(text=find(context)[0].name, icon="IMAGE_DATA")
+        layout.label(text=find(context)[0].name, icon="IMAGE_DATA", translate=False)
     except SDError as error:
         wrapped(layout, context, str(error), "INFO")
 

@@ -54,7 +54,8 @@ class History(Panel):
             cell.template_icon(icon_value=icon, scale=scale)
             row = cell.row(align=True)
             selected = shown.selected is not None and entry.path == shown.selected.path
-            row.operator("sd.history_select", text=" ".join(entry.prompt.split())[:24] or entry.task, depress=selected).name = entry.name
+            words = " ".join(entry.prompt.split())[:24] or entry.task
+            row.operator("sd.history_select", text=words, depress=selected, translate=False).name = entry.name
             if entry.favourite:
                 row.label(text="", icon="SOLO_ON")
         for _ in range(columns - len(shown.entries)):  # a few thumbnails keep the size that many have
@@ -75,7 +76,7 @@ class History(Panel):
         entry = shown.selected
         box = self.layout.box()
         prompt = " ".join(entry.prompt.split())
-        wrapped(box, context, (prompt if len(prompt) <= _LONGEST else prompt[:_LONGEST] + "…") or "No prompt")
+        wrapped(box, context, (prompt if len(prompt) <= _LONGEST else prompt[:_LONGEST] + "…") or "No prompt", translate=not prompt)
         column = box.column(align=True)
         column.active = False
         column.scale_y = 0.8

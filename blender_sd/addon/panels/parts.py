@@ -32,7 +32,7 @@ def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, family: 
     else:
         box = column.box()
         words = scene.prompt_in(settings.prompt_text, limit=1000)
-        wrapped(box, context, words or "The text block is empty: press Edit and type the prompt.", most=_PROMPT_LINES)
+        wrapped(box, context, words or "The text block is empty: press Edit and type the prompt.", most=_PROMPT_LINES, translate=not words)
         row = column.row(align=True)
         row.prop(settings, "prompt_text", text="")
         row.operator("sd.edit_prompt", text="Edit", icon="GREASEPENCIL")

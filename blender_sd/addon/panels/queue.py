@@ -14,7 +14,7 @@ class SD_UL_jobs(bpy.types.UIList):
 
     def draw_item(self, _context, layout, _data, item, _icon, _active, _name, _index=0, _flag=0) -> None:
         row = layout.row(align=True)
-        row.label(text=item.name, icon=_STATE_ICONS.get(item.state, "NONE"))
+        row.label(text=item.name, icon=_STATE_ICONS.get(item.state, "NONE"), translate=False)
         if item.state in ("finished", "cancelled", "failed"):
             status = row.row()
             status.alignment = "RIGHT"

@@ -21,7 +21,8 @@ class SD_UL_controls(bpy.types.UIList):
         text = row.row(align=True)
         text.active = item.enabled
         text.label(text=_KINDS[item.kind][0], icon=_KINDS[item.kind][1])
-        text.label(text=item.image.name if item.source == "IMAGE" and item.image else _SOURCES[item.source])
+        named = item.source == "IMAGE" and item.image is not None
+        text.label(text=item.image.name if named else _SOURCES[item.source], translate=not named)
         text.prop(item, "weight", text="", emboss=False)
 
 

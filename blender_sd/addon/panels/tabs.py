@@ -49,7 +49,7 @@ class TextureMaterial(Panel):
         except SDError:  # no slot to repaint yet: the button above makes one
             draw_seed(split(layout), context)
         else:
-            layout.label(text=image.name, icon="IMAGE_DATA")
+            layout.label(text=image.name, icon="IMAGE_DATA", translate=False)
             if not family.refusal(IMAGE_TO_IMAGE):
                 draw_task(layout, context, family, "TEXTURE")
                 draw_button(layout, context, family, "TEXTURE")

@@ -31,8 +31,7 @@ class Paper:
                 assert key in known, f"{name}() has no '{key}'"
                 if key == "icon":
                     assert value in known["icon"].enum_items, f"there is no icon '{value}'"
-            if arguments.get("text"):
-                self.texts.append(arguments["text"])
+            self.texts.extend(arguments[key] for key in ("text", "heading", "placeholder") if arguments.get(key))
             return self._drawn(name, arguments)
 
         return call
