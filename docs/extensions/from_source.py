@@ -3,6 +3,7 @@
     {calls}      every call of the scripting API, in the order and rooms of `blender_sd.__init__`
     {settings}   every field of a request: label, tip, limits, default
     {errors}     every error with the remedies that the source gives, by kind
+    {keys}       the add-on's keys, and every operator that can be given one
 """
 from __future__ import annotations
 
@@ -74,11 +75,68 @@ class Errors(Written):
         return "\n".join(lines)
 
 
+class Keys(Written):
+    def text(self) -> str:
+        lines = ["| key | what it does |", "|---|---|"]
+        operators, shown = _operators(), _shown_by_keys()
+        for name, key in _keys():
+            label, tip = operators.get(name, shown.get(name, (name, "")))
+            lines.append(f"| {key} | **{label}**. {tip} |")
+        lines += ["", "## What can be given a key", "", "Right-click its button or menu entry and choose *Assign Shortcut*, or name its "
+                  "operator in *Preferences › Keymap*.", "", "| operator | what it does |", "|---|---|"]
+        lines += [f"| **{label}** `{name}` | {tip} |" for name, (label, tip) in sorted(operators.items(), key=lambda one: one[1])]
+        return "\n".join(lines)
+
+
+def _keys() -> Iterator[tuple[str, str]]:
+    """(operator, or the menu or panel that it shows, and its key in words) of the table and the calls in `addon/keymap.py`."""
+    words = {"ctrl": "Ctrl", "shift": "Shift", "alt": "Alt", "ESC": "Esc"}
+    for node in ast.walk(_tree(PACKAGE / "addon" / "keymap.py")):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_KEYS":
+            for _, shown, key, modifiers in (row.elts for row in node.value.elts):
+                held = [words[one.value] for one in modifiers.keys]
+                yield shown.id, " ".join((*held, key.value))
+        plain = isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "new" and len(node.args) == 3
+        if plain and all(isinstance(one, ast.Constant) for one in node.args):
+            yield node.args[0].value, words[node.args[1].value]
+
+
+def _shown_by_keys() -> dict[str, tuple[str, str]]:
+    """Constant of `addon/layout.py` -> what the menu or popover of that id is called, and its docstring."""
+    return {told["bl_idname"].id: (told["bl_label"].value, doc) for told, doc in _classes()
+            if isinstance(told.get("bl_idname"), ast.Name) and "bl_label" in told}
+
+
+def _operators() -> dict[str, tuple[str, str]]:
+    """Every operator that a person can find: id -> label and tooltip."""
+    found = {}
+    for told, doc in _classes():
+        name, options = told.get("bl_idname"), told.get("bl_options")
+        internal = options is not None and "INTERNAL" in ast.unparse(options)
+        if isinstance(name, ast.Constant) and name.value.startswith("sd.") and not internal:
+            found[name.value] = told["bl_label"].value.removeprefix("Stable Diffusion: "), doc
+    return found
+
+
+def _classes() -> Iterator[tuple[dict[str, ast.expr], str]]:
+    """What the classes of the add-on's room assign, and the first paragraph of their docstrings in one line."""
+    for path in sorted((PACKAGE / "addon").rglob("*.py")):
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.ClassDef):
+                told = {one.targets[0].id: one.value for one in node.body
+                        if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name)}
+                yield told, _plain(" ".join((ast.get_docstring(node) or "").split()))
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _raised() -> dict[str, dict[str, str]]:
     """Error class -> message -> remedy, of every error that the source makes with a message written out."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for path in sorted(PACKAGE.rglob("*.py")):
-        for name, message, hint in _errors_in(ast.parse(path.read_text(encoding="utf-8"))):
+        for name, message, hint in _errors_in(_tree(path)):
             found[name].setdefault(message, hint)
     return found
 
@@ -122,4 +180,5 @@ def setup(app) -> dict:
     app.add_directive("calls", Calls)
     app.add_directive("settings", Settings)
     app.add_directive("errors", Errors)
+    app.add_directive("keys", Keys)
     return {"parallel_read_safe": True}
