@@ -77,7 +77,7 @@ class Errors(Written):
 
 class Keys(Written):
     def text(self) -> str:
-        lines = ["| key | what it does |", "|---|---|"]
+        lines = ["## Keys", "", "| key | what it does |", "|---|---|"]
         operators, shown = _operators(), _shown_by_keys()
         for name, key in _keys():
             label, tip = operators.get(name, shown.get(name, (name, "")))
