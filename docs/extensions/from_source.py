@@ -3,7 +3,8 @@
     {calls}      every call of the scripting API, in the order and rooms of `blender_sd.__init__`
     {settings}   every field of a request: label, tip, limits, default
     {errors}     every error with the remedies that the source gives, by kind
-    {keys}       the add-on's keys, and every operator that can be given one
+    {keys}       the add-on's keys
+    {operators}  every operator that can be given a key
 """
 from __future__ import annotations
 
@@ -77,15 +78,18 @@ class Errors(Written):
 
 class Keys(Written):
     def text(self) -> str:
-        lines = ["## Keys", "", "| key | what it does |", "|---|---|"]
+        lines = ["| key | what it does |", "|---|---|"]
         operators, shown = _operators(), _shown_by_keys()
         for name, key in _keys():
             label, tip = operators.get(name, shown.get(name, (name, "")))
             lines.append(f"| {key} | **{label}**. {tip} |")
-        lines += ["", "## What can be given a key", "", "Right-click its button or menu entry and choose *Assign Shortcut*, or name its "
-                  "operator in *Preferences › Keymap*.", "", "| operator | what it does |", "|---|---|"]
-        lines += [f"| **{label}** `{name}` | {tip} |" for name, (label, tip) in sorted(operators.items(), key=lambda one: one[1])]
         return "\n".join(lines)
+
+
+class Operators(Written):
+    def text(self) -> str:
+        rows = sorted(_operators().items(), key=lambda one: one[1])
+        return "\n".join(["| operator | what it does |", "|---|---|", *(f"| **{label}** `{name}` | {tip} |" for name, (label, tip) in rows)])
 
 
 def _keys() -> Iterator[tuple[str, str]]:
@@ -181,4 +185,5 @@ def setup(app) -> dict:
     app.add_directive("settings", Settings)
     app.add_directive("errors", Errors)
     app.add_directive("keys", Keys)
+    app.add_directive("operators", Operators)
     return {"parallel_read_safe": True}
