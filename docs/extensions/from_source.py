@@ -89,7 +89,8 @@ class Keys(Written):
 class Operators(Written):
     def text(self) -> str:
         rows = sorted(_operators().items(), key=lambda one: one[1])
-        return "\n".join(["| operator | what it does |", "|---|---|", *(f"| **{label}** `{name}` | {tip} |" for name, (label, tip) in rows)])
+        lines = [f"| **{label}** `{name}` | {tip} |" for name, (label, tip) in rows]
+        return "\n".join(["| operator | what it does |", "|---|---|", *lines])
 
 
 def _keys() -> Iterator[tuple[str, str]]:
