@@ -29,7 +29,7 @@ class Step:
     """One process. `junit`: where pytest writes its counts; None for a plain check, which counts as one.
 
     `missing`: why the step cannot run on this machine ("" = it can). `may_be_empty`: finding no test is no failure
-    (a selection was asked for). `alone`: nothing else runs beside it."""
+    (a selection was asked for). `late`: it starts when all others have ended, beside those that are late too."""
 
     layer: str
     name: str
@@ -39,7 +39,7 @@ class Step:
     timeout: float = 900.0  # seconds
     missing: str = ""
     may_be_empty: bool = False
-    alone: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Outcome:
 
 
 def run_all(steps: Iterable[Step], logs: Path, cwd: Path, log: Log, jobs: int, strict: bool) -> list[Outcome]:
-    """Runs the steps, up to `jobs` side by side and those marked `alone` after the others, one by one; outcomes in the
+    """Runs the steps, up to `jobs` side by side and those marked `late` after the others; outcomes in the
     steps' order. `strict`: a step that cannot run here counts as failed instead of skipped."""
     steps = list(steps)
     logs.mkdir(parents=True, exist_ok=True)
@@ -64,13 +64,10 @@ def run_all(steps: Iterable[Step], logs: Path, cwd: Path, log: Log, jobs: int, s
     def work(index: int) -> None:
         outcomes[index] = run(steps[index], logs, cwd, log, strict)
 
-    shared = [index for index, step in enumerate(steps) if not step.alone]
     pool = ThreadPoolExecutor(max_workers=max(1, jobs))
     try:
-        list(pool.map(work, shared))
-        for index in range(len(steps)):
-            if index not in outcomes:
-                work(index)
+        for late in (False, True):
+            list(pool.map(work, [index for index, step in enumerate(steps) if step.late == late]))
     finally:  # Ctrl-C does not reach the steps' processes, which have sessions of their own
         pool.shutdown(wait=False, cancel_futures=True)
         for process in list(_RUNNING):

@@ -98,9 +98,9 @@ class Plan:
         if layer == "blender":
             return self._pytest(layer, name, python, variables)
         variables |= {"SD_WINDOW_PYTHON": python, "SD_WINDOW_BLENDER": blender}
-        return self._pytest(layer, name, self.python, variables, alone=True)
+        return self._pytest(layer, name, self.python, variables, late=True)
 
-    def _pytest(self, layer: str, name: str, python: str, variables: dict[str, str] | None = None, alone: bool = False) -> Step:
+    def _pytest(self, layer: str, name: str, python: str, variables: dict[str, str] | None = None, late: bool = False) -> Step:
         junit = self.scratch / f"{name.replace(' ', '-')}.xml"
         command = [python, "-m", "pytest", f"tests/{layer}", "-v", "--tb=short", f"--junitxml={junit}"]
         if self.chosen.fast:
@@ -110,7 +110,7 @@ class Plan:
         user = self.scratch / f"user-{name.replace(' ', '-')}"  # Blender's settings: never the person's own
         user.mkdir()
         return Step(layer, name, (*command, *self.chosen.pytest), {"BLENDER_USER_RESOURCES": str(user), **(variables or {})}, junit,
-                    may_be_empty=self.narrowed, alone=alone)
+                    may_be_empty=self.narrowed, late=late)
 
 
 def missing_for_windows() -> str:
