@@ -62,6 +62,19 @@ def finished(window) -> None:
     window.run_script("result = [str(job.error) for job in sd.jobs() if job.error]\nassert not result, result")
 
 
+def aside(window) -> None:
+    """The mouse over the timeline, where it lights nothing up, and what it had lit up drawn anew."""
+    window.screen.move(700, 950)
+    window.run_script("[area.tag_redraw() for area in bpy.context.window.screen.areas]")
+    window.run_script("bpy.ops.wm.redraw_timer(type='DRAW_WIN_SWAP', iterations=2)")
+
+
+def only(window, name: str, label: str, box) -> None:
+    """The panel alone, until `label` in it is read: headers glide up while those above them close."""
+    window.open_only("Stable Diffusion", box)
+    window.wait_for(lambda: window.open_only(name, box) or window.shows(label, box, 2), 40, f"the panel {name}")
+
+
 def everything(window) -> tuple[int, int, int, int]:
     return 0, 0, window.screen.width, window.screen.height
 
@@ -87,8 +100,8 @@ def tab(window) -> None:
     window.click_text("Generate")
     finished(window)
     window.run_script("bpy.data.worlds[0].node_tree.nodes['Background'].inputs[0].default_value = (0.2, 0.2, 0.2, 1)")
-    window.screen.move(700, 950)
     window.wait_for("running.active is False", 10)
+    aside(window)
     take(window, "tab", editor(window))
 
 
@@ -98,24 +111,26 @@ def tasks(window) -> None:
     window.run_script("settings.prompt = 'mosaic'")
     window.click_text("Render", window.sidebar())
     window.wait_for("settings.task == 'RENDER'", 10)
+    aside(window)
     take(window, "task-render", panel(window, "Stable Diffusion", "Ready on"))
 
 
 def settings(window) -> None:
-    """Model, size, tiling, and the folded sub-panels with Sampling open."""
+    """Model, size, tiling, and the sub-panels, open."""
     ready(window)
     window.open_only("Settings")
-    window.click_text("Sampling", window.sidebar())
     window.find_text("Guidance")
-    take(window, "settings", panel(window, "Settings", "High-Res Fix"))
+    take(window, "settings", panel(window, "Settings", "Noise Level"))
 
 
 def setup(window) -> None:
     """What stands in the tab without an engine."""
+    window.run_script("prefs.engine_place = '/home/artist/engine'")
     window.open_tab("SD")
     window.find_text("Set Up the Engine")
+    aside(window)
     left, top, right, _ = window.sidebar()
-    take(window, "setup", (left, top, right - 26, window.find_text("Preferences", window.sidebar()).box[3] + 16))
+    take(window, "setup", (left, top, right - 26, window.find_text("Use an Existing Python").box[3] + 40))
 
 
 def styles(window) -> None:
@@ -134,12 +149,10 @@ def history(window) -> None:
     window.run_script(_PAINT_SOME)
     ready(window)
     finished(window)
-    window.open_only("Stable Diffusion")
-    window.open_only("History")
-    window.find_text("Favourites")
+    only(window, "History", "Favourites", window.sidebar())
     window.click_text("grey cobbles")
     window.find_text("Recall Settings")
-    window.wait_for("True", 2)
+    aside(window)
     left, top, right, _ = window.sidebar()
     below = window.find_text("Get Models", window.sidebar()).box[1]
     take(window, "history", (left, window.find_text("History", window.sidebar()).box[1] - 12, right - 26, below - 40))
@@ -157,15 +170,12 @@ area.spaces.active.image = sd.jobs()[1].outputs[0]
 area.spaces.active.zoom_percentage = 200
 """)
     box = window.sidebar("IMAGE_EDITOR")
-    window.open_only("Stable Diffusion", box)
-    window.open_only("History", box)
-    window.find_text("Favourites", box)
+    only(window, "History", "Favourites", box)
     window.click_text("red brick", within=box)
     window.click_text("Compare", within=box)
     window.click_text("Wipe", within=box)
     window.wait_for("sys.modules['bl_ext.user_default.blender_sd.addon.history'].state().wipe", 10)
-    window.screen.move(60, 900)
-    window.run_script("result = True")
+    aside(window)
     take(window, "wipe", editor(window, "IMAGE_EDITOR"))
 
 
@@ -177,7 +187,7 @@ bpy.ops.mesh.primitive_uv_sphere_add(radius=1.3, location=(2.6, 1.2, 0.3))
 bpy.context.scene.sd_live.strength, bpy.context.scene.sd_live.mix = 0.45, 0.85
 """)
     ready(window)
-    window.open_only("Live")
+    only(window, "Live", "Start Live Mode", window.sidebar())
     window.click_text("Start Live Mode")
     window.wait_for("bpy.context.window_manager.sd_live.state == 'up_to_date'", START)
     window.find_text("Up to date")
@@ -189,11 +199,10 @@ def control(window) -> None:
     window.run_script("settings.width = settings.height = 512\nsettings.controls.add()")
     window.become("IMAGE_EDITOR", was="PROPERTIES")
     ready(window)
-    window.open_only("Control")
+    only(window, "Control", "Preview Control Image", window.sidebar())
     window.click_text("Preview Control Image")
     window.wait_for("any('control' in image.name for image in bpy.data.images)", START)
-    window.screen.move(700, 950)
-    window.run_script("result = True")
+    aside(window)
     left, top, _, bottom = window.sidebar()
     below = window.find_text("Reference", window.sidebar()).box[1]
     take(window, "control", (left, window.find_text("Control", window.sidebar()).box[1] - 12, window.screen.width, below + 160))
@@ -206,8 +215,7 @@ for words, steps in (("red brick wall", 300), ("grey cobblestone", 20), ("green 
     sd.generate(words, seed=1, steps=steps, size=(512, 512), tiling="xy")
 """)
     ready(window)
-    window.click_text("Settings", window.sidebar())
-    window.open_only("Queue")
+    only(window, "Queue", "Clear Finished", window.sidebar())
     window.wait_for("sd.jobs()[0].step > 12", START)
     take(window, "queue", panel(window, "Queue", "Clear Finished"))
     window.run_script("sd.cancel_all()")
@@ -226,8 +234,7 @@ def pie(window) -> None:
 def models(window) -> None:
     """Models from the hub."""
     ready(window)
-    window.open_only("Get Models")
-    window.find_text("Read the Licence")
+    only(window, "Get Models", "Read the Licence", window.sidebar())
     take(window, "get-models", panel(window, "Get Models", "preferences can name"))
 
 
