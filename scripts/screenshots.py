@@ -120,7 +120,7 @@ def settings(window) -> None:
     ready(window)
     window.open_only("Settings")
     window.find_text("Guidance")
-    take(window, "settings", panel(window, "Settings", "Noise Level"))
+    take(window, "settings", panel(window, "Settings", "Noise"))
 
 
 def setup(window) -> None:
@@ -203,9 +203,8 @@ def control(window) -> None:
     window.click_text("Preview Control Image")
     window.wait_for("any('control' in image.name for image in bpy.data.images)", START)
     aside(window)
-    left, top, _, bottom = window.sidebar()
-    below = window.find_text("Reference", window.sidebar()).box[1]
-    take(window, "control", (left, window.find_text("Control", window.sidebar()).box[1] - 12, window.screen.width, below + 160))
+    left, _, _, bottom = window.sidebar()
+    take(window, "control", (left, window.find_text("Control", window.sidebar()).box[1] - 12, window.screen.width, bottom))
 
 
 def queue(window) -> None:
@@ -215,7 +214,7 @@ for words, steps in (("red brick wall", 300), ("grey cobblestone", 20), ("green 
     sd.generate(words, seed=1, steps=steps, size=(512, 512), tiling="xy")
 """)
     ready(window)
-    only(window, "Queue", "Clear Finished", window.sidebar())
+    window.click_text("Settings", window.sidebar())  # which makes room
     window.wait_for("sd.jobs()[0].step > 12", START)
     take(window, "queue", panel(window, "Queue", "Clear Finished"))
     window.run_script("sd.cancel_all()")
