@@ -120,7 +120,9 @@ def settings(window) -> None:
     ready(window)
     window.open_only("Settings")
     window.find_text("Guidance")
-    take(window, "settings", panel(window, "Settings", "Noise"))
+    aside(window)
+    left, top, right, bottom = window.sidebar()
+    take(window, "settings", (left, top, right - 26, bottom))
 
 
 def setup(window) -> None:
@@ -226,7 +228,7 @@ def pie(window) -> None:
     view = window.area()["regions"]["WINDOW"]
     middle = (view[0] + 480, (view[1] + view[3]) // 2)
     window.key("ctrl+shift+i", over=(middle[0] - 1, middle[1] - 1, middle[0] + 1, middle[1] + 1))
-    window.find_text("Generate onto Object", everything(window))
+    window.find_text("Restyle View", everything(window))
     take(window, "pie", (middle[0] - 330, middle[1] - 170, middle[0] + 330, middle[1] + 170))
 
 
@@ -237,20 +239,7 @@ def models(window) -> None:
     take(window, "get-models", panel(window, "Get Models", "preferences can name"))
 
 
-def preferences(window) -> None:
-    """The add-on's preferences."""
-    window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
-    window.find_text("Engine Interpreter", everything(window))
-    window.wait_for("len(bpy.context.window_manager.windows) == 2", 10)
-    left, top, right, bottom = window.run_script("""
-other = bpy.context.window_manager.windows[1]
-result = [other.x, other.y, other.x + other.width, other.y + other.height]
-""")
-    height = window.screen.height
-    take(window, "preferences", (max(0, left), max(0, height - bottom), min(right, window.screen.width), min(height - top, height)))
-
-
-PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, styles, history, wipe, live, control, queue, pie, models, preferences)
+PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, styles, history, wipe, live, control, queue, pie, models)
 
 
 def main() -> int:
