@@ -9,6 +9,7 @@ from addon_helpers import drain, state
 
 import blender_sd as sd
 from blender_sd import api, config, stylebook
+from blender_sd.addon import presets
 from blender_sd.protocol.errors import InvalidRequest, ModelNotFound, StyleUnusable
 
 
@@ -138,7 +139,9 @@ def test_the_folder_of_ones_own_styles(addon, monkeypatch):
     assert len(sd.styles()) >= 40
 
 
-def test_blenders_presets(addon):
+def test_blenders_presets(addon, monkeypatch):
+    shown = presets.SD_PT_setting_presets
+    monkeypatch.setattr(shown, "bl_label", shown.bl_label)  # Blender writes the chosen preset's name into it
     addon.steps, addon.width, addon.tiling, addon.prompt = 9, 48, "xy", "kept"
     bpy.ops.sd.setting_preset_add(name="My draft")
     folder = Path(bpy.utils.user_resource("SCRIPTS", path="presets/blender_sd"))
