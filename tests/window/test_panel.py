@@ -196,9 +196,9 @@ def test_an_error_is_shown_with_its_remedy(window):
     window.key("Escape", over=view)
     window.wait_for(lambda: not window.shows("Report", within=view, timeout=0), 10, "the popup to go")
     window.find_text("There is no model called")  # the panel keeps saying it
+    left, _, right, below = window.find_text("Starter", window.sidebar()).box  # the hint, which names the models too
     window.click_text("Choose Model")  # and has the button that helps
-    left, _, right, below = window.find_text("There is:", window.sidebar()).box  # which names it too
-    window.click_text("Starter", within=(left - 200, below, right + 200, below + 300))
+    window.click_text("Starter", within=(left - 200, below + 2, right + 300, below + 300))
     window.wait_for("bpy.context.scene.sd.model == 'starter'", 5)
 
 
