@@ -99,12 +99,12 @@ def test_a_style_is_saved_in_its_dialog(window):
     window.find_text("Broken.toml")
     window.screenshot("broken")
     window.run_script("os.remove(os.path.join(prefs.styles, 'Broken.toml'))\nbpy.ops.sd.reload_styles()")
+    window.wait_for(lambda: not window.shows("Broken.toml", timeout=0), 10, "the line about the broken style to go")
     _log_is_clean(window)
 
 
 def test_presets_of_the_settings(window):
-    window.open_only("Settings")
-    window.find_text("Tiling")
+    window.wait_for(lambda: window.open_only("Settings") or window.shows("Tiling", timeout=2), 30, "the panel")
     header = window.find_text("Settings").centre[1]
     window.click(window.sidebar()[2] - 68, header)
     window.find_text("New Preset", within=_everywhere(window))
