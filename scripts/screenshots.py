@@ -39,7 +39,7 @@ space.overlay.show_outline_selected = space.overlay.show_cursor = space.overlay.
 bpy.data.objects["Light"].hide_set(True)
 bpy.data.objects["Camera"].hide_set(True)
 bpy.data.worlds[0].node_tree.nodes["Background"].inputs[0].default_value = (0.2, 0.2, 0.2, 1)
-space.region_3d.view_distance, space.region_3d.view_location = 9, (-0.5, 0.9, -0.3)
+space.region_3d.view_distance, space.region_3d.view_location = 8.5, (-0.5, 0.9, -0.7)
 mesh = bpy.data.objects["Cube"].data
 for face in mesh.polygons:  # as UV > Cube Projection does: each side wears the whole picture, upright
     across, up = {0: (1, 2), 1: (0, 2), 2: (0, 1)}[max(range(3), key=lambda axis: abs(face.normal[axis]))]
@@ -71,6 +71,8 @@ _SHOW_RESULT = """
 other = min((a for a in bpy.context.window.screen.areas if a.ui_type == "IMAGE_EDITOR"), key=lambda a: a.width)
 other.spaces.active.image = sd.jobs()[-1].outputs[0]
 area.spaces.active.image = mask
+for shown in (area, other):
+    shown.spaces.active.overlay.show_overlays = False  # the cube's UV map
 """
 
 
@@ -187,20 +189,21 @@ def preferences(window) -> None:
 
 def styles(window) -> None:
     """The menu of styles, and what one makes."""
-    on_the_cube(window, "settings.prompt = 'mossy'")
+    on_the_cube(window, "settings.prompt = 'large mossy grey'")
     window.wait_for("len(sys.modules['bl_ext.user_default.blender_sd.stylebook'].known_styles()) > 40", 30)
     window.click_text("No Style")
     window.find_text("Watercolour", everything(window))
     left, top, _, _ = window.find_text("Illustration", everything(window)).box
     below = window.find_text("Woven Fabric", everything(window)).box[3]
-    take(window, "styles", (left - 40, top - 60, window.sidebar()[2], below + 20))
+    right = window.find_text("Hand-Painted Texture", everything(window)).box[2]
+    take(window, "styles", (left - 32, top - 46, right + 30, below + 14))
     window.click_text("Cobblestone", within=everything(window))
     window.wait_for("settings.style == 'Cobblestone'", 10)
     window.click_text("Generate")
     finished(window)
     aside(window)
     left, top, right, _ = editor(window)
-    take(window, "styled", (left + 330, top + 55, right, window.find_text("Recall from Image", window.sidebar()).box[3] + 14))
+    take(window, "styled", (left + 330, top + 55, right, window.find_text("High-Res Fix", window.sidebar()).box[3] + 14))
 
 
 def history(window) -> None:
@@ -255,8 +258,7 @@ def inpaint(window) -> None:
     finished(window)
     window.run_script(_SHOW_RESULT)
     aside(window)
-    left, top, _, _ = editor(window, "IMAGE_EDITOR")
-    take(window, "inpaint", (left + 380, top + 200, window.screen.width, box[1] + 480))
+    take(window, "inpaint", (box[0] - 390, box[1], window.screen.width, editor(window, "IMAGE_EDITOR")[1] + 740))
 
 
 def enlarge(window) -> None:
