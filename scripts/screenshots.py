@@ -19,7 +19,7 @@ IMAGES = envs.ROOT / "docs" / "images"
 BLENDER = "5.2"
 START = 180  # seconds for the engine, on a busy machine
 COLOURS = 128  # of the palette that a picture is kept in
-LARGEST = 150_000  # bytes that a picture may have
+LARGEST = 250_000  # bytes that a picture may have
 
 _PREPARE = """
 import os, sys
