@@ -15,14 +15,15 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
+from .devices import AMX, AVX512_BF16, cpu_has
+
 _LEAST = 512  # keys; with fewer, torch's kernel is as fast
 _BLOCK = 1 << 21  # scores at a time: they and what comes of them stay in the processor's cache
 
 
 def within(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[Any]:
     """The block in which models of `dtype` on `device` use this attention; does nothing where torch's own is as good."""
-    suits = torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_supported()
-    fits = suits and dtype == torch.bfloat16 and device.type == "cpu"
+    fits = dtype == torch.bfloat16 and device.type == "cpu" and cpu_has(AVX512_BF16) and not cpu_has(AMX)
     return InBlocks() if fits else nullcontext()
 
 

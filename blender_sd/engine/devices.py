@@ -12,6 +12,7 @@ from ..protocol.messages import EngineConfig
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _NAMES = {dtype: name for name, dtype in PRECISIONS.items()}
 _GIB = 1 << 30
+AVX512_BF16, AMX = "_is_avx512_bf16_supported", "_is_amx_tile_supported"  # what torch.cpu calls the questions
 # Below this many bytes of weights in fp32, a step on a CPU is too short for half precision to save time. The embedded
 # starter model lies above: a 256² picture takes 2.2 times less processor time in bf16 (with AMX).
 _SMALL_MODEL = 16 << 20
@@ -107,10 +108,15 @@ def _available(device: torch.device) -> bool:
     return module.is_available() and (device.index or 0) < module.device_count()
 
 
+def cpu_has(feature: str) -> bool:
+    """Whether torch finds AVX512_BF16 or AMX in the processor; False where this torch cannot tell."""
+    check = getattr(torch.cpu, feature, None)
+    return check is not None and check()
+
+
 def cpu_has_bf16() -> bool:
     """Whether the processor multiplies bf16 matrices itself (AVX512-BF16 or AMX on x86, the BF16 extension on Arm)."""
-    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    if any(check is not None and check() for check in checks):
+    if cpu_has(AVX512_BF16) or cpu_has(AMX):
         return True
     if os.path.exists("/proc/cpuinfo") and os.uname().machine == "aarch64":
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:

@@ -46,3 +46,8 @@ def test_which_processors_and_models_it_suits(monkeypatch, bf16, amx, dtype, dev
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert isinstance(attention.within(dtype, torch.device(device)), attention.InBlocks) is on
+
+
+def test_a_torch_that_cannot_tell_the_processor_paints_as_it_is(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    assert not isinstance(attention.within(torch.bfloat16, torch.device("cpu")), attention.InBlocks)
