@@ -11,7 +11,7 @@ from .. import api, setup
 from ..session.accelerators import ACCELERATORS
 from ..session.installing import Installation
 from .downloads import amount
-from .layout import wrapped
+from .layout import failure, wrapped
 from .mirror import duration
 
 _ENDINGS = {"install": "The engine is set up", "repair": "The engine is repaired", "remove": "The engine is removed",
@@ -140,12 +140,7 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         row.progress(factor=shown.progress, text=shown.text)
         row.operator("sd.cancel_setup", text="", icon="X")
     elif shown.error:
-        box = layout.box()
-        body = box.column()
-        body.alert = True
-        wrapped(body, context, shown.error, "ERROR")
-        if shown.hint:
-            wrapped(box, context, shown.hint)
+        box = failure(layout, context, shown.error, shown.hint)
         box.operator("sd.open_setup_log", text="Open the Log", icon="TEXT")
     elif shown.text:
         wrapped(layout, context, f"{shown.text}.", "INFO")

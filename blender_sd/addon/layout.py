@@ -34,6 +34,20 @@ def wrapped(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, i
             column.label(text=line, icon="BLANK1" if number else icon, translate=False)
 
 
+def failure(layout: bpy.types.UILayout, context: bpy.types.Context, error: str, hint: str, dismiss: str = "") -> bpy.types.UILayout:
+    """A box that says what went wrong and what to do; more can be drawn into it. `dismiss`: the operator that takes it away, if one."""
+    box = layout.box()
+    row = box.row()
+    body = row.column()
+    body.alert = True
+    wrapped(body, context, error, "ERROR", taken=1 if dismiss else 0)
+    if dismiss:
+        row.operator(dismiss, text="", icon="X", emboss=False)
+    if hint:
+        wrapped(box, context, hint)
+    return box
+
+
 def _width(context: bpy.types.Context) -> float:
     """Of the region that is drawn in, in pixels at a scale of 1."""
     return context.region.width / context.preferences.system.ui_scale if context.region else 300.0

@@ -9,7 +9,7 @@ from ... import config
 from ...protocol.errors import OnlineAccessOff
 from .. import preferences
 from ..downloads import OTHER
-from ..layout import wrapped
+from ..layout import failure, wrapped
 from ..operators.fetch import OFFLINE
 from .base import SIDEBARS, Panel, place
 from .parts import draw_remedies
@@ -74,13 +74,7 @@ class GetModels(Panel):
         if shown.running:
             return
         if shown.error:
-            box = self.layout.box()
-            body = box.column()
-            body.alert = True
-            wrapped(body, context, shown.error, "ERROR")
-            if shown.hint:
-                wrapped(box, context, shown.hint)
-            draw_remedies(box, shown.error_kind)
+            draw_remedies(failure(self.layout, context, shown.error, shown.hint), shown.error_kind)
         elif shown.text and not shown.found:
             wrapped(self.layout, context, shown.text, "CHECKMARK" if shown.progress == 1 else "INFO")
         if shown.unfinished:

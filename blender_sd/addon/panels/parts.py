@@ -8,7 +8,7 @@ from ...protocol.errors import EngineMissing
 from ...protocol.families import Family
 from ...protocol.request import IMAGE_TO_IMAGE, TEXT_TO_IMAGE
 from .. import preferences, remedies
-from ..layout import wrapped
+from ..layout import failure, wrapped
 from .base import show_image, split
 
 TASKS = {"TEXT": TEXT_TO_IMAGE, "TEXTURE": IMAGE_TO_IMAGE, "RENDER": IMAGE_TO_IMAGE}  # the panel's task -> the model's
@@ -94,15 +94,7 @@ def draw_messages(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     """What went wrong and what helps, and what the last job has to say: below all that is typed into, so that nothing there moves."""
     state = context.window_manager.sd
     if state.error:
-        box = layout.box()
-        row = box.row()
-        body = row.column()
-        body.alert = True
-        wrapped(body, context, state.error, "ERROR", taken=1)
-        row.operator("sd.dismiss", text="", icon="X", emboss=False)
-        if state.hint:
-            wrapped(box, context, state.hint)
-        draw_remedies(box, state.error_kind)
+        draw_remedies(failure(layout, context, state.error, state.hint, "sd.dismiss"), state.error_kind)
     if state.engine == "failed" and state.engine_text != f"{state.error} {state.hint}".strip():  # else it was said just above
         box = layout.box()
         wrapped(box, context, state.engine_text, "ERROR")
