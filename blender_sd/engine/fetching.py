@@ -6,7 +6,6 @@ rename makes it a model. `huggingface_hub.hf_hub_download` throws away what a br
 """
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib.metadata
 import io
@@ -33,7 +32,9 @@ from ..protocol.errors import (
 )
 from ..protocol.messages import Cancelled, Event, Failed, Fetch, Fetched, Found, Installed, Ready, text_of
 from . import process
+from .disk import FULL
 from .hub_files import Choice, RemoteFile, choose
+from .partial import Part
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,6 @@ _SPARE = 64 << 20  # bytes of the disk that are left alone
 _TRIES = 3  # in a row that bring nothing; `http_get` itself tries some failures five times more
 _PAUSE = 1.0  # seconds between them
 _MAX_INDEX = 1 << 20  # bytes
-_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 constants.DOWNLOAD_CHUNK_SIZE = 1 << 20  # bytes; a tenth of the library's, since what is lost at a break is the chunk begun
 
 
@@ -174,7 +174,7 @@ class _Download:
         if target.is_file():
             return
         for again in (True, False):
-            with _Part(place, self._told) as part:
+            with Part(place, self._told) as part:
                 _patiently(lambda part=part: self._get(file, part, part.tell()), part.tell)
                 sound = file.sha256 in ("", part.sha256())
             if sound:
@@ -206,53 +206,6 @@ class _Download:
             os.rename(self._begun / "files", self._home)
         shutil.rmtree(self._begun, ignore_errors=True)
         return self._home / choice.key if choice.single else self._home
-
-
-class _Part:
-    """A file that grows, with what `http_get` asks of a file. `told` hears of each change in size."""
-
-    def __init__(self, path: Path, told: Callable[[int], None]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._told = path, told
-        self._file = path.open("ab")
-        self._digest = self._digest_of_file()
-
-    def __enter__(self) -> _Part:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())  # before it is renamed: a rename must not reach the disk first
-        self._file.close()
-
-    def _digest_of_file(self) -> Any:
-        digest = hashlib.sha256()
-        with self._path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._file.flush()
-        self._digest.update(data)
-        self._told(len(data))
-
-    def seek(self, place: int) -> None:
-        self._file.seek(place)
-
-    def truncate(self) -> None:
-        """The server sends the file from its beginning: what is here is thrown away."""
-        before = os.fstat(self._file.fileno()).st_size
-        self._file.truncate()
-        self._digest = self._digest_of_file()
-        self._told(self.tell() - before)
-
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
 
 
 def _patiently(call: Callable[[], Any], size: Callable[[], int]) -> Any:
@@ -333,7 +286,7 @@ def _translated(error: Exception, order: Fetch) -> SDError:
         return InvalidRequest(f"Another program is downloading {order.repo} already.", "Wait until it has finished.", detail)
     if isinstance(error, hub_errors.HFValidationError):
         return InvalidRequest(f"'{order.repo}' is no repository of the hub.", "Write it as owner/name.", detail)
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in FULL:
         return OutputUnwritable(f"The disk with {order.folder} is full.", f"Free some space. {_AGAIN}", detail)
     if isinstance(error, OSError):
         return OutputUnwritable(f"The folder {order.folder} cannot be written ({error.strerror or type(error).__name__}).",

@@ -28,17 +28,16 @@ from ..protocol import environment
 from ..protocol.environment import Environment
 from ..protocol.errors import EngineMissing, InvalidRequest, JobCancelled, OutputUnwritable, SDError
 from ..protocol.messages import Cancelled, Event, Failed, Install, Installed, Ready, Stage, text_of
-from . import process
+from . import disk, process
+from .disk import bytes_in, locked, stubbornly
 
 log = logging.getLogger(__name__)
 
 _VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _SPARE = 256 << 20  # bytes of the disk that are left alone
 _GROWTH = 3  # installed, a wheel takes about so many times its own bytes; the exact figure is known once it is here
-_PATIENCE = (0.5, 1.0, 2.0, 4.0)  # seconds between tries at a file that another program holds
 _LOOK = 1.0  # seconds between two looks at how much is unpacked
 _WINDOWS_PATH = 259  # letters
-_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 # A program of ours that ends with us: on Windows nothing else ends it where this process is killed.
 _WATCHED = ("import os, sys, threading; threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start(); ")
 _PIP = _WATCHED + "import runpy; sys.argv[0] = 'pip'; runpy.run_module('pip', run_name='__main__', alter_sys=True)"
@@ -120,7 +119,7 @@ class _Work:
     def _alone(self) -> Iterator[None]:
         """Holds the place; waits for another process that does. The system frees the lock where this process is killed."""
         with open(os.path.join(self._place, environment.BUSY), "a+b") as file:
-            while not _try_lock(file):
+            while not disk.try_lock(file):
                 self._say("Another Blender is at work here; waiting for it")
                 time.sleep(0.5)
             yield
@@ -185,7 +184,7 @@ class _Work:
         lock = wheels.read_lock(self._order.lock)
         with wheels.Index(lock, self._order.wheels) as index:
             found = self._find(index, lock.pins)
-            here = _bytes_in(self._wheels)
+            here = bytes_in(self._wheels)
             total = sum(one.size for one in found)
             local = sum(one.size for one in found if one.link.is_file)
             self._check_disk(max(0, total - local - here) + _GROWTH * total)
@@ -236,7 +235,7 @@ class _Work:
                 size += sum(one.file_size for one in archive.infolist())
                 longest = max(longest, *archive.namelist(), key=len)
         self._check_disk(size)
-        if sys.platform == "win32" and len(purelib) + 1 + len(longest) > _WINDOWS_PATH and not _long_paths():
+        if sys.platform == "win32" and len(purelib) + 1 + len(longest) > _WINDOWS_PATH and not disk.long_paths():
             raise OutputUnwritable(f"The folder {self._place} has too long a path for Windows: a file of the engine would need "
                                    f"{len(purelib) + 1 + len(longest)} letters, {_WINDOWS_PATH} are allowed.",
                                    "Choose a short Engine Folder in the preferences, such as C:\\sd-engine.")
@@ -244,11 +243,11 @@ class _Work:
 
     def _unpack(self, folder: str, files: list[str], purelib: str, size: int) -> None:
         python = environment.python_in(os.path.join(self._place, folder))
-        before = _bytes_in(purelib)
+        before = bytes_in(purelib)
         command = [python, "-I", "-c", _PIP, "--isolated", "install", "--no-index", "--no-deps", "--no-compile", "--no-cache-dir",
                    "--no-input", "--disable-pip-version-check", "--ignore-installed", "--quiet", *files]
-        for pause in (*_PATIENCE, None):
-            code, said = self._watch(command, lambda: self._say("Unpacking", min(size, _bytes_in(purelib) - before), size))
+        for pause in (*disk.PATIENCE, None):
+            code, said = self._watch(command, lambda: self._say("Unpacking", min(size, bytes_in(purelib) - before), size))
             if code == 0:
                 return
             held = re.search(r"PermissionError: \[[^]]*\][^'\"\n]*['\"]([^'\"\n]+)", said)
@@ -257,7 +256,7 @@ class _Work:
             log.info("%s is held by another program; trying again", held[1])
             time.sleep(pause)
         if held is not None:
-            raise _locked(held[1], said)
+            raise locked(held[1], said)
         if "No space left" in said or "Errno 28" in said:
             raise OSError(errno.ENOSPC, said)
         raise SDError("The packages could not be unpacked.", "Start the set-up again; the log holds the details.", said)
@@ -321,7 +320,7 @@ class _Count:
         self._say(self.done)
 
 
-# ---- environments and files ------------------------------------------------------------------------------------------
+# ---- environments ----------------------------------------------------------------------------------------------------
 
 
 def make_environment(folder: str) -> str:
@@ -356,72 +355,15 @@ def rehome(folder: str) -> None:
     venv.EnvBuilder(symlinks=os.name != "nt", upgrade=os.name == "nt").create(folder)
 
 
-def stubbornly(call: Callable[[], Any]) -> Any:
-    """What `call` returns. A file that another program holds, as virus scanners do with new ones, is waited for; then it is named.
-    Raises OutputUnwritable."""
-    for pause in (*_PATIENCE, None):
-        try:
-            return call()
-        except PermissionError as error:
-            if pause is None:
-                raise _locked(error.filename or str(error), text_of(error)) from error
-            log.info("%s; trying again", error)
-            time.sleep(pause)
-
-
-def _locked(path: str, detail: str) -> OutputUnwritable:
-    return OutputUnwritable(f"Another program, perhaps a virus scanner, does not let go of the file {path}.",
-                            "Close it, or exclude the Engine Folder from the scan, and start again.", detail)
-
-
-def _try_lock(file: BinaryIO) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _bytes_in(folder: str) -> int:
-    """How many bytes of files lie in `folder`, which may change meanwhile."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(place, name)).st_size
-            except OSError:
-                pass  # it is gone
-    return total
-
-
-def _long_paths() -> bool:
-    """Whether this Windows was told to allow paths of any length."""
-    import winreg
-
-    try:
-        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\FileSystem") as key:
-            return bool(winreg.QueryValueEx(key, "LongPathsEnabled")[0])
-    except OSError:
-        return False
-
-
 def _translated(error: Exception, place: str) -> SDError:
     """`error` in words that say what to do."""
     if isinstance(error, SDError):
         return error
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in disk.FULL:
         return OutputUnwritable(f"The disk with {place} is full.", "Free some space and start again: it goes on where it stopped.",
                                 text_of(error))
     if isinstance(error, PermissionError) and error.filename:
-        return _locked(error.filename, text_of(error))
+        return locked(error.filename, text_of(error))
     if isinstance(error, OSError):
         return OutputUnwritable(f"The folder {place} cannot be written ({error.strerror or type(error).__name__}).",
                                 "Choose another Engine Folder in the preferences.", text_of(error))

@@ -33,10 +33,10 @@ from pip._vendor.urllib3.exceptions import HTTPError
 from ..protocol.environment import lock_files
 from ..protocol.errors import ConnectionLost, InvalidRequest
 from ..protocol.messages import text_of
+from .partial import BLOCK, Part
 
 log = logging.getLogger(__name__)
 
-_BLOCK = 1 << 20  # bytes
 _TRIES = 3  # in a row that bring nothing
 _PAUSE = 1.0  # seconds between them
 _AGAIN = "Start the set-up again: it goes on where it stopped."
@@ -200,7 +200,8 @@ class Index:
 
     def _download(self, wheel: Wheel, path: str, told: Callable[[int], None]) -> None:
         for again in (True, False):
-            with _Part(path, told) as part:
+            with Part(path, told) as part:
+                told(part.size)
                 self._patiently(wheel, part)
             if not wheel.hashes or part.sha256() in wheel.hashes:
                 os.replace(path, wheel.path)
@@ -212,7 +213,7 @@ class Index:
                 raise ConnectionLost(f"The file {wheel.name} arrived broken, twice.", "Try again later, or over another network.",
                                      f"{part.sha256()} is none of {sorted(wheel.hashes)}")
 
-    def _patiently(self, wheel: Wheel, part: _Part) -> None:
+    def _patiently(self, wheel: Wheel, part: Part) -> None:
         """Reads until the whole file is there; a connection that breaks is made anew, as long as that brings something."""
         fruitless = 0
         while part.size != wheel.size or not wheel.size:
@@ -230,18 +231,18 @@ class Index:
                 log.info("trying again after %s", error)
                 time.sleep(_PAUSE)
 
-    def _read_on(self, wheel: Wheel, part: _Part) -> bool:
+    def _read_on(self, wheel: Wheel, part: Part) -> bool:
         """One request; whether it brought all that was missing."""
         if wheel.size and part.size > wheel.size:
-            part.restart()
+            part.truncate()
         headers = {**_PLAIN, **({"Range": f"bytes={part.size}-"} if part.size else {})}
         with self._session.get(wheel.link.url_without_fragment, headers=headers, stream=True) as answer:
             answer.raise_for_status()
             if part.size and answer.status_code != 206:  # the server knows no ranges
-                part.restart()
+                part.truncate()
             length = int(answer.headers.get("Content-Length", 0))
             wheel.size = wheel.size or length and part.size + length
-            for block in answer.raw.stream(_BLOCK, decode_content=False):
+            for block in answer.raw.stream(BLOCK, decode_content=False):
                 part.write(block)
         return not wheel.size or part.size == wheel.size
 
@@ -257,43 +258,6 @@ def _without_configuration() -> Iterator[None]:
             del os.environ["PIP_CONFIG_FILE"]
         else:
             os.environ["PIP_CONFIG_FILE"] = before
-
-
-class _Part:
-    """A file that grows; what is there is read once, for its hash. `told` hears of each change in size."""
-
-    def __init__(self, path: str, told: Callable[[int], None]) -> None:
-        self._told = told
-        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115  closed by __exit__
-        self._digest, self.size = hashlib.sha256(), 0
-        self._file.seek(0)
-        while block := self._file.read(_BLOCK):
-            self._count(block)
-
-    def __enter__(self) -> _Part:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.fsync(self._file.fileno())  # before it is renamed: a rename must not reach the disk first
-        self._file.close()
-
-    def write(self, block: bytes) -> None:
-        self._file.write(block)
-        self._count(block)
-
-    def restart(self) -> None:
-        """Throws away what is there."""
-        self._file.truncate(0)
-        gone, self._digest, self.size = self.size, hashlib.sha256(), 0
-        self._told(-gone)
-
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-    def _count(self, block: bytes) -> None:
-        self._digest.update(block)
-        self.size += len(block)
-        self._told(len(block))
 
 
 class _Heard(logging.Handler):
@@ -343,6 +307,6 @@ def _digest(link: Link) -> str:
 def _sha256(path: str) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
+        while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fake_index import FakeIndex, into, lock_of, wheel
 
-from blender_sd.engine import installing, wheels
+from blender_sd.engine import disk, installing, wheels
 from blender_sd.engine.wheels import Index, asked_for, read_lock
 from blender_sd.protocol import environment
 from blender_sd.protocol.environment import Environment
@@ -238,7 +238,7 @@ def test_a_stamp_is_read_as_it_was_written_and_nothing_else(tmp_path):
 
 
 def test_a_locked_file_is_waited_for_and_then_named(monkeypatch):
-    monkeypatch.setattr(installing, "_PATIENCE", (0.0, 0.0))
+    monkeypatch.setattr(disk, "PATIENCE", (0.0, 0.0))
     tries = []
 
     def held(until: int):
@@ -247,10 +247,10 @@ def test_a_locked_file_is_waited_for_and_then_named(monkeypatch):
             raise PermissionError(13, "Permission denied", "C:\\x\\torch.dll")
         return "done"
 
-    assert installing.stubbornly(lambda: held(3)) == "done" and len(tries) == 3
+    assert disk.stubbornly(lambda: held(3)) == "done" and len(tries) == 3
     tries.clear()
     with pytest.raises(OutputUnwritable, match=r"does not let go of the file C:\\x\\torch.dll"):
-        installing.stubbornly(lambda: held(9))
+        disk.stubbornly(lambda: held(9))
 
 
 def test_windows_paths_that_are_too_long_are_refused_before_anything_is_unpacked(tmp_path, monkeypatch):
@@ -258,11 +258,11 @@ def test_windows_paths_that_are_too_long_are_refused_before_anything_is_unpacked
     order = installing.Install("1", "install", str(tmp_path), "", "")
     work = installing._Work(order, lambda event: None, lambda: False)
     monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(installing, "_long_paths", lambda: False)
+    monkeypatch.setattr(disk, "long_paths", lambda: False)
     with pytest.raises(OutputUnwritable, match="too long a path for Windows"):
         work._check_room([str(path)], "C:\\" + "y" * 100)
     assert work._check_room([str(path)], "C:\\y") > 0
-    monkeypatch.setattr(installing, "_long_paths", lambda: True)
+    monkeypatch.setattr(disk, "long_paths", lambda: True)
     assert work._check_room([str(path)], "C:\\" + "y" * 100) > 0
 
 
