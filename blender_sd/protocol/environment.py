@@ -15,6 +15,8 @@ import os
 import re
 from dataclasses import asdict, dataclass
 
+from .files import write_whole
+
 STAMP, WHEELS, BUSY = "engine.json", "wheels", "busy"
 FOLDER = re.compile(r"env\d+")
 
@@ -53,12 +55,7 @@ def read(place: str) -> Environment | None:
 
 def write(place: str, one: Environment) -> None:
     """Names `one` as the environment that counts. Raises OSError."""
-    path = os.path.join(place, STAMP)
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        json.dump(asdict(one), file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(path + ".new", path)
+    write_whole(os.path.join(place, STAMP), json.dumps(asdict(one), indent=1).encode())
 
 
 def lock_files(path: str) -> list[str]:

@@ -27,6 +27,7 @@ from typing import Any
 
 from . import wording
 from .errors import InvalidRequest, StyleUnusable
+from .files import DEVICES, FORBIDDEN
 from .parts import Lora
 from .request import Request
 
@@ -39,8 +40,6 @@ TEXTS = ("description", "group", "prompt", "negative")
 SETTINGS = ("model", "width", "height", "steps", "guidance", "sampler", "tiling", "strength")  # fields of a request
 FIELDS = (*TEXTS, *SETTINGS, "loras")
 _MAX_TEXT = {"description": 500, "group": 40, "prompt": 8192, "negative": 8192}
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.I)  # what Windows takes for something else than a file
 _PATH = re.compile(r"[\\/~]|[a-z]:|.*\\|(.*/)?\.\.(/|$)", re.I)
 
 
@@ -117,9 +116,9 @@ def checked_name(name: str) -> str:
     hint = "Choose a name of letters, digits and spaces."
     if not name:
         raise StyleUnusable("A style needs a name.", hint)
-    if wrong := _FORBIDDEN.search(name):
+    if wrong := FORBIDDEN.search(name):
         raise StyleUnusable(f"The name '{name:.80}' holds the sign {wrong[0]!r}.", hint)
-    if len(name) > MAX_NAME or name[0] == "." or name[-1] == "." or _DEVICES.fullmatch(name) or not _encodes(name):
+    if len(name) > MAX_NAME or name[0] == "." or name[-1] == "." or DEVICES.fullmatch(name) or not _encodes(name):
         raise StyleUnusable(f"'{name[:80]!s}' cannot be a file's name on every system.", f"{hint} {MAX_NAME} characters are the most.")
     return name
 

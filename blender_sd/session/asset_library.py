@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import unicodedata
 import uuid
+
+from ..protocol.files import DEVICES, FORBIDDEN, write_whole
 
 log = logging.getLogger("blender_sd")
 
@@ -13,19 +14,17 @@ FOLDER = "Stable Diffusion"  # in the library; also the catalog's path
 CATALOGS = "blender_assets.cats.txt"  # Blender's: manual, "Asset Catalogs", section "Catalog Definition Files"
 CATALOG_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "blender_sd/asset-catalog"))  # the same on all machines: libraries are merged and shared
 _HEADER = "# This is an Asset Catalog Definition file for Blender.\n\nVERSION 1\n\n"
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]+')
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.I)
 _MAX_NAME = 60  # bytes; Blender keeps 63 of a datablock's name
 _MAX_BYTES = 1 << 22
 
 
 def asset_name(text: str) -> str:
     """`text` as a name that a datablock and a file can have on every system; never empty."""
-    name = unicodedata.normalize("NFC", " ".join(_FORBIDDEN.sub(" ", text.encode(errors="replace").decode()).split())).strip(". ")
+    name = unicodedata.normalize("NFC", " ".join(FORBIDDEN.sub(" ", text.encode(errors="replace").decode()).split())).strip(". ")
     if len(name.encode()) > _MAX_NAME:
         cut = name.encode()[:_MAX_NAME].decode(errors="ignore")
         name = (cut.rsplit(" ", 1)[0] if " " in cut[20:] else cut).strip(". ,")
-    return f"{name} material" if _DEVICES.fullmatch(name) else name or "Material"
+    return f"{name} material" if DEVICES.fullmatch(name) else name or "Material"
 
 
 def asset_file(library: str, name: str) -> str:
@@ -55,7 +54,7 @@ def catalog(library: str) -> str:
         if before and "VERSION 1" not in (line.strip() for line in before.splitlines()):
             raise ValueError("it is of a version that is not known")
         text = before + ("\n" if before and not before.endswith("\n") else "")
-        _write(file, (text or _HEADER) + f"{CATALOG_ID}:{FOLDER}:{FOLDER}\n")
+        write_whole(file, ((text or _HEADER) + f"{CATALOG_ID}:{FOLDER}:{FOLDER}\n").encode())
     except (OSError, ValueError) as error:
         log.warning("no catalog is set: %s: %s", file, error)
         return ""
@@ -71,14 +70,3 @@ def _read(file: str) -> str:
     if len(text) > _MAX_BYTES:
         raise ValueError("it is too large")
     return text
-
-
-def _write(file: str, text: str) -> None:
-    fresh = f"{file}.{os.getpid()}.new"
-    try:
-        with open(fresh, "w", encoding="utf-8", newline="\n") as opened:
-            opened.write(text)
-        os.replace(fresh, file)
-    finally:
-        if os.path.exists(fresh):
-            os.remove(fresh)

@@ -5,6 +5,8 @@ import json
 import logging
 import os
 
+from ..protocol.files import write_whole
+
 log = logging.getLogger("blender_sd")
 
 
@@ -35,8 +37,6 @@ class Licences:
         self._accepted[repo] = licence
         try:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
-            with open(self._path + ".new", "w", encoding="utf-8") as file:
-                json.dump(self._accepted, file, indent=1, ensure_ascii=False)
-            os.replace(self._path + ".new", self._path)
+            write_whole(self._path, json.dumps(self._accepted, indent=1, ensure_ascii=False).encode())
         except OSError as error:
             log.warning("the accepted licence of %s cannot be remembered: %s", repo, error)

@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 
 from ..protocol.errors import OutputUnwritable, SDError, StyleUnusable
+from ..protocol.files import write_whole
 from ..protocol.styles import MAX_BYTES, SUFFIX, Style, checked_name, key_of, read_style, written
 
 log = logging.getLogger("blender_sd")
@@ -156,18 +157,10 @@ def _bytes(file: str) -> bytes:
 
 
 def _write(file: str, data: bytes) -> None:
-    """Under a temporary name first, so that no half style is ever found."""
-    fresh = os.path.join(os.path.dirname(file), f".{os.path.basename(file)}.{os.getpid()}.new")
     try:
         os.makedirs(os.path.dirname(file) or ".", exist_ok=True)
-        with open(fresh, "wb") as opened:
-            opened.write(data)
-        os.replace(fresh, file)
+        write_whole(file, data)
     except OSError as error:
-        try:
-            os.remove(fresh)
-        except OSError:
-            pass  # it was never made
         raise OutputUnwritable(f"The style cannot be written to {os.path.dirname(file)} ({error.strerror}).",
                                "Choose another folder for styles in the preferences.", repr(error)) from error
 
