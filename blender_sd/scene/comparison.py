@@ -40,8 +40,7 @@ def compare(context: bpy.types.Context, image: bpy.types.Image, added: bool = Fa
 
 def sides(comparison: Comparison) -> tuple[bpy.types.Image | None, bpy.types.Image | None]:
     """Both images; None for one that is gone."""
-    by_uid = {image.session_uid: image for image in bpy.data.images}
-    return by_uid.get(comparison.a.uid), by_uid.get(comparison.b.uid)
+    return targets.lookup(comparison.a), targets.lookup(comparison.b)
 
 
 def show_side(comparison: Comparison, side: str) -> Comparison:

@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 
 from . import compat, materials, uv
-from .targets import Identity, Target, find, identity
+from .targets import Identity, Target, find, identity, lookup
 
 _MOST_TRIANGLES = 100_000  # in all, which cost the main thread 30 ms once; a preview is worth no more
 _MOST_OBJECTS = 32
@@ -25,10 +25,7 @@ class Surface:
 
     def find(self) -> bpy.types.Object | None:
         """The object, if it is still there."""
-        obj = bpy.data.objects.get(self.owner.name)
-        if obj is None or obj.session_uid != self.owner.uid:  # renamed, or another one now
-            obj = next((one for one in bpy.data.objects if one.session_uid == self.owner.uid), None)
-        return obj
+        return lookup(self.owner)
 
 
 def surfaces_of(target: Target, context: bpy.types.Context) -> list[Surface]:

@@ -116,12 +116,21 @@ def identity(block: bpy.types.ID) -> Identity:
     return Identity(_COLLECTIONS[block.id_type], block.session_uid, block.name)
 
 
+def lookup(known: Identity) -> bpy.types.ID | None:
+    """The datablock, wherever it was renamed or moved to; None where it is gone."""
+    blocks = getattr(bpy.data, known.collection)
+    named = blocks.get(known.name)  # quick, for those who draw
+    if named is not None and named.session_uid == known.uid:
+        return named
+    return next((block for block in blocks if block.session_uid == known.uid), None)
+
+
 def find(known: Identity) -> bpy.types.ID:
-    """The datablock, wherever it was renamed or moved to. Raises TargetUnusable where it is gone."""
-    for block in getattr(bpy.data, known.collection):
-        if block.session_uid == known.uid:
-            return block
-    raise TargetUnusable(f"'{known.name}' was deleted while the picture was being made.")
+    """The datablock, as `lookup` finds it. Raises TargetUnusable where it is gone."""
+    block = lookup(known)
+    if block is None:
+        raise TargetUnusable(f"'{known.name}' was deleted while the picture was being made.")
+    return block
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------

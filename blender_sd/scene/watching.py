@@ -75,9 +75,7 @@ def texture_pixels(image: bpy.types.Image, size: tuple[int, int]) -> np.ndarray:
     finally:
         offscreen.free()
     raw.dimensions = size[0] * size[1] * 4
-    rows = np.array(raw, np.uint8).reshape(size[1], size[0], 4)[::-1].copy()
-    rows[..., 3] = 255
-    return rows
+    return viewport.as_seen(np.array(raw, np.uint8).reshape(size[1], size[0], 4))
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
