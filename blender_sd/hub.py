@@ -5,7 +5,7 @@
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from . import config
@@ -16,10 +16,20 @@ from .protocol.messages import text_of
 from .session import downloads as session
 from .session.downloads import Download, Downloads
 from .session.licences import Licences
+from .session.transfers import Transfer, Transfers
 
 _downloads: Downloads | None = None
 _licences: Licences | None = None
 on_installed: list[Callable[[], None]] = []  # called when a model has come
+
+
+def check_online() -> None:
+    """Raises OnlineAccessOff where Blender may not use the internet."""
+    import bpy
+
+    if not bpy.app.online_access:
+        raise OnlineAccessOff("Blender is not allowed to use the internet.",
+                              "Switch on Preferences › System › Network › Allow Online Access (for blender -b: --online-mode).")
 
 
 def hub_models() -> tuple[HubModel, ...]:
@@ -90,13 +100,18 @@ def pump() -> bool:
     changed. Main thread only; `api.pump` calls it."""
     if _downloads is None:
         return False
-    for one in _downloads.all:
+    end_offline(_downloads, _downloads.all)
+    return _downloads.pump()
+
+
+def end_offline(transfers: Transfers, ones: Iterable[Transfer], check: Callable[[], None] = check_online) -> None:
+    """Ends those of `ones` that still go on, where `check` says that Blender may no longer use the internet."""
+    for one in ones:
         if not one.done:
             try:
-                check_online()
+                check()
             except OnlineAccessOff as error:
-                _downloads.cancel(one, error)
-    return _downloads.pump()
+                transfers.cancel(one, error)
 
 
 def shutdown() -> None:
@@ -113,12 +128,3 @@ def _told(one: Download) -> None:
     if one.state == "finished":
         for call in on_installed:
             call()
-
-
-def check_online() -> None:
-    """Raises OnlineAccessOff where Blender may not use the internet."""
-    import bpy
-
-    if not bpy.app.online_access:
-        raise OnlineAccessOff("Blender is not allowed to use the internet.",
-                              "Switch on Preferences › System › Network › Allow Online Access (for blender -b: --online-mode).")

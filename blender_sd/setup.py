@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import api, config
-from .hub import check_online
+from .hub import check_online, end_offline
 from .protocol import environment
 from .protocol.environment import Environment
 from .protocol.errors import InvalidRequest, OnlineAccessOff
@@ -109,12 +109,7 @@ def pump() -> bool:
     thread only; the add-on's timer and `Installation.result` call it."""
     if _all is None:
         return False
-    for one in _all.all:
-        if not one.done and one.id in _online:
-            try:
-                _check_online()
-            except OnlineAccessOff as error:
-                _all.cancel(one, error)
+    end_offline(_all, [one for one in _all.all if one.id in _online], _check_online)
     return _all.pump()
 
 

@@ -10,13 +10,13 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, PointerProperty
 from .. import api, setup
 from ..session.accelerators import ACCELERATORS
 from ..session.installing import Installation
-from .downloads import amount
+from .downloads import amount, how_far
 from .layout import failure, wrapped
-from .mirror import duration
+from .mirror import Newest
 
 _ENDINGS = {"install": "The engine is set up", "repair": "The engine is repaired", "remove": "The engine is removed",
             "check": "This Python is used now"}
-_shown: tuple | None = None
+_newest = Newest()
 
 
 class SD_PG_setup(bpy.types.PropertyGroup):
@@ -60,14 +60,11 @@ def refresh() -> None:
 
 def update() -> bool:
     """Brings `WindowManager.sd_setup` up to date; whether anything changed."""
-    global _shown
     setup.pump()
     one = (setup.installations() or [None])[-1]
-    now = one and (one.id, one.state, one.progress, progress_text(one))
-    if now == _shown:
+    changed, ended = _newest.look(one, progress_text)
+    if not changed:
         return False
-    ended = one is not None and one.done and (_shown is None or _shown[:2] != now[:2])
-    _shown = now
     shown = state()
     shown.running = one is not None and not one.done
     if one is None:
@@ -91,8 +88,7 @@ def _redraw_preferences() -> None:
 
 def forget() -> None:
     """The window manager is another one now (a file was loaded): write everything at the next update."""
-    global _shown
-    _shown = None
+    _newest.forget()
     refresh()
 
 
@@ -127,8 +123,7 @@ def progress_text(one: Installation) -> str:
         return "Waiting for the package index…"
     if not one.bytes_total:
         return f"{one.stage}…"
-    left = f" · {duration(one.eta)} left" if one.eta is not None else ""
-    return f"{one.stage}: {amount(one.bytes_done)} of {amount(one.bytes_total)}{left}"
+    return f"{one.stage}: {how_far(one)}"
 
 
 def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -155,7 +150,6 @@ def register() -> None:
 
 
 def unregister() -> None:
-    global _shown
-    _shown = None
+    _newest.forget()
     setup.shutdown()
     del bpy.types.WindowManager.sd_setup

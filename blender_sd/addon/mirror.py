@@ -1,8 +1,9 @@
 """Copies what the session says into `WindowManager.sd`, in words, and only when it has changed."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
@@ -11,6 +12,7 @@ from . import state
 
 if TYPE_CHECKING:
     from ..session.job import Job
+    from ..session.transfers import Transfer
 
 _ENDINGS = {"finished": "Finished", "cancelled": "Cancelled", "failed": "Failed"}
 
@@ -75,6 +77,24 @@ class Mirror:
         shown.progress = current.progress if current else 0.0
         shown.progress_text = progress_text(current) if current else ""
         shown.notes = notes
+
+
+class Newest:
+    """What was last shown of the newest of some transfers, to be compared with how it stands."""
+
+    def __init__(self) -> None:
+        self._shown: tuple | None = None
+
+    def forget(self) -> None:
+        """As `Mirror.forget`."""
+        self._shown = None
+
+    def look(self, one: Transfer | None, text: Callable[[Any], str]) -> tuple[bool, bool]:
+        """(whether `one`, or its `text`, is another than was shown; whether it has ended since)."""
+        now, before = one and (one.id, one.state, one.progress, text(one)), self._shown
+        self._shown = now
+        ended = one is not None and one.done and (before is None or before[:2] != now[:2])
+        return now != before, ended
 
 
 def current_job(jobs: list[Job]) -> Job | None:
