@@ -14,10 +14,11 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from . import catalogue, config, hub, orders, past, scene
+from .orders import Axes, Place, Settings, Steer
 from .protocol.errors import InvalidRequest
 from .protocol.messages import Source
 from .protocol.parts import Control
@@ -36,35 +37,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 SourceLike = Source | Callable[[], Source]
-Steer = tuple[Control, Any]  # a control and what its picture is taken from
-
-Place = scene.Target | Callable[[Job], list] | None  # where results go; None makes new images
-Axes = Iterable[tuple[str, str | Iterable]]  # what changes along an axis of a grid, and its values
-
-
-class Settings(TypedDict, total=False):
-    """The keywords that every order takes, with the meaning and defaults that they have in `generate`."""
-
-    negative: str
-    seed: int | None
-    steps: int | None
-    guidance: float | None
-    sampler: str | None
-    model: str | None
-    count: int
-    tiling: str | None
-    style: str
-    loras: Iterable[tuple[str, float]]
-    controls: Iterable[Steer]
-    variation_strength: float
-    variation_seed: int
-    axes: Axes
-    reference: Any
-    ip_adapter: str
-    ip_adapter_weight: float
-    target: Place
-    label: str
-
 
 _session: Session | None = None
 _targets: WeakKeyDictionary[Job, scene.Target] = WeakKeyDictionary()
@@ -343,9 +315,7 @@ def renew_engine() -> None:
 
 def engine_status() -> tuple[str, str]:
     """("off" | "starting" | "ready" | "failed", one line for a person)."""
-    if _session is None:
-        return "off", ""
-    return _session.status, _status_text(_session)
+    return (_session.status, _session.status_text) if _session else ("off", "")
 
 
 def output_folder() -> Path:
@@ -419,11 +389,3 @@ def _opened(source: Any) -> tuple[SourceLike, tuple[int, int]]:
     data, size = scene.open_source(source)
     orders.check_source_size(size)
     return data, size
-
-
-def _status_text(session: Session) -> str:
-    if session.status == "ready" and session.engine_info:
-        return f"Ready on {session.engine_info.device} ({session.engine_info.precision})"
-    if session.status == "failed" and session.engine_error:
-        return str(session.engine_error)
-    return {"starting": "Starting…", "off": ""}.get(session.status, "")

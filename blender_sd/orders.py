@@ -4,20 +4,50 @@ from __future__ import annotations
 import csv
 import io
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from . import catalogue, config, scene, stylebook
 from .protocol import wording
 from .protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA, UPSCALER
 from .protocol.errors import InvalidRequest, SourceUnusable
-from .protocol.parts import Axis, Embedding, Lora
+from .protocol.parts import Axis, Control, Embedding, Lora
 from .protocol.request import MAX_SEED, MAX_SIDE, MIN_SIDE, Request
 from .session import wildcards
+from .session.job import Job
 from .session.library import ModelInfo
 from .session.named_files import resolve_file
+
+
+Steer = tuple[Control, Any]  # a control and what its picture is taken from
+Place = scene.Target | Callable[[Job], list] | None  # where results go; None makes new images
+Axes = Iterable[tuple[str, str | Iterable]]  # what changes along an axis of a grid, and its values
+
+
+class Settings(TypedDict, total=False):
+    """The keywords that every order takes, with the meaning and defaults that they have in `generate`."""
+
+    negative: str
+    seed: int | None
+    steps: int | None
+    guidance: float | None
+    sampler: str | None
+    model: str | None
+    count: int
+    tiling: str | None
+    style: str
+    loras: Iterable[tuple[str, float]]
+    controls: Iterable[Steer]
+    variation_strength: float
+    variation_seed: int
+    axes: Axes
+    reference: Any
+    ip_adapter: str
+    ip_adapter_weight: float
+    target: Place
+    label: str
 
 
 def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, model: str, seed: int | None = None,
@@ -25,9 +55,8 @@ def request(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], *, m
             negative: str = "", loras: Iterable[tuple[str, float]] = (), axes: Iterable[tuple[str, Iterable]] = (), ip_adapter: str = "",
             upscaler: str = "", **rest: Any) -> Request:
     """The request of `task`, what is None filled in with what suits the model, or the first few-step LoRA among those that are put
-    on (`seed`: a random one). LoRA tags in `prompt`
-    are added to `loras` (names or files, and weights), lists named in the prompts are filled in. `rest`: other fields.
-    Raises InvalidRequest, ModelNotFound for an unknown LoRA, IP-Adapter or upscaler."""
+    on (`seed`: a random one). LoRA tags in `prompt` are added to `loras` (names or files, and weights), lists named in the prompts are
+    filled in. `rest`: other fields. Raises InvalidRequest, ModelNotFound for an unknown LoRA, IP-Adapter or upscaler."""
     prompt, tags = wording.without_loras(wording.with_lists(_text(prompt, "prompt"), _options))
     negative = wording.with_lists(_text(negative, "negative prompt"), _options)
     put_on = [(resolve_file(LORA, name, config.model_folders()), weight) for name, weight in (*loras, *tags)]

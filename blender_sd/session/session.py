@@ -45,6 +45,15 @@ class Session:
         """All jobs that were not cleared, in the order of the queue, the newest last; none that are `behind`. A copy."""
         return [job for job in self._jobs if not job.behind]
 
+    @property
+    def status_text(self) -> str:
+        """`status` in a line for people; "" while it is off."""
+        if self.status == "ready" and self.engine_info:
+            return f"Ready on {self.engine_info.device} ({self.engine_info.precision})"
+        if self.status == "failed" and self.engine_error:
+            return str(self.engine_error)
+        return {"starting": "Starting…"}.get(self.status, "")
+
     def submit(
         self, request: Request, *, folder: str, output: str, inputs: Mapping[str, SourceOrReader] | None = None,
         commit: Callable[[Job], list] | None = None, label: str = "", borrowed: str = "", behind: bool = False,
