@@ -83,9 +83,9 @@ def take(window, name: str, box) -> None:
     assert path.stat().st_size < LARGEST, f"{name}.png has {path.stat().st_size} bytes: cut it closer"
 
 
-def ready(window, width: int = 420, kind: str = "VIEW_3D") -> None:
+def ready(window, kind: str = "VIEW_3D") -> None:
     """The tab is open and the engine has started."""
-    window.open_tab("SD", kind, width)
+    window.open_tab("SD", kind)
     window.wait_for("running.engine == 'ready'", START)
 
 
@@ -124,9 +124,8 @@ def editor(window, kind: str = "VIEW_3D") -> tuple[int, int, int, int]:
 
 def panel(window, first: str, last: str, kind: str = "VIEW_3D") -> tuple[int, int, int, int]:
     """The part of the sidebar from the line that says `first` to the one that says `last`."""
-    left, _, right, _ = window.sidebar(kind)
-    top = window.find_text(first, window.sidebar(kind)).box[1]
-    return left, top - 12, right - 26, window.find_text(last, window.sidebar(kind)).box[3] + 14
+    left, _, right, _ = box = window.sidebar(kind)
+    return left, window.find_text(first, box).box[1] - 12, right - 26, window.find_text(last, box).box[3] + 14
 
 
 # ---- the pictures --------------------------------------------------------------------------------------------------
