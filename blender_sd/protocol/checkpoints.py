@@ -83,8 +83,13 @@ def read_title(file: str) -> str:
     Kohya's trainers write; "" where there is none. Raises as `read_header` does."""
     if file.lower().endswith(GGUF):
         return ""
-    metadata = _read(file).get(_METADATA, {})
+    metadata = read_metadata(file)
     return " ".join(title for key in _TITLES if isinstance(title := metadata.get(key), str))
+
+
+def read_metadata(file: str) -> dict[str, Any]:
+    """What a safetensors file says of itself besides its tensors; its maker's words. Raises as `read_header` does."""
+    return _read(file).get(_METADATA, {})
 
 
 def _read(file: str) -> dict[str, Any]:

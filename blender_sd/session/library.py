@@ -2,7 +2,8 @@
 models in a single file. Loads no weights.
 
 A folder in diffusers format holds `model_index.json` and one folder for each part. Beside it a `blender_sd.json` may say
-what its maker recommends: {"name": …, "size": 512 or [width, height], "steps": …, "guidance": …, "sampler": …, "text": one line}.
+what its maker recommends: {"name": …, "size": 512 or [width, height], "steps": …, "guidance": …, "sampler": …, "text": one line}, and
+its licence (`protocol.cards`).
 """
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..protocol import few_steps
+from ..protocol.cards import OWN
 from ..protocol.checkpoints import CONFIGS, GGUF, PICKLES, SUFFIX, UPSCALER_PIPELINES, Kind
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from ..protocol.families import Family, family_of
@@ -24,7 +26,6 @@ log = logging.getLogger("blender_sd")
 
 STARTER = "starter"
 STARTER_FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "starter")
-OWN = "blender_sd.json"
 _SCHEDULER = ("scheduler", "scheduler_config.json")
 _SINGLE_FILES = (SUFFIX, GGUF, *PICKLES)
 

@@ -16,6 +16,8 @@ from .common import load, write_json
 # What the add-on's panel starts with when this model is chosen (blender_sd/session/library.py reads it).
 ADVICE = {
     "name": "Starter",
+    "licence": "CC0-1.0",
+    "link": "https://creativecommons.org/publicdomain/zero/1.0/",
     "size": 256,
     "steps": 20,
     "guidance": 3.0,
