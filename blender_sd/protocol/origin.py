@@ -56,10 +56,12 @@ class Origin:
             raw = json.loads(text)
             if raw["format"] < _FORMAT:
                 raise ValueError("no such format")
-            parts = tuple(Part(*(_line(part.get(name, "")) for name in ("kind", "name", "licence"))) for part in raw.get("parts", ())[:_MAX_PARTS])
+            parts = tuple(Part(*(_line(part.get(name, "")) for name in ("kind", "name", "licence")))
+                          for part in raw.get("parts", ())[:_MAX_PARTS])
             texts = {spec.name: _line(raw[spec.name]) for spec in dataclasses.fields(cls) if spec.type == "str" and spec.name in raw}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise InvalidRequest("What this picture says of its origin cannot be read.", "It was not made by this add-on.", repr(error)) from None
+            raise InvalidRequest("What this picture says of its origin cannot be read.", "It was not made by this add-on.",
+                                 repr(error)) from None
         if texts.get("kind", GENERATED) not in (GENERATED, COMPOSITE):
             raise InvalidRequest("What this picture says of its origin cannot be read.", "Update the add-on.", texts["kind"])
         return cls(parts=parts, **texts)

@@ -62,7 +62,8 @@ def test_unknown_fields_of_an_origin_are_left_out_and_long_texts_cut():
     assert Origin.from_json(json.dumps(raw)).model == "m" * 500
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "model": 7}', '{"format": 1, "kind": "photo"}', '{"format": 1, "parts": 5}',
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "model": 7}', '{"format": 1, "kind": "photo"}',
+                                  '{"format": 1, "parts": 5}',
                                   '{"format": 1, "parts": [5]}', '{"format": "1"}', "[" * 100_000])
 def test_other_origins_are_refused(text):
     with pytest.raises(InvalidRequest):
