@@ -26,7 +26,9 @@ class EngineConfig:
     bf16, fp16; `threads`: CPU threads, 0 = all cores; `memory_mb`: budget for models kept loaded, 0 = half of
     what the machine has; `memory_use`: auto, or the rung (`protocol.rungs`) to begin at; `preview_px`: longest side of
     previews, 0 = none; `attention`: one of `ATTENTION`; `compile`: whether torch compiles the model's blocks, which makes the
-    first picture of each size wait and later ones faster."""
+    first picture of each size wait and later ones faster. `marking`: whether files say in ways that other programs read that a model made
+    them (XMP, content credentials). `credentials`: the folder for the key that credentials are signed with, "" = they are not signed;
+    `certificate`, `private_key`: PEM files to sign with instead."""
 
     device: str = "auto"
     precision: str = "auto"
@@ -36,6 +38,10 @@ class EngineConfig:
     preview_px: int = 256
     attention: str = "auto"
     compile: bool = False
+    marking: bool = True
+    credentials: str = ""
+    certificate: str = ""
+    private_key: str = ""
 
 
 @dataclass(frozen=True, eq=False)
