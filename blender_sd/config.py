@@ -10,11 +10,12 @@ from pathlib import Path
 
 from .protocol import environment
 from .protocol.errors import EngineMissing, InvalidRequest, OutputUnwritable
-from .protocol.messages import CHECK, FETCH, INSTALL, EngineConfig, Pipeline
+from .protocol.messages import CHECK, FETCH, INSTALL, VERIFY, EngineConfig, Pipeline
 from .session.process import ProcessPipeline
 
 PYTHON_VARIABLE = "SD_ENGINE_PYTHON"
-LOGS = {FETCH: "download.log", INSTALL: "setup.log", CHECK: "setup.log"}  # by role, in the folder for finished pictures
+# By role, in the folder for finished pictures.
+LOGS = {FETCH: "download.log", INSTALL: "setup.log", CHECK: "setup.log", VERIFY: "credentials.log"}
 _ENGINE_FIELDS = frozenset(one.name for one in fields(EngineConfig))
 # What a running engine was started with; its log is in `output`.
 OF_THE_ENGINE = _ENGINE_FIELDS | {"engine_python", "engine_place", "in_thread", "output"}
@@ -101,9 +102,14 @@ def fetch_pipeline() -> ProcessPipeline:
     return role_pipeline(FETCH, _interpreter(current, str(engine_place())))
 
 
-def role_pipeline(role: str, python: str) -> ProcessPipeline:
+def verify_pipeline() -> ProcessPipeline:
+    """What checks content credentials; it starts when it is given an order. Raises EngineMissing."""
+    return role_pipeline(VERIFY, _interpreter(current, str(engine_place())), EngineConfig(certificate=current.certificate))
+
+
+def role_pipeline(role: str, python: str, engine: EngineConfig | None = None) -> ProcessPipeline:
     """What does the work of `role` (see `protocol.messages`) with the interpreter `python`; it starts when it is given an order."""
-    return ProcessPipeline(python, EngineConfig(), role=role, log_path=_log_path(LOGS[role]))
+    return ProcessPipeline(python, engine or EngineConfig(), role=role, log_path=_log_path(LOGS[role]))
 
 
 def log_path(role: str) -> str | None:

@@ -20,14 +20,13 @@ from ..protocol.messages import EngineConfig, Source, text_of
 from ..protocol.origin import COMPOSITE, Origin
 from ..protocol.request import Request
 from ..protocol.version import NAME, version
-from . import sources
+from . import quiet, sources
 from .provenance import IPTC
 
 log = logging.getLogger(__name__)
 Say = Callable[[str], None]
 Seal = Callable[[bytes, str], bytes]
-OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}, "core": {"allowed_network_hosts": []}}
-_SETTINGS = {**OFFLINE, "builder": {"thumbnail": {"enabled": False}}}  # thumbnails: 80 KB and 70 ms a picture
+_SETTINGS = {**quiet.CREDENTIALS_OFFLINE, "builder": {"thumbnail": {"enabled": False}}}  # thumbnails: 80 KB and 70 ms a picture
 _PNG = "image/png"
 _KINDS = {"png": _PNG, "jpg": "image/jpeg", "webp": "image/webp", "tif": "image/tiff", "gif": "image/gif"}  # what may carry credentials
 _TITLES = {"source": "Source picture", "mask": "Mask", "reference": "Reference picture"}

@@ -16,7 +16,8 @@ from .errors import SDError, error_of_kind
 from .request import Request
 
 PROTOCOL = 1
-PAINT, FETCH, INSTALL, CHECK = "paint", "fetch", "install", "check"  # the roles of a child process: see `engine.boot`
+# The roles of a child process: see `engine.boot`.
+PAINT, FETCH, INSTALL, CHECK, VERIFY = "paint", "fetch", "install", "check", "verify"
 ATTENTION = ("auto", "flash", "sage", "xformers")  # what computes it: torch itself, or a package beside it
 
 
@@ -132,6 +133,15 @@ class Check:
     job: str
 
 
+@dataclass(frozen=True, eq=False)
+class Verify:
+    """Check the content credentials of the file at `path`, or of the file whose bytes are in `picture`."""
+
+    job: str
+    path: str
+    picture: Source | None = None
+
+
 @dataclass(frozen=True)
 class Cancel:
     job: str
@@ -226,6 +236,14 @@ class Installed:
 
 
 @dataclass(frozen=True)
+class Verified:
+    """A `Verify` is complete; `report`: a `protocol.proof.Proof` as JSON."""
+
+    job: str
+    report: str
+
+
+@dataclass(frozen=True)
 class Finished:
     job: str
     results: tuple[Result, ...]
@@ -254,11 +272,11 @@ class Failed:
         return error_of_kind(self.kind, self.message, self.hint, self.detail)
 
 
-Order = Union[Generate, Fetch, Install, Check]
-ORDERS = (Generate, Fetch, Install, Check)
-Command = Union[Hello, Generate, Fetch, Install, Check, Cancel, Shutdown]
-Event = Union[Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Stage, Installed, Cancelled, Failed]
-ENDINGS = (Finished, Installed, Cancelled, Failed)
+Order = Union[Generate, Fetch, Install, Check, Verify]
+ORDERS = (Generate, Fetch, Install, Check, Verify)
+Command = Union[Hello, Generate, Fetch, Install, Check, Verify, Cancel, Shutdown]
+Event = Union[Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Stage, Installed, Verified, Cancelled, Failed]
+ENDINGS = (Finished, Installed, Verified, Cancelled, Failed)
 
 
 class Pipeline(Protocol):

@@ -27,6 +27,7 @@ from PIL import Image, PngImagePlugin
 
 from blender_sd.engine import Engine, credentials, keys
 from blender_sd.engine.provenance import origin_of, xmp
+from blender_sd.engine.quiet import CREDENTIALS_OFFLINE
 from blender_sd.protocol import png
 from blender_sd.protocol.errors import CertificateUnusable
 from blender_sd.protocol.messages import Failed, Finished, Generate, Note, Source
@@ -78,7 +79,7 @@ def signing(tmp_path):
 def read(data: bytes | str, trusted: bytes = b"") -> c2pa.Reader:
     data = Path(data).read_bytes() if isinstance(data, str) else data
     anchors = {"trust": {"user_anchors": trusted.decode()}} if trusted else {}
-    return c2pa.Reader("image/png", io.BytesIO(data), context=c2pa.Context.from_dict({**credentials.OFFLINE, **anchors}))
+    return c2pa.Reader("image/png", io.BytesIO(data), context=c2pa.Context.from_dict({**CREDENTIALS_OFFLINE, **anchors}))
 
 
 def actions(manifest: dict) -> list[dict]:
