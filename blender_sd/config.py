@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .protocol import environment
 from .protocol.errors import EngineMissing, InvalidRequest, OutputUnwritable
-from .protocol.messages import FETCH, EngineConfig, Pipeline
+from .protocol.messages import FETCH, VERIFY, EngineConfig, Pipeline
 from .session import logs
 from .session.process import ProcessPipeline
 
@@ -29,8 +29,9 @@ class Config:
     finished pictures, "" = the extension's own. `history_gb`: what they may take (GB, 10⁹ bytes) before the panel offers to move the
     oldest to the trash, 0 = no limit. `model_folders`: folders that hold models, LoRAs, ControlNets and wildcard lists.
     `downloads`: folder for models from the hub, "" = the extension's own; models are looked for there too. `hub_token`: access token
-    for the hub, "" = the environment variable HF_TOKEN. `styles`: folder for styles of one's own, "" = the extension's. The rest goes
-    to the engine: see `protocol.messages.EngineConfig`."""
+    for the hub, "" = the environment variable HF_TOKEN. `styles`: folder for styles of one's own, "" = the extension's. `credentials`:
+    folder for the key that pictures are signed with, "" = the extension's own. The rest goes to the engine: see
+    `protocol.messages.EngineConfig`."""
 
     engine_python: str = ""
     engine_place: str = ""
@@ -49,6 +50,10 @@ class Config:
     preview_px: int = 256
     attention: str = "auto"
     compile: bool = False
+    marking: bool = True
+    credentials: str = ""
+    certificate: str = ""
+    private_key: str = ""
 
 
 current = Config()
@@ -69,7 +74,8 @@ def change(**changes: object) -> frozenset[str]:
 
 def engine_config() -> EngineConfig:
     """The part of the configuration that the engine reads."""
-    return EngineConfig(**{name: getattr(current, name) for name in _ENGINE_FIELDS})
+    values = {name: getattr(current, name) for name in _ENGINE_FIELDS}
+    return EngineConfig(**{**values, "credentials": str(credentials_folder())})
 
 
 def pipeline_factory() -> Callable[[], Pipeline]:
@@ -96,10 +102,15 @@ def fetch_pipeline() -> ProcessPipeline:
     return role_pipeline(FETCH, _interpreter(current, str(engine_place())))
 
 
-def role_pipeline(role: str, python: str) -> ProcessPipeline:
+def verify_pipeline() -> ProcessPipeline:
+    """What checks content credentials; it starts when it is given an order. Raises EngineMissing."""
+    return role_pipeline(VERIFY, _interpreter(current, str(engine_place())), EngineConfig(certificate=current.certificate))
+
+
+def role_pipeline(role: str, python: str, engine: EngineConfig | None = None) -> ProcessPipeline:
     """What does the work of `role` (see `protocol.messages`) with the interpreter `python`; it starts when it is given an order."""
     start_log()
-    return ProcessPipeline(python, EngineConfig(), role=role)
+    return ProcessPipeline(python, engine or EngineConfig(), role=role)
 
 
 def start_log() -> None:
@@ -154,6 +165,11 @@ def _hub_cache() -> Path:
 def style_folder() -> Path:
     """Where the person's styles are kept. It may not exist yet."""
     return Path(current.styles).expanduser() if current.styles else own_folder("styles")
+
+
+def credentials_folder() -> Path:
+    """Where the key is kept that pictures are signed with. It may not exist yet."""
+    return Path(current.credentials).expanduser() if current.credentials else own_folder("credentials")
 
 
 def own_folder(name: str) -> Path:

@@ -45,7 +45,8 @@ def apply() -> None:
             threads=prefs.threads, memory_mb=prefs.memory_mb, memory_use=prefs.memory_use,
             attention=prefs.attention, compile=prefs.compile, output=bpy.path.abspath(prefs.output), history_gb=prefs.history_gb,
             downloads=bpy.path.abspath(prefs.downloads), hub_token=prefs.hub_token.strip(),
-            styles=bpy.path.abspath(prefs.styles),
+            styles=bpy.path.abspath(prefs.styles), marking=prefs.marking, certificate=bpy.path.abspath(prefs.certificate),
+            private_key=bpy.path.abspath(prefs.private_key),
             model_folders=[bpy.path.abspath(folder.path) for folder in prefs.model_folders if folder.path])
     except SDError as error:
         log.warning("%s", error)
@@ -166,6 +167,14 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         "kept in Blender's preferences, never in a .blend file. Left empty: the environment variable HF_TOKEN"))
     styles: StringProperty(name="Style Folder", subtype="DIR_PATH", update=_changed, description=(
         "Where styles of your own are kept, such as a folder that your studio shares. Left empty: a folder of the extension"))
+    marking: BoolProperty(name="Mark Pictures as AI-Generated", default=True, update=_changed, description=(
+        "Let each picture's file say, in ways that other programs read, that a model made it: IPTC's field for it in XMP, and signed "
+        "content credentials (C2PA). No pixel is changed. It holds for pictures that are made from now on"))
+    certificate: StringProperty(name="Certificate", subtype="FILE_PATH", update=_changed, description=(
+        "Your own certificate to sign content credentials with: a PEM file with the signing certificate first, then those between it and "
+        "its authority. Left empty: a certificate that is made on this machine, for which nobody vouches"))
+    private_key: StringProperty(name="Private Key", subtype="FILE_PATH", update=_changed, description=(
+        "The private key of your certificate: a PEM file without a password, which only you can read. It never leaves this machine"))
     folder_index: IntProperty(name="Selected Folder", description="The folder that Remove removes")
 
     def draw(self, context) -> None:
@@ -175,6 +184,8 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         self._draw_engine(context, layout)
         layout.separator()
         self._draw_folders(context, layout)
+        layout.separator()
+        self._draw_marking(context, layout)
         layout.separator()
         row = layout.row(align=True)
         row.operator("sd.copy_report", text="Copy Report", icon="COPYDOWN")
@@ -246,6 +257,27 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         column.prop(self, "hub_token", placeholder="HF_TOKEN")
         column.operator("sd.clear_unfinished", text="Delete Unfinished Downloads")
         layout.column().prop(self, "styles", placeholder="The extension's own folder")
+
+
+    def _draw_marking(self, context, layout) -> None:
+        """The switch, and what it means either way."""
+        column = layout.column()
+        column.prop(self, "marking")
+        if not self.marking:
+            wrapped(column, context, "New pictures do not tell other programs that a model made them: no XMP, no content credentials. "
+                    "The EU's AI Act (article 50) asks since 2 August 2026 for such marks that machines can read; where you need them, "
+                    "adding them is then up to you. Settings, model and licence stay in the file, since Recall and History read them.",
+                    icon="ERROR")
+            return
+        wrapped(column, context, "Each picture's file says that a model made it, and is signed. Nothing is drawn into the picture, so "
+                "normal and roughness maps stay exact. The EU's AI Act (article 50) asks for such marks since 2 August 2026.")
+        column.prop(self, "certificate", placeholder="Made on this machine")
+        row = column.row()
+        row.active = bool(self.certificate or self.private_key)
+        row.prop(self, "private_key", placeholder="Made on this machine")
+        if not self.certificate and not self.private_key:
+            wrapped(column, context, "Signed with a key of this machine, pictures show whether they were changed since, but not who made "
+                    "them.")
 
 
 CLASSES = (SD_PG_folder, SD_UL_folders, SD_OT_folder_add, SD_OT_folder_remove, SD_AP_preferences)

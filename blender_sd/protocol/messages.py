@@ -16,7 +16,8 @@ from .errors import SDError, error_of_kind
 from .request import Request
 
 PROTOCOL = 1
-PAINT, FETCH, INSTALL, CHECK = "paint", "fetch", "install", "check"  # the roles of a child process: see `engine.boot`
+# The roles of a child process: see `engine.boot`.
+PAINT, FETCH, INSTALL, CHECK, VERIFY = "paint", "fetch", "install", "check", "verify"
 ATTENTION = ("auto", "flash", "sage", "xformers")  # what computes it: torch itself, or a package beside it
 
 
@@ -26,7 +27,9 @@ class EngineConfig:
     bf16, fp16; `threads`: CPU threads, 0 = all cores; `memory_mb`: budget for models kept loaded, 0 = half of
     what the machine has; `memory_use`: auto, or the rung (`protocol.rungs`) to begin at; `preview_px`: longest side of
     previews, 0 = none; `attention`: one of `ATTENTION`; `compile`: whether torch compiles the model's blocks, which makes the
-    first picture of each size wait and later ones faster."""
+    first picture of each size wait and later ones faster. `marking`: whether files say in ways that other programs read that a model made
+    them (XMP, content credentials). `credentials`: the folder for the key that credentials are signed with, "" = they are not signed;
+    `certificate`, `private_key`: PEM files to sign with instead."""
 
     device: str = "auto"
     precision: str = "auto"
@@ -36,6 +39,10 @@ class EngineConfig:
     preview_px: int = 256
     attention: str = "auto"
     compile: bool = False
+    marking: bool = True
+    credentials: str = ""
+    certificate: str = ""
+    private_key: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +131,15 @@ class Check:
     """Say whether the interpreter that is running can be the engine's."""
 
     job: str
+
+
+@dataclass(frozen=True, eq=False)
+class Verify:
+    """Check the content credentials of the file at `path`, or of the file whose bytes are in `picture`."""
+
+    job: str
+    path: str
+    picture: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -220,6 +236,14 @@ class Installed:
 
 
 @dataclass(frozen=True)
+class Verified:
+    """A `Verify` is complete; `report`: a `protocol.proof.Proof` as JSON."""
+
+    job: str
+    report: str
+
+
+@dataclass(frozen=True)
 class Finished:
     job: str
     results: tuple[Result, ...]
@@ -248,11 +272,11 @@ class Failed:
         return error_of_kind(self.kind, self.message, self.hint, self.detail)
 
 
-Order = Union[Generate, Fetch, Install, Check]
-ORDERS = (Generate, Fetch, Install, Check)
-Command = Union[Hello, Generate, Fetch, Install, Check, Cancel, Shutdown]
-Event = Union[Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Stage, Installed, Cancelled, Failed]
-ENDINGS = (Finished, Installed, Cancelled, Failed)
+Order = Union[Generate, Fetch, Install, Check, Verify]
+ORDERS = (Generate, Fetch, Install, Check, Verify)
+Command = Union[Hello, Generate, Fetch, Install, Check, Verify, Cancel, Shutdown]
+Event = Union[Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Stage, Installed, Verified, Cancelled, Failed]
+ENDINGS = (Finished, Installed, Verified, Cancelled, Failed)
 
 
 class Pipeline(Protocol):
