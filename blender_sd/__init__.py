@@ -5,8 +5,8 @@
     image = job.result()[0]
     sd.apply(image, bpy.context.object)
 
-`api`, `catalogue`, `stylebook`, `assets`, `batch`, `past`, `hub` and `setup` document every call. The engine works without Blender too:
-`from blender_sd.engine import Engine`.
+`api`, `catalogue`, `stylebook`, `assets`, `batch`, `past`, `provenance`, `hub` and `setup` document every call. The engine works without
+Blender too: `from blender_sd.engine import Engine`.
 """
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _CALLS = {
     "batch": ("batch_materials",),
     "catalogue": ("controlnets", "find_model", "ip_adapters", "loras", "models", "refresh_models", "samplers", "upscalers"),
     "past": ("empty_trash", "favourite", "history", "open_picture", "restore", "trash"),
+    "provenance": ("mark_baked", "report", "trace"),
     "setup": ("accelerator_choices", "check_python", "detect_accelerator", "engine_environment", "engine_known", "engine_place",
               "install_engine", "installations", "remove_engine"),
     "stylebook": ("delete_style", "export_style", "find_style", "import_style", "save_style", "styles"),
