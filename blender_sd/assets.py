@@ -44,6 +44,9 @@ def save_material(what: bpy.types.Image | bpy.types.Material, name: str = "", *,
         image, write = what, scene.write_image
     elif isinstance(what, bpy.types.Material):
         image, write = scene.image_of(what), scene.write_material
+        if licence is None:
+            said = (licence_of(scene.image_facts(one)[1]) for one in {image, *scene.generated_in(what)} - {None})
+            licence = ", ".join(sorted({*said} - {""}))
     else:
         raise SourceUnusable("Only an image or a material can be saved as a material asset.",
                              "Give one of bpy.data.images or bpy.data.materials.")

@@ -15,7 +15,7 @@ import bpy.utils.previews
 
 from .. import config, scene
 from ..protocol.errors import SDError
-from ..protocol.facts import SOURCES_KEY, Facts
+from ..protocol.facts import SOURCES_KEY, Facts, lines
 from ..protocol.origin import ORIGIN_KEY
 from ..protocol.png import REQUEST_KEY
 from ..session import lineage
@@ -67,6 +67,17 @@ def story_of(image: bpy.types.Image) -> Story:
     if _stories[key].chain is None:
         _wanted = key
     return _stories[key]
+
+
+def text_of(image: bpy.types.Image) -> str:
+    """All that is known of `image` now, in lines."""
+    story = story_of(image)
+    found = [image.name, *([f"{what}: {value}" for what, value in lines(story.told)] or ["Nothing is known of this image"])]
+    for link in story.chain or ():
+        said = f' "{link.known.request.prompt}"' if link.known.request is not None else ""
+        found.append(f"{'  ' * link.depth}{link.role}: {link.name or link.digest}{said}"
+                     + (f" ({PROBLEMS[link.problem]})" if link.problem else ""))
+    return "\n".join(found) + "\n"
 
 
 def look_into(image: bpy.types.Image) -> None:

@@ -80,7 +80,8 @@ def mark_baked(obj: bpy.types.Object, others: Iterable[bpy.types.Object] = ()) -
     materials' active image nodes. Those that have sources now, none without marking."""
     if not _marking():
         return []
-    used = _generated_in(slot.material for source in (obj, *others) for slot in source.material_slots)
+    materials = {slot.material for source in (obj, *others) for slot in source.material_slots} - {None}
+    used = {image for material in materials for image in generated_in(material)}
     return [image for image in _bake_images(obj) if _baked(image, used)]
 
 
@@ -100,18 +101,19 @@ def baked_by(context: bpy.types.Context, active: bpy.types.Object) -> list[bpy.t
 def refresh(images: Iterable[bpy.types.Image] | None = None) -> None:
     """Makes the marks of what uses images true: of all materials, worlds, lights and node groups, or of those that use one of `images`.
     Makes no undo step. Some ms for hundreds of materials."""
-    marked = [image for image in bpy.data.images if is_marked(image)]
-    of_those = None if images is None else using(list(images))
-    users = using(marked)
-    now = {block: [image.name for image in found] for block, found in users.items()} if _marking() else {}
-    for block in _all_users() if of_those is None else of_those:
-        _mark_user(block, now.get(block))
+    now = using([image for image in bpy.data.images if is_marked(image)])
+    for block in _all_users() if images is None else using(list(images)):
+        _mark_user(block, now.get(block, []))
 
 
 def refresh_one(block: bpy.types.Material) -> None:
     """Makes the mark of one user of images true."""
-    found = sorted(image.name for image in _images_in(_tree_of(block), {}) if is_marked(image)) if _marking() else []
-    _mark_user(block, found)
+    _mark_user(block, generated_in(block))
+
+
+def generated_in(block: bpy.types.Material) -> list[bpy.types.Image]:
+    """The marked images that a material uses, also through groups, by name."""
+    return sorted((image for image in _images_in(_tree_of(block), {}) if is_marked(image)), key=lambda image: image.name)
 
 
 def using(images: Iterable[bpy.types.Image]) -> dict[bpy.types.ID, list[bpy.types.Image]]:
@@ -164,14 +166,14 @@ def _may_mark(block: bpy.types.ID) -> bool:
     return block.library is None and block.override_library is None
 
 
-def _mark_user(block: bpy.types.ID, names: list[str] | None) -> None:
+def _mark_user(block: bpy.types.ID, used: list[bpy.types.Image]) -> None:
     if not _may_mark(block):
         return
     before = block.get(MARK_PROPERTY)
     ours = isinstance(before, str) and before.startswith(USES)
-    if names:
-        if ours or before is None:
-            text = ", ".join(names)
+    if used:
+        if _marking() and (ours or before is None):
+            text = ", ".join(image.name for image in used)
             _put(block, MARK_PROPERTY, USES + (text if len(text) <= _MAX_NAMES else f"{text[:_MAX_NAMES]}…"))
     elif ours:
         del block[MARK_PROPERTY]
@@ -187,12 +189,6 @@ def _baked(image: bpy.types.Image, sources: set[bpy.types.Image]) -> bool:
     if not is_marked(image):
         _put(image, MARK_PROPERTY, COMPOSITE)
     return True
-
-
-def _generated_in(materials: Iterable[bpy.types.Material | None]) -> set[bpy.types.Image]:
-    inside: dict[bpy.types.NodeTree, set[bpy.types.Image]] = {}
-    return {image for material in materials if material is not None for image in _images_in(material.node_tree, inside)
-            if is_marked(image)}
 
 
 def _bake_node(material: bpy.types.Material | None) -> bpy.types.Node | None:

@@ -47,7 +47,8 @@ def test_facts_with_and_without_an_origin():
     assert (BRICK.kind, BRICK.model, BRICK.licence, BRICK.link) == (GENERATED, "Brick XL", "CreativeML OpenRAIL++-M", "https://x.org/l")
     assert BRICK.terms.commercial == NO
     assert (STARTER.model, STARTER.licence, STARTER.terms.commercial, STARTER.kind) == ("starter", "CC0-1.0", YES, GENERATED)
-    older = Facts("old", Request(task=IMAGE_TO_IMAGE, model="C:\\models\\mine", source="sha256:" + "0" * 64, loras=(Lora("/l/x.safetensors"),)))
+    older = Facts("old", Request(task=IMAGE_TO_IMAGE, model="C:\\models\\mine", source="sha256:" + "0" * 64,
+                                 loras=(Lora("/l/x.safetensors"),)))
     assert (older.kind, older.model, older.licence, older.terms.commercial) == (COMPOSITE, "mine", "", READ)
     assert older.parts == (Part("LoRA", "x"),)
     assert Facts("evil", origin=Origin(link="javascript:alert(1)")).link == "" and not Facts("plain").known

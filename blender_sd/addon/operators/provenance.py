@@ -5,7 +5,6 @@ import bpy
 from bpy.props import IntProperty
 
 from ... import past, scene
-from ...protocol import facts
 from ...protocol.errors import SDError, SourceUnusable
 from ...session.lineage import Link
 from .. import provenance, tick
@@ -47,13 +46,7 @@ class SD_OT_copy_origin(_OfImage, bpy.types.Operator):
     bl_options = {"REGISTER"}
 
     def execute(self, context):
-        story = provenance.story_of(shown_image(context))
-        lines = [f"{what}: {value}" for what, value in facts.lines(story.told)] or ["Nothing is known of this image"]
-        for link in story.chain or ():
-            said = link.known.request.prompt if link.known.request is not None else ""
-            lines.append(f"{'  ' * link.depth}{link.role}: {link.name or link.digest}" + (f" \"{said}\"" if said else "")
-                         + (f" ({provenance.PROBLEMS[link.problem]})" if link.problem else ""))
-        context.window_manager.clipboard = "\n".join([story.told.name, *lines]) + "\n"
+        context.window_manager.clipboard = provenance.text_of(shown_image(context))
         self.report({"INFO"}, "Copied")
         return {"FINISHED"}
 
