@@ -77,11 +77,19 @@ class Facts:
         return link if link.startswith(("https://", "http://")) else ""
 
     @property
-    def terms(self) -> Terms:
-        """What the licences of the model and of all that took part say of commercial use: the strictest counts."""
+    def model_terms(self) -> Terms:
+        """What the model's licence says of commercial use; of a baked image, the strictest of its sources'."""
         if self.request is None and self.origin is None:
             return strictest([one.terms for one in self.baked])
-        return strictest([terms_of(self.licence), *(terms_of(part.licence) for part in self.parts)])
+        return terms_of(self.licence)
+
+    @property
+    def terms(self) -> Terms:
+        """What the licences of the model and of all that took part say of commercial use: the strictest counts, and its text names whose
+        licence it is."""
+        said = ((part, terms_of(part.licence)) for part in self.parts)
+        return strictest([self.model_terms, *(Terms(one.commercial, f"{part.kind} {part.name}: {one.text[0].lower()}{one.text[1:]}")
+                                              for part, one in said)])
 
     @property
     def parts(self) -> tuple[Part, ...]:

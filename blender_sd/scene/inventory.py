@@ -30,12 +30,12 @@ def generated() -> list[Found]:
     """Every generated image of the file, by name; also those that say so only in their file's texts (which are read for images that carry
     no mark), and what a script has baked from them since the last save."""
     known = {image: facts for image in bpy.data.images if image.type not in images.RENDERED and (facts := _facts(image)).known}
-    for image, sources in marks.unmarked_bakes():
+    for image, sources in marks.unmarked_bakes(marks.using(marks.marked())):
         known[image] = dataclasses.replace(known.get(image, Facts(image.name)), baked=tuple(
             marks.facts_of(one) for one in sorted(sources, key=lambda one: one.name)))
-    through = _by_image(marks.using(known))
+    through, direct = _by_image(marks.using(known)), bpy.data.user_map(subset=known)
     objects = _objects_by_user()
-    return [_found(image, facts, through.get(image, set()), objects)
+    return [_found(image, facts, direct[image] | through.get(image, set()), objects)
             for image, facts in sorted(known.items(), key=lambda item: (item[0].library is not None, item[0].name.casefold()))]
 
 
@@ -85,10 +85,9 @@ def _objects_by_user() -> dict[bpy.types.ID, set[bpy.types.Object]]:
     return found
 
 
-def _found(image: bpy.types.Image, facts: Facts, through: Iterable[bpy.types.ID],
+def _found(image: bpy.types.Image, facts: Facts, users: Iterable[bpy.types.ID],
            objects: dict[bpy.types.ID, set[bpy.types.Object]]) -> Found:
-    direct = {block for block in bpy.data.user_map(subset=[image])[image] if block.id_type not in _FURNITURE}
-    users = direct | set(through)
+    users = {block for block in users if block.id_type not in _FURNITURE}
     materials = sorted(block.name for block in users if isinstance(block, bpy.types.Material))
     others = sorted(f"{_kind(block)} {block.name}" for block in users if not isinstance(block, bpy.types.Material))
     on = set().union(*(objects.get(block, ()) for block in users)) | {block for block in users if isinstance(block, bpy.types.Object)}

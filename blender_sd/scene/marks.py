@@ -9,7 +9,7 @@ overrides of linked ones are never touched.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import bpy
 
@@ -71,6 +71,11 @@ def facts_of(image: bpy.types.Image) -> Facts:
                  from_json(image.get(SOURCES_KEY)), is_marked(image))
 
 
+def marked() -> list[bpy.types.Image]:
+    """Every marked image of the file."""
+    return [image for image in bpy.data.images if is_marked(image)]
+
+
 def is_marked(block: bpy.types.ID) -> bool:
     return bool(block.get(MARK_PROPERTY))
 
@@ -98,12 +103,10 @@ def baked_by(context: bpy.types.Context, active: bpy.types.Object) -> list[bpy.t
 # ---- what uses them ----------------------------------------------------------------------------------------------------
 
 
-def refresh(images: Iterable[bpy.types.Image] | None = None) -> None:
-    """Makes the marks of what uses images true: of all materials, worlds, lights and node groups, or of those that use one of `images`.
-    Makes no undo step. Some ms for hundreds of materials."""
-    now = using([image for image in bpy.data.images if is_marked(image)])
-    for block in _all_users() if images is None else using(list(images)):
-        _mark_user(block, now.get(block, []))
+def refresh(images: Iterable[bpy.types.Image]) -> None:
+    """Makes the marks of what uses one of `images` true: materials, worlds, lights and node groups. Makes no undo step."""
+    for block, used in using(images).items():
+        _mark_user(block, used)
 
 
 def refresh_one(block: bpy.types.Material) -> None:
@@ -117,7 +120,8 @@ def generated_in(block: bpy.types.Material) -> list[bpy.types.Image]:
 
 
 def using(images: Iterable[bpy.types.Image]) -> dict[bpy.types.ID, list[bpy.types.Image]]:
-    """Materials, worlds, lights and node groups -> those of `images` that their nodes use, also through groups; linked ones too."""
+    """Materials, worlds, lights and node groups that use one of `images`, also through groups; linked ones too -> all marked images, and
+    those of `images`, that they use, by name."""
     wanted = set(images)
     if not wanted:
         return {}
@@ -128,27 +132,34 @@ def using(images: Iterable[bpy.types.Image]) -> dict[bpy.types.ID, list[bpy.type
         far |= more
         groups = {block for block in more if isinstance(block, bpy.types.NodeTree)}
     inside: dict[bpy.types.NodeTree, set[bpy.types.Image]] = {}
-    found = {block: _images_in(_tree_of(block), inside) & wanted for block in far}
-    return {block: sorted(used, key=lambda image: image.name) for block, used in found.items() if used}
+    found = {block: _images_in(_tree_of(block), inside) for block in far}
+    return {block: sorted((one for one in used if one in wanted or is_marked(one)), key=lambda image: image.name)
+            for block, used in found.items() if not wanted.isdisjoint(used)}
 
 
-def unmarked_bakes() -> Iterator[tuple[bpy.types.Image, set[bpy.types.Image]]]:
+def unmarked_bakes(users: Mapping[bpy.types.ID, list[bpy.types.Image]]) -> Iterator[tuple[bpy.types.Image, list[bpy.types.Image]]]:
     """(image, what it was baked from) of bakes by scripts, of which Blender tells nobody: an image that is painted on and unmarked, in the
-    active image node of a material, linked to nothing there (which is how bakes are set up), beside marked images."""
-    for block, images in using([image for image in bpy.data.images if is_marked(image)]).items():
+    active image node of a material, linked to nothing there (which is how bakes are set up), beside marked images. `users`: those of all
+    marked images, as `using` gives them."""
+    for block, images in users.items():
         node = _bake_node(block) if isinstance(block, bpy.types.Material) else None
         if (node is not None and not any(out.is_linked for out in node.outputs) and node.image.is_dirty and not is_marked(node.image)
                 and _may_mark(node.image)):
-            yield node.image, set(images)
+            yield node.image, images
 
 
 def on_save() -> None:
-    """What saving makes true: bakes by scripts, then all users of marked images. Does nothing without marking but take away what is no
-    longer true."""
+    """What saving makes true: bakes by scripts, and the marks of all materials, worlds, lights and node groups."""
+    users = using(marked())
     if _marking():
-        for image, sources in list(unmarked_bakes()):
-            _baked(image, sources)
-    refresh()
+        bakes = list(unmarked_bakes(users))
+        for image, sources in bakes:
+            _baked(image, set(sources))
+        if bakes:  # they are marked images now
+            users = using(marked())
+    for blocks in (bpy.data.materials, bpy.data.worlds, bpy.data.lights, bpy.data.node_groups):
+        for block in blocks:
+            _mark_user(block, users.get(block, ()))
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
@@ -166,7 +177,7 @@ def _may_mark(block: bpy.types.ID) -> bool:
     return block.library is None and block.override_library is None
 
 
-def _mark_user(block: bpy.types.ID, used: list[bpy.types.Image]) -> None:
+def _mark_user(block: bpy.types.ID, used: Sequence[bpy.types.Image]) -> None:
     if not _may_mark(block):
         return
     before = block.get(MARK_PROPERTY)
@@ -205,12 +216,6 @@ def _bake_images(obj: bpy.types.Object) -> list[bpy.types.Image]:
 
 def _users_of(blocks: set[bpy.types.ID]) -> set[bpy.types.ID]:
     return set().union(*bpy.data.user_map(subset=blocks, value_types=_USERS).values())
-
-
-def _all_users() -> Iterator[bpy.types.ID]:
-    """Every datablock that can be marked as a user."""
-    for blocks in (bpy.data.materials, bpy.data.worlds, bpy.data.lights, bpy.data.node_groups):
-        yield from blocks
 
 
 def _tree_of(block: bpy.types.ID) -> bpy.types.NodeTree | None:

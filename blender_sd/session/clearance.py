@@ -34,7 +34,7 @@ class Row:
         facts, found = self.facts, []
         if not facts.licence or "unknown" in facts.licence.split(", "):
             found.append("unknown licence")
-        elif facts.terms.commercial == READ:
+        elif facts.model_terms.commercial == READ:
             found.append("licence to be read")
         found += [f"unknown licence of the {part.kind} {part.name}" for part in facts.parts if not part.licence]
         if facts.terms.commercial == NO:
@@ -90,7 +90,7 @@ def _text(rows: Sequence[Row], file: str, prompts: bool) -> str:
     flagged = sum(bool(row.flags) for row in rows)
     count = "1 generated image" if len(rows) == 1 else f"{len(rows)} generated images"
     out = ["Report of generated images", f"File: {file or 'not saved yet'}", f"{count}, {flagged} to be looked at", ""]
-    models = dict.fromkeys((row.facts.model or "unknown model", row.facts.licence or "unknown", row.facts.terms) for row in rows)
+    models = dict.fromkeys((row.facts.model or "unknown model", row.facts.licence or "unknown", row.facts.model_terms) for row in rows)
     if models:
         out += ["Models and licences", *(f"  {model}: {licence}. Commercial use: {terms.commercial}. {terms.text}"
                                          for model, licence, terms in models), ""]

@@ -45,7 +45,8 @@ def test_the_strictest_counts():
 
 def test_facts_with_and_without_an_origin():
     assert (BRICK.kind, BRICK.model, BRICK.licence, BRICK.link) == (GENERATED, "Brick XL", "CreativeML OpenRAIL++-M", "https://x.org/l")
-    assert BRICK.terms.commercial == NO
+    assert BRICK.terms.commercial == NO and BRICK.terms.text == "LoRA aged: non-commercial use only"
+    assert BRICK.model_terms.commercial == CONDITIONS
     assert (STARTER.model, STARTER.licence, STARTER.terms.commercial, STARTER.kind) == ("starter", "CC0-1.0", YES, GENERATED)
     older = Facts("old", Request(task=IMAGE_TO_IMAGE, model="C:\\models\\mine", source="sha256:" + "0" * 64,
                                  loras=(Lora("/l/x.safetensors"),)))
@@ -70,7 +71,8 @@ def test_the_text(tmp_path):
     text = write(rows, "/film/shot.blend")
     assert "2 generated images, 1 to be looked at" in text and "linked from /lib/walls.blend" in text
     for words in ("! non-commercial", "! unknown licence of the ControlNet depth", "aged (cc-by-nc-4.0)", "Seed: 7", "on 3 objects",
-                  "material Wall, world Sky", "Brick XL: CreativeML OpenRAIL++-M. Commercial use: no", "2026-11-24 16:10:55 UTC"):
+                  "material Wall, world Sky", "Brick XL: CreativeML OpenRAIL++-M. Commercial use: conditions",
+                  "Commercial use: no. LoRA aged: non-comm", "2026-11-24 16:10:55 UTC"):
         assert words in text
     assert "old brick" not in text and "old brick" in write(rows, "", prompts=True) and "not saved yet" in write([], "")
     with pytest.raises(InvalidRequest, match="pdf"):

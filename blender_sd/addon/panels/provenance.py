@@ -49,10 +49,14 @@ class Provenance(Panel):
                 continue
             wrapped(column, context, f"{what}: {value[:_LONGEST]}{'…' if len(value) > _LONGEST else ''}", translate=False)
             if what == "Licence":
-                terms = told.terms
-                wrapped(column, context, terms.text, _USE_ICONS.get(terms.commercial, "ERROR"))
+                self._draw_terms(context, column, told.model_terms)
                 if told.link:
                     column.operator("wm.url_open", text="Read the Licence", icon="URL").url = told.link
+        if told.terms != told.model_terms:  # one of the other nets binds more
+            self._draw_terms(context, column, told.terms)
+
+    def _draw_terms(self, context, column, terms) -> None:
+        wrapped(column, context, terms.text, _USE_ICONS.get(terms.commercial, "ERROR"))
 
     def _draw_chain(self, context, story) -> None:
         if story.chain is None:
@@ -64,12 +68,12 @@ class Provenance(Panel):
         for index, (link, icon) in enumerate(zip(story.chain, story.icons, strict=True)):
             row = self.layout.row(align=True)
             if link.depth > 1:
-                row.separator(factor=2.0 * (link.depth - 1))
+                row.separator(factor=5.0 * (link.depth - 1))
             if icon:
                 row.template_icon(icon_value=icon, scale=2.4)
             column = row.column(align=True)
             line = column.row(align=True)
-            line.label(text=f"{link.role.capitalize()}: {link.name or link.digest[7:19]}", translate=False,
+            line.label(text=f"{link.role.capitalize()}: {link.name or f'sha256 {link.digest[7:19]}…'}", translate=False,
                        icon="NONE" if icon else "QUESTION")
             if link.path:
                 line.operator("sd.open_link", text="", icon="IMAGE_DATA").index = index
@@ -100,7 +104,8 @@ class Provenance(Panel):
         if story.looked.foreign:
             box = self.layout.box()
             wrapped(box, context, "Another program wrote this into the file. It may say anything:", "QUESTION")
-            wrapped(box, context, story.looked.foreign[:_STRANGE], most=16, translate=False)
+            for line in story.looked.foreign[:_STRANGE].splitlines()[:12]:
+                wrapped(box, context, line, most=6, translate=False)
         elif not story.told.known:
             wrapped(self.layout, context, "Nothing is said in the file either", "INFO")
 
