@@ -20,15 +20,18 @@ from .session import clearance, lineage
 from .session.clearance import TEXT
 
 
-def report(path: str | os.PathLike | None = None, format: str = TEXT, prompts: bool = False) -> str:
+def report(path: str | os.PathLike | None = None, format: str = TEXT, prompts: bool = False, chains: bool = False) -> str:
     """Every generated image of the open file, those that are linked from other files among them, and images that were baked from them:
     kind, model, licence and what it says of commercial use, seed, LoRAs and other nets, input pictures, date, and what uses it.
 
     `format`: "text" or "csv" (one line for each image; cells cannot become formulas). `prompts`: with the prompts. Written to the file
     `path` where one is given (CSV begins with a mark by which spreadsheets know UTF-8), and returned. Reads the files of images that
-    carry no mark. Raises InvalidRequest for another format, OutputUnwritable.
+    carry no mark. `chains`: with the chain of edits behind each picture, as `trace` finds it, and the licences in it; this reads files of
+    the output folder, and waits. Raises InvalidRequest for another format, OutputUnwritable.
     """
-    rows = [clearance.Row(one.facts, one.library, one.materials, one.others, one.objects) for one in scene.generated()]
+    folder = str(config.output_path())
+    rows = [clearance.Row(one.facts, one.library, one.materials, one.others, one.objects,
+                          lineage.trace(one.facts.request, folder) if chains and one.facts.inputs else ()) for one in scene.generated()]
     text = clearance.write(rows, bpy.data.filepath, format, prompts)
     if path is not None:
         target = os.path.abspath(bpy.path.abspath(os.path.expanduser(os.fspath(path))))

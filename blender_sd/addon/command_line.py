@@ -25,6 +25,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--csv", metavar="FILE", help="write it as CSV")
     parser.add_argument("--text", metavar="FILE", help="write it as text; without any file the text is printed")
     parser.add_argument("--prompts", action="store_true", help="with prompts, which may be confidential")
+    parser.add_argument("--chains", action="store_true", help="with what each picture was made of, from the output folder")
     try:
         asked = parser.parse_args(arguments)
     except SystemExit as end:  # argparse has said why
@@ -34,9 +35,9 @@ def run(arguments: list[str]) -> int:
             bpy.ops.wm.open_mainfile(filepath=asked.file, load_ui=False)
         for path, format in ((asked.csv, CSV), (asked.text, TEXT)):
             if path:
-                provenance.report(path, format, asked.prompts)
+                provenance.report(path, format, asked.prompts, asked.chains)
         if not (asked.csv or asked.text):
-            print(provenance.report(prompts=asked.prompts))
+            print(provenance.report(prompts=asked.prompts, chains=asked.chains))
     except (SDError, RuntimeError) as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..protocol import png
 from ..protocol.errors import InvalidRequest, SourceUnusable
+from ..protocol.facts import request_from
 from ..protocol.messages import Result, Source
 from ..protocol.request import Request
 from . import compat, marks, pixels, renders
@@ -75,7 +76,7 @@ def load_result(result: Result, name: str = "") -> bpy.types.Image:
     if image.colorspace_settings.name != "sRGB":
         image.colorspace_settings.name = "sRGB"
     image.pack()
-    marks.mark_result(image, result, head.text if head is not None else {})
+    marks.mark_loaded(image, result.request, head.text if head is not None else {})
     return image
 
 
@@ -87,14 +88,18 @@ def picture_of(path: str | os.PathLike) -> bpy.types.Image | None:
 
 
 def load_kept(path: str | os.PathLike) -> bpy.types.Image:
-    """The copy of an input picture as an image datablock, packed; the one that is there, if it was loaded before. Raises
-    SourceUnusable where it cannot be read."""
+    """The copy of an input picture as an image datablock, packed, with its marks where it is a picture of ours; the one that is there, if
+    it was loaded before. Raises SourceUnusable where it cannot be read."""
     try:
+        head = png.read_head(path)
         image = bpy.data.images.load(os.fspath(path), check_existing=True)
         if not image.packed_file:
             image.pack()
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise SourceUnusable(f"The file '{path}' cannot be read.", "Choose another image.", str(error)) from None
+    request = request_from(head.text.get(REQUEST_PROPERTY)) if head is not None else None
+    if request is not None:
+        marks.mark_loaded(image, request, head.text)
     return image
 
 

@@ -17,6 +17,7 @@ from ..protocol import png
 from ..protocol.facts import SOURCES_KEY, Facts, from_json, origin_from, request_from, to_json
 from ..protocol.messages import Result
 from ..protocol.origin import COMPOSITE, ORIGIN_KEY, kind_of
+from ..protocol.request import Request
 
 REQUEST_PROPERTY = png.REQUEST_KEY
 MARK_PROPERTY = "ai_generated"
@@ -44,16 +45,16 @@ def _marking() -> bool:
 # ---- images --------------------------------------------------------------------------------------------------------
 
 
-def mark_result(image: bpy.types.Image, result: Result, text: dict[str, str]) -> None:
-    """Puts onto `image` what is known of the finished picture `result`, whose file holds the texts `text`. Without marking, only its
+def mark_loaded(image: bpy.types.Image, request: Request, text: dict[str, str]) -> None:
+    """Puts onto `image` what is known of the picture that `request` made, whose file holds the texts `text`. Without marking, only its
     settings, which Recall needs."""
-    _put(image, REQUEST_PROPERTY, result.request.to_json())
+    _put(image, REQUEST_PROPERTY, request.to_json())
     if not _marking():
         return
     origin = origin_from(text.get(ORIGIN_KEY))
     if origin is not None:
         _put(image, ORIGIN_KEY, origin.to_json())
-    _put(image, MARK_PROPERTY, origin.kind if origin is not None else kind_of(result.request))
+    _put(image, MARK_PROPERTY, origin.kind if origin is not None else kind_of(request))
 
 
 def result_facts(result: Result) -> Facts:
@@ -223,7 +224,7 @@ def _tree_of(block: bpy.types.ID) -> bpy.types.NodeTree | None:
 
 
 def _images_in(tree: bpy.types.NodeTree | None, inside: dict[bpy.types.NodeTree, set[bpy.types.Image]]) -> set[bpy.types.Image]:
-    """The images that the nodes of `tree` use, also through groups; `inside` remembers groups (which cannot hold themselves)."""
+    """The images that the nodes of `tree` use, also through groups; `inside` remembers groups."""
     found: set[bpy.types.Image] = set()
     for node in tree.nodes if tree is not None else ():
         image = getattr(node, "image", None)
@@ -231,6 +232,7 @@ def _images_in(tree: bpy.types.NodeTree | None, inside: dict[bpy.types.NodeTree,
             found.add(image)
         elif (group := getattr(node, "node_tree", None)) is not None:
             if group not in inside:
+                inside[group] = set()  # a broken file may have a group in itself
                 inside[group] = _images_in(group, inside)
             found |= inside[group]
         elif tree.type == "GEOMETRY":

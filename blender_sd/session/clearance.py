@@ -10,6 +10,7 @@ from ..protocol.errors import InvalidRequest
 from ..protocol.facts import KINDS, Facts, lines
 from ..protocol.origin import COMPOSITE
 from ..protocol.terms import NO, READ
+from .lineage import Link
 
 TEXT, CSV = "text", "csv"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # https://owasp.org/www-community/attacks/CSV_Injection
@@ -20,13 +21,14 @@ _COLUMNS = ("image", "linked from", "kind", "model", "family", "licence", "comme
 @dataclass(frozen=True)
 class Row:
     """One image. `library`: the file that it is linked from, "" for the open one. `materials`: their names; `others`: worlds, lights and
-    node groups, as "world Sky". `objects`: how many use one of these."""
+    node groups, as "world Sky". `objects`: how many use one of these. `chain`: what it was made of, where that was looked for."""
 
     facts: Facts
     library: str = ""
     materials: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     objects: int = 0
+    chain: tuple[Link, ...] = ()
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -41,7 +43,18 @@ class Row:
             found.append("non-commercial")
         if facts.kind == COMPOSITE or facts.inputs:
             found.append("made of other pictures, whose rights count too")
-        return tuple(found)
+        behind = (Facts(link.name, link.known.request, link.known.origin) for link in self.chain)
+        found += [f"made of a picture by {one.model}, licence {one.licence or 'unknown'}: {one.terms.commercial}"
+                  for one in behind if one.known and one.terms.commercial in (NO, READ)]
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What it was made of: the chain, where that was looked for, else the digests of its own input pictures."""
+        if not self.chain:
+            return tuple(f"{role} {digest}" for role, digest in self.facts.inputs.items())
+        return tuple(f"{'> ' * (link.depth - 1)}{link.role} {link.name or link.digest}" + (f" ({link.problem})" if link.problem else "")
+                     for link in self.chain)
 
 
 def write(rows: Sequence[Row], file: str, format: str = TEXT, prompts: bool = False) -> str:
@@ -77,7 +90,7 @@ def _cells(row: Row, prompts: bool) -> list[object]:
     cells = [facts.name, row.library, KINDS.get(facts.kind, ""), facts.model, facts.family, facts.licence or "unknown",
              facts.terms.commercial, facts.link, "; ".join(row.flags), request.seed if request else "", "; ".join(map(_part, loras)),
              "; ".join(f"{part.kind}: {_part(part)}" for part in facts.parts if part not in loras),
-             "; ".join(f"{role} {digest}" for role, digest in facts.inputs.items()), "; ".join(one.name for one in facts.baked),
+             "; ".join(row.inputs), "; ".join(one.name for one in facts.baked),
              facts.made, facts.origin.generator if facts.origin else "", "; ".join(row.materials), "; ".join(row.others), row.objects]
     return cells + ([request.prompt, request.negative] if request else ["", ""]) if prompts else cells
 
@@ -95,9 +108,11 @@ def _text(rows: Sequence[Row], file: str, prompts: bool) -> str:
         out += ["Models and licences", *(f"  {model}: {licence}. Commercial use: {terms.commercial}. {terms.text}"
                                          for model, licence, terms in models), ""]
     for row in rows:
+        roles = {role.capitalize() for role in row.facts.inputs}
         out.append(row.facts.name + (f"  (linked from {row.library})" if row.library else ""))
         out += [f"  ! {flag}" for flag in row.flags]
-        out += [f"  {what}: {value}" for what, value in lines(row.facts, prompts)]
+        out += [f"  {what}: {value}" for what, value in lines(row.facts, prompts) if what not in roles or not row.chain]
+        out += [f"  Made of: {said}" for said in row.inputs if row.chain]
         used = [*(f"material {name}" for name in row.materials), *row.others]
         users = f" on {row.objects} object{'s' if row.objects != 1 else ''}" if row.objects else ""
         out += [f"  Used by: {', '.join(used) or 'nothing'}{users}", ""]

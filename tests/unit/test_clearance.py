@@ -16,6 +16,7 @@ from blender_sd.protocol.parts import Lora
 from blender_sd.protocol.request import IMAGE_TO_IMAGE, Request
 from blender_sd.protocol.terms import CONDITIONS, NO, READ, YES, strictest, terms_of
 from blender_sd.session.clearance import CSV, Row, safe, write
+from blender_sd.session.lineage import GONE, Known, Link
 
 BRICK = Facts("Brick", Request(prompt="old brick", negative="moss", seed=7, model="/m/brick-xl", loras=(Lora("/l/aged.safetensors", 0.5),)),
               Origin("blender_sd 1", "2026-11-24T16:10:55Z", "Brick XL", "SDXL", "CreativeML OpenRAIL++-M", "https://x.org/l", GENERATED,
@@ -77,6 +78,18 @@ def test_the_text(tmp_path):
     assert "old brick" not in text and "old brick" in write(rows, "", prompts=True) and "not saved yet" in write([], "")
     with pytest.raises(InvalidRequest, match="pdf"):
         write(rows, "", "pdf")
+
+
+def test_the_chain_of_edits_brings_its_licences():
+    made = Facts("Ice", Request(task=IMAGE_TO_IMAGE, prompt="ice", source="sha256:" + "1" * 64))
+    chain = (Link(1, "source", "sha256:" + "1" * 64, "/out/a.png", "a.png", Known(BRICK.request, BRICK.origin)),
+             Link(2, "mask", "sha256:" + "2" * 64, problem=GONE))
+    row = Row(made, chain=chain)
+    assert row.flags == ("made of other pictures, whose rights count too",
+                         "made of a picture by Brick XL, licence CreativeML OpenRAIL++-M: no")
+    assert row.inputs == ("source a.png", f"> mask sha256:{'2' * 64} (gone)") and Row(made).inputs == (f"source sha256:{'1' * 64}",)
+    text = write([row], "")
+    assert "Made of: source a.png" in text and "Source: sha256" not in text and "Source: sha256" in write([Row(made)], "")
 
 
 def test_the_table_is_no_formula():

@@ -167,6 +167,7 @@ def test_the_report_names_every_image(chained, tmp_path):
     for what in ("on 1 object", "! non-commercial", "Brick XL: cc-by-nc-4.0", "Seed: 77", "! made of other pictures"):
         assert what in text, what
     assert "mosaic" not in text.replace("mosaic\n", "") and "Prompt: mosaic" in sd.report(prompts=True)
+    assert "made of a picture by Brick XL" not in text and "made of a picture by Brick XL" in sd.report(chains=True)
     path = tmp_path / "out.csv"
     sd.report(path, "csv", prompts=True)
     with open(path, encoding="utf-8-sig", newline="") as file:
@@ -191,7 +192,7 @@ def test_the_operator_and_the_command(chained, tmp_path, capsys):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
     bpy.ops.wm.read_homefile(use_factory_startup=True)
     film, table, text = (str(tmp_path / name) for name in ("film.blend", "c.csv", "t.txt"))
-    assert command_line.run([film, "--csv", table, "--text", text]) == 0
+    assert command_line.run([film, "--csv", table, "--text", text, "--chains"]) == 0
     assert "mosaic" in Path(table).read_text(encoding="utf-8-sig") and "film.blend" in Path(text).read_text(encoding="utf-8")
     capsys.readouterr()
     assert command_line.run([]) == 0 and "2 generated images" in capsys.readouterr().out
