@@ -5,8 +5,8 @@
     image = job.result()[0]
     sd.apply(image, bpy.context.object)
 
-`api`, `catalogue`, `stylebook`, `assets`, `batch`, `past`, `proofs`, `hub` and `setup` document every call. The engine works without
-Blender too: `from blender_sd.engine import Engine`.
+`api`, `catalogue`, `stylebook`, `assets`, `batch`, `past`, `provenance`, `proofs`, `hub`, `setup` and `support` document every call. The
+engine works without Blender too: `from blender_sd.engine import Engine`.
 """
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _CALLS = {
     "catalogue": ("controlnets", "find_model", "ip_adapters", "loras", "models", "refresh_models", "samplers", "upscalers"),
     "past": ("empty_trash", "favourite", "history", "open_picture", "restore", "trash"),
     "proofs": ("credentials", "has_credentials"),
+    "provenance": ("mark_baked", "report", "trace"),
     "setup": ("accelerator_choices", "check_python", "detect_accelerator", "engine_environment", "engine_known", "engine_place",
               "install_engine", "installations", "remove_engine"),
     "support": ("log_file", "problem_report"),

@@ -14,9 +14,9 @@ import bpy
 from . import scene
 from .protocol import wording
 from .protocol.errors import AssetUnusable, SourceUnusable
+from .protocol.facts import STARTER, STARTER_LICENCE, Facts
 from .session import asset_library
 
-STARTER_LICENCE = "CC0-1.0"  # of the built-in model's pictures; what others' may be used for, only their models' licences say
 _COMMON = frozenset("and the with for from texture seamless tileable background pattern material".split())
 _MAX_TAGS = 12
 
@@ -35,7 +35,7 @@ def save_material(what: bpy.types.Image | bpy.types.Material, name: str = "", *,
 
     `library`: a name of `asset_libraries`, or a folder; "" is the first one. `name`: by default that of the material or image; with
     `replace` an asset of that name is written anew, else "name 2" is made. None, for `tags` and `description`: from the settings that
-    made the picture; for `licence`: CC0 for the built-in model's pictures, else none. The open file stays as it is, but that painted
+    made the picture; for `licence`: what `licence_of` says. The open file stays as it is, but that painted
     images are packed. Costs the main thread some 50 ms at 1024². Raises AssetUnusable, SourceUnusable.
     """
     folder = library_folder(library)
@@ -44,6 +44,9 @@ def save_material(what: bpy.types.Image | bpy.types.Material, name: str = "", *,
         image, write = what, scene.write_image
     elif isinstance(what, bpy.types.Material):
         image, write = scene.image_of(what), scene.write_material
+        if licence is None:
+            said = (licence_of(scene.image_facts(one)[1]) for one in {image, *scene.generated_in(what)} - {None})
+            licence = ", ".join(sorted({*said} - {""}))
     else:
         raise SourceUnusable("Only an image or a material can be saved as a material asset.",
                              "Give one of bpy.data.images or bpy.data.materials.")
@@ -74,16 +77,24 @@ def plan(folder: str, name: str, image: bpy.types.Image | None = None, tags: Ite
     name = asset_library.asset_name(name)
     if not replace:
         name = asset_library.free_name(folder, name)
-    said, model, prompt = scene.image_facts(image)
+    said, facts = scene.image_facts(image)
     about = scene.About(
-        name=name, description=said if description is None else description, tags=tuple(words_of(prompt) if tags is None else tags),
-        licence=licence_for(model) if licence is None else licence, catalog=asset_library.catalog(folder))
+        name=name, description=said if description is None else description, tags=tuple(tags_of(facts) if tags is None else tags),
+        licence=licence_of(facts) if licence is None else licence, catalog=asset_library.catalog(folder))
     return about, Path(asset_library.asset_file(folder, name))
 
 
-def licence_for(model: str) -> str:
-    """The licence of pictures that `model` painted, as far as it is known; "" where it is not."""
-    return STARTER_LICENCE if model == "starter" else ""
+def licence_of(facts: Facts) -> str:
+    """The licence that an asset made of a picture carries: CC0 where the built-in model alone has painted it; else that of its model, named
+    as such, since what it allows for pictures only its text says; "" where it is not known."""
+    if facts.request is not None and facts.request.model == STARTER and all(part.licence == STARTER_LICENCE for part in facts.parts):
+        return STARTER_LICENCE
+    return f"{facts.licence} (the model's)" if facts.licence else ""
+
+
+def tags_of(facts: Facts) -> list[str]:
+    """Tags from the prompt of a picture."""
+    return words_of(facts.request.prompt) if facts.request is not None else []
 
 
 def words_of(prompt: str) -> list[str]:

@@ -126,7 +126,7 @@ def _begin(row: Row, file: str, catalog: str, tags: tuple[str, ...], licence: st
     def commit(job: Job) -> list[Path]:
         request = job.results[0].request
         about = scene.About(row.name, scene.facts(request), (*tags, *(row.tags or assets.words_of(request.prompt))),
-                            assets.licence_for(request.model) if mine is None else mine, catalog)
+                            assets.licence_of(scene.result_facts(job.results[0])) if mine is None else mine, catalog)
         scene.write_result(job.results[0], file, about)
         return [Path(file)]
 

@@ -269,6 +269,22 @@ def enlarge(window) -> None:
     take(window, "enlarge", panel(window, "Enlarge", "Upscale Slot"))
 
 
+def origin(window) -> None:
+    """A mosaic, and the wall that it was painted over."""
+    window.become("IMAGE_EDITOR")
+    ready(window, "IMAGE_EDITOR")
+    window.run_script("first = sd.generate('red brick wall', seed=5, steps=12, size=(256, 256), tiling='xy')")
+    finished(window)
+    window.run_script("sd.restyle(first.result()[0], 'blue mosaic', seed=6, steps=12)")
+    finished(window)
+    window.run_script(_SHOW.format(number=1, zoom=150))
+    box = window.sidebar("IMAGE_EDITOR")
+    only(window, "Where Did This Come From", "Report of All", box)
+    window.find_text("Made of", box)
+    aside(window)
+    take(window, "origin", panel(window, "Where Did This Come From", "Report of All", "IMAGE_EDITOR"))
+
+
 def library(window) -> None:
     """The dialog that saves a material asset."""
     window.run_script("import tempfile\nlibraries = bpy.context.preferences.filepaths.asset_libraries\n"
@@ -363,8 +379,8 @@ def models(window) -> None:
     take(window, "get-models", panel(window, "Get Models", "Into"))
 
 
-PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, preferences, styles, history, wipe, inpaint, enlarge, library, live, control,
-                                  queue, pie, models)
+PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, preferences, styles, history, wipe, inpaint, enlarge, origin, library, live,
+                                  control, queue, pie, models)
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ import bpy
 
 from .. import api, config
 from . import (
+    command_line,
     controls,
     downloads,
     history,
@@ -12,12 +13,14 @@ from . import (
     keymap,
     live,
     live_settings,
+    marking,
     menus,
     operators,
     panels,
     preferences,
     presets,
     properties,
+    provenance,
     state,
     tick,
     translations,
@@ -28,7 +31,8 @@ _CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *live_settin
             *history.CLASSES, *preferences.CLASSES, *operators.CLASSES, *presets.CLASSES, *panels.CLASSES, *wipe.CLASSES,
             *menus.CLASSES)
 # Registered in this order, unregistered in the opposite one.
-_PARTS = (translations, properties, state, live_settings, downloads, installing, history, wipe, menus, keymap, live, tick)
+_PARTS = (translations, properties, state, live_settings, downloads, installing, history, provenance, wipe, menus, keymap, marking,
+          command_line, live, tick)
 
 
 def register() -> None:

@@ -23,6 +23,7 @@ class SD_MT_render(bpy.types.Menu):
         layout.operator("sd.edit_prompt", text="Edit Prompt in Text Editor", icon="TEXT")
         layout.operator("sd.recall", text="Recall Settings from Image", icon="LOOP_BACK")
         layout.operator("sd.open_output", text="Open Output Folder", icon="FILE_FOLDER")
+        layout.operator("sd.report", text="Report of Generated Images", icon="TEXT")
         layout.operator("sd.cancel", text="Cancel Job", icon="X")
 
 
@@ -41,6 +42,11 @@ def _image_menu(self, context) -> None:
     self.layout.operator("sd.recall", text="Recall Settings from Image", icon="LOOP_BACK")
     self.layout.operator("sd.apply", text="Apply Image to Object")
     self.layout.operator("sd.save_material", text="Save as Material Asset", icon="ASSET_MANAGER")
+    self.layout.operator("sd.report", text="Report of Generated Images", icon="TEXT")
+
+
+def _export_menu(self, _context) -> None:
+    self.layout.operator("sd.report", text="Report of Generated Images (.csv, .txt)").to = "FILE"
 
 
 def _object_menu(self, _context) -> None:
@@ -104,6 +110,7 @@ _ENTRIES = (
     ("NODE_MT_add", _node_add_menu),
     ("NODE_MT_context_menu", _node_menu),
     ("IMAGE_MT_image", _image_menu),
+    ("TOPBAR_MT_file_export", _export_menu),
     ("VIEW3D_MT_object_context_menu", _object_menu),
     ("STATUSBAR_HT_header", _status_bar),
     ("VIEW3D_PT_overlay", _overlays),

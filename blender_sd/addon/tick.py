@@ -15,7 +15,7 @@ from bpy.app.handlers import persistent
 from .. import api, proofs, scene, stylebook
 from ..protocol.errors import SDError
 from ..scene import overlay, surfaces
-from . import downloads, history, installing, live, preferences, presets, properties
+from . import downloads, history, installing, live, preferences, presets, properties, provenance
 from .layout import TAB
 from .mirror import Mirror, current_job
 
@@ -51,7 +51,7 @@ def _turn() -> float:
     history.watch(lambda: next(_tabs(), None) is not None)
     _show()
     soonest = live.turn() or IDLE
-    if any(not job.done for job in jobs) or history.busy():
+    if any(not job.done for job in jobs) or history.busy() or provenance.busy():
         return min(BUSY, soonest)
     if live.running():
         return soonest
@@ -75,7 +75,9 @@ def _show() -> None:
 
 def _update() -> bool:
     """Brings what the panels read up to date; whether anything changed."""
-    return _mirror.update() | proofs.pump() | downloads.update() | installing.update() | history.update()  # all of them
+    parts = (_mirror.update, proofs.pump, downloads.update, installing.update, history.update, provenance.update)
+    changed = [part() for part in parts]  # all of them
+    return any(changed)
 
 
 # ---- windows -------------------------------------------------------------------------------------------------------
@@ -168,6 +170,7 @@ def _on_load(*_: object) -> None:
     downloads.forget()
     installing.forget()
     history.forget()
+    provenance.forget()
     _show()
 
 

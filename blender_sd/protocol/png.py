@@ -135,6 +135,11 @@ def has_credentials(path: str | os.PathLike) -> bool:
         return file.read(len(_SIGNATURE)) == _SIGNATURE and any(kind == _CREDENTIALS for kind, _ in _chunks(file))
 
 
+def credentials_in(data: bytes) -> bool:
+    """As `has_credentials`, of a PNG file's bytes."""
+    return data.startswith(_SIGNATURE) and any(kind == _CREDENTIALS for kind, _ in _chunks(io.BytesIO(data[len(_SIGNATURE) :])))
+
+
 def _inflate(data: bytes) -> bytes:
     unpacker = zlib.decompressobj()
     out = unpacker.decompress(data, _MAX_TEXT)

@@ -1,6 +1,7 @@
 """Material assets: a picture as a material that repeats, in a .blend file of its own in an asset library."""
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,10 @@ import bpy
 import numpy as np
 
 from ..protocol.errors import AssetUnusable, SDError
+from ..protocol.facts import Facts
 from ..protocol.messages import Result
 from ..protocol.request import Request
-from . import compat, images
+from . import compat, images, marks
 from .materials import base_color_node
 
 PREVIEW = 256  # pixels; what Blender's own previews have
@@ -45,7 +47,6 @@ def new_material(image: bpy.types.Image, name: str) -> bpy.types.Material:
         tree.links.new(start, end)
     shader.inputs["Roughness"].default_value = 0.7  # a picture holds no gloss; plastic is the wrong guess for most surfaces
     tree.nodes.active = texture
-    material[images.MARK_PROPERTY] = True
     return material
 
 
@@ -86,13 +87,17 @@ def image_of(material: bpy.types.Material) -> bpy.types.Image | None:
     return node.image if node is not None else None
 
 
-def image_facts(image: bpy.types.Image | None) -> tuple[str, str, str]:
-    """(description, model, prompt) of a generated picture, from its request; empty texts where it carries none."""
-    try:
-        request = images.request_of(image) if image is not None else None
-    except SDError:
-        request = None
-    return (facts(request), request.model, request.prompt) if request is not None else ("", "", "")
+def image_facts(image: bpy.types.Image | None) -> tuple[str, Facts]:
+    """(description, facts) of a generated picture; empty where nothing is known of it."""
+    if image is None:
+        return "", Facts()
+    known = marks.facts_of(image)
+    if known.request is None:
+        try:
+            known = dataclasses.replace(known, request=images.request_of(image))
+        except SDError:
+            return "", known
+    return facts(known.request), known
 
 
 def facts(request: Request) -> str:
@@ -109,6 +114,7 @@ def facts(request: Request) -> str:
 def _write(material: bpy.types.Material, path: str, about: About) -> None:
     for image in _images(material.node_tree):
         _pack(image)
+    marks.refresh_one(material)
     material.asset_mark()
     data = material.asset_data
     data.description, data.license, data.author = about.description[:1000], about.licence, ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 import bpy
 
 from ..protocol.errors import TargetUnusable
-from . import compat, uv
+from . import compat, marks, uv
 
 BASE_COLOR = "Base Color"
 _COLUMN, _ROW = 320.0, 300.0  # node editor units between our node and what it feeds
@@ -28,6 +28,7 @@ def apply_image(image: bpy.types.Image, obj: bpy.types.Object, slot: str = BASE_
     shader = _principled(compat.node_tree_of(material))
     _feed(material.node_tree, shader.inputs[slot], image)
     image.update_tag()
+    marks.refresh([image])
     return material
 
 

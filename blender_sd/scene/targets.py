@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import bpy
 
 from ..protocol.errors import TargetUnusable
-from . import images, materials, renders
+from . import images, marks, materials, renders
 
 KINDS = ("new", "material", "slot", "canvas", "editor", "camera_background")
 
@@ -168,6 +168,7 @@ def _place_slot(target: Target, image: bpy.types.Image) -> None:
     if node is None:
         raise TargetUnusable(f"The image node '{target.node}' of '{owner.name}' was deleted while the picture was being made.")
     materials.put_into_node(node, image)
+    marks.refresh([image])
 
 
 def _place_canvas(target: Target, image: bpy.types.Image) -> None:

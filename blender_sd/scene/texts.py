@@ -37,6 +37,15 @@ def append_line(text: bpy.types.Text, words: str) -> None:
     text.write(f"\n{words}" if last.strip() else words)
 
 
+def write_text(name: str, words: str) -> bpy.types.Text:
+    """The text block `name`, holding `words`; what it held before is gone."""
+    text = bpy.data.texts.get((name, None)) or bpy.data.texts.new(name)
+    text.clear()
+    text.write(words)
+    text.cursor_set(0)
+    return text
+
+
 def show_text(text: bpy.types.Text) -> bool:
     """Shows `text` in an open Text Editor, else in a window of its own, with long lines wrapped; False in background mode."""
     if bpy.app.background:

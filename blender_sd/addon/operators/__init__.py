@@ -15,9 +15,11 @@ from . import (
     loras,
     nodes,
     prompt,
+    provenance,
     queue,
     recall,
     remedy,
+    report,
     restyle,
     retexture,
     setup,
@@ -29,4 +31,5 @@ from . import (
 CLASSES = (*generate.CLASSES, *retexture.CLASSES, *restyle.CLASSES, *cancel.CLASSES, *recall.CLASSES, *apply.CLASSES, *engine.CLASSES,
            *upscale.CLASSES, *inpaint.CLASSES, *extend.CLASSES, *control.CLASSES, *loras.CLASSES, *fetch.CLASSES, *prompt.CLASSES,
            *nodes.CLASSES, *remedy.CLASSES, *styles.CLASSES, *assets.CLASSES, *history.CLASSES,
-           *compare.CLASSES, *live.CLASSES, *queue.CLASSES, *setup.CLASSES, *support.CLASSES)
+           *compare.CLASSES, *live.CLASSES, *queue.CLASSES, *setup.CLASSES, *provenance.CLASSES, *report.CLASSES,
+           *support.CLASSES)

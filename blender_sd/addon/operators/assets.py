@@ -8,6 +8,7 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from ... import assets, batch, scene
 from ...protocol.errors import AssetUnusable, SDError
+from ...protocol.facts import STARTER, STARTER_LICENCE
 from ...protocol.request import TEXT_TO_IMAGE
 from ...session import asset_library
 from ...session.material_rows import read_rows
@@ -93,11 +94,11 @@ class SD_OT_save_material(bpy.types.Operator):
         block = self._block(context, self.source)
         settings = context.scene.sd
         if self.source == "PROMPT":
-            prompt, model = settings.words(), settings.model
+            prompt, self.licence = settings.words(), STARTER_LICENCE if settings.model == STARTER else ""
         else:
-            _, model, prompt = scene.image_facts(scene.image_of(block) if self.source == "MATERIAL" and block else block)
+            _, facts = scene.image_facts(scene.image_of(block) if self.source == "MATERIAL" and block else block)
+            prompt, self.licence = facts.request.prompt if facts.request is not None else "", assets.licence_of(facts)
         self.tags = ", ".join(assets.words_of(prompt))
-        self.licence = assets.licence_for(model)
         self.name = asset_library.asset_name(block.name if block is not None else prompt or settings.style)
         return context.window_manager.invoke_props_dialog(self, width=440, confirm_text="Save Asset")
 

@@ -11,6 +11,7 @@ import numpy as np
 from blender_sd.protocol import png
 from blender_sd.protocol.errors import SDError
 from blender_sd.protocol.messages import Cancelled, Failed, Finished, Generate, Loading, Note, Ready, Result, Step
+from blender_sd.protocol.origin import ORIGIN_KEY, Origin
 
 
 class FakePipeline:
@@ -24,6 +25,7 @@ class FakePipeline:
         self.fail_with: SDError | None = None
         self.fail_on = ""
         self.note = ""
+        self.origin: Origin | None = None  # what pictures say of their origin
         self._gate = threading.Event()
         self._gate.set()
 
@@ -64,7 +66,7 @@ class FakePipeline:
                 results.append(Result("", single, single.width, single.height, pixels))
                 continue
             path = os.path.join(order.output, f"{order.job}-{index}.png")
-            write_png(path, single)
+            write_png(path, single, self.origin)
             results.append(Result(path, single, single.width, single.height))
         emit(Finished(order.job, tuple(results)))
 
@@ -74,11 +76,12 @@ def colour_of(seed: int) -> tuple[int, int, int]:
     return seed % 251, (seed * 7) % 253, (seed * 13) % 255
 
 
-def write_png(path: str, request) -> None:
-    """A flat 8-bit RGB picture with the request in its text, as the engine's are."""
+def write_png(path: str, request, origin: Origin | None = None) -> None:
+    """A flat 8-bit RGB picture with the request (and the origin) in its text, as the engine's are."""
     rows = b"".join(b"\0" + bytes(colour_of(request.seed)) * request.width for _ in range(request.height))
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", request.width, request.height, 8, 2, 0, 0, 0)),
               (b"iTXt", png.REQUEST_KEY.encode() + b"\0\0\0\0\0" + request.to_json().encode()),
+              *([(b"iTXt", ORIGIN_KEY.encode() + b"\0\0\0\0\0" + origin.to_json().encode())] if origin else []),
               (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     with open(path, "wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")

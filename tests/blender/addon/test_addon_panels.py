@@ -102,7 +102,8 @@ def test_all_draw_in_their_editors(addon):
 
 EXPECTED = {"TOPBAR_MT_render": ("VIEW_3D", []), "NODE_MT_add": ("NODE_EDITOR", ["sd.add_image_node"]),
             "NODE_MT_context_menu": ("NODE_EDITOR", []),
-            "IMAGE_MT_image": ("IMAGE_EDITOR", ["sd.retexture", "sd.recall", "sd.apply", "sd.save_material"]),
+            "IMAGE_MT_image": ("IMAGE_EDITOR", ["sd.retexture", "sd.recall", "sd.apply", "sd.save_material", "sd.report"]),
+            "TOPBAR_MT_file_export": ("VIEW_3D", ["sd.report"]),
             "VIEW3D_MT_object_context_menu": ("VIEW_3D", ["sd.generate_onto", "sd.retexture"]),
             "VIEW3D_PT_overlay": ("VIEW_3D", ["sd.live"]), "VIEW3D_HT_header": ("VIEW_3D", []),
             "STATUSBAR_HT_header": ("VIEW_3D", ["sd.cancel"])}

@@ -1,0 +1,106 @@
+"""What can be done from the panel "Where Did This Come From": the file is looked into, the chain's pictures are opened and recalled."""
+from __future__ import annotations
+
+import bpy
+from bpy.props import IntProperty
+
+from ... import past, scene
+from ...protocol.errors import SDError, SourceUnusable
+from ...session.lineage import Link
+from .. import provenance, tick
+from .recall import shown_image
+from .start import first_refusal, refuse
+
+_NO_IMAGE = "Open an image in the Image Editor, or select an image node"
+
+
+class _OfImage:
+    """An operator on the image that is shown here."""
+
+    @classmethod
+    def poll(cls, context):
+        return first_refusal(cls, (shown_image(context) is not None, _NO_IMAGE))
+
+
+class SD_OT_look_into_file(_OfImage, bpy.types.Operator):
+    """Read what the image's PNG file says of itself: settings of this add-on, content credentials, and what other programs wrote"""
+
+    bl_idname = "sd.look_into_file"
+    bl_label = "Stable Diffusion: Look into the Image's File"
+    bl_options = {"REGISTER"}
+
+    def execute(self, context):
+        image = shown_image(context)
+        if not image.packed_file and not (image.source == "FILE" and image.filepath_raw):
+            return refuse(self, SourceUnusable(f"The image '{image.name}' has no file.", "Choose one that was loaded or saved."))
+        provenance.look_into(image)
+        tick.soon()
+        return {"FINISHED"}
+
+
+class SD_OT_copy_origin(_OfImage, bpy.types.Operator):
+    """Copy all that is known of this image as text, prompt and chain of edits included"""
+
+    bl_idname = "sd.copy_origin"
+    bl_label = "Stable Diffusion: Copy Where the Image Comes From"
+    bl_options = {"REGISTER"}
+
+    def execute(self, context):
+        context.window_manager.clipboard = provenance.text_of(shown_image(context))
+        self.report({"INFO"}, "Copied")
+        return {"FINISHED"}
+
+
+class _OfLink(_OfImage):
+    """An operator on one picture of the chain: the `index`-th that is shown."""
+
+    index: IntProperty(name="Number", min=0, options={"SKIP_SAVE"}, description="Which picture of the chain is meant, from 0")
+
+    def link(self, context) -> Link:
+        """Raises SourceUnusable where there is none any more."""
+        chain = provenance.story_of(shown_image(context)).chain or ()
+        if self.index >= len(chain) or not chain[self.index].path:
+            raise SourceUnusable("This picture of the chain is gone.", "Its copy in the output folder was deleted or never made.")
+        return chain[self.index]
+
+    def execute(self, context):
+        try:
+            return self.act(context, self.link(context))
+        except SDError as error:
+            return refuse(self, error)
+
+
+class SD_OT_open_link(_OfLink, bpy.types.Operator):
+    """Open this picture in the Image Editor"""
+
+    bl_idname = "sd.open_link"
+    bl_label = "Open Picture of the Chain"
+    bl_options = {"UNDO", "INTERNAL"}
+
+    def act(self, context, link):
+        ours = link.known.request is not None and not link.problem
+        image = past.open_picture(link.path) if ours else scene.load_kept(link.path)
+        image.use_fake_user = True
+        if context.space_data is not None and context.space_data.type == "IMAGE_EDITOR":
+            context.space_data.image = image
+        elif not scene.show_in_editor(image):
+            self.report({"INFO"}, f"'{image.name}' is in this file now. Open an Image Editor to see it")
+        return {"FINISHED"}
+
+
+class SD_OT_recall_link(_OfLink, bpy.types.Operator):
+    """Fill the SD tab with the settings that made this picture of the chain"""
+
+    bl_idname = "sd.recall_link"
+    bl_label = "Recall Settings of the Chain's Picture"
+    bl_options = {"UNDO", "INTERNAL"}
+
+    def act(self, context, link):
+        if link.known.request is None:
+            raise SourceUnusable("This picture carries no settings.", "Choose one that was made with this add-on.")
+        context.scene.sd.fill_from(link.known.request)
+        self.report({"INFO"}, "Settings recalled")
+        return {"FINISHED"}
+
+
+CLASSES = (SD_OT_look_into_file, SD_OT_copy_origin, SD_OT_open_link, SD_OT_recall_link)

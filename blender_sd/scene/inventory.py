@@ -1,0 +1,99 @@
+"""Which generated images the open file holds, linked ones too, and what uses each."""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import bpy
+
+from ..protocol import png
+from ..protocol.facts import Facts, origin_from, request_from
+from ..protocol.origin import ORIGIN_KEY
+from . import images, marks
+
+_FURNITURE = {"SCREEN", "WINDOWMANAGER", "WORKSPACE"}  # what merely shows an image
+
+
+@dataclass(frozen=True)
+class Found:
+    """A generated image and its users, by name; as `session.clearance.Row` has them."""
+
+    facts: Facts
+    library: str
+    materials: tuple[str, ...]
+    others: tuple[str, ...]
+    objects: int
+
+
+def generated() -> list[Found]:
+    """Every generated image of the file, by name; also those that say so only in their file's texts (which are read for images that carry
+    no mark), and what a script has baked from them since the last save."""
+    known = {image: facts for image in bpy.data.images if image.type not in images.RENDERED and (facts := _facts(image)).known}
+    for image, sources in marks.unmarked_bakes(marks.using(marks.marked())):
+        known[image] = dataclasses.replace(known.get(image, Facts(image.name)), baked=tuple(
+            marks.facts_of(one) for one in sorted(sources, key=lambda one: one.name)))
+    through, direct = _by_image(marks.using(known)), bpy.data.user_map(subset=known)
+    objects = _objects_by_user()
+    return [_found(image, facts, direct[image] | through.get(image, set()), objects)
+            for image, facts in sorted(known.items(), key=lambda item: (item[0].library is not None, item[0].name.casefold()))]
+
+
+def texts_of(image: bpy.types.Image) -> tuple[dict[str, str], bool]:
+    """(text chunks, whether there are content credentials) of the image's PNG file, packed or on disk. Reads the file; raises OSError."""
+    if image.packed_file:
+        data = image.packed_file.data
+        return png.text_of(data), png.credentials_in(data)
+    path = images.path_of(image)
+    return png.read_text(path), png.has_credentials(path)
+
+
+# ---- inside --------------------------------------------------------------------------------------------------------
+
+
+def _facts(image: bpy.types.Image) -> Facts:
+    facts = marks.facts_of(image)
+    if facts.known or image.source != "FILE" or not (image.packed_file or image.filepath_raw):
+        return facts
+    try:
+        if image.packed_file:
+            text = png.text_of(image.packed_file.data)
+        else:
+            head = png.read_head(images.path_of(image))
+            text = head.text if head is not None else {}
+    except OSError:
+        return facts  # its file is gone: nothing is known
+    return dataclasses.replace(facts, request=request_from(text.get(png.REQUEST_KEY)), origin=origin_from(text.get(ORIGIN_KEY)))
+
+
+def _by_image(using: dict[bpy.types.ID, list[bpy.types.Image]]) -> dict[bpy.types.Image, set[bpy.types.ID]]:
+    found: dict[bpy.types.Image, set[bpy.types.ID]] = {}
+    for block, used in using.items():
+        for image in used:
+            found.setdefault(image, set()).add(block)
+    return found
+
+
+def _objects_by_user() -> dict[bpy.types.ID, set[bpy.types.Object]]:
+    """What an object shows (materials, its data, groups of its modifiers) -> the objects."""
+    found: dict[bpy.types.ID, set[bpy.types.Object]] = {}
+    for obj in bpy.data.objects:
+        shown = [slot.material for slot in obj.material_slots] + [obj.data] + [getattr(one, "node_group", None) for one in obj.modifiers]
+        for block in shown:
+            if block is not None:
+                found.setdefault(block, set()).add(obj)
+    return found
+
+
+def _found(image: bpy.types.Image, facts: Facts, users: Iterable[bpy.types.ID],
+           objects: dict[bpy.types.ID, set[bpy.types.Object]]) -> Found:
+    users = {block for block in users if block.id_type not in _FURNITURE}
+    materials = sorted(block.name for block in users if isinstance(block, bpy.types.Material))
+    others = sorted(f"{_kind(block)} {block.name}" for block in users if not isinstance(block, bpy.types.Material))
+    on = set().union(*(objects.get(block, ()) for block in users)) | {block for block in users if isinstance(block, bpy.types.Object)}
+    library = bpy.path.abspath(image.library.filepath) if image.library is not None else ""
+    return Found(facts, library, tuple(materials), tuple(others), len(on))
+
+
+def _kind(block: bpy.types.ID) -> str:
+    return {"NODETREE": "node group"}.get(block.id_type, block.id_type.lower())

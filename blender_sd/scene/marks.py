@@ -1,0 +1,240 @@
+"""Marks: what image datablocks say of where they come from, and that materials, worlds, lights and node groups use such images.
+
+An image carries `blender_sd` (its request, which Recall reads), `blender_sd_origin`, `ai_generated` (IPTC's term for its kind), and a
+baked one `blender_sd_sources`. What uses marked images carries `ai_generated` too, with their names; that is set where the add-on places
+an image, and for all links of the artist's own when the file is saved. These are custom properties: they are copied, appended, linked and
+saved with their datablock, whatever is painted on it. Only text of our own is ever changed or taken away; datablocks that are linked or
+overrides of linked ones are never touched.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import bpy
+
+from ..protocol import png
+from ..protocol.facts import SOURCES_KEY, Facts, from_json, origin_from, request_from, to_json
+from ..protocol.messages import Result
+from ..protocol.origin import COMPOSITE, ORIGIN_KEY, kind_of
+from ..protocol.request import Request
+
+REQUEST_PROPERTY = png.REQUEST_KEY
+MARK_PROPERTY = "ai_generated"
+USES = "Uses generated images: "  # how the mark of a user of images begins; what does not begin so is not ours
+_TIPS = {MARK_PROPERTY: "Made with a generative model, wholly or partly: IPTC's digital source type, or the generated images used",
+         REQUEST_PROPERTY: "The settings that made this image; Recall reads them",
+         ORIGIN_KEY: "Model, licence, date and version of the add-on that made this image",
+         SOURCES_KEY: "The generated images that this one was baked from"}
+_USERS = {"MATERIAL", "WORLD", "LIGHT", "NODETREE"}
+_MAX_NAMES = 900  # characters
+
+_ask: Callable[[], bool] | None = None
+
+
+def ask_marking(ask: Callable[[], bool]) -> None:
+    """Has `ask()` say from now on whether new marks are set: this room knows no settings. Until then they are."""
+    global _ask
+    _ask = ask
+
+
+def _marking() -> bool:
+    return _ask is None or _ask()
+
+
+# ---- images --------------------------------------------------------------------------------------------------------
+
+
+def mark_loaded(image: bpy.types.Image, request: Request, text: dict[str, str]) -> None:
+    """Puts onto `image` what is known of the picture that `request` made, whose file holds the texts `text`. Without marking, only its
+    settings, which Recall needs."""
+    _put(image, REQUEST_PROPERTY, request.to_json())
+    if not _marking():
+        return
+    origin = origin_from(text.get(ORIGIN_KEY))
+    if origin is not None:
+        _put(image, ORIGIN_KEY, origin.to_json())
+    _put(image, MARK_PROPERTY, origin.kind if origin is not None else kind_of(request))
+
+
+def result_facts(result: Result) -> Facts:
+    """What the file of a finished picture says of it."""
+    try:
+        head = png.read_head(result.path)
+    except OSError:
+        head = None  # whoever needs the file says so
+    return Facts(os.path.basename(result.path), result.request, origin_from(head.text.get(ORIGIN_KEY)) if head is not None else None)
+
+
+def facts_of(image: bpy.types.Image) -> Facts:
+    """What the datablock says of itself. Reads memory alone."""
+    return Facts(image.name, request_from(image.get(REQUEST_PROPERTY)), origin_from(image.get(ORIGIN_KEY)),
+                 from_json(image.get(SOURCES_KEY)), is_marked(image))
+
+
+def marked() -> list[bpy.types.Image]:
+    """Every marked image of the file."""
+    return [image for image in bpy.data.images if is_marked(image)]
+
+
+def is_marked(block: bpy.types.ID) -> bool:
+    return bool(block.get(MARK_PROPERTY))
+
+
+def mark_baked(obj: bpy.types.Object, others: Iterable[bpy.types.Object] = ()) -> list[bpy.types.Image]:
+    """Marks what was baked from the materials of `obj`, or also from those of `others` onto it (Selected to Active): the images of its
+    materials' active image nodes. Those that have sources now, none without marking."""
+    if not _marking():
+        return []
+    materials = {slot.material for source in (obj, *others) for slot in source.material_slots} - {None}
+    used = {image for material in materials for image in generated_in(material)}
+    return [image for image in _bake_images(obj) if _baked(image, used)]
+
+
+def baked_by(context: bpy.types.Context, active: bpy.types.Object) -> list[bpy.types.Image]:
+    """As `mark_baked`, for a bake that has just ended: from what is selected, as Blender does it, and only images that it has changed.
+    Selected to Active is known by the scene's setting; where a script has said otherwise, by objects that were not baked into."""
+    others = [obj for obj in context.view_layer.objects if obj.select_get() and obj != active and obj.type == "MESH"]
+    onto_active = context.scene.render.bake.use_selected_to_active or any(
+        not any(image.is_dirty for image in _bake_images(obj)) for obj in others)
+    pairs = [(active, others)] if onto_active else [(obj, []) for obj in (active, *others)]
+    return [image for obj, sources in pairs if any(image.is_dirty for image in _bake_images(obj)) for image in mark_baked(obj, sources)]
+
+
+# ---- what uses them ----------------------------------------------------------------------------------------------------
+
+
+def refresh(images: Iterable[bpy.types.Image]) -> None:
+    """Makes the marks of what uses one of `images` true: materials, worlds, lights and node groups. Makes no undo step."""
+    for block, used in using(images).items():
+        _mark_user(block, used)
+
+
+def refresh_one(block: bpy.types.Material) -> None:
+    """Makes the mark of one user of images true."""
+    _mark_user(block, generated_in(block))
+
+
+def generated_in(block: bpy.types.Material) -> list[bpy.types.Image]:
+    """The marked images that a material uses, also through groups, by name."""
+    return sorted((image for image in _images_in(_tree_of(block), {}) if is_marked(image)), key=lambda image: image.name)
+
+
+def using(images: Iterable[bpy.types.Image]) -> dict[bpy.types.ID, list[bpy.types.Image]]:
+    """Materials, worlds, lights and node groups that use one of `images`, also through groups; linked ones too -> all marked images, and
+    those of `images`, that they use, by name."""
+    wanted = set(images)
+    if not wanted:
+        return {}
+    near = _users_of(wanted)
+    far, groups = set(near), {block for block in near if isinstance(block, bpy.types.NodeTree)}
+    while groups:
+        more = _users_of(groups) - far
+        far |= more
+        groups = {block for block in more if isinstance(block, bpy.types.NodeTree)}
+    inside: dict[bpy.types.NodeTree, set[bpy.types.Image]] = {}
+    found = {block: _images_in(_tree_of(block), inside) for block in far}
+    return {block: sorted((one for one in used if one in wanted or is_marked(one)), key=lambda image: image.name)
+            for block, used in found.items() if not wanted.isdisjoint(used)}
+
+
+def unmarked_bakes(users: Mapping[bpy.types.ID, list[bpy.types.Image]]) -> Iterator[tuple[bpy.types.Image, list[bpy.types.Image]]]:
+    """(image, what it was baked from) of bakes by scripts, of which Blender tells nobody: an image that is painted on and unmarked, in the
+    active image node of a material, linked to nothing there (which is how bakes are set up), beside marked images. `users`: those of all
+    marked images, as `using` gives them."""
+    for block, images in users.items():
+        node = _bake_node(block) if isinstance(block, bpy.types.Material) else None
+        if (node is not None and not any(out.is_linked for out in node.outputs) and node.image.is_dirty and not is_marked(node.image)
+                and _may_mark(node.image)):
+            yield node.image, images
+
+
+def on_save() -> None:
+    """What saving makes true: bakes by scripts, and the marks of all materials, worlds, lights and node groups."""
+    users = using(marked())
+    if _marking():
+        bakes = list(unmarked_bakes(users))
+        for image, sources in bakes:
+            _baked(image, set(sources))
+        if bakes:  # they are marked images now
+            users = using(marked())
+    for blocks in (bpy.data.materials, bpy.data.worlds, bpy.data.lights, bpy.data.node_groups):
+        for block in blocks:
+            _mark_user(block, users.get(block, ()))
+
+
+# ---- inside --------------------------------------------------------------------------------------------------------
+
+
+def _put(block: bpy.types.ID, key: str, value: str) -> None:
+    """Sets a custom property, with its tip, where it is not so already."""
+    if block.get(key) != value:
+        block[key] = value
+        block.id_properties_ui(key).update(description=_TIPS[key])
+
+
+def _may_mark(block: bpy.types.ID) -> bool:
+    """Neither linked nor an override of what is linked."""
+    return block.library is None and block.override_library is None
+
+
+def _mark_user(block: bpy.types.ID, used: Sequence[bpy.types.Image]) -> None:
+    if not _may_mark(block):
+        return
+    before = block.get(MARK_PROPERTY)
+    ours = isinstance(before, str) and before.startswith(USES)
+    if used:
+        if _marking() and (ours or before is None):
+            text = ", ".join(image.name for image in used)
+            _put(block, MARK_PROPERTY, USES + (text if len(text) <= _MAX_NAMES else f"{text[:_MAX_NAMES]}…"))
+    elif ours:
+        del block[MARK_PROPERTY]
+
+
+def _baked(image: bpy.types.Image, sources: set[bpy.types.Image]) -> bool:
+    """Marks `image` as baked from those of `sources` that are others; whether there are any."""
+    sources = sources - {image}
+    if not sources or not _may_mark(image):
+        return False
+    known = tuple(facts_of(one) for one in sorted(sources, key=lambda one: one.name))
+    _put(image, SOURCES_KEY, to_json((*from_json(image.get(SOURCES_KEY)), *known)))
+    if not is_marked(image):
+        _put(image, MARK_PROPERTY, COMPOSITE)
+    return True
+
+
+def _bake_node(material: bpy.types.Material | None) -> bpy.types.Node | None:
+    """The image node that Blender bakes into."""
+    node = material.node_tree.nodes.active if material is not None and material.node_tree is not None else None
+    return node if node is not None and getattr(node, "image", None) is not None else None
+
+
+def _bake_images(obj: bpy.types.Object) -> list[bpy.types.Image]:
+    """The images that a bake of `obj` goes into."""
+    nodes = (_bake_node(slot.material) for slot in obj.material_slots)
+    return sorted({node.image for node in nodes if node is not None}, key=lambda image: image.name)
+
+
+def _users_of(blocks: set[bpy.types.ID]) -> set[bpy.types.ID]:
+    return set().union(*bpy.data.user_map(subset=blocks, value_types=_USERS).values())
+
+
+def _tree_of(block: bpy.types.ID) -> bpy.types.NodeTree | None:
+    return block if isinstance(block, bpy.types.NodeTree) else block.node_tree
+
+
+def _images_in(tree: bpy.types.NodeTree | None, inside: dict[bpy.types.NodeTree, set[bpy.types.Image]]) -> set[bpy.types.Image]:
+    """The images that the nodes of `tree` use, also through groups; `inside` remembers groups."""
+    found: set[bpy.types.Image] = set()
+    for node in tree.nodes if tree is not None else ():
+        image = getattr(node, "image", None)
+        if isinstance(image, bpy.types.Image):
+            found.add(image)
+        elif (group := getattr(node, "node_tree", None)) is not None:
+            if group not in inside:
+                inside[group] = set()  # a broken file may have a group in itself
+                inside[group] = _images_in(group, inside)
+            found |= inside[group]
+        elif tree.type == "GEOMETRY":
+            found |= {item.default_value for item in node.inputs if item.type == "IMAGE" and item.default_value is not None}
+    return found
