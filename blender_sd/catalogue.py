@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from . import config, hub
+from . import config, hub, studio
 from .protocol.checkpoints import IP_ADAPTER, LORA, UPSCALER
 from .protocol.samplers import SAMPLERS
 from .session.controlnets import ControlNetInfo, find_controlnets
@@ -14,11 +14,12 @@ _models: list[ModelInfo] | None = None
 
 
 def models() -> list[ModelInfo]:
-    """The models that can be chosen: the built-in one first, then those in the model folders. Read once and kept."""
+    """The models that can be chosen: the built-in one first, then those in the model folders, without those that the studio's policy
+    forbids. Read once and kept."""
     global _models
     if _models is None:
         _models = find_models(config.model_folders())
-    return _models
+    return studio.allowed(_models)
 
 
 def refresh_models() -> list[ModelInfo]:

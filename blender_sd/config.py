@@ -49,6 +49,10 @@ class Config:
     preview_px: int = 256
     attention: str = "auto"
     compile: bool = False
+    safety_filter: str = ""
+    safety_labels: str = ""
+    safety_threshold: float = 0.5
+    blocked_words: str = ""
 
 
 current = Config()

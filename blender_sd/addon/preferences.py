@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 from .. import api, stylebook
 from ..protocol.errors import SDError
 from ..protocol.rungs import RUNGS
-from . import downloads, installing, keymap, properties
+from . import downloads, installing, keymap, properties, safeguards
 from .installing import draw_state
 from .layout import wrapped
 
@@ -31,6 +31,7 @@ def _changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
     downloads.refresh()
     installing.refresh()
     stylebook.styles()
+    safeguards.refresh()
 
 
 def apply() -> None:
@@ -45,7 +46,9 @@ def apply() -> None:
             threads=prefs.threads, memory_mb=prefs.memory_mb, memory_use=prefs.memory_use,
             attention=prefs.attention, compile=prefs.compile, output=bpy.path.abspath(prefs.output), history_gb=prefs.history_gb,
             downloads=bpy.path.abspath(prefs.downloads), hub_token=prefs.hub_token.strip(),
-            styles=bpy.path.abspath(prefs.styles),
+            styles=bpy.path.abspath(prefs.styles), safety_filter=bpy.path.abspath(prefs.safety_filter),
+            safety_labels=prefs.safety_labels, safety_threshold=round(prefs.safety_threshold, 4),
+            blocked_words=bpy.path.abspath(prefs.blocked_words),
             model_folders=[bpy.path.abspath(folder.path) for folder in prefs.model_folders if folder.path])
     except SDError as error:
         log.warning("%s", error)
@@ -166,6 +169,16 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         "kept in Blender's preferences, never in a .blend file. Left empty: the environment variable HF_TOKEN"))
     styles: StringProperty(name="Style Folder", subtype="DIR_PATH", update=_changed, description=(
         "Where styles of your own are kept, such as a folder that your studio shares. Left empty: a folder of the extension"))
+    safety_filter: StringProperty(name="Safety Filter", subtype="DIR_PATH", update=_changed, description=(
+        "The folder of a model that looks at every finished picture and keeps back those that it calls unsafe: an image classifier of "
+        "transformers, or Stable Diffusion's safety checker, in safetensors. While it is on, no previews are shown. Left empty: none"))
+    safety_labels: StringProperty(name="Unsafe Labels", update=_changed, description=(
+        "Which of the classifier's labels are unsafe, separated by commas. Left empty: those known by their names, such as nsfw or porn"))
+    safety_threshold: FloatProperty(
+        name="Threshold", default=0.5, min=0.01, max=1.0, subtype="FACTOR", update=_changed,
+        description="How sure the classifier must be to keep a picture back; less keeps back more. The safety checker has its own")
+    blocked_words: StringProperty(name="Blocked Words", subtype="FILE_PATH", update=_changed, description=(
+        "A text file of words and phrases, one a line, that no prompt may hold. Left empty: none"))
     folder_index: IntProperty(name="Selected Folder", description="The folder that Remove removes")
 
     def draw(self, context) -> None:
@@ -175,6 +188,8 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         self._draw_engine(context, layout)
         layout.separator()
         self._draw_folders(context, layout)
+        layout.separator()
+        safeguards.draw_preferences(layout, context, self)
         layout.separator()
         layout.label(text="Keys")
         keymap.draw(context, layout)

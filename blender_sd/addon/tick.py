@@ -15,7 +15,7 @@ from bpy.app.handlers import persistent
 from .. import api, scene, stylebook
 from ..protocol.errors import SDError
 from ..scene import overlay, surfaces
-from . import downloads, history, installing, live, preferences, presets, properties
+from . import downloads, history, installing, live, preferences, presets, properties, safeguards
 from .layout import TAB
 from .mirror import Mirror, current_job
 
@@ -74,7 +74,7 @@ def _show() -> None:
 
 def _update() -> bool:
     """Brings what the panels read up to date; whether anything changed."""
-    return _mirror.update() | downloads.update() | installing.update() | history.update()  # all of them
+    return _mirror.update() | downloads.update() | installing.update() | history.update() | safeguards.update()  # all of them
 
 
 # ---- windows -------------------------------------------------------------------------------------------------------
@@ -98,6 +98,7 @@ def _start_engine_when_seen() -> None:
         downloads.refresh()
         stylebook.styles()
         installing.refresh()
+        safeguards.refresh()
         presets.make_folder()
         scene.warm_up()
         if api.engine_status()[0] == "off" and not installing.state().missing:

@@ -26,7 +26,10 @@ class EngineConfig:
     bf16, fp16; `threads`: CPU threads, 0 = all cores; `memory_mb`: budget for models kept loaded, 0 = half of
     what the machine has; `memory_use`: auto, or the rung (`protocol.rungs`) to begin at; `preview_px`: longest side of
     previews, 0 = none; `attention`: one of `ATTENTION`; `compile`: whether torch compiles the model's blocks, which makes the
-    first picture of each size wait and later ones faster."""
+    first picture of each size wait and later ones faster; `safety_filter`: the folder of the model that looks at every finished picture,
+    "" = none, `safety_labels`: which of its labels are unsafe, separated by commas, "" = those known by their names,
+    `safety_threshold`: from which share of certainty on (above 0, up to 1); `blocked_words`: a text file of words that prompts may not
+    hold, "" = none. What a studio's policy (`protocol.policy`) says of these counts before."""
 
     device: str = "auto"
     precision: str = "auto"
@@ -36,6 +39,10 @@ class EngineConfig:
     preview_px: int = 256
     attention: str = "auto"
     compile: bool = False
+    safety_filter: str = ""
+    safety_labels: str = ""
+    safety_threshold: float = 0.5
+    blocked_words: str = ""
 
 
 @dataclass(frozen=True, eq=False)
