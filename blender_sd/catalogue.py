@@ -16,10 +16,7 @@ _models: list[ModelInfo] | None = None
 def models() -> list[ModelInfo]:
     """The models that can be chosen: the built-in one first, then those in the model folders, without those that the studio's policy
     forbids. Read once and kept."""
-    global _models
-    if _models is None:
-        _models = find_models(config.model_folders())
-    return studio.allowed(_models)
+    return studio.allowed(_all())
 
 
 def refresh_models() -> list[ModelInfo]:
@@ -35,8 +32,8 @@ def forget_models() -> None:
 
 
 def find_model(name_or_path: str) -> ModelInfo:
-    """The model of that name, id or folder. Raises ModelNotFound, ModelUnreadable."""
-    known = {info.id: info for info in models()}
+    """The model of that name, id or folder, whether or not the studio's policy allows it. Raises ModelNotFound, ModelUnreadable."""
+    known = {info.id: info for info in _all()}
     return known.get(name_or_path) or resolve_model(name_or_path, config.model_folders())
 
 
@@ -68,6 +65,13 @@ def upscalers() -> list[NamedFile]:
 def controlnets() -> list[ControlNetInfo]:
     """The ControlNets that can be chosen: the built-in one first, then those in the model folders."""
     return find_controlnets(config.model_folders())
+
+
+def _all() -> list[ModelInfo]:
+    global _models
+    if _models is None:
+        _models = find_models(config.model_folders())
+    return _models
 
 
 hub.on_installed.append(forget_models)

@@ -50,7 +50,7 @@ def fetch(model: str, *, accept_licence: bool = False) -> Download:
     """
     global _downloads
     repo, file = hub.parse(model)
-    studio.policy().check_download(repo, file, str(config.download_folder() / hub.folder_name(repo)))
+    studio.policy().check_download(repo, file)
     check_online()
     if _downloads is None:
         _downloads = Downloads(_told)

@@ -10,15 +10,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from . import config
-from .protocol import blocked
+from .protocol import blocked, hub
 from .protocol import policy as rules
 from .protocol.errors import PolicyForbids, SDError
 from .protocol.policy import Policy
 from .protocol.request import Request
+from .session.folders import read_json
 from .session.library import STARTER, STARTER_FOLDER, ModelInfo
 
 _verdicts: dict[str, str] = {}  # id of a model -> why it is not allowed, "" where it is; of the policy `_judged_by`
-_judged_by: Policy | PolicyForbids | None = None
+_judged_by: Policy | PolicyForbids | None = None  # as `rules.known` gave it
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,21 @@ def refusal(model: str) -> str:
     return state.broken or _verdicts.get(model, "")
 
 
+def download_refusal(model: str) -> str:
+    """Why `model` (as `hub.fetch` takes it) may not be downloaded, "" where it may, or is no name of a repository. Reads nothing: made for
+    drawing."""
+    found = rules.known()
+    if isinstance(found, PolicyForbids):
+        return str(found)
+    try:
+        found.check_download(*hub.parse(model))
+    except PolicyForbids as error:
+        return str(error)
+    except SDError:
+        return ""
+    return ""
+
+
 def allowed(models: list[ModelInfo]) -> list[ModelInfo]:
     """Those that the policy allows. Reads the licences of those that were not looked at under this policy; never raises."""
     with suppress(PolicyForbids):
@@ -100,6 +116,21 @@ def look() -> bool:
             filter=", ".join(os.path.basename(os.path.normpath(folder)) for folder in folders), filter_file=found.source("filter"),
             lacking=not all(os.path.isfile(os.path.join(folder, "config.json")) for folder in folders))
     return state != before or _forget_of_another()
+
+
+def forget() -> None:
+    """All that was looked at."""
+    global state, _judged_by
+    state, _judged_by = State(), None
+    _verdicts.clear()
+
+
+def is_filter(folder: str) -> bool:
+    """Whether a safety filter lies in `folder`, as its config says. Reads a file."""
+    try:
+        return hub.is_classifier(read_json(folder, "config.json"))
+    except SDError:
+        return False
 
 
 def filters(model: str) -> bool:

@@ -18,6 +18,7 @@ from . import (
     preferences,
     presets,
     properties,
+    safeguards,
     state,
     tick,
     translations,
@@ -28,7 +29,7 @@ _CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *live_settin
             *history.CLASSES, *preferences.CLASSES, *operators.CLASSES, *presets.CLASSES, *panels.CLASSES, *wipe.CLASSES,
             *menus.CLASSES)
 # Registered in this order, unregistered in the opposite one.
-_PARTS = (translations, properties, state, live_settings, downloads, installing, history, wipe, menus, keymap, live, tick)
+_PARTS = (translations, properties, state, live_settings, downloads, installing, safeguards, history, wipe, menus, keymap, live, tick)
 
 
 def register() -> None:

@@ -37,17 +37,17 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     shown, model = studio.state, context.scene.sd.model
     column = layout.column(align=True)
     if shown.broken:
-        _alert(column, context, f"{shown.broken} {shown.hint}")
+        wrapped(_alert(column), context, f"{shown.broken} {shown.hint}", "ERROR")
         return
     if refused := studio.refusal(model):
-        _alert(column, context, refused)
+        wrapped(_alert(column), context, refused, "ERROR")
     row = column.row(align=True)
     row.active = False
     if studio.filters(model):
         row.label(text="Safety Filter", icon="FAKE_USER_ON")
         row.label(text=shown.filter, translate=False)
         if shown.lacking:
-            _alert(column, context, "The safety filter's folder holds no model: nothing is painted until it does.")
+            wrapped(_alert(column), context, "The safety filter's folder holds no model: nothing is painted until it does.", "ERROR")
     elif properties.STARTER == model:
         row.label(text="Safety filter: the starter needs none", icon="FAKE_USER_ON")
     else:
@@ -64,7 +64,7 @@ def draw_preferences(layout: bpy.types.UILayout, context: bpy.types.Context, pre
     column = layout.column()
     column.label(text="Safety")
     if shown.broken:
-        _alert(column, context, f"{shown.broken} {shown.hint}")
+        wrapped(_alert(column), context, f"{shown.broken} {shown.hint}", "ERROR")
     draw_forced(column, context, prefs, "safety_filter", shown.filter_file, shown.filter, "None")
     if not shown.filter_file:
         part = column.column()
@@ -72,7 +72,7 @@ def draw_preferences(layout: bpy.types.UILayout, context: bpy.types.Context, pre
         part.prop(prefs, "safety_labels", placeholder="Known by their names: nsfw, porn …")
         part.prop(prefs, "safety_threshold", slider=True)
     if shown.filter and shown.lacking:
-        _alert(column, context, "The safety filter's folder holds no model: nothing is painted until it does.")
+        wrapped(_alert(column), context, "The safety filter's folder holds no model: nothing is painted until it does.", "ERROR")
     wrapped(column, context, "The built-in starter model needs no filter: it was trained on procedural textures alone.", "INFO")
     column.prop(prefs, "blocked_words", placeholder="None")
     for file in shown.files:
@@ -95,7 +95,18 @@ def draw_forced(layout: bpy.types.UILayout, context: bpy.types.Context, owner: b
     wrapped(layout, context, f"Set by your studio's policy ({file}).")
 
 
-def _alert(layout: bpy.types.UILayout, context: bpy.types.Context, text: str) -> None:
+def register() -> None:
+    """Nothing is known yet: the timer's first tick looks."""
+    global _looked_at
+    _looked_at = 0.0
+    studio.forget()
+
+
+def unregister() -> None:
+    studio.forget()
+
+
+def _alert(layout: bpy.types.UILayout) -> bpy.types.UILayout:
     column = layout.column()
     column.alert = True
-    wrapped(column, context, text, "ERROR")
+    return column

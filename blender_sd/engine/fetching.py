@@ -93,7 +93,7 @@ class _Download:
 
     def carry_out(self) -> Path:
         order, rules = self._order, policy.current()
-        rules.check_download(order.repo, order.file, str(self._home))
+        rules.check_download(order.repo, order.file)
         info = self._look_up()
         files = [RemoteFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else "") for one in info.siblings or ()]
         choice = choose(order.repo, files, order.file, self._read_json)

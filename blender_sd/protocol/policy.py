@@ -145,11 +145,11 @@ class Policy:
             if not one.network:
                 raise one.forbids(what, "network")
 
-    def check_download(self, repo: str, file: str, place: str) -> None:
-        """Whether `repo` (owner/name), or its one `file`, may be downloaded into the folder `place`; its licence is not known yet."""
+    def check_download(self, repo: str, file: str) -> None:
+        """Whether `repo` (owner/name), or its one `file`, may be downloaded, as far as its name tells. Reads nothing."""
         self.check_network("downloads")
         name = f"{repo}/{file}".rstrip("/")
-        known = _Names(name, frozenset({repo.casefold(), name.casefold()}), _paths(place))
+        known = _Names(name, frozenset({repo.casefold(), name.casefold()}), frozenset())
         for one in self.rules:
             if one.models is not None and not any(_matches(pattern, known) for pattern in one.models):
                 raise one.forbids(f"to download {name}", "models", "Choose another one.")

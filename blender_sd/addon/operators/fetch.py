@@ -20,7 +20,8 @@ class SD_OT_fetch(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return first_refusal(cls, (studio.state.network, FORBIDDEN), (bpy.app.online_access, OFFLINE),
+        refused = studio.download_refusal(context.window_manager.sd_hub.wanted())
+        return first_refusal(cls, (studio.state.network, FORBIDDEN), (not refused, refused.rstrip(".")), (bpy.app.online_access, OFFLINE),
                              (context.window_manager.sd_hub.wanted(), "Name a repository of the hub first, as owner/name"),
                              (not _running(), "A download is running; cancel it first, or wait"))
 

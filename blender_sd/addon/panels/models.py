@@ -38,7 +38,9 @@ class GetModels(Panel):
         else:
             self._draw_button(shown)
         if not studio.state.network:
-            wrapped(self.layout, context, FORBIDDEN + ".", "LOCKED")
+            wrapped(self.layout, context, FORBIDDEN, "LOCKED")
+        elif refused := studio.download_refusal(shown.wanted()):
+            wrapped(self.layout, context, refused, "LOCKED")
         elif not bpy.app.online_access:
             wrapped(self.layout, context, OFFLINE + ".", "INTERNET_OFFLINE")
             draw_remedies(self.layout, OnlineAccessOff.kind)

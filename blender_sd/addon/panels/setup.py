@@ -42,7 +42,7 @@ class SetUp(Panel):
             row.operator("sd.set_up_engine", text="Set Up the Engine", icon="IMPORT")
         draw_state(layout, context)
         if not studio.state.network and not shown.wheels and not shown.running:
-            wrapped(layout, context, FORBIDDEN + ".", "LOCKED")
+            wrapped(layout, context, FORBIDDEN, "LOCKED")
         elif not bpy.app.online_access and not shown.wheels and not shown.running:
             self._draw_offline(context)
         if not shown.running:
