@@ -108,7 +108,7 @@ def look() -> bool:
     try:
         found = rules.current()
     except PolicyForbids as error:
-        state = State(files=(rules.system_file(),), broken=error.message, hint=error.hint)
+        state = State(broken=error.message, hint=error.hint)
     else:
         folders = [one.folder for one in found.filters] or list(filter(None, (config.current.safety_filter,)))
         state = State(

@@ -44,6 +44,7 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row = column.row(align=True)
     row.active = False
     if studio.filters(model):
+        row.alignment = "LEFT"
         row.label(text="Safety Filter", icon="FAKE_USER_ON")
         row.label(text=shown.filter, translate=False)
         if shown.lacking:
@@ -88,7 +89,7 @@ def draw_forced(layout: bpy.types.UILayout, context: bpy.types.Context, owner: b
         layout.prop(owner, name, placeholder=placeholder)
         return
     row = layout.row()
-    row.enabled = False
+    row.enabled, row.alignment = False, "LEFT"
     row.label(text=owner.bl_rna.properties[name].name, icon="LOCKED" if value else "CHECKBOX_HLT")
     if value:
         row.label(text=value, translate=False)

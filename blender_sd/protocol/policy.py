@@ -246,7 +246,7 @@ def _rules(path: str, text: str, raw: Mapping[str, Any]) -> Rules:
         if kind is None:
             near = difflib.get_close_matches(key, _KINDS, 1)
             said = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(_KINDS)}"
-            raise _broken(path, f"line {_line(text, key)} has a field that does not exist, '{key:.60}'; {said}")
+            raise _broken(path, f"line {_line(text, key)} has a field that does not exist, '{key:.60}' ({said})")
         try:
             values[key] = kind(value)
         except ValueError as error:
