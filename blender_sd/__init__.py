@@ -5,8 +5,8 @@
     image = job.result()[0]
     sd.apply(image, bpy.context.object)
 
-`api`, `catalogue`, `stylebook`, `assets`, `batch`, `past`, `provenance`, `proofs`, `hub`, `setup` and `support` document every call. The
-engine works without Blender too: `from blender_sd.engine import Engine`.
+`api`, `catalogue`, `studio`, `stylebook`, `assets`, `batch`, `past`, `provenance`, `proofs`, `hub`, `setup` and `support` document every
+call. The engine works without Blender too: `from blender_sd.engine import Engine`.
 """
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _CALLS = {
     "provenance": ("mark_baked", "report", "trace"),
     "setup": ("accelerator_choices", "check_python", "detect_accelerator", "engine_environment", "engine_known", "engine_place",
               "install_engine", "installations", "remove_engine"),
+    "studio": ("policy",),
     "support": ("log_file", "problem_report"),
     "stylebook": ("delete_style", "export_style", "find_style", "import_style", "save_style", "styles"),
     "hub": ("clear_unfinished", "downloads", "fetch", "hub_models", "models_folder"),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from . import catalogue, config, hub, orders, past, proofs, scene
+from . import catalogue, config, hub, orders, past, proofs, scene, studio
 from .orders import Axes, Place, Settings, Steer
 from .protocol.errors import InvalidRequest
 from .protocol.messages import Source
@@ -227,8 +227,10 @@ def live_request(prompt: str, *, steps: int, strength: float, model: str = "star
     frame is really denoised, whatever the `strength`. `settings`: fields of the request. Raises SDError."""
     info = catalogue.find_model(model)
     asked = min(500, math.ceil(steps / max(strength, 0.01) - 1e-6))  # of which the share `strength` is carried out
-    return orders.request(IMAGE_TO_IMAGE, info, prompt, (info.default_width, info.default_height), model=model, steps=asked,
-                          strength=strength, **settings), info
+    request = orders.request(IMAGE_TO_IMAGE, info, prompt, (info.default_width, info.default_height), model=model, steps=asked,
+                             strength=strength, **settings)
+    studio.check_order(request, info)
+    return request, info
 
 
 def paint_frame(request: Request, info: ModelInfo, pixels: np.ndarray) -> Job:
@@ -353,7 +355,10 @@ def _begun(prompt: str, settings: Settings) -> tuple[ModelInfo, str, dict[str, A
     """The model of an order, its prompt and keywords, each with what the style says in its place, and the style's settings that are
     no keywords of every order. Raises SDError."""
     prompt, said, of_style = orders.styled(prompt, dict(settings))
-    return catalogue.find_model(said.setdefault("model", "starter")), prompt, said, of_style
+    info = catalogue.find_model(said.setdefault("model", "starter"))
+    studio.check_model(info)  # here too, before a render is made for it
+    studio.check_words(prompt, said.get("negative", ""))
+    return info, prompt, said, of_style
 
 
 def _order(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], inputs: dict[str, SourceLike], settings: dict[str, Any],
@@ -377,6 +382,8 @@ def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], ta
         target = scene.new_image_target()  # a sheet belongs in no material
     if controls := list(controls):
         request = replace(request, controls=tuple(one for one, _ in controls))
+    studio.check_order(request, info)
+    if controls:
         for number, (one, image) in enumerate(controls):
             inputs[f"control{number}"] = scene.open_control(one.kind, image, (request.width, request.height))
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from . import config, hub
+from . import config, hub, studio
 from .protocol.checkpoints import IP_ADAPTER, LORA, UPSCALER
 from .protocol.samplers import SAMPLERS
 from .session.controlnets import ControlNetInfo, find_controlnets
@@ -14,11 +14,9 @@ _models: list[ModelInfo] | None = None
 
 
 def models() -> list[ModelInfo]:
-    """The models that can be chosen: the built-in one first, then those in the model folders. Read once and kept."""
-    global _models
-    if _models is None:
-        _models = find_models(config.model_folders())
-    return _models
+    """The models that can be chosen: the built-in one first, then those in the model folders, without those that the studio's policy
+    forbids. Read once and kept."""
+    return studio.allowed(_all())
 
 
 def refresh_models() -> list[ModelInfo]:
@@ -34,8 +32,8 @@ def forget_models() -> None:
 
 
 def find_model(name_or_path: str) -> ModelInfo:
-    """The model of that name, id or folder. Raises ModelNotFound, ModelUnreadable."""
-    known = {info.id: info for info in models()}
+    """The model of that name, id or folder, whether or not the studio's policy allows it. Raises ModelNotFound, ModelUnreadable."""
+    known = {info.id: info for info in _all()}
     return known.get(name_or_path) or resolve_model(name_or_path, config.model_folders())
 
 
@@ -67,6 +65,13 @@ def upscalers() -> list[NamedFile]:
 def controlnets() -> list[ControlNetInfo]:
     """The ControlNets that can be chosen: the built-in one first, then those in the model folders."""
     return find_controlnets(config.model_folders())
+
+
+def _all() -> list[ModelInfo]:
+    global _models
+    if _models is None:
+        _models = find_models(config.model_folders())
+    return _models
 
 
 hub.on_installed.append(forget_models)

@@ -54,6 +54,10 @@ class Config:
     credentials: str = ""
     certificate: str = ""
     private_key: str = ""
+    safety_filter: str = ""
+    safety_labels: str = ""
+    safety_threshold: float = 0.5
+    blocked_words: str = ""
 
 
 current = Config()

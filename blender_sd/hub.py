@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from . import config
+from . import config, studio
 from .protocol import hub
 from .protocol.errors import InvalidRequest, OnlineAccessOff, OutputUnwritable
 from .protocol.hub import HubModel
@@ -45,11 +45,12 @@ def fetch(model: str, *, accept_licence: bool = False) -> Download:
     broken or cancelled download goes on where it stopped. `accept_licence`: that you have read the model's licence and accept it;
     asked for once per model. `Download.result()` waits and gives the path, which `model=` and the other calls take.
 
-    Raises OnlineAccessOff, InvalidRequest (no repository's name; being downloaded already), OutputUnwritable, EngineMissing;
+    Raises PolicyForbids, OnlineAccessOff, InvalidRequest (no repository's name; being downloaded already), OutputUnwritable, EngineMissing;
     the download's own errors, LicenceNotAccepted, HubRefused, ModelNotFound and ConnectionLost among them, come from `result()`.
     """
     global _downloads
     repo, file = hub.parse(model)
+    studio.policy().check_download(repo, file)
     check_online()
     if _downloads is None:
         _downloads = Downloads(_told)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import api, config
+from . import api, config, studio
 from .hub import check_online, end_offline
 from .protocol import environment
 from .protocol.environment import Environment
@@ -45,7 +45,7 @@ def install_engine(accelerator: str = "auto", *, wheels: str | Path = "", lock: 
     `repair`: anew even if the one there works. What is sound is left as it is; a cancelled or broken set-up goes on where it stopped,
     and until it has ended well the engine that was there before stays in use. `Installation.result()` waits and gives the interpreter.
 
-    Raises OnlineAccessOff, InvalidRequest (unknown accelerator, a job or another set-up is running); the set-up's own errors,
+    Raises PolicyForbids, OnlineAccessOff, InvalidRequest (unknown accelerator, a job or another set-up is running); its own errors,
     ConnectionLost, OutputUnwritable (no space, a locked file) and EngineMissing (no packages for this system) among them, come from
     `result()`.
     """
@@ -55,6 +55,7 @@ def install_engine(accelerator: str = "auto", *, wheels: str | Path = "", lock: 
     if accelerator not in names:
         raise InvalidRequest(f"There is no engine for '{accelerator}' on this system.", f"Choose one of: {', '.join(sorted(names))}.")
     if not wheels:
+        studio.policy().check_network("to download the engine")
         _check_online()
     if repair:
         _free_engine()

@@ -21,6 +21,7 @@ from . import (
     presets,
     properties,
     provenance,
+    safeguards,
     state,
     tick,
     translations,
@@ -31,8 +32,8 @@ _CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *live_settin
             *history.CLASSES, *preferences.CLASSES, *operators.CLASSES, *presets.CLASSES, *panels.CLASSES, *wipe.CLASSES,
             *menus.CLASSES)
 # Registered in this order, unregistered in the opposite one.
-_PARTS = (translations, properties, state, live_settings, downloads, installing, history, provenance, wipe, menus, keymap, marking,
-          command_line, live, tick)
+_PARTS = (translations, properties, state, live_settings, downloads, installing, safeguards, history, provenance, wipe, menus, keymap,
+          marking, command_line, live, tick)
 
 
 def register() -> None:

@@ -7,7 +7,7 @@
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, PointerProperty, StringProperty
 
-from .. import catalogue, hub
+from .. import api, catalogue, config, hub, studio
 from ..protocol.errors import LicenceNotAccepted, SDError
 from ..protocol.hub import MODELS, HubModel, known, parse
 from ..session.downloads import Download
@@ -76,7 +76,7 @@ def state() -> SD_PG_hub:
 
 def refresh() -> None:
     """Reads what `draw` and `poll` may not: the folder for downloads, and which licences were accepted."""
-    state().folder = str(hub.config.download_folder())
+    state().folder = str(config.download_folder())
     hub.licence_accepted(MODELS[0].id)
 
 
@@ -124,7 +124,7 @@ def _end(one: Download, shown: SD_PG_hub) -> None:
 
 
 def _choose(settings: bpy.types.PropertyGroup, path: str) -> None:
-    """Makes what has come the chosen model, ControlNet or IP-Adapter; a LoRA is left for the prompt."""
+    """Makes what has come the chosen model, ControlNet, IP-Adapter or safety filter; a LoRA is left for the prompt."""
     try:
         settings.model = catalogue.find_model(path).id
         settings.suit_model()
@@ -135,6 +135,8 @@ def _choose(settings: bpy.types.PropertyGroup, path: str) -> None:
             _choose_net(settings, nets[0].name)
         elif adapters:
             settings.ip_adapter = adapters[0].name
+        elif studio.is_filter(path):
+            _choose_filter(path)
 
 
 def _choose_net(settings: bpy.types.PropertyGroup, name: str) -> None:
@@ -145,6 +147,19 @@ def _choose_net(settings: bpy.types.PropertyGroup, name: str) -> None:
         control.enabled = False
         settings.control_index = len(settings.controls) - 1
     control.model = name
+
+
+def _choose_filter(folder: str) -> None:
+    """For the preferences, where none is chosen yet: whoever downloads one wants it."""
+    from . import preferences
+
+    prefs = preferences.get()
+    if config.current.safety_filter:
+        return
+    if prefs is None:
+        api.configure(safety_filter=folder)
+    else:
+        prefs.safety_filter = folder
 
 
 def progress_text(one: Download) -> str:

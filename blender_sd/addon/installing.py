@@ -74,11 +74,11 @@ def update() -> bool:
         shown.error = shown.hint = ""
     if ended:
         _end(one, shown)
-    _redraw_preferences()
+    redraw_preferences()
     return True
 
 
-def _redraw_preferences() -> None:
+def redraw_preferences() -> None:
     """The tab's own redraw does not reach them."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:

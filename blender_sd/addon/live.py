@@ -16,7 +16,7 @@ import numpy as np
 from bpy.app.handlers import persistent
 
 from .. import api, scene
-from ..protocol.errors import SDError
+from ..protocol.errors import PictureWithheld, SDError
 from ..protocol.request import Request, round_size
 from ..scene import images, overlay, surfaces, watching
 from ..session.live import CANCEL, CAPTURE, OFF, PAINTING, PAUSED, Live
@@ -59,6 +59,7 @@ class _Run:
         self.job: Job | None = None
         self.frame: _Frame | None = None  # in flight
         self.shown: _Frame | None = None
+        self.withheld: _Frame | None = None  # the newest, where the safety filter has kept its picture back
         self.sight = 0
         self.touched = False  # by a handler: something in the file has changed
         self.reshaped = False  # so has the shape of something
@@ -107,9 +108,16 @@ class _Run:
         if job is None or not job.done:
             return
         self.job, frame, self.frame = None, self.frame, None
-        if job.state == "failed":
+        withheld = isinstance(job.error, PictureWithheld)
+        if job.state == "failed" and not withheld:
             stop()
             state.show_error(job.error)
+            return
+        self.withheld = frame if withheld else None
+        if withheld:  # live mode goes on: what is seen next may pass
+            self.machine.ended(now, True)
+            self.shown = None
+            overlay.hide(overlay.LIVE)
             return
         usable = job.state == "finished" and view is not None and frame.target == self._target
         self.machine.ended(now, usable)
@@ -211,7 +219,7 @@ class _Run:
             return
         cost = time.perf_counter() - started
         self._adapt(cost, view)
-        last = self.frame or self.shown
+        last = self.frame or self.shown or self.withheld
         differs = last is None or (last.how, last.target) != (self._how, self._target) or not np.array_equal(last.pixels, pixels)
         self.machine.looked(time.monotonic(), cost, differs)
         if differs:
@@ -246,6 +254,8 @@ class _Run:
             text = f"Paused: {machine.hindrance or 'nothing has changed for a while'}"
         elif kind == PAINTING and self.job is not None and self.job.state == "loading" and not machine.frames:
             text = self.job.text
+        elif self.withheld is not None and kind != PAINTING:
+            text = "The safety filter has kept this picture back"
         else:
             text = ("Painting" if kind == PAINTING else "Up to date") + speed
         _write(True, kind, text, self.shown is not None)

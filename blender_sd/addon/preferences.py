@@ -7,10 +7,10 @@ import logging
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from .. import api, stylebook
+from .. import api, studio, stylebook
 from ..protocol.errors import SDError
 from ..protocol.rungs import RUNGS
-from . import downloads, installing, keymap, properties
+from . import downloads, installing, keymap, properties, safeguards
 from .installing import draw_state
 from .layout import wrapped
 
@@ -31,6 +31,7 @@ def _changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
     downloads.refresh()
     installing.refresh()
     stylebook.styles()
+    safeguards.refresh()
 
 
 def apply() -> None:
@@ -47,6 +48,9 @@ def apply() -> None:
             downloads=bpy.path.abspath(prefs.downloads), hub_token=prefs.hub_token.strip(),
             styles=bpy.path.abspath(prefs.styles), marking=prefs.marking, certificate=bpy.path.abspath(prefs.certificate),
             private_key=bpy.path.abspath(prefs.private_key),
+            safety_filter=bpy.path.abspath(prefs.safety_filter),
+            safety_labels=prefs.safety_labels, safety_threshold=round(prefs.safety_threshold, 4),
+            blocked_words=bpy.path.abspath(prefs.blocked_words),
             model_folders=[bpy.path.abspath(folder.path) for folder in prefs.model_folders if folder.path])
     except SDError as error:
         log.warning("%s", error)
@@ -175,6 +179,16 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         "its authority. Left empty: a certificate that is made on this machine, for which nobody vouches"))
     private_key: StringProperty(name="Private Key", subtype="FILE_PATH", update=_changed, description=(
         "The private key of your certificate: a PEM file without a password, which only you can read. It never leaves this machine"))
+    safety_filter: StringProperty(name="Safety Filter", subtype="DIR_PATH", update=_changed, description=(
+        "The folder of a model that looks at every finished picture and keeps back those that it calls unsafe: an image classifier of "
+        "transformers, or Stable Diffusion's safety checker, in safetensors. While it is on, no previews are shown. Left empty: none"))
+    safety_labels: StringProperty(name="Unsafe Labels", update=_changed, description=(
+        "Which of the classifier's labels are unsafe, separated by commas. Left empty: those known by their names, such as nsfw or porn"))
+    safety_threshold: FloatProperty(
+        name="Threshold", default=0.5, min=0.01, max=1.0, subtype="FACTOR", update=_changed,
+        description="How sure the classifier must be to keep a picture back; less keeps back more. The safety checker has its own")
+    blocked_words: StringProperty(name="Blocked Words", subtype="FILE_PATH", update=_changed, description=(
+        "A text file of words and phrases, one a line, that no prompt may hold. Left empty: none"))
     folder_index: IntProperty(name="Selected Folder", description="The folder that Remove removes")
 
     def draw(self, context) -> None:
@@ -186,6 +200,8 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         self._draw_folders(context, layout)
         layout.separator()
         self._draw_marking(context, layout)
+        layout.separator()
+        safeguards.draw_preferences(layout, context, self)
         layout.separator()
         row = layout.row(align=True)
         row.operator("sd.copy_report", text="Copy Report", icon="COPYDOWN")
@@ -262,8 +278,8 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
     def _draw_marking(self, context, layout) -> None:
         """The switch, and what it means either way."""
         column = layout.column()
-        column.prop(self, "marking")
-        if not self.marking:
+        safeguards.draw_forced(column, context, self, "marking", studio.state.marking_file)
+        if not self.marking and not studio.state.marking:
             wrapped(column, context, "New pictures do not tell other programs that a model made them: no XMP, no content credentials. "
                     "The EU's AI Act (article 50) asks since 2 August 2026 for such marks that machines can read; where you need them, "
                     "adding them is then up to you. Settings, model and licence stay in the file, since Recall and History read them.",

@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
-from .. import api, catalogue, scene
+from .. import api, catalogue, scene, studio
 from ..protocol import parts
 from ..protocol.errors import SDError, SourceUnusable
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request, default, setting
@@ -82,7 +82,11 @@ def refresh_model_items() -> None:
 def _items_with(model: str) -> list[tuple[str, str, str, int]]:
     if not any(item[0] == model for item in _model_items):
         label = bpy.path.display_name_from_filepath(model) or model
-        _model_items.append((model, label if model == STARTER else f"{label} (not in the model folders)", model, len(_model_items)))
+        if studio.refusal(model):
+            label = f"{label} (not allowed)"
+        elif model != STARTER:
+            label = f"{label} (not in the model folders)"
+        _model_items.append((model, label, model, len(_model_items)))
     return _model_items
 
 

@@ -15,7 +15,7 @@ from bpy.app.handlers import persistent
 from .. import api, proofs, scene, stylebook
 from ..protocol.errors import SDError
 from ..scene import overlay, surfaces
-from . import downloads, history, installing, live, preferences, presets, properties, provenance
+from . import downloads, history, installing, live, preferences, presets, properties, provenance, safeguards
 from .layout import TAB
 from .mirror import Mirror, current_job
 
@@ -75,7 +75,7 @@ def _show() -> None:
 
 def _update() -> bool:
     """Brings what the panels read up to date; whether anything changed."""
-    parts = (_mirror.update, proofs.pump, downloads.update, installing.update, history.update, provenance.update)
+    parts = (_mirror.update, proofs.pump, downloads.update, installing.update, history.update, provenance.update, safeguards.update)
     changed = [part() for part in parts]  # all of them
     return any(changed)
 
@@ -101,6 +101,7 @@ def _start_engine_when_seen() -> None:
         downloads.refresh()
         stylebook.styles()
         installing.refresh()
+        safeguards.refresh()
         presets.make_folder()
         scene.warm_up()
         if api.engine_status()[0] == "off" and not installing.state().missing:

@@ -48,7 +48,7 @@ class Credentials:
         """Gets the key, before any time is spent on a picture. `say` hears why pictures will carry no credentials. Raises
         CertificateUnusable for a certificate of the person's own that cannot sign."""
         own = bool(self._config.certificate or self._config.private_key)
-        if not self._config.marking or not (own or self._config.credentials):
+        if not (own or self._config.credentials):
             return
         try:
             import c2pa

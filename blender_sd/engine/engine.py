@@ -12,20 +12,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..protocol import blocked, policy
 from ..protocol import request as defaults
-from ..protocol.errors import InvalidRequest, JobCancelled, OutOfMemory, SDError
+from ..protocol.errors import InvalidRequest, JobCancelled, OutOfMemory, SDError, WordBlocked
 from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
 from ..protocol.origin import ORIGIN_KEY
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request
 from ..protocol.rungs import FULL, RUNGS, TILES
-from . import controls, devices, embeddings, ladder, loras, memory, output, provenance, quiet, reference, speed
+from . import controls, devices, embeddings, ladder, loras, memory, output, provenance, quiet, reference, safety, speed
 from .credentials import Credentials
 from .loader import Loader
 from .models import Library, Model
 from .painting import Listener, notes_before
 from .passes import carry_out, pipes
-from .sheet import Sheet
+from .sheet import WITHHELD, Sheet
 from .tasks import TASKS
 from .tasks.plan import NOTHING, Plan
 from .upscalers import Upscaler, Upscalers
@@ -48,6 +49,7 @@ class Engine:
         self._busy = threading.RLock()
         self._loader: Loader | None = None
         self._upscalers: Upscalers | None = None
+        self._filters: safety.Filters | None = None
         self._ready: Ready | None = None
         self._credentials = Credentials(self._config)
 
@@ -64,6 +66,7 @@ class Engine:
                 self._loader = Loader(Library(device, devices.budget_bytes(device, self._config.memory_mb),
                                                _memory_use(self._config.memory_use)))
                 self._upscalers = Upscalers(self._loader)
+                self._filters = safety.Filters(device.torch)
                 self._ready = Ready(str(device.torch), device.usual_precision(), quiet.versions())
             return self._ready
 
@@ -89,7 +92,8 @@ class Engine:
         except JobCancelled:
             ending = Cancelled(order.job)
         except Exception as error:
-            log.info("job %s failed", order.job, exc_info=error)
+            blocked_word = isinstance(error, WordBlocked)  # whose text, as all of the prompt, is for no log
+            log.info("job %s failed%s", order.job, ": a blocked word" if blocked_word else "", exc_info=None if blocked_word else error)
             ending = Failed.of(order.job, memory.translated(error))
             self._release()
         emit(ending)
@@ -99,7 +103,7 @@ class Engine:
         with self._busy:
             if self._loader is not None:
                 self._loader.close()
-            self._loader = self._upscalers = self._ready = None
+            self._loader = self._upscalers = self._filters = self._ready = None
 
     # ---- the same as PIL images, with no session and no Blender ----------------------------------------------------
 
@@ -182,7 +186,7 @@ class Engine:
         with self._busy:
             try:
                 for single, image, model in self._painted(order, on_event or (lambda event: None), lambda: False):
-                    origin = provenance.dated(provenance.origin_of(model, single))
+                    origin = provenance.finished(provenance.origin_of(model, single), image)
                     image.info.update({REQUEST_KEY: single.to_json(), PARAMETERS_KEY: parameters_text(single, model.name),
                                        ORIGIN_KEY: origin.to_json()})
                     pictures.append(image)
@@ -198,9 +202,11 @@ class Engine:
             emit(Note(order.job, text))
 
         folder = Path(order.output) if order.output else None
+        marking = self._config.marking or policy.current().marking
         if folder is not None:
             output.check_folder(folder)
-            self._credentials.ready(note)
+            if marking:
+                self._credentials.ready(note)
         for index, (request, image, model) in enumerate(self._painted(order, emit, cancelled), start=1):
             if folder is None:
                 yield Result("", request, image.width, image.height, _pixels(image))
@@ -210,14 +216,14 @@ class Engine:
                 for role, digest in request.inputs.items():
                     if role in order.inputs:
                         output.save_input(order.inputs[role], digest, folder)
-            made = provenance.dated(origin)
-            seal = self._credentials.seal(request, order.inputs, made, note)
-            path = str(output.save(image, folder, order.job, index, request, made, self._config.marking, seal))
+            made = provenance.finished(origin, image)
+            seal = self._credentials.seal(request, order.inputs, made, note) if marking else None
+            path = str(output.save(image, folder, order.job, index, request, made, marking, seal))
             yield Result(path, request, image.width, image.height)
 
     def _painted(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[tuple[Request, Image.Image, Model]]:
         """Each picture of the order with its own request; after those of a grid, the contact sheet with the order's. Everything
-        that can be refused is, before the first is begun."""
+        that can be refused is, before the first is begun. What the safety filter withholds is not among them."""
 
         def check() -> None:
             if cancelled():
@@ -227,7 +233,12 @@ class Engine:
             emit(Loading(order.job, text))
 
         check()
+        rules = policy.current()
+        rules.check_order(order.request, order.folder, order.borrowed, blocked.read_list(self._config.blocked_words))
         self.warm()
+        filters = safety.wanted(rules, self._config) if safety.is_needed(order.request, order.folder) else ()
+        guard = self._filters.guard(filters, order.request.pictures, say)  # first: the ladder of memory must know what it takes
+        check()
         upscaler = self._upscaler(order.request, say, cancelled)
         model = self._loader.get(order.folder, say, cancelled, order.borrowed)
         check()
@@ -255,13 +266,21 @@ class Engine:
             check()
             single = order.request.single(index)
             cell = index // order.request.count
-            image, plans[cell] = self._carried_out(model, single, plans[cell], self._listener(order, index + 1, emit, check))
+            listener = self._listener(order, index + 1, emit, check, 0 if guard else self._config.preview_px)
+            image, plans[cell] = self._carried_out(model, single, plans[cell], listener)
             check()
-            yield single, image, model
+            passed = guard.passes(image)
+            if passed:
+                yield single, image, model
             if sheet is not None:
-                sheet.add(image)
+                sheet.add(image if passed else Image.new("RGB", image.size, WITHHELD))
+        if text := guard.summary():
+            emit(Note(order.job, text))
         if sheet is not None:
-            yield order.request, sheet.picture(), model
+            made = sheet.picture()
+            if guard:
+                made.info[safety.FILTER_KEY] = guard.name
+            yield order.request, made, model
 
     def _planned(self, model: Model, request: Request, inputs: dict[str, Source], steering: controls.Steering) -> Plan:
         """The plan of one cell, known to fit into memory."""
@@ -307,11 +326,11 @@ class Engine:
     def _notes(self, model: Model, request: Request, plan: Plan) -> list[str]:
         return [] if plan.unchanged is not None or plan.size == NOTHING else notes_before(model, pipes(model, request, plan)[0], request)
 
-    def _listener(self, order: Generate, number: int, emit: Emit, check: Callable[[], None]) -> Listener:
+    def _listener(self, order: Generate, number: int, emit: Emit, check: Callable[[], None], preview_px: int) -> Listener:
         def step(done: int, steps: int, preview: np.ndarray | None) -> None:
             emit(Step(order.job, done, steps, number, order.request.pictures, preview))
 
-        return Listener(check, step, lambda text: emit(Note(order.job, text)), self._config.preview_px)
+        return Listener(check, step, lambda text: emit(Note(order.job, text)), preview_px)
 
     def _upscaler(self, request: Request, say: Callable[[str], None], cancelled: Cancel) -> Upscaler | None:
         """The upscaler that the request's pictures go through. Loaded before the model, which then finds what memory is left."""
@@ -319,6 +338,7 @@ class Engine:
 
     def _load(self, model: str) -> Model:
         with self._busy:
+            policy.current().check_model(_folder(model))
             self.warm()
             return self._loader.get(_folder(model), lambda text: None, lambda: False)
 

@@ -25,7 +25,8 @@ from huggingface_hub import errors as hub_errors
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers
 
-from ..protocol import cards, hub
+from ..protocol import cards, hub, policy
+from ..protocol.cards import Licence
 from ..protocol.errors import (
     ConnectionLost, HubRefused, InvalidRequest, JobCancelled, LicenceNotAccepted, ModelNotFound, ModelUnreadable, OnlineAccessOff,
     OutputUnwritable, SDError,
@@ -92,13 +93,15 @@ class _Download:
         self._done = 0
 
     def carry_out(self) -> Path:
-        order = self._order
+        order, rules = self._order, policy.current()
+        rules.check_download(order.repo, order.file)
         info = self._look_up()
         files = [RemoteFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else "") for one in info.siblings or ()]
         choice = choose(order.repo, files, order.file, self._read_json)
         self._done = sum(self._here(path, file) for path, file in choice.files.items())
         licence, link = _licence(order.repo, info.card_data)
         self._emit(Found(order.job, licence, link, self._done, choice.bytes))
+        rules.check_licence("", order.repo, Licence(licence))
         if not order.accepted:
             raise LicenceNotAccepted(f"The licence of {order.repo} was not accepted yet: {licence or 'its page names none'}.",
                                      f"Read it at {link} and accept it.")

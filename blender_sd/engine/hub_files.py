@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ..protocol import hub
 from ..protocol.checkpoints import PICKLES, SUFFIX
 from ..protocol.errors import ModelNotFound, ModelUnreadable
 
-INDEX, CONFIG, ENCODER = "model_index.json", "config.json", "image_encoder"
+INDEX, CONFIG, ENCODER, PROCESSOR = "model_index.json", "config.json", "image_encoder", "preprocessor_config.json"
 _TEXTS = (".json", ".txt", ".model", ".jinja")  # configs, tokenizers (SentencePiece's end in .model), chat templates
 _NOTICES = re.compile(r"(LICEN[CS]E|NOTICE)[^/]*", re.IGNORECASE)
 _HALVES = ("bf16", "fp16")  # variants of half the size, the better one first
@@ -58,6 +59,9 @@ def choose(repo: str, files: Iterable[RemoteFile], wanted: str, read: Callable[[
         return _pipeline(there, read(there[INDEX]))
     if CONFIG in there and "_class_name" in read(there[CONFIG]):
         return Choice({**_part(there, "", _variant_of([_variants(there, "")])), **_notices(there)}, CONFIG, False)
+    if CONFIG in there and hub.is_classifier(read(there[CONFIG])):
+        extra = {PROCESSOR: there[PROCESSOR]} if PROCESSOR in there else {}
+        return Choice({**_part(there, "", ""), **extra, **_notices(there)}, CONFIG, False)
     singles = [path for path in there if path.lower().endswith(SUFFIX)]
     if len(singles) == 1:
         return _one_file(repo, there, singles[0])

@@ -24,7 +24,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from ..protocol import environment
+from ..protocol import environment, policy
 from ..protocol.environment import Environment
 from ..protocol.errors import EngineMissing, InvalidRequest, JobCancelled, OutputUnwritable, SDError
 from ..protocol.messages import Cancelled, Event, Failed, Install, Installed, Ready, Stage, text_of
@@ -84,6 +84,8 @@ class _Work:
         with self._alone():
             if self._order.action == "remove":
                 return self._remove()
+            if not self._order.wheels:
+                policy.current().check_network("to download the engine")
             self._check_wheels()
             digest = self._digest()
             if self._order.action == "install" and (python := self._sound(digest)):

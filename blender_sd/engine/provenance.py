@@ -16,8 +16,11 @@ from ..protocol.origin import Origin, Part, kind_of
 from ..protocol.request import UPSCALE, Request
 from ..protocol.version import generator
 from . import controls
+from .safety import FILTER_KEY
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from .models import Model
 
 # IPTC NewsCodes, "Digital Source Type": http://cv.iptc.org/newscodes/digitalsourcetype/
@@ -26,7 +29,7 @@ IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 
 def origin_of(model: Model, request: Request) -> Origin:
-    """The origin of `request`'s pictures by `model`, but for the time (`dated`). Reads small files beside the nets."""
+    """The origin of `request`'s pictures by `model`, but for the time and the filter (`finished`). Reads small files beside the nets."""
     place, borrowed = str(model.folder.path), model.folder.borrowed
     licence = licence_of(place)
     if not licence.name and borrowed is not None:
@@ -34,9 +37,9 @@ def origin_of(model: Model, request: Request) -> Origin:
     return Origin(generator(), "", model.name, model.family.name, licence.name, licence.link, kind_of(request), tuple(_parts(request)))
 
 
-def dated(origin: Origin) -> Origin:
-    """`origin` of a picture that is finished now."""
-    return dataclasses.replace(origin, made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+def finished(origin: Origin, image: Image.Image) -> Origin:
+    """`origin` of `image`, which is finished now and was looked at by the safety filters that it names."""
+    return dataclasses.replace(origin, made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), filter=image.info.get(FILTER_KEY, ""))
 
 
 def uses_upscaler(request: Request) -> bool:

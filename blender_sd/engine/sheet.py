@@ -9,6 +9,7 @@ from ..protocol.request import Request, setting
 
 LONGEST = 512  # pixels of a cell's longer side
 _GAP = 8
+WITHHELD = (128, 128, 128)  # in place of a picture that the safety filter has kept back
 _BACK, _INK = (29, 29, 29), (230, 230, 230)  # Blender's dark grey, and its text
 
 

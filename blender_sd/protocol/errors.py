@@ -124,6 +124,24 @@ class CertificateUnusable(SDError):
     kind = "certificate"
 
 
+class PolicyForbids(SDError):
+    """The studio's policy does not allow it, or its file is broken."""
+
+    kind = "policy"
+
+
+class WordBlocked(SDError):
+    """A prompt holds a word that the studio has blocked. The message names it, so it is for the person alone, and for no log."""
+
+    kind = "blocked_word"
+
+
+class PictureWithheld(SDError):
+    """The safety filter has kept back every picture of a job."""
+
+    kind = "withheld"
+
+
 class JobCancelled(SDError):
     """Raised by `Job.result()` of a job that somebody cancelled."""
 

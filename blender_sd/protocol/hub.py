@@ -64,6 +64,8 @@ MODELS = (
              "Takes over the look of a reference image; with its image encoder"),
     HubModel("ByteDance/SDXL-Lightning/sdxl_lightning_4step_lora.safetensors", "SDXL Lightning LoRA, 4 steps", "SDXL", 0.4,
              "CreativeML OpenRAIL++-M", "A LoRA for four steps at guidance 1 (off)"),
+    HubModel("Falconsai/nsfw_image_detection", "NSFW Image Detection", "Safety Filter", 0.4, "Apache-2.0",
+             "A safety filter for pictures of any model, with the labels normal and nsfw"),
 )
 
 
@@ -77,6 +79,12 @@ def parse(text: str) -> tuple[str, str]:
                              "Write owner/name, or owner/name/file.safetensors for one file of it.")
     repo, file = match.group(1), match.group(2) or ""
     return (repo, "") if re.match(r"(blob|resolve|tree)(/|$)", file) else (repo, file)
+
+
+def is_classifier(config: dict) -> bool:
+    """Whether the config is that of a classifier of images, or of Stable Diffusion's safety checker: what a safety filter can be."""
+    names = config.get("architectures")
+    return isinstance(names, list) and any(str(name).endswith(("ForImageClassification", "SafetyChecker")) for name in names)
 
 
 def folder_name(repo: str) -> str:

@@ -29,7 +29,10 @@ class EngineConfig:
     previews, 0 = none; `attention`: one of `ATTENTION`; `compile`: whether torch compiles the model's blocks, which makes the
     first picture of each size wait and later ones faster. `marking`: whether files say in ways that other programs read that a model made
     them (XMP, content credentials). `credentials`: the folder for the key that credentials are signed with, "" = they are not signed;
-    `certificate`, `private_key`: PEM files to sign with instead."""
+    `certificate`, `private_key`: PEM files to sign with instead. `safety_filter`: the folder of the model that looks at every
+    finished picture, "" = none, `safety_labels`: which of its labels are unsafe, separated by commas, "" = those known by their names,
+    `safety_threshold`: from which share of certainty on (above 0, up to 1); `blocked_words`: a text file of words that prompts may not
+    hold, "" = none. What a studio's policy (`protocol.policy`) says of these counts before."""
 
     device: str = "auto"
     precision: str = "auto"
@@ -43,6 +46,10 @@ class EngineConfig:
     credentials: str = ""
     certificate: str = ""
     private_key: str = ""
+    safety_filter: str = ""
+    safety_labels: str = ""
+    safety_threshold: float = 0.5
+    blocked_words: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,21 @@ def chosen(prompt: str, seed: int) -> str:
     return prompt
 
 
+def alternatives(prompt: str, most: int) -> tuple[list[str], bool]:
+    """What `chosen` can make of `prompt`, and whether that is all of it: where there are more than `most`, only some are given."""
+    waiting, found = [prompt], []
+    while waiting:
+        if len(waiting) + len(found) > most:
+            return found, False
+        one = waiting.pop()
+        group = _CHOICE.search(one)
+        if group is None:
+            found.append(one)
+        else:
+            waiting += [one[:group.start()] + option + one[group.end():] for option in dict.fromkeys(group[1].split("|"))]
+    return found, True
+
+
 def with_lists(prompt: str, lines: Callable[[str], Sequence[str]]) -> str:
     """`prompt` with each __name__ as the choice {line|line|…} of `lines(name)`, which may name lists in turn."""
     for _ in range(8):

@@ -137,3 +137,13 @@ def test_names_that_would_leave_the_folder_are_not_there(name):
         chosen([name])
     with pytest.raises(ModelNotFound):
         chosen([name], name)
+
+
+@pytest.mark.parametrize("kind", ["ViTForImageClassification", "StableDiffusionSafetyChecker"])
+def test_a_safety_filter_comes_with_its_processor_and_without_pickles(kind):
+    names = ["config.json", "preprocessor_config.json", "model.safetensors", "pytorch_model.bin", "optimizer.pt", "README.md", "LICENSE"]
+    choice = chosen(names, read={"architectures": [kind]})
+    assert set(choice.files) == {"config.json", "preprocessor_config.json", "model.safetensors", "LICENSE"} and choice.key == "config.json"
+    with pytest.raises(ModelUnreadable, match="pickle"):
+        chosen(["config.json", "pytorch_model.bin"], read={"architectures": [kind]})
+    assert chosen(names, read={"architectures": ["BertModel"]}).single, "a text model is none: its one file is taken as it is"

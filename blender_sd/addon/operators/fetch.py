@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import bpy
 
-from ... import hub
+from ... import hub, studio
 from ...protocol.errors import SDError
 from .. import downloads, tick
 from .start import first_refusal
 
+FORBIDDEN = "Your studio's policy allows no downloads"
 OFFLINE = "Blender may not use the internet: switch on Preferences › System › Network › Allow Online Access"
 
 
@@ -19,7 +20,8 @@ class SD_OT_fetch(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return first_refusal(cls, (bpy.app.online_access, OFFLINE),
+        refused = studio.download_refusal(context.window_manager.sd_hub.wanted())
+        return first_refusal(cls, (studio.state.network, FORBIDDEN), (not refused, refused.rstrip(".")), (bpy.app.online_access, OFFLINE),
                              (context.window_manager.sd_hub.wanted(), "Name a repository of the hub first, as owner/name"),
                              (not _running(), "A download is running; cancel it first, or wait"))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 import bpy
 from bpy.props import StringProperty
 
-from ... import setup
+from ... import setup, studio
 from ...protocol.errors import SDError
 from .. import installing, tick
 from .start import first_refusal
 
 OFFLINE = "Blender may not use the internet: allow it, or choose a folder of wheels"
+FORBIDDEN = "Your studio's policy allows no downloads: choose a folder of wheels"
 _BUSY = "The engine is being worked on; wait, or cancel that first"
 
 
@@ -22,7 +23,8 @@ class SD_OT_set_up_engine(bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         shown = context.window_manager.sd_setup
-        return first_refusal(cls, (not shown.running, _BUSY), (bpy.app.online_access or shown.wheels, OFFLINE))
+        return first_refusal(cls, (not shown.running, _BUSY), (studio.state.network or shown.wheels, FORBIDDEN),
+                             (bpy.app.online_access or shown.wheels, OFFLINE))
 
     def execute(self, _context):
         shown = installing.state()

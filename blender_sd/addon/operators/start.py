@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ... import catalogue
+from ... import catalogue, studio
 from ...protocol.errors import SDError
 from ...protocol.request import MAX_SEED
 from .. import state, tick
@@ -48,10 +48,11 @@ def first_refusal(cls: type[bpy.types.Operator], *checks: Any) -> bool:
 
 
 def can_do(cls: type[bpy.types.Operator], context: bpy.types.Context, *tasks: str) -> bool:
-    """For `poll`: whether the chosen model's family can do all of `tasks`; says so where it cannot."""
+    """For `poll`: whether the chosen model's family can do all of `tasks`, and the studio's policy allows it; says so where not."""
+    forbidden = studio.refusal(context.scene.sd.model)
     info = catalogue.known_model(context.scene.sd.model)
     refused = next(filter(None, map(info.abilities.refusal, tasks)), "") if info is not None else ""
-    return first_refusal(cls, (not refused, f"{refused} Choose another model"))
+    return first_refusal(cls, (not forbidden, forbidden.rstrip(".")), (not refused, f"{refused} Choose another model"))
 
 
 def can_find(cls: type[bpy.types.Operator], find: Callable[[bpy.types.Context], Any], context: bpy.types.Context) -> bool:

@@ -1,6 +1,7 @@
 """What an artist touches each minute: task, prompt, strength, seed, the button; progress and messages below it."""
 from __future__ import annotations
 
+from ..safeguards import draw_state
 from .base import SIDEBARS, Panel, family_in, place
 from .parts import TASKS, draw_button, draw_messages, draw_prompt, draw_task
 from .styles import draw_style
@@ -19,6 +20,7 @@ class Main(Panel):
         draw_style(self.layout, context)
         draw_task(self.layout, context, family, settings.task)
         draw_button(self.layout, context, family, settings.task)
+        draw_state(self.layout, context)
         draw_messages(self.layout, context)
 
     def _draw_tasks(self, settings, family) -> None:

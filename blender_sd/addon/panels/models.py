@@ -5,12 +5,12 @@ import os
 
 import bpy
 
-from ... import config
+from ... import config, studio
 from ...protocol.errors import OnlineAccessOff
 from .. import preferences
 from ..downloads import OTHER
 from ..layout import failure, wrapped
-from ..operators.fetch import OFFLINE
+from ..operators.fetch import FORBIDDEN, OFFLINE
 from .base import SIDEBARS, Panel, place
 from .parts import draw_remedies
 
@@ -37,7 +37,11 @@ class GetModels(Panel):
             row.operator("sd.cancel_fetch", text="", icon="X")
         else:
             self._draw_button(shown)
-        if not bpy.app.online_access:
+        if not studio.state.network:
+            wrapped(self.layout, context, FORBIDDEN, "LOCKED")
+        elif refused := studio.download_refusal(shown.wanted()):
+            wrapped(self.layout, context, refused, "LOCKED")
+        elif not bpy.app.online_access:
             wrapped(self.layout, context, OFFLINE + ".", "INTERNET_OFFLINE")
             draw_remedies(self.layout, OnlineAccessOff.kind)
         self._draw_end(context, shown)

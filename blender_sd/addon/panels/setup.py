@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import bpy
 
-from ... import config
+from ... import config, studio
 from ...session.accelerators import ACCELERATORS
 from .. import preferences
 from ..downloads import amount
 from ..installing import draw_state
 from ..layout import wrapped
+from ..operators.setup import FORBIDDEN
 from .base import SIDEBARS, Panel, in_place, place
 
 
@@ -40,7 +41,9 @@ class SetUp(Panel):
             row.scale_y = 2.0
             row.operator("sd.set_up_engine", text="Set Up the Engine", icon="IMPORT")
         draw_state(layout, context)
-        if not bpy.app.online_access and not shown.wheels and not shown.running:
+        if not studio.state.network and not shown.wheels and not shown.running:
+            wrapped(layout, context, FORBIDDEN, "LOCKED")
+        elif not bpy.app.online_access and not shown.wheels and not shown.running:
             self._draw_offline(context)
         if not shown.running:
             self._draw_other_ways(shown)

@@ -1,0 +1,160 @@
+"""The studio's policy in the engine's own processes and without Blender: whoever speaks to them by hand is held too."""
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import pytest
+from conftest import small
+from fake_hub import FakeHub
+from test_process import CONFIG, Child
+from test_safety import restyled
+from tiny_filters import BLUE, RED, build_classifier, picture
+
+from blender_sd.engine import Engine, installing
+from blender_sd.protocol import policy
+from blender_sd.protocol.errors import PictureWithheld, PolicyForbids, WordBlocked
+from blender_sd.protocol.messages import ENDINGS, FETCH, EngineConfig, Failed, Finished, Generate, Hello, Install, Ready
+from blender_sd.session.downloads import Downloads
+from blender_sd.session.process import ProcessPipeline
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def rules(tmp_path, monkeypatch):
+    """Writes the file that SD_POLICY names, as a farm's administrator would."""
+    place = tmp_path / "policy.toml"
+
+    def write(text: str) -> str:
+        place.write_text(text, encoding="utf-8")
+        monkeypatch.setenv(policy.VARIABLE, str(place))
+        return str(place)
+
+    return write
+
+
+def test_an_engine_process_reads_it_by_itself(rules, sd, tmp_path):
+    """By hand, over the pipes: a word, a model, a filter, and files that are changed while the process lives."""
+    build_classifier(tmp_path / "nsfw")
+    rules("models = ['sd', 'starter']\nblocked_words = ['qwertyword']\nfilter = 'nsfw'\ncontact = 'Ask Maria'\nlicences = ['*']\n"
+          "unknown_licences = true")
+    out = tmp_path / "out"
+    out.mkdir()
+    child = Child(env=None)
+    try:
+        child.send(Hello(CONFIG))
+        assert isinstance(child.read(), Ready)
+
+        def told(job, request, folder, **inputs):
+            child.send(Generate(job, request, folder, str(out), inputs))
+            return child.until(ENDINGS)
+
+        word = told("word", small(sd, prompt="a {nice|qwertyword} wall"), sd)
+        assert word[-1].kind == "blocked_word" and "qwertyword" in word[-1].message and "Ask Maria" in word[-1].hint
+        other = told("model", small("other"), str(tmp_path / "other"))
+        assert len(other) == 1 and other[0].kind == "policy" and "'models'" in other[0].message, "before anything is loaded"
+        request, source = restyled(sd, RED)
+        assert told("red", request, sd, source=source)[-1].kind == "withheld"
+        request, source = restyled(sd, BLUE)
+        assert isinstance(told("blue", request, sd, source=source)[-1], Finished) and len(list(out.glob("*.png"))) == 1
+        place = rules("models = ['starter']")
+        assert told("now", request, sd, source=source)[-1].kind == "policy"
+        rules("modles = []")
+        broken = told("broken", request, sd, source=source)
+        assert len(broken) == 1 and broken[0].kind == "policy" and f"{place} cannot be used: line 1" in broken[0].message
+        assert "did you mean 'models'" in broken[0].message
+    finally:
+        child.process.stdin.close()
+        child.exit()
+        child.close()
+    log = child.log.decode()
+    assert "a blocked word" in log and "qwertyword" not in log
+
+
+def test_the_engine_without_blender(rules, sd, tmp_path, engine):
+    rules("models = ['starter']")
+    engine.warm()
+    engine._loader.library.clear()
+    events = []
+    for call in (lambda: engine.generate("brick", model=sd, on_event=events.append), lambda: engine.upscale(picture(BLUE), model=sd),
+                 lambda: engine.restyle(picture(BLUE), "", model=sd)):
+        with pytest.raises(PolicyForbids, match="'models'"):
+            call()
+    assert not engine._loader.library.loaded() and not events
+    rules("blocked_words = ['brick']")
+    with pytest.raises(WordBlocked):
+        engine.generate("red BRICK", model=sd, steps=1, size=(64, 64))
+    rules("contact = 'nothing is forbidden'")
+    assert engine.generate("red brick", model=sd, steps=1, size=(64, 64))
+
+
+def test_the_policy_s_filter_counts_and_not_the_person_s(rules, sd, tmp_path):
+    build_classifier(tmp_path / "theirs", ("good", "bad"))
+    build_classifier(tmp_path / "lenient", level=2.0)
+    rules("filter = 'theirs'\nfilter_labels = ['bad']\nfilter_threshold = 0.4")
+    held = Engine(device="cpu", precision="fp32", threads=1, safety_filter=str(tmp_path / "lenient"), safety_threshold=1.0)
+    try:
+        with pytest.raises(PictureWithheld, match="theirs"):
+            held.restyle(picture(RED), "", strength=0.0, model=sd)
+        assert held.restyle(picture(BLUE), "", strength=0.0, model=sd)[0].info["blender_sd_filter"] == "theirs"
+    finally:
+        held.close()
+
+
+def test_a_broken_policy_stops_the_starter_too(rules, engine, tmp_path):
+    rules("marking = 'yes'")
+    with pytest.raises(PolicyForbids, match="true or false"):
+        engine.generate("brick", seed=1, steps=1)
+    fresh = Engine(device="cpu", threads=1)
+    fresh.prepare()  # ahead of the first order: nothing is loaded, and nothing breaks
+    assert not fresh._loader.library.loaded()
+    fresh.close()
+
+
+def test_words_of_the_person_s_own_studio(sd, tmp_path, engine, run, monkeypatch):
+    words = tmp_path / "words.txt"
+    words.write_text("brick\n")
+    monkeypatch.setattr(engine, "_config", dataclasses.replace(engine._config, blocked_words=str(words)))
+    assert run(small(sd))[-1].kind == "blocked_word"
+    words.unlink()
+    events = run(small(sd))
+    assert events[-1].kind == "invalid_request" and len(events) == 1, "a list that is gone lets nothing pass"
+
+
+def test_downloads_in_their_own_process(rules, tmp_path, monkeypatch):
+    files = {"model_index.json": b'{"_class_name": "StableDiffusionPipeline", "vae": [null, null]}'}
+    hub = FakeHub()
+    downloads = Downloads()
+    try:
+        for name, value in hub.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+        hub.add("owner/model", files, card={"license": "openrail"})
+
+        def error():
+            pipeline = ProcessPipeline(sys.executable, EngineConfig(), role=FETCH, log_path=str(tmp_path / "download.log"))
+            one = downloads.start(pipeline, "owner/model", "", folder=str(tmp_path / "models"), accepted=True)
+            with pytest.raises(PolicyForbids) as told:
+                one.result(60)
+            return told.value.message
+
+        rules("network = false")
+        assert "'network'" in error()
+        rules("models = ['somebody/*']")
+        assert "'models'" in error() and not hub.seen, "nobody is asked"
+        rules("licences = ['apache-2.0']")
+        assert "whose licence is openrail" in error()
+        assert not list((tmp_path / "models").rglob("*.json"))
+    finally:
+        downloads.shutdown()
+        hub.close()
+
+
+def test_the_set_up_in_its_own_process(rules, tmp_path):
+    rules("network = false")
+    events = []
+    order = Install("job", "install", str(tmp_path / "engine"), str(tmp_path / "no.txt"), "")
+    installing.Installer().run(order, events.append, lambda: False)
+    assert isinstance(events[-1], Failed) and events[-1].kind == "policy" and "engine" in events[-1].message
