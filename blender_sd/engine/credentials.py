@@ -105,7 +105,7 @@ class Credentials:
         except c2pa.C2paError as error:
             raise CertificateUnusable(
                 "The certificate cannot sign content credentials.",
-                "It must be valid today, issued by an authority (not by itself), and meant for e-mail protection or document signing.",
+                "It must be valid today, issued by an authority (not by itself), and meant for C2PA claims, e-mail or documents.",
                 text_of(error)) from None
         return signer
 
