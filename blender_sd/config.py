@@ -29,8 +29,8 @@ class Config:
     finished pictures, "" = the extension's own. `history_gb`: what they may take (GB, 10⁹ bytes) before the panel offers to move the
     oldest to the trash, 0 = no limit. `model_folders`: folders that hold models, LoRAs, ControlNets and wildcard lists.
     `downloads`: folder for models from the hub, "" = the extension's own; models are looked for there too. `hub_token`: access token
-    for the hub, "" = the environment variable HF_TOKEN. `styles`: folder for styles of one's own, "" = the extension's. `marking`: new
-    pictures, and what uses them, are marked as generated. The rest goes to the engine: see `protocol.messages.EngineConfig`."""
+    for the hub, "" = the environment variable HF_TOKEN. `styles`: folder for styles of one's own, "" = the extension's. The rest goes
+    to the engine: see `protocol.messages.EngineConfig`."""
 
     engine_python: str = ""
     engine_place: str = ""
@@ -41,7 +41,6 @@ class Config:
     downloads: str = ""
     hub_token: str = field(default="", repr=False)
     styles: str = ""
-    marking: bool = True
     device: str = "auto"
     precision: str = "auto"
     threads: int = 0
@@ -50,6 +49,7 @@ class Config:
     preview_px: int = 256
     attention: str = "auto"
     compile: bool = False
+    marking: bool = True
 
 
 current = Config()
