@@ -81,15 +81,11 @@ def text_of(image: bpy.types.Image) -> str:
 
 
 def look_into(image: bpy.types.Image) -> None:
-    """Has the image's file read: its texts, and whether it carries content credentials. What is packed is in memory and read at once."""
-    key = _key(image)
+    """Has the image's file read: its texts, and whether it carries content credentials. Raises SourceUnusable where it has none."""
+    key, file = _key(image), scene.file_of(image)
     story_of(image)
-    if image.packed_file:
-        text, credentials = scene.texts_of(image)
-        _tell(key, lineage.known_in(text, credentials))
-    elif key not in _looking:
-        path = scene.path_of(image)
-        _looking[key] = lineage.in_background(lambda: lineage.look_into(path))
+    if key not in _looking:
+        _looking[key] = lineage.in_background(lambda: lineage.look_into(file if isinstance(file, str) else file.encoded))
 
 
 def is_looking(image: bpy.types.Image) -> bool:

@@ -3,8 +3,8 @@ from .assets import About, facts, image_facts, image_of, write_image, write_mate
 from .commit import commit
 from .comparison import Comparison, compare, end_comparison, show_side, sides
 from .control import control_image, open_control
-from .images import file_of, load_kept, load_result, path_of, picture_of, request_of, show_in_editor, size_of, source_of, warm_up
-from .inventory import generated, texts_of
+from .images import file_of, load_kept, load_result, picture_of, request_of, show_in_editor, size_of, source_of, warm_up
+from .inventory import generated
 from .marks import MARK_PROPERTY, ask_marking, baked_by, facts_of, generated_in, is_marked, mark_baked, on_save, result_facts
 from .masks import mask_of, masked_image, new_mask, show_mask
 from .materials import apply_image
@@ -22,8 +22,8 @@ __all__ = [
     "array_source", "as_shown", "ask_marking", "baked_by", "clear_preview", "commit", "compare", "control_image", "end_comparison",
     "facts", "facts_of", "file_of", "freeze_target", "generated", "generated_in", "image_facts", "image_of", "is_marked", "load_kept",
     "load_result", "mark_baked", "mask_of", "masked_image", "new_image_target", "new_mask", "on_save", "open_control", "open_mask",
-    "open_source", "path_of", "picture_of", "place", "prompt_in", "prompt_text", "push_undo", "release", "render_camera",
-    "render_result_source", "request_of", "result_facts", "set_camera_background", "show_in_editor", "show_mask", "show_preview",
-    "show_side", "show_text", "sides", "size_of", "source_of", "start_camera_render", "target_of_object", "text_named", "text_names",
-    "texts_of", "viewport_source", "warm_up", "write_image", "write_material", "write_result", "write_text",
+    "open_source", "picture_of", "place", "prompt_in", "prompt_text", "push_undo", "release", "render_camera", "render_result_source",
+    "request_of", "result_facts", "set_camera_background", "show_in_editor", "show_mask", "show_preview", "show_side", "show_text",
+    "sides", "size_of", "source_of", "start_camera_render", "target_of_object", "text_named", "text_names", "viewport_source", "warm_up",
+    "write_image", "write_material", "write_result", "write_text",
 ]

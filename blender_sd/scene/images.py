@@ -12,7 +12,6 @@ import numpy as np
 
 from ..protocol import png
 from ..protocol.errors import InvalidRequest, SourceUnusable
-from ..protocol.facts import request_from
 from ..protocol.messages import Result, Source
 from ..protocol.request import Request
 from . import compat, marks, pixels, renders
@@ -67,16 +66,15 @@ def load_result(result: Result, name: str = "") -> bpy.types.Image:
     Raises SourceUnusable where the file is gone.
     """
     try:
-        head = png.read_head(result.path)
         image = bpy.data.images.load(result.path, check_existing=False)
-    except (OSError, RuntimeError) as error:
+    except RuntimeError as error:
         raise SourceUnusable(f"The finished picture '{result.path}' cannot be read.", "Look whether the output folder is still there.",
                              str(error)) from None
     image.name = short_name(name or result.request.prompt)
     if image.colorspace_settings.name != "sRGB":
         image.colorspace_settings.name = "sRGB"
     image.pack()
-    marks.mark_loaded(image, result.request, head.text if head is not None else {})
+    marks.mark_loaded(image, marks.result_facts(result))
     return image
 
 
@@ -84,22 +82,19 @@ def picture_of(path: str | os.PathLike) -> bpy.types.Image | None:
     """The image datablock that was loaded from the finished picture at `path` and not painted on since, if there is one."""
     path = os.path.normpath(os.fspath(path))
     return next((image for image in bpy.data.images if image.source == "FILE" and REQUEST_PROPERTY in image and not image.is_dirty
-                 and image.library is None and path_of(image) == path), None)
+                 and image.library is None and _path_of(image) == path), None)
 
 
 def load_kept(path: str | os.PathLike) -> bpy.types.Image:
     """The copy of an input picture as an image datablock, packed, with its marks where it is a picture of ours; the one that is there, if
     it was loaded before. Raises SourceUnusable where it cannot be read."""
     try:
-        head = png.read_head(path)
         image = bpy.data.images.load(os.fspath(path), check_existing=True)
         if not image.packed_file:
             image.pack()
-    except (OSError, RuntimeError) as error:
+    except RuntimeError as error:
         raise SourceUnusable(f"The file '{path}' cannot be read.", "Choose another image.", str(error)) from None
-    request = request_from(head.text.get(REQUEST_PROPERTY)) if head is not None else None
-    if request is not None:
-        marks.mark_loaded(image, request, head.text)
+    marks.mark_loaded(image, marks.file_facts(path))
     return image
 
 
@@ -124,13 +119,8 @@ def request_of(image: bpy.types.Image | str | os.PathLike) -> Request:
     if image.packed_file:
         return png.request_in(png.text_of(image.packed_file.data))
     if image.source == "FILE" and image.filepath_raw:
-        return _request_in_file(path_of(image))
+        return _request_in_file(_path_of(image))
     return png.request_in({})
-
-
-def path_of(image: bpy.types.Image) -> str:
-    """Where the image's file lies; a linked image's path counts from its library."""
-    return os.path.normpath(bpy.path.abspath(image.filepath_raw, library=image.library))
 
 
 def show_in_editor(image: bpy.types.Image) -> bool:
@@ -181,7 +171,7 @@ def file_of(image: bpy.types.Image) -> Source | str:
     if image.packed_file:
         return Source(encoded=image.packed_file.data)
     if image.source == "FILE" and image.filepath_raw:
-        return path_of(image)
+        return _path_of(image)
     raise SourceUnusable(f"The image '{image.name}' has no file.", "Save it first, or choose one that was made with this add-on.")
 
 
@@ -195,7 +185,7 @@ def _own_bytes(image: bpy.types.Image) -> Source | Callable[[], Source] | None:
         return None  # its alpha is data; the pixel path drops it
     if image.packed_file:
         return Source(encoded=image.packed_file.data)
-    return partial(_read_file, path_of(image), image.name)
+    return partial(_read_file, _path_of(image), image.name)
 
 
 def _header(image: bpy.types.Image) -> Header | None:
@@ -205,7 +195,7 @@ def _header(image: bpy.types.Image) -> Header | None:
     if image.packed_file:
         return read_header(image.packed_file.data)
     try:
-        with open(path_of(image), "rb") as file:
+        with open(_path_of(image), "rb") as file:
             return read_header(file.read(HEADER_BYTES))
     except OSError:
         return None  # Blender may still hold the pixels; if not, `_loaded_size` says so
@@ -214,10 +204,14 @@ def _header(image: bpy.types.Image) -> Header | None:
 def _loaded_size(image: bpy.types.Image) -> tuple[int, int]:
     width, height = image.size  # loads the image where it was not yet
     if not width or not height or not len(image.pixels):
-        where = f" Its file '{path_of(image)}' is missing or cannot be read." if image.source != "GENERATED" and image.filepath_raw else ""
+        where = f" Its file '{_path_of(image)}' is missing or cannot be read." if image.source != "GENERATED" and image.filepath_raw else ""
         raise SourceUnusable(f"The image '{image.name}' has no pixels.{where}",
                              "Find the file (File ▸ External Data) or choose another image.")
     return width, height
+
+
+def _path_of(image: bpy.types.Image) -> str:
+    return os.path.normpath(bpy.path.abspath(image.filepath_raw, library=image.library))
 
 
 def _read_file(path: str, name: str) -> Source:

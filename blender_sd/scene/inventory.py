@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import bpy
 
 from ..protocol import png
+from ..protocol.errors import SourceUnusable
 from ..protocol.facts import Facts, origin_from, request_from
 from ..protocol.origin import ORIGIN_KEY
 from . import images, marks
@@ -39,31 +40,23 @@ def generated() -> list[Found]:
             for image, facts in sorted(known.items(), key=lambda item: (item[0].library is not None, item[0].name.casefold()))]
 
 
-def texts_of(image: bpy.types.Image) -> tuple[dict[str, str], bool]:
-    """(text chunks, whether there are content credentials) of the image's PNG file, packed or on disk. Reads the file; raises OSError."""
-    if image.packed_file:
-        data = image.packed_file.data
-        return png.text_of(data), png.credentials_in(data)
-    path = images.path_of(image)
-    return png.read_text(path), png.has_credentials(path)
-
-
 # ---- inside --------------------------------------------------------------------------------------------------------
 
 
 def _facts(image: bpy.types.Image) -> Facts:
     facts = marks.facts_of(image)
-    if facts.known or image.source != "FILE" or not (image.packed_file or image.filepath_raw):
+    if facts.known or image.source != "FILE":
         return facts
     try:
-        if image.packed_file:
-            text = png.text_of(image.packed_file.data)
-        else:
-            head = png.read_head(images.path_of(image))
-            text = head.text if head is not None else {}
-    except OSError:
-        return facts  # its file is gone: nothing is known
-    return dataclasses.replace(facts, request=request_from(text.get(png.REQUEST_KEY)), origin=origin_from(text.get(ORIGIN_KEY)))
+        file = images.file_of(image)
+    except SourceUnusable:
+        return facts
+    if isinstance(file, str):
+        said = marks.file_facts(file)
+    else:
+        text = png.text_of(file.encoded)
+        said = Facts("", request_from(text.get(png.REQUEST_KEY)), origin_from(text.get(ORIGIN_KEY)))
+    return dataclasses.replace(facts, request=said.request, origin=said.origin)
 
 
 def _by_image(using: dict[bpy.types.ID, list[bpy.types.Image]]) -> dict[bpy.types.Image, set[bpy.types.ID]]:

@@ -8,6 +8,7 @@ overrides of linked ones are never touched.
 """
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -16,8 +17,7 @@ import bpy
 from ..protocol import png
 from ..protocol.facts import SOURCES_KEY, Facts, from_json, origin_from, request_from, to_json
 from ..protocol.messages import Result
-from ..protocol.origin import COMPOSITE, ORIGIN_KEY, kind_of
-from ..protocol.request import Request
+from ..protocol.origin import COMPOSITE, ORIGIN_KEY
 
 REQUEST_PROPERTY = png.REQUEST_KEY
 MARK_PROPERTY = "ai_generated"
@@ -45,25 +45,30 @@ def _marking() -> bool:
 # ---- images --------------------------------------------------------------------------------------------------------
 
 
-def mark_loaded(image: bpy.types.Image, request: Request, text: dict[str, str]) -> None:
-    """Puts onto `image` what is known of the picture that `request` made, whose file holds the texts `text`. Without marking, only its
-    settings, which Recall needs."""
-    _put(image, REQUEST_PROPERTY, request.to_json())
-    if not _marking():
+def mark_loaded(image: bpy.types.Image, facts: Facts) -> None:
+    """Puts onto `image` what its file says: its settings and origin, and the mark, unless marking is off. Nothing where it says nothing."""
+    if facts.request is None:
         return
-    origin = origin_from(text.get(ORIGIN_KEY))
-    if origin is not None:
-        _put(image, ORIGIN_KEY, origin.to_json())
-    _put(image, MARK_PROPERTY, origin.kind if origin is not None else kind_of(request))
+    _put(image, REQUEST_PROPERTY, facts.request.to_json())
+    if facts.origin is not None:
+        _put(image, ORIGIN_KEY, facts.origin.to_json())
+    if _marking():
+        _put(image, MARK_PROPERTY, facts.kind)
 
 
 def result_facts(result: Result) -> Facts:
-    """What the file of a finished picture says of it."""
+    """What is known of a finished picture: its request, and its origin from its file."""
+    return dataclasses.replace(file_facts(result.path), request=result.request)
+
+
+def file_facts(path: str | os.PathLike) -> Facts:
+    """What the PNG file at `path` says before its pixels; nothing, where it is none or cannot be read (whoever needs it says so)."""
     try:
-        head = png.read_head(result.path)
+        head = png.read_head(path)
     except OSError:
-        head = None  # whoever needs the file says so
-    return Facts(os.path.basename(result.path), result.request, origin_from(head.text.get(ORIGIN_KEY)) if head is not None else None)
+        head = None
+    text = head.text if head is not None else {}
+    return Facts(os.path.basename(path), request_from(text.get(REQUEST_PROPERTY)), origin_from(text.get(ORIGIN_KEY)))
 
 
 def facts_of(image: bpy.types.Image) -> Facts:

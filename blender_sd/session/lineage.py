@@ -86,9 +86,11 @@ def known_in(text: dict[str, str], credentials: bool = False) -> Known:
     return Known(request, origin, "" if request is not None else text.get(png.PARAMETERS_KEY, ""), credentials)
 
 
-def look_into(path: str) -> Known:
-    """What the PNG file at `path` says of itself. Raises OSError."""
-    return known_in(png.read_text(path), png.has_credentials(path))
+def look_into(file: str | bytes) -> Known:
+    """What a PNG file (its path, or its bytes) says of itself. Raises OSError."""
+    if isinstance(file, bytes):
+        return known_in(png.text_of(file), png.credentials_in(file))
+    return known_in(png.read_text(file), png.has_credentials(file))
 
 
 def in_background(work: Callable[[], Any]) -> Future:

@@ -30,10 +30,10 @@ class SD_OT_look_into_file(_OfImage, bpy.types.Operator):
     bl_options = {"REGISTER"}
 
     def execute(self, context):
-        image = shown_image(context)
-        if not image.packed_file and not (image.source == "FILE" and image.filepath_raw):
-            return refuse(self, SourceUnusable(f"The image '{image.name}' has no file.", "Choose one that was loaded or saved."))
-        provenance.look_into(image)
+        try:
+            provenance.look_into(shown_image(context))
+        except SDError as error:
+            return refuse(self, error)
         tick.soon()
         return {"FINISHED"}
 

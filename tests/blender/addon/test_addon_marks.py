@@ -152,7 +152,7 @@ def test_with_marking_off_nothing_new_is_marked(made, tmp_path, monkeypatch):
     wall = sd.apply(before, cube())
     monkeypatch.setattr(config, "current", config.replace(config.current, marking=False))
     image = made("after")
-    assert sd.recall(image).prompt == "after" and MARK not in image and ORIGIN_KEY not in image
+    assert sd.recall(image).prompt == "after" and MARK not in image and image[ORIGIN_KEY]
     other = _with(bpy.data.materials.new("other"), before)
     other.use_fake_user = True
     _save(tmp_path)

@@ -126,8 +126,10 @@ def test_looking_into_a_file(addon, tmp_path, looking_at):
         settle()
         assert wanted in words() and "Its file carries no content credentials" in words() and "Look into the File" not in words()
     assert "Another program" not in words()
-    image.pack()  # what is packed is another story, and in memory
-    assert bpy.ops.sd.look_into_file() == {"FINISHED"} and "Prompt: moss" in words()
+    image.pack()  # what is packed is another story
+    assert bpy.ops.sd.look_into_file() == {"FINISHED"}
+    settle()
+    assert "Prompt: moss" in words()
     lost = bpy.data.images.load(str(foreign))
     lost.filepath_raw = str(tmp_path / "gone.png")
     _show(lost)
