@@ -74,6 +74,12 @@ area.spaces.active.image = mask
 for shown in (area, other):
     shown.spaces.active.overlay.show_overlays = False  # the cube's UV map
 """
+_POLICY = """
+studio = sys.modules["bl_ext.user_default.blender_sd.studio"]
+sys.modules["bl_ext.user_default.blender_sd.addon.safeguards"].EVERY = 1e9
+file = "/etc/blender_sd/policy.toml"
+studio.state = studio.State((file,), "Ask Maria in room 12, or pipeline@studio.example", filter="nsfw_image_detection", filter_file=file)
+"""
 
 
 def take(window, name: str, box) -> None:
@@ -379,8 +385,27 @@ def models(window) -> None:
     take(window, "get-models", panel(window, "Get Models", "Into"))
 
 
+def studio(window) -> None:
+    """What the preferences show where a policy applies."""
+    window.run_script(_POLICY)
+    window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
+    screen = everything(window)
+    found = window.find_text("Engine Interpreter", within=screen)
+    window.screen.move(*found.centre)
+    window.wait_for(lambda: _scrolled_to(window, "Ask Maria"), 60, "the section Safety")
+    first, last = window.find_text("Set by your studio", screen).box, window.find_text("Ask Maria", screen).box
+    take(window, "studio", (first[0] - 12, first[1] - 60, first[0] + 680, last[3] + 14))
+
+
+def _scrolled_to(window, text: str) -> bool:
+    for _ in range(4):
+        window.screen.press(5)
+        window.screen.release(5)
+    return window.shows(text, everything(window), 1)
+
+
 PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, preferences, styles, history, wipe, inpaint, enlarge, origin, library, live,
-                                  control, queue, pie, models)
+                                  control, queue, pie, models, studio)
 
 
 def main() -> int:

@@ -19,6 +19,8 @@ MAX_BYTES = 1 << 20
 _EXPANSIONS = 200  # of the choices in one prompt that are looked at; beyond, each option by itself and those that are painted
 # Writing without spaces between words: there a word is looked for inside others too.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
+_NO_LETTERS = re.compile(r"[^a-z0-9\n]+")
+_SIGNS = re.compile(r"[\s_'’.,&-]")  # that may stand in and between words without being a part of them
 _LIST = "The list of blocked words {} cannot be read: {}."
 
 
@@ -26,25 +28,26 @@ def check(words: Sequence[str], request: Request, contact: str = "") -> None:
     """Raises WordBlocked, which names the word, where a prompt of `request` holds one of `words` in any of its alternatives."""
     if not words:
         return
-    pattern = _pattern(tuple(words))
-    for text in texts_of(request):
-        if found := pattern.search(_plain(text)):
-            raise WordBlocked(f"The prompt holds a word that your studio has blocked: '{' '.join(found[0].split())}'.",
+    wanted = _looked_for(tuple(words))
+    for text in dict.fromkeys(map(wording.plain, texts_of(request))):
+        if found := wanted.found_in(text):
+            raise WordBlocked(f"The prompt holds a word that your studio has blocked: '{found}'.",
                               f"Take it out. {contact}".strip())
 
 
 def texts_of(request: Request) -> Iterator[str]:
-    """All that may be painted after: prompts and negative prompts of each cell of a grid, with each alternative of their choices."""
+    """All that may be painted after: prompts and negative prompts of each cell of a grid, with each alternative of their choices. What
+    is on lines of its own does not belong together."""
     for cell in range(request.cells):
         one = request.cell(cell) if request.axes else request
-        for text in (one.prompt, one.negative):
+        for text in (_line(one.prompt), _line(one.negative)):
             found, complete = wording.alternatives(text, _EXPANSIONS)
             yield from found
             if not complete:
                 yield re.sub(r"[{}|]", "\n", text)
     for picture in range(request.pictures):
         single = request.single(picture)
-        yield from (single.prompt, single.negative)
+        yield from (_line(single.prompt), _line(single.negative))
 
 
 def is_word(text: str) -> bool:
@@ -78,24 +81,51 @@ def _read(file: str, *stamp: int) -> tuple[str, ...]:
     return tuple(line for line in lines if is_word(line))
 
 
-def _plain(text: str) -> str:
-    """Without weights, in the form in which texts are compared."""
-    return _form(wording.plain(text))
+def _line(text: str) -> str:
+    return " ".join(text.split("\n"))
 
 
 def _form(text: str) -> str:
+    """`text` as it is compared: in one form of writing, and without signs that take no room."""
+    if text.isascii():
+        return text.lower()
     text = "".join(letter for letter in unicodedata.normalize("NFKC", text) if unicodedata.category(letter) != "Cf")
-    return unicodedata.normalize("NFKC", text.casefold()).replace("_", " ")
+    return unicodedata.normalize("NFKC", text.casefold())
+
+
+def _spaced(form: str) -> str:
+    """`form` with one space for all that is not in words; lines stay apart."""
+    if form.isascii():
+        return _NO_LETTERS.sub(" ", form)
+    return "".join(sign if sign.isalnum() or sign == "\n" or unicodedata.category(sign)[0] == "M" else " " for sign in form)
 
 
 @lru_cache(maxsize=8)
-def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(map(_of_word, words)))
+def _looked_for(words: tuple[str, ...]) -> _Words:
+    return _Words(words)
 
 
-def _of_word(word: str) -> str:
-    form = _form(word).strip()
-    pieces = [re.escape(piece) for piece in re.split(r"[\s-]+", form) if piece]
-    before = "" if _UNSPACED.match(form[0]) else r"(?<!\w)"
-    after = "" if _UNSPACED.match(form[-1]) else r"(?!\w)"
-    return before + r"[^\w\n]+".join(pieces) + after
+class _Words:
+    """A list, made ready to be looked for: thousands of words in hundreds of alternatives."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self._phrases: dict[str, list[list[str]]] = {}  # by their first word
+        self._inside: list[str] = []
+        for form in map(_form, words):
+            pieces = _spaced(form).split()
+            if _UNSPACED.search(form) or not pieces or set(_SIGNS.sub("", form)) - set("".join(pieces)):
+                self._inside.append(" ".join(form.split()))
+            else:
+                self._phrases.setdefault(pieces[0], []).append(pieces)
+
+    def found_in(self, text: str) -> str:
+        """The first of them that `text` holds; "" for none."""
+        form = _form(text)
+        for line in _spaced(form).split("\n"):
+            pieces = line.split()
+            for at, piece in enumerate(pieces):
+                for phrase in self._phrases.get(piece, ()):
+                    if pieces[at:at + len(phrase)] == phrase:
+                        return " ".join(phrase)
+        flat = " ".join(form.split())
+        return next((word for word in self._inside if word in flat), "")

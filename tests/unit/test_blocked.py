@@ -13,7 +13,9 @@ from blender_sd.protocol.request import Request
     ("ass", "an ASS on a hill"), ("ass", "(ass:1.3), wall"), ("ass", "as{s|k} him"), ("ass", "{old|{new|ass}} wall"), ("ass", "a[s]s"),
     ("café", "cafe\u0301 wall"), ("cafe\u0301", "a CAFÉ"), ("straße", "STRASSE"),
     ("wall", "ｗａｌｌ"), ("wall", "wa\u200bll"), ("wall", "old_wall"),
-    ("mickey mouse", "Mickey-Mouse"), ("mickey-mouse", "mickey   mouse"), ("c3po", "C3PO."), ("裸", "裸体の人"), ("дом", "ДОМ,"),
+    ("mickey mouse", "Mickey-Mouse"), ("mickey-mouse", "mickey   mouse"), ("c3po", "C3PO."), ("o'brien", "O’Brien"),
+    ("c++", "in C++ style"), ("dr. evil", "Dr Evil"), ("mickey mouse", "mickey\nmouse"),
+    ("हिंदी", "यह हिंदी है"), ("裸", "裸体の人"), ("дом", "ДОМ,"),
 ])
 def test_found(word, prompt):
     for request in (Request(prompt=prompt), Request(negative=prompt)):
@@ -24,7 +26,7 @@ def test_found(word, prompt):
 
 @pytest.mark.parametrize(("word", "prompt"), [
     ("ass", "brass, class, glass"), ("mickey mouse", "a mouse, Mickey"), ("cafe", "café"), ("dom", "kingdom"), ("a b", "{a|b}"),
-    ("c++", "c"), ("wall", "w4ll"),
+    ("c++", "c"), ("हिंद", "हिंदी"), ("wall", "w4ll"),
 ])
 def test_not_found(word, prompt):
     blocked.check((word,), Request(prompt=prompt))
