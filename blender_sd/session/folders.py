@@ -5,6 +5,7 @@ import functools
 import json
 import logging
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -68,8 +69,10 @@ def kind_at(file: str) -> Kind | None:
     """What the safetensors or GGUF file holds; None, and a line in the log, where it cannot be read. Remembered while it does
     not change."""
     try:
-        stat = os.stat(file)
-        return _kind(file, stat.st_mtime_ns, stat.st_size)
+        about = os.stat(file)
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError("it is no plain file")  # a pipe would be waited for
+        return _kind(file, about.st_mtime_ns, about.st_size)
     except (OSError, ValueError) as error:
         log.info("cannot read %s: %s", file, error)
         return None
@@ -84,8 +87,8 @@ def few_steps_at(file: str) -> FewSteps | None:
     """What kind of few-step model or LoRA the safetensors file is, by its title and its name; where that says nothing, as that of
     diffusers' files, by its folder's. None for all others."""
     try:
-        stat = os.stat(file)
-        title = _title(file, stat.st_mtime_ns, stat.st_size)
+        about = os.stat(file)
+        title = _title(file, about.st_mtime_ns, about.st_size) if stat.S_ISREG(about.st_mode) else ""
     except (OSError, ValueError):
         title = ""
     stem = os.path.splitext(os.path.basename(file))[0]

@@ -148,9 +148,14 @@ def _goes_with(model: ModelInfo, kind: Kind) -> bool:
     name = model.abilities.name
     if model.borrowed or not os.path.isdir(model.folder) or not (name == kind.name or name.startswith((f"{kind.name} ", f"{kind.name}-"))):
         return False
-    config = read_json(model.folder, "transformer", "config.json")
-    channels = {config.get("in_channels"), (config.get("in_channels") or 0) * 4}  # in 2 × 2 patches, or not
-    return (kind.channels == 0 or kind.channels in channels) and bool(config.get("guidance_embeds")) == kind.guided
+    try:
+        config = read_json(model.folder, "transformer", "config.json")
+    except ModelUnreadable as error:
+        log.info("%s %s", error, error.detail)
+        return False
+    channels = config.get("in_channels")
+    fits = type(channels) is int and kind.channels in (channels, channels * 4)  # in 2 × 2 patches, or not
+    return (kind.channels == 0 or fits) and bool(config.get("guidance_embeds")) == kind.guided
 
 
 def read_model(folder: str) -> ModelInfo:
