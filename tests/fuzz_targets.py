@@ -196,7 +196,7 @@ def read_header(data: bytes) -> None:
         b"((((a:1.2)", b"{{|}}")
 def read_prompt(data: bytes) -> None:
     given = text(data)
-    made = wording.chosen(wording.with_lists(given, lambda name: ["red", f"__{name}__", name]), 7)
+    made = wording.chosen(wording.with_lists(given, lambda name: ["red", name]), 7)
     made, tags = wording.without_loras(made)
     assert all(isinstance(name, str) and isinstance(weight, float) for name, weight in tags)
     wording.embeddings(made)

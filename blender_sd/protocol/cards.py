@@ -60,7 +60,7 @@ def _is_alone(folder: str, file: str) -> bool:
 def _own(folder: str) -> Licence | None:
     try:
         raw = json.loads(_read(os.path.join(folder, OWN)))
-        found = Licence(_text(raw.get("licence")), _text(raw.get("link")))
+        found = Licence(_text(raw.get("licence")), _link(raw.get("link")))
     except (OSError, ValueError, RecursionError, AttributeError):
         return None
     return found if found.name else None
@@ -75,7 +75,7 @@ def _card(folder: str) -> Licence | None:
         return None
     said = {key: _text(_unquoted(value)) for key, value in reversed(_LINE.findall(front[1]))}
     name = said.get("license", "")
-    return Licence(said.get("license_name", name) if name in ("other", "") else name, said.get("license_link", "")) if said else None
+    return Licence(said.get("license_name", name) if name in ("other", "") else name, _link(said.get("license_link"))) if said else None
 
 
 def _unquoted(value: str) -> str:
@@ -88,6 +88,12 @@ def _read(path: str) -> str:
         raise FileNotFoundError(path)  # or a pipe, which would be waited for
     with open(path, "rb") as file:
         return file.read(_MAX_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def _link(value: object) -> str:
+    """An address that a button may open: the model's maker wrote it."""
+    link = _text(value)
+    return link if link.startswith("https://") else ""
 
 
 def _text(value: object) -> str:

@@ -30,6 +30,7 @@ MAX_SEED = 2**31 - 1  # Blender's IntProperty is 32-bit signed
 MIN_SIDE, MAX_SIDE = 16, 8192  # pixels
 MAX_PICTURES = 256
 FORMAT = 1
+_MAX_TEXT = 1 << 20  # characters of the text form; ours have a few thousand
 _MAX_PROMPT = 1 << 16  # characters that a grid's axis may let it grow to
 
 
@@ -156,6 +157,8 @@ class Request:
     def from_json(cls, text: str) -> Request:
         """Reads `to_json`'s form; raises InvalidRequest for anything that is not one (the text may be a stranger's)."""
         try:
+            if len(text) > _MAX_TEXT:
+                raise ValueError(f"{len(text)} characters")
             raw = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InvalidRequest("These settings cannot be read.", "The image was not made by this add-on.", repr(error)) from None

@@ -5,17 +5,21 @@ import functools
 import json
 import logging
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..protocol import few_steps
 from ..protocol.checkpoints import SUFFIX, Kind, kind_of, read_header, read_title
-from ..protocol.errors import ModelUnreadable
+from ..protocol.errors import ModelNotFound, ModelUnreadable
 from ..protocol.few_steps import FewSteps
 
 log = logging.getLogger("blender_sd")
 
+# \\server\share, //server/share, \\?\…, file://…, smb:/…: Windows signs in to a server that such a path names, with what can be used
+# to find the person's password. Drive letters are one sign long.
+_ELSEWHERE = re.compile(r"[\\/]{2}|[a-z][a-z0-9+.-]+:[\\/]", re.I)
 HUB = "models--"  # Hugging Face's cache: models--owner--name/snapshots/<commit>/model_index.json
 INDEX = "model_index.json"
 _NAMELESS = ("pytorch_lora_weights", "diffusion_pytorch_model", "model")
@@ -27,6 +31,25 @@ _MAX_ENTRIES = 2000  # folder entries looked at in one place
 def full_path(folder: str) -> str:
     """`folder` made absolute, "~" included; "" stays ""."""
     return os.path.abspath(os.path.expanduser(folder)) if folder else ""
+
+
+def refuse_elsewhere(path: str, folders: Iterable[str]) -> None:
+    """Raises ModelNotFound for a `path` on another computer, unless it lies in one of the model folders: it may be a stranger's, from
+    the settings in a picture or a .blend file, and looking whether it exists is harmful already. Opens nothing."""
+    wanted = path.strip().strip("\"'")
+    if not _ELSEWHERE.match(wanted):
+        return
+    parts = _parts(wanted)
+    for folder in folders:
+        top = _parts(folder)
+        if top and ".." not in parts and parts[:len(top)] == top:
+            return
+    raise ModelNotFound(f"'{wanted:.120}' lies on another computer, and in none of the model folders.",
+                        "Add its folder to the model folders in the preferences if you trust it, or choose another one.")
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in re.split(r"[\\/]+", path.strip().casefold()) if part not in ("", ".")]
 
 
 def subfolders(folder: str) -> list[str]:

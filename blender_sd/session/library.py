@@ -20,7 +20,7 @@ from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from ..protocol.families import Family, family_of
 from ..protocol.few_steps import FewSteps
 from ..protocol.request import MAX_SIDE, MIN_SIDE, TEXT_TO_IMAGE, Request, round_size
-from .folders import INDEX, few_steps_at, files_in, full_path, kind_at, name_of, places, read_json, unreadable
+from .folders import INDEX, few_steps_at, files_in, full_path, kind_at, name_of, places, read_json, refuse_elsewhere, unreadable
 
 log = logging.getLogger("blender_sd")
 
@@ -86,9 +86,10 @@ def resolve_model(name_or_path: str, folders: Iterable[str]) -> ModelInfo:
 
     Raises ModelNotFound (the hint lists what there is) and ModelUnreadable.
     """
-    wanted = name_or_path.strip().strip("\"'")
+    wanted, folders = name_or_path.strip().strip("\"'"), list(folders)
     if wanted.lower() == STARTER:
         return read_model(STARTER_FOLDER)
+    refuse_elsewhere(wanted, folders)
     path = full_path(wanted)
     if wanted and os.path.basename(path) == INDEX:
         path = os.path.dirname(path)
