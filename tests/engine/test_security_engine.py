@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import shutil
 import subprocess
@@ -26,6 +25,7 @@ from blender_sd.protocol.parts import Control, Embedding, Lora
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from fuzz_targets import chunk, picture
+from open_sockets import listening
 
 
 class Evil:
@@ -209,25 +209,6 @@ def test_a_picture_is_never_given_to_another_program():
 
 
 # ---- the process ---------------------------------------------------------------------------------------------------------
-
-
-def listening(pid: int) -> list[str]:
-    """The sockets of the process on which anybody could speak to it: TCP, UDP and Unix, by Linux's tables."""
-    inodes = set()
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            place = os.readlink(f"/proc/{pid}/fd/{name}")
-        except OSError:
-            continue
-        if place.startswith("socket:["):
-            inodes.add(place[8:-1])
-    found = []
-    for table, at, is_open in (("tcp", 9, lambda row: row[3] == "0A"), ("tcp6", 9, lambda row: row[3] == "0A"),
-                               ("udp", 9, lambda row: True), ("udp6", 9, lambda row: True),
-                               ("unix", 6, lambda row: int(row[3], 16) & 0x10000)):
-        rows = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
-        found += [f"{table} {row}" for row in rows if (cells := row.split())[at] in inodes and is_open(cells)]
-    return found
 
 
 @pytest.mark.slow
