@@ -14,6 +14,7 @@ from ..protocol import few_steps
 from ..protocol.checkpoints import SUFFIX, Kind, kind_of, read_header, read_title
 from ..protocol.errors import ModelNotFound, ModelUnreadable
 from ..protocol.few_steps import FewSteps
+from ..protocol.files import drawable
 
 log = logging.getLogger("blender_sd")
 
@@ -56,7 +57,8 @@ def subfolders(folder: str) -> list[str]:
     """The visible folders in `folder`, sorted; none, and a line in the log, where it cannot be read."""
     try:
         with os.scandir(folder) as entries:
-            found = [entry.path for _, entry in zip(range(_MAX_ENTRIES), entries) if entry.is_dir() and not entry.name.startswith(".")]
+            found = [entry.path for _, entry in zip(range(_MAX_ENTRIES), entries)
+                     if entry.is_dir() and not entry.name.startswith(".") and drawable(entry.name)]
     except OSError as error:
         log.info("cannot look for models in %s: %s", folder, error)
         return []
@@ -125,7 +127,7 @@ def _title(file: str, _changed: int, _size: int) -> str:
 
 def _names(folder: str) -> list[str]:
     try:
-        return sorted(os.listdir(folder))
+        return sorted(filter(drawable, os.listdir(folder)))
     except OSError:
         return []
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from ..protocol.errors import InvalidRequest
+from ..protocol.files import drawable
 from .folders import full_path
 
 log = logging.getLogger("blender_sd")
@@ -28,7 +29,7 @@ def read_list(name: str, folders: Iterable[str], others: Sequence[str] = ()) -> 
         top = os.path.realpath(os.path.join(full_path(folder), FOLDER))  # which may be a link itself
         for place, _, files in os.walk(top):
             for file in sorted(files):
-                if file.lower().endswith(".txt") and _stays(os.path.join(place, file), top):
+                if file.lower().endswith(".txt") and drawable(file) and _stays(os.path.join(place, file), top):
                     key = os.path.relpath(os.path.join(place, file), top)[:-4].replace(os.sep, "/")
                     known.setdefault(key.casefold(), os.path.join(place, file))
     file = known.get(name.strip().casefold())

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import fuzz_targets as fuzz
 
 from blender_sd.protocol import cards, environment, gguf, png, wording
-from blender_sd.protocol.checkpoints import kind_of, read_title
+from blender_sd.protocol.checkpoints import LORA, kind_of, read_title
 from blender_sd.protocol.errors import InvalidRequest, ModelNotFound, SDError, StyleUnusable
 from blender_sd.protocol.families import controlnet_of
 from blender_sd.protocol.messages import Generate, Hello, Note, Source
@@ -33,6 +33,8 @@ from blender_sd.session.folders import kind_at
 from blender_sd.session.history import History
 from blender_sd.session.library import find_models, resolve_model
 from blender_sd.session.material_rows import read_rows
+from blender_sd.session.named_files import find_files
+from blender_sd.session.styles import Shelf
 
 DEEP = 100_000
 
@@ -247,6 +249,26 @@ def test_a_transformer_beside_a_model_with_an_odd_config(tmp_path):
     assert all(model.borrowed == "" for model in find_models([str(tmp_path)]))
     with pytest.raises(ModelNotFound):
         resolve_model(str(tmp_path / "alone.safetensors"), [str(tmp_path)])
+
+
+def test_names_that_blender_cannot_show_hide_no_others(tmp_path):
+    """As archives made on another system leave them; Linux alone takes such names."""
+    odd = os.fsdecode(b"stra\xdfe")
+    for name in ("sound", odd):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+        (tmp_path / f"{name}.png").write_bytes(fuzz.picture(fuzz.spoken(Request().to_json())))
+        (tmp_path / f"{name}.toml").write_text('prompt = "x"')
+        (tmp_path / f"{name}.safetensors").write_bytes(fuzz.SEEDS["safetensors"][1])
+    assert [model.name for model in find_models([str(tmp_path)]) if model.id != "starter"] == ["sound"]
+    assert [lora.name for lora in find_files(LORA, [str(tmp_path)])] == ["sound"]
+    shelf = Shelf(str(tmp_path), "")
+    assert [style.name for style in shelf.read()] == ["sound"] and not shelf.problems
+    history = History(str(tmp_path))
+    try:
+        assert [one.name for one in history.refresh().result(20).entries] == ["sound.png"]
+    finally:
+        history.close()
 
 
 def test_a_title_that_matches_for_minutes(tmp_path):
