@@ -48,13 +48,14 @@ def _target(python: str, name: str, seconds: int, place: Path, log: Callable[[st
     folder = place / name
     folder.mkdir()
     done = subprocess.run([python, str(_RUN), name, str(seconds), str(folder)], capture_output=True, text=True, errors="replace",
-                          env={**os.environ, "TMPDIR": str(folder)}, timeout=seconds * 2 + 120)
+                          env={**os.environ, "TMPDIR": str(folder)}, timeout=seconds * 2 + 400)
     defects = _defects(folder, done.stderr)
     for what, data in defects:
         log(f"DEFECT {name}: {what}\n  {data}")
     inputs = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
     features = re.findall(r" cov: \d+ ft: (\d+)", done.stderr)
-    report = {"inputs": int(inputs[1]) if inputs else 0, "features": int(features[-1]) if features else 0, "defects": len(defects)}
+    count = int(inputs[1]) + int((folder / "stretched").read_text()) if inputs else 0
+    report = {"inputs": count, "features": int(features[-1]) if features else 0, "defects": len(defects)}
     log(f"{name}: {report['inputs']} inputs, {report['features']} features, {report['defects']} defects")
     if not inputs:
         log(done.stderr[-2000:])

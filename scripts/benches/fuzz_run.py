@@ -9,9 +9,11 @@ import json
 import logging
 import random
 import re
+import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import atheris
@@ -21,6 +23,7 @@ SLOW = 1.0  # seconds of the processor for one input
 HANG = 20  # seconds
 MEMORY = 1024  # MB of the whole process
 LONGEST = 4096  # bytes of one input
+LONG = 60_000  # of one that is stretched
 
 
 def main(name: str, seconds: str, folder: str) -> None:
@@ -57,6 +60,8 @@ def main(name: str, seconds: str, folder: str) -> None:
         if (took := time.process_time() - started) > SLOW:
             told(f"took {took:.1f} s", ("slow",), data)
 
+    (place / "stretched").write_text(str(_stretch(one, seeds, words, signs)))
+
     def mutate(data: bytes, longest: int, seed: int) -> bytes:
         dice = random.Random(seed)
         if name in fuzz_json.JSON and dice.random() < 0.5:
@@ -70,6 +75,42 @@ def main(name: str, seconds: str, folder: str) -> None:
                    f"-rss_limit_mb={MEMORY}", f"-max_len={LONGEST}", f"-artifact_prefix={place}/", "-print_final_stats=1", "-seed=1"], one,
                   custom_mutator=mutate)
     atheris.Fuzz()
+
+
+class Hang(Exception):
+    """An input took so long that it was broken off."""
+
+
+def _stretch(one: Callable[[bytes], None], seeds: list[bytes], words: list[bytes], signs: list[str]) -> int:
+    """Gives `one` the long inputs, until one of them hangs; how many those were."""
+    hung = []
+
+    def stop(*_: object) -> None:
+        hung.append(True)
+        raise Hang("was broken off")
+
+    signal.signal(signal.SIGALRM, stop)  # libFuzzer's own watch begins later
+    count = 0
+    for data in _long(seeds, words, signs):
+        signal.alarm(HANG // 2)
+        one(data)
+        signal.alarm(0)
+        count += 1
+        if hung:
+            break
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    return count
+
+
+def _long(seeds: list[bytes], words: list[bytes], signs: list[str]) -> Iterator[bytes]:
+    """Long inputs of one thing over and over, alone and in the middle of each seed: what takes time by the square of its length shows."""
+    pieces = {*words, *(sign.encode().decode("unicode_escape").encode("latin-1") for sign in signs),
+              *(bytes([sign]) for sign in range(128)), *(bytes([one, other]) for one in b"[({\"'<.:," for other in b"])}\"'> a1")}
+    for number, piece in enumerate(sorted(pieces)):
+        long = piece * (LONG // len(piece))
+        seed = seeds[number % len(seeds)]
+        at = (number * 7) % (len(seed) + 1)
+        yield from (long, seed[:at] + long + seed[at:])
 
 
 if __name__ == "__main__":
