@@ -175,6 +175,7 @@ def run(request: Request, source: Any = None, *, target: Place = None, label: st
     kept in the output folder. Raises SDError.
     """
     info = catalogue.find_model(request.model)
+    orders.check_paths(request)
     inputs = {}
     for role in {*NEEDS[request.task], *request.inputs}:
         given = source if role == "source" else None

@@ -136,7 +136,7 @@ def output_folder() -> Path:
     """The folder for finished pictures, made if missing. Raises OutputUnwritable."""
     folder = output_path()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(0o777 if current.output else 0o700, parents=True, exist_ok=True)  # pictures and logs hold prompts
     except OSError as error:
         raise OutputUnwritable(f"The output folder {folder} cannot be made.", "Choose another in the preferences.", repr(error)) from error
     if not os.access(folder, os.W_OK):

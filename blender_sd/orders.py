@@ -16,6 +16,7 @@ from .protocol.errors import InvalidRequest, SourceUnusable
 from .protocol.parts import Axis, Control, Embedding, Lora
 from .protocol.request import MAX_SEED, MAX_SIDE, MIN_SIDE, Request
 from .session import wildcards
+from .session.folders import refuse_elsewhere
 from .session.job import Job
 from .session.library import ModelInfo
 from .session.named_files import resolve_file
@@ -146,6 +147,13 @@ def check_source_size(size: tuple[int, int]) -> None:
     if min(size) < MIN_SIDE or max(size) > MAX_SIDE:
         raise SourceUnusable(f"The source image is {size[0]} × {size[1]} pixels.",
                              f"Use one with sides between {MIN_SIDE} and {MAX_SIDE} pixels.")
+
+
+def check_paths(request: Request) -> None:
+    """Raises ModelNotFound where a request as it stands, which may be a stranger's, names a file on another computer."""
+    for path in (request.ip_adapter, request.upscaler, *(one.file for one in (*request.loras, *request.embeddings)),
+                 *(one.model for one in request.controls)):
+        refuse_elsewhere(path, config.model_folders())
 
 
 def kept_input(role: str, digest: str) -> Path:

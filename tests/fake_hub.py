@@ -47,6 +47,7 @@ class FakeHub:
         self.cut: dict[str, list[int]] = {}
         self.claimed: dict[str, int] = {}
         self.reset = False
+        self.cdn = ""  # where large files are said to be; "": here
         self.no_ranges = False
         self.held: dict[str, int] = {}
         self.reached, self.go = threading.Event(), threading.Event()
@@ -133,7 +134,7 @@ class FakeHub:
                     self.refuse(403 if self.headers.get("Authorization") else 401, "GatedRepo")
                 elif is_large(path):
                     self.send_response(302)
-                    self.send_header("Location", f"http://localhost:{hub.port}/cdn/{id}/{revision}/{path}")
+                    self.send_header("Location", f"{hub.cdn or f'http://localhost:{hub.port}'}/cdn/{id}/{revision}/{path}")
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                 else:

@@ -17,7 +17,7 @@ from ..protocol.families import CONTROLNETS, UNETS, ControlNet, controlnet_of
 from ..protocol.messages import Source, text_of
 from ..protocol.parts import Control
 from ..protocol.request import UPSCALE, Request
-from . import memory, sources
+from . import memory, shards, sources
 from .control_images import prepared
 from .models import Model
 
@@ -184,6 +184,7 @@ def _inspected(folder: Path) -> tuple[ControlNet, dict[str, Any], list[Path]]:
     except Exception as error:
         raise ModelUnreadable(f"{folder.name} is no ControlNet that can be used here.",
                               "Choose a ControlNet in diffusers format.", text_of(error)) from error
+    shards.check(folder)
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickles = any(file.suffix in (".bin", ".ckpt", ".pt", ".pth") for file in folder.iterdir())

@@ -20,10 +20,11 @@ from typing import Any, BinaryIO
 
 import filelock
 import httpx2
-from huggingface_hub import HfApi, constants, get_token, hf_hub_url
+from huggingface_hub import HfApi, constants, get_token, hf_hub_url, set_client_factory
 from huggingface_hub import errors as hub_errors
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers
+from huggingface_hub.utils._http import default_client_factory
 
 from ..protocol import cards, hub, policy
 from ..protocol.cards import Licence
@@ -45,13 +46,28 @@ _SPARE = 64 << 20  # bytes of the disk that are left alone
 _TRIES = 3  # in a row that bring nothing; `http_get` itself tries some failures five times more
 _PAUSE = 1.0  # seconds between them
 _MAX_INDEX = 1 << 20  # bytes
+_HERE = ("localhost", "127.0.0.1", "::1")  # a mirror on this computer needs no encryption
 constants.DOWNLOAD_CHUNK_SIZE = 1 << 20  # bytes; a tenth of the library's, since what is lost at a break is the chunk begun
 
 
 def serve(reader: BinaryIO, writer: BinaryIO) -> int:
     """Speaks with the session; see `engine.process.serve`."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it names each address, signed ones too
+    set_client_factory(_client)
     return process.serve(reader, writer, lambda config: Fetcher())
+
+
+def _client() -> httpx2.Client:
+    """The library's own, that asks nobody without encryption: neither a mirror (HF_ENDPOINT) nor where one redirects to."""
+    client = default_client_factory()
+    client.event_hooks = {**client.event_hooks, "request": [_check_encrypted, *client.event_hooks["request"]]}
+    return client
+
+
+def _check_encrypted(request: httpx2.Request) -> None:
+    if request.url.scheme != "https" and request.url.host not in _HERE:
+        raise HubRefused(f"The hub at {request.url.host} is asked without encryption, so nothing is downloaded from it.",
+                         "Set the environment variable HF_ENDPOINT to an address that begins with https://, or unset it.")
 
 
 class Fetcher:

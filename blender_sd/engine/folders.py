@@ -5,6 +5,7 @@ import functools
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import diffusers
@@ -13,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from ..protocol.checkpoints import PICKLES
 from ..protocol.errors import ModelNotFound, ModelUnreadable
 from ..protocol.hub import name_of
-from . import single_file
+from . import shards, single_file
 
 _SAFE_REMEDY = "Get its safetensors version, or convert it with diffusers' save_pretrained(safe_serialization=True)."
 _ANEW = "Download the model again."
@@ -66,13 +67,15 @@ def _inspected(path: Path, stamp: tuple) -> Folder:
     """The checks themselves; they are done again only when `stamp` says that the files have changed."""
     index = _index(path)
     pipeline = index.get("_class_name")
-    if not isinstance(pipeline, str) or not hasattr(diffusers, pipeline):
+    if not isinstance(pipeline, str) or not _is_pipeline(pipeline):
         raise ModelUnreadable(f"The model asks for a pipeline that diffusers does not have: {pipeline}.",
                               "Code inside model folders is never run; choose a model of a known family.")
     parts = {name: entry for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2}
     components = {name: (str(entry[0]), str(entry[1])) for name, entry in parts.items() if entry[0] is not None}
     for name, (library, class_name) in components.items():
-        if library not in ("diffusers", "transformers") and not hasattr(diffusers.pipelines, library):
+        if not name.isidentifier():
+            raise ModelUnreadable(f"The model's model_index.json names a part that is no folder in it: '{name:.80}'.", _ANEW)
+        if library not in ("diffusers", "transformers") and not isinstance(getattr(diffusers.pipelines, library, None), ModuleType):
             raise ModelUnreadable(f"The model's part '{name}' asks for foreign code: {library}.{class_name}",
                                   "Code inside model folders is never run; choose a model of a known family.")
         if not (path / name).is_dir():
@@ -80,6 +83,12 @@ def _inspected(path: Path, stamp: tuple) -> Folder:
     sizes = tuple(sum(map(_fp32_bytes, _weights(path, name))) for name in components)
     return Folder(path, pipeline, components, tuple(parts.keys() - components.keys()), sizes,
                   _variant(path, components), stamp)
+
+
+def _is_pipeline(name: str) -> bool:
+    """Whether diffusers has a pipeline of that name, which is not merely something of its modules."""
+    found = getattr(diffusers, name, None)
+    return isinstance(found, type) and issubclass(found, diffusers.DiffusionPipeline)
 
 
 def _completed(path: Path, others: Folder) -> Folder:
@@ -117,6 +126,7 @@ def _index(path: Path) -> dict[str, Any]:
 
 def _weights(path: Path, name: str) -> list[Path]:
     """The weight files of one component that will be loaded; refuses a component that has pickles only."""
+    shards.check(path / name)
     files = sorted((path / name).glob("*.safetensors"))
     if not files and any(file.suffix in PICKLES for file in (path / name).glob("*")):
         raise ModelUnreadable(f"The model's part '{name}' has only pickle files, which could run any program when opened.", _SAFE_REMEDY)

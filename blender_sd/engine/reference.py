@@ -16,7 +16,7 @@ import torch
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable, SourceUnusable
 from ..protocol.messages import Source, text_of
 from ..protocol.request import Request
-from . import ladder, memory, sources, weight_files
+from . import ladder, memory, shards, sources, weight_files
 from .ip_adapters import UNetAdapter, added_to, layout_of
 from .models import Model
 
@@ -108,6 +108,7 @@ def _load(model: Model, layout: UNetAdapter, file: Path, encoder: Path) -> None:
 
 
 def _encoder(model: Model, layout: UNetAdapter, folder: Path) -> Any:
+    shards.check(folder)
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", "")
         if kind.startswith(layout.family):

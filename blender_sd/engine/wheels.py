@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 _TRIES = 3  # in a row that bring nothing
 _PAUSE = 1.0  # seconds between them
 _AGAIN = "Start the set-up again: it goes on where it stopped."
+_MAX_METADATA = 8 << 20  # bytes, unpacked; a package's whole description stands in it
 _PLAIN = {"Accept-Encoding": "identity"}  # the bytes as they are, or no part of them could be asked for
 
 
@@ -98,7 +99,7 @@ def read_lock(path: str) -> Lock:
         raise InvalidRequest(f"The lock file {path} cannot be read.", "Install the add-on again.", text_of(error)) from error
     for line in (line for text in texts for line in text.replace("\\\n", " ").splitlines()):
         if line.startswith("--extra-index-url "):
-            indexes.append(line.split()[1])
+            indexes += line.split()[1:2]
         elif line.strip() and not line.startswith(("#", "-r ")):
             pin = _pin(line, path)
             if pin is not None:
@@ -277,6 +278,8 @@ def asked_for(path: str) -> Iterator[Pin]:
     """What the wheel at `path` asks for on this system, without extras."""
     with zipfile.ZipFile(path) as archive:
         name = next((one for one in archive.namelist() if one.count("/") == 1 and one.endswith(".dist-info/METADATA")), None)
+        if name and archive.getinfo(name).file_size > _MAX_METADATA:
+            raise InvalidRequest(f"The file {path} is no wheel of a package.", "Download it again.", f"{name} is too long")
         lines = email.message_from_bytes(archive.read(name)).get_all("Requires-Dist", []) if name else []
     for line in lines:
         wanted = Requirement(line)

@@ -19,7 +19,7 @@ _MAX_BYTES = 1 << 20  # of a card or a JSON file that are read; a stranger's may
 _DEEP = 4  # folders that a file lies below what was fetched, at most
 _MAX_TEXT = 300  # characters of a name or link
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)^---[ \t]*$", re.S | re.M)
-_LINE = re.compile(r"""^(license|license_name|license_link)[ \t]*:[ \t]*["']?(.*?)["']?[ \t]*$""", re.M)
+_LINE = re.compile(r"^(license|license_name|license_link)[ \t]*:(.*)$", re.M)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _own(folder: str, fetched: bool = False) -> Licence | None:
         raw = json.loads(_read(os.path.join(folder, OWN)))
         if fetched and not raw.get("repo"):
             return None
-        found = Licence(_text(raw.get("licence")), _text(raw.get("link")))
+        found = Licence(_text(raw.get("licence")), _link(raw.get("link")))
     except (OSError, ValueError, RecursionError, AttributeError):
         return None
     return found if found.name else None
@@ -88,14 +88,27 @@ def _card(folder: str) -> Licence | None:
         return None
     if front is None:
         return None
-    said = {key: _text(value) for key, value in reversed(_LINE.findall(front[1]))}
+    said = {key: _text(_unquoted(value)) for key, value in reversed(_LINE.findall(front[1]))}
     name = said.get("license", "")
-    return Licence(said.get("license_name", name) if name in ("other", "") else name, said.get("license_link", "")) if said else None
+    return Licence(said.get("license_name", name) if name in ("other", "") else name, _link(said.get("license_link"))) if said else None
+
+
+def _unquoted(value: str) -> str:
+    value = value.strip()
+    return value[value[:1] in ("'", '"'):len(value) - (value[-1:] in ("'", '"'))]
 
 
 def _read(path: str) -> str:
+    if not os.path.isfile(path):
+        raise FileNotFoundError(path)  # or a pipe, which would be waited for
     with open(path, "rb") as file:
         return file.read(_MAX_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def _link(value: object) -> str:
+    """An address that a button may open: the model's maker wrote it."""
+    link = _text(value)
+    return link if link.startswith("https://") else ""
 
 
 def _text(value: object) -> str:

@@ -25,6 +25,8 @@ LORA_DOWN = (".lora_A.", ".lora_down.", "lora.down.", "lora_linear_layer.down.")
 _UPSCALERS = (".RDB1.", ".rdb1.", "layers.0.residual_group.", "layers.0.blocks.0.attn.attns.", "layers.0.swin1.", "body.1.weight",
               "block_1.c1_r.", "feats.1.lk.", "gblocks.1.", "residual_layer.0.residual_layer.", "body.0.body.0.body.", "unet1.conv_bottom.")
 _MAX_HEADER = 32 << 20  # bytes; those of the largest models have a few million
+_MAX_TENSORS = 1 << 17  # the largest models, in many parts each, have some ten thousand
+_MAX_TITLE = 300  # characters
 _METADATA = "__metadata__"
 # What names in IP-Adapters begin with: those of UNets and of SD 3.5 (h94's, InstantX's), and XLabs' of Flux.1, whose other
 # names are a Flux transformer's.
@@ -84,7 +86,7 @@ def read_title(file: str) -> str:
     if file.lower().endswith(GGUF):
         return ""
     metadata = read_metadata(file)
-    return " ".join(title for key in _TITLES if isinstance(title := metadata.get(key), str))
+    return " ".join(title[:_MAX_TITLE] for key in _TITLES if isinstance(title := metadata.get(key), str))
 
 
 def read_metadata(file: str) -> dict[str, Any]:
@@ -104,6 +106,8 @@ def _read(file: str) -> dict[str, Any]:
         raise ValueError("nested too deep") from error
     if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
         raise ValueError("no safetensors header")
+    if len(header) > _MAX_TENSORS:
+        raise ValueError(f"{len(header)} tensors")
     return header
 
 
@@ -117,8 +121,8 @@ def kind_of(header: Mapping[str, Any]) -> Kind:
     if names and (set(names) <= {"clip_l", "clip_g"} or names == ["emb_params"] or len(names) == 1 and _is_words(header[names[0]])):
         return Kind(EMBEDDING)
     if _FIRST in header and any(name.startswith(_VAE) for name in names):
-        shape = header[_FIRST].get("shape")
-        channels = shape[1] if isinstance(shape, list) and len(shape) == 4 else 4
+        shape = _shape(header[_FIRST])
+        channels = shape[1] if len(shape) == 4 else 4
         for start, family in (("conditioner.embedders.1.", SDXL), ("cond_stage_model.transformer.", SD15)):
             if any(name.startswith(start) for name in names):
                 return Kind(family, channels, "v_pred" in header)
@@ -136,8 +140,8 @@ def _transformer(header: Mapping[str, Any]) -> Kind | None:
         return None
     for family, marks, layers in _TRANSFORMERS:
         if any(name.startswith(marks) for name in names):
-            shapes = [names[layer].get("shape") for layer in layers if layer in names]
-            channels = shapes[0][1] if shapes and isinstance(shapes[0], list) and len(shapes[0]) > 1 else 0
+            shapes = [_shape(names[layer]) for layer in layers if layer in names]
+            channels = shapes[0][1] if shapes and len(shapes[0]) > 1 else 0
             guided = any("guidance_in." in name or "guidance_embedder." in name for name in names)
             return Kind(family, channels, alone=True, guided=guided)
     return None
@@ -145,5 +149,11 @@ def _transformer(header: Mapping[str, Any]) -> Kind | None:
 
 def _is_words(entry: Mapping[str, Any]) -> bool:
     """Whether a file's only tensor can be a few words' features."""
+    shape = _shape(entry)
+    return len(shape) == 2 and 1 <= shape[0] <= 75 and shape[1] >= 32
+
+
+def _shape(entry: Mapping[str, Any]) -> list[int]:
+    """A tensor's sides; none where the header, which may be a stranger's, holds no numbers there."""
     shape = entry.get("shape")
-    return isinstance(shape, list) and len(shape) == 2 and 1 <= shape[0] <= 75 and shape[1] >= 32
+    return shape if isinstance(shape, list) and all(type(side) is int for side in shape) else []

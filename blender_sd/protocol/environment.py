@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from .files import write_whole
 
@@ -50,7 +50,8 @@ def read(place: str) -> Environment | None:
             one = Environment(**json.load(file))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return one if isinstance(one.folder, str) and FOLDER.fullmatch(one.folder) else None
+    sound = all(type(getattr(one, spec.name)) is {"str": str, "int": int}[spec.type] for spec in fields(one))
+    return one if sound and FOLDER.fullmatch(one.folder) else None
 
 
 def write(place: str, one: Environment) -> None:
@@ -59,10 +60,17 @@ def write(place: str, one: Environment) -> None:
 
 
 def lock_files(path: str) -> list[str]:
-    """The lock file `path` and those that it includes ("-r name"). Raises OSError."""
-    with open(path, encoding="utf-8") as file:
-        included = [line[3:].strip() for line in file if line.startswith("-r ")]
-    return [path, *(inner for name in included for inner in lock_files(os.path.join(os.path.dirname(path), name)))]
+    """The lock file `path` and those that it includes ("-r name"), each once. Raises OSError."""
+    found: list[str] = []
+    waiting = [path]
+    while waiting:
+        one = waiting.pop(0)
+        if one not in found:
+            found.append(one)
+            with open(one, encoding="utf-8") as file:
+                names = [line[3:].strip() for line in file if line.startswith("-r ")]
+            waiting += [os.path.normpath(os.path.join(os.path.dirname(one), name)) for name in names]
+    return found
 
 
 def digest_of(path: str) -> str:

@@ -13,10 +13,8 @@ class SDError(Exception):
     kind = "internal"
 
     def __init__(self, message: str, hint: str = "", detail: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.detail = detail
+        self.message, self.hint, self.detail = map(_drawable, (message, hint, detail))
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
@@ -146,6 +144,11 @@ class JobCancelled(SDError):
     """Raised by `Job.result()` of a job that somebody cancelled."""
 
     kind = "cancelled"
+
+
+def _drawable(text: str) -> str:
+    """`text` without halves of pairs of surrogates, as paths and strangers' files may hold: neither Blender nor logs take them."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 _BY_KIND = {cls.kind: cls for cls in [SDError, *SDError.__subclasses__()]}

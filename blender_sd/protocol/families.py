@@ -173,7 +173,7 @@ def _unet_member(family: Family, unet: Mapping[str, Any]) -> Family:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if type(value) in (int, float) else None
+    return float(value) if type(value) in (int, float) and abs(value) < 1e9 else None
 
 
 # ---- ControlNets ---------------------------------------------------------------------------------------------------
@@ -205,6 +205,8 @@ class ControlNet:
 def controlnet_of(config: Mapping[str, Any]) -> ControlNet | None:
     """The ControlNet with this config; None for a config of something else, and for ControlNets that inpaint by themselves."""
     cls = config.get("_class_name")
+    if not isinstance(cls, str):
+        return None
     if cls == "ControlNetModel":
         wide = config.get("addition_embed_type") == "text_time" or config.get("cross_attention_dim") == 2048
         return ControlNet(cls, "SDXL" if wide else "SD 2" if config.get("cross_attention_dim") == 1024 else "SD 1.5")

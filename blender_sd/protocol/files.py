@@ -8,6 +8,12 @@ FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')  # signs that some system t
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.I)  # what Windows takes for something else than a file
 
 
+def drawable(name: str) -> bool:
+    """Whether Blender can show the name. POSIX allows some that are no Unicode, as archives from elsewhere bring them; one in a list would
+    hide all the others."""
+    return name.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in name)
+
+
 def write_whole(path: str, data: bytes, private: bool = False) -> None:
     """Writes `data` to the file `path`, whose folder is there, in one step: whoever looks finds the old file or the new one. `private`:
     for the person's account alone (on Windows the folder decides that). Raises OSError, and nothing is left behind then."""

@@ -9,7 +9,9 @@ import struct
 from typing import Any, BinaryIO
 
 _MAGIC = b"GGUF"
-_MAX_COUNT, _MAX_TEXT = 1 << 20, 1 << 24  # entries; bytes of one text, such as a tokenizer's list would have many of
+_MAX_COUNT = 1 << 20  # entries
+_MAX_WORDS = 1 << 19  # texts in all lists; a large tokenizer's vocabulary and its merges
+_MAX_HEADER = 32 << 20  # bytes; with the tokenizer of a large language model there are some five million
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _LIST = 8, 9
 
@@ -21,32 +23,40 @@ def read_header(file: str) -> dict[str, Any]:
         if data.read(4) != _MAGIC or _number(data, "I") < 2:
             raise ValueError("no GGUF header")
         tensors, entries = _count(data), _count(data)
+        words = 0
         for _ in range(entries):
-            _text(data)
-            _skip(data, _number(data, "I"))
+            _pass_over(data, _length(data))
+            words += _skip(data, _number(data, "I"))
+            if words > _MAX_WORDS:
+                raise ValueError("its lists are too long")
         found: dict[str, Any] = {}
         for _ in range(tensors):
             name = _text(data)
-            sides = [_number(data, "Q") for _ in range(min(_number(data, "I"), 8))]
+            sides = [_number(data, "Q") for _ in range(_few(_number(data, "I")))]
             data.seek(12, os.SEEK_CUR)  # its type, and where its weights begin
             found[name] = {"shape": sides[::-1]}
         return found
 
 
-def _skip(data: BinaryIO, kind: int) -> None:
+def _skip(data: BinaryIO, kind: int) -> int:
+    """Passes over a value; how many texts were in it."""
+    count = 0
     if kind == _TEXT:
-        _text(data)
+        _pass_over(data, _length(data))
     elif kind == _LIST:
         kind, count = _number(data, "I"), _count(data)
         if kind in _NUMBERS:
-            data.seek(count * struct.calcsize(_NUMBERS[kind]), os.SEEK_CUR)
+            _pass_over(data, count * struct.calcsize(_NUMBERS[kind]))
         else:
+            if count > _MAX_WORDS or kind != _TEXT:  # lists of lists are in no file
+                raise ValueError(f"a list of {count} values of the kind {kind}")
             for _ in range(count):
-                _skip(data, kind if kind != _LIST else -1)  # lists of lists are in no file
+                _pass_over(data, _length(data))
     elif kind in _NUMBERS:
         _number(data, _NUMBERS[kind])
     else:
         raise ValueError(f"unknown kind {kind}")
+    return count
 
 
 def _count(data: BinaryIO) -> int:
@@ -56,11 +66,27 @@ def _count(data: BinaryIO) -> int:
     return count
 
 
-def _text(data: BinaryIO) -> str:
+def _few(sides: int) -> int:
+    if sides > 8:
+        raise ValueError(f"a tensor with {sides} sides")
+    return sides
+
+
+def _length(data: BinaryIO) -> int:
     length = _number(data, "Q")
-    if length > _MAX_TEXT:
-        raise ValueError(f"a text of {length} bytes")
-    return data.read(length).decode("utf-8", "replace")
+    if data.tell() + length > _MAX_HEADER:
+        raise ValueError("the header is too long")
+    return length
+
+
+def _pass_over(data: BinaryIO, count: int) -> None:
+    data.seek(count, os.SEEK_CUR)
+    if data.tell() > _MAX_HEADER:
+        raise ValueError("the header is too long")
+
+
+def _text(data: BinaryIO) -> str:
+    return data.read(_length(data)).decode("utf-8", "replace")
 
 
 def _number(data: BinaryIO, code: str) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from functools import cached_property
 
 from .errors import InvalidRequest
 from .settings import checked, setting_field
 
+_MAX_VALUES = 100_000  # characters; csv takes no more in one value either
 AXES = ("steps", "guidance", "sampler", "strength", "seed", "variation_strength", "refine_strength", "prompt")
 CONTROL_KINDS = ("depth", "normal", "lines", "segmentation", "canny", "blur", "image")
 
@@ -65,10 +67,12 @@ class Axis:
 
     def __post_init__(self) -> None:
         checked(self)
+        if len(self.values) > _MAX_VALUES:
+            raise InvalidRequest(f"The values of the grid's axis '{self.setting}' are too long.", "Take some out.")
         if not self.options:
             raise InvalidRequest(f"The grid's axis '{self.setting}' has no values.", "Write some, separated by commas.")
 
-    @property
+    @cached_property
     def options(self) -> list[str]:
         """The values, one by one."""
         lines = csv.reader([" ".join(self.values.splitlines())], skipinitialspace=True)

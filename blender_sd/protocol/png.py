@@ -27,6 +27,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = 24  # bytes: the signature, and the first chunk as far as width and height
 _MAX_TEXT = 1 << 20  # bytes, unpacked; a stranger's file may claim anything
 _MAX_CHUNK = 16 * _MAX_TEXT  # bytes of one text chunk that are read at all
+_MAX_ALL = 8 * _MAX_TEXT  # characters of all texts of one file together: a small file can unpack to gigabytes
 _MAX_CHUNKS = 1 << 17  # looked at in one file; Pillow makes one of 64 KiB pixels
 
 
@@ -87,6 +88,7 @@ def text_of(data: bytes) -> dict[str, str]:
 def _texts(file: BinaryIO, before_pixels: bool = False) -> dict[str, str]:
     """The text chunks from where `file` stands (a chunk's start) to its end, or to its pixels. Everything else is passed over."""
     found: dict[str, str] = {}
+    room = _MAX_ALL
     for kind, length in _chunks(file):
         if before_pixels and kind == b"IDAT":
             break
@@ -97,6 +99,9 @@ def _texts(file: BinaryIO, before_pixels: bool = False) -> dict[str, str]:
             break
         try:
             key, text = _READERS[kind](body)
+            room -= len(text)
+            if room < 0:
+                break
             found[key] = text
         except (ValueError, IndexError, zlib.error):
             pass  # one broken chunk does not hide the others

@@ -30,6 +30,8 @@ MAX_SEED = 2**31 - 1  # Blender's IntProperty is 32-bit signed
 MIN_SIDE, MAX_SIDE = 16, 8192  # pixels
 MAX_PICTURES = 256
 FORMAT = 1
+_MAX_TEXT = 1 << 20  # characters of the text form; ours have a few thousand
+_MAX_PROMPT = 1 << 16  # characters that a grid's axis may let it grow to
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class Request:
     def __post_init__(self) -> None:
         checked(self)
         if len(self.axes) > 2 or self.pictures > MAX_PICTURES:
-            raise InvalidRequest(f"A grid has at most two axes and {MAX_PICTURES} pictures, not {len(self.axes)} and {self.pictures}.",
-                                 "Take some values out.")
+            many = f"{self.pictures} pictures" if len(self.axes) <= 2 else f"{len(self.axes)} axes"
+            raise InvalidRequest(f"A grid has at most two axes and {MAX_PICTURES} pictures, not {many}.", "Take some values out.")
         for index in range(self.cells if self.axes else 0):
             self.cell(index)
 
@@ -114,6 +116,9 @@ class Request:
             if axis.options[0] not in self.prompt:
                 raise InvalidRequest(f"The prompt does not hold '{axis.options[0]:.80}', the first value of the grid's prompt axis.",
                                      "Begin the axis with a part of the prompt; it is replaced by each value.")
+            longer = self.prompt.count(axis.options[0]) * (len(value) - len(axis.options[0]))
+            if len(self.prompt) + longer > max(_MAX_PROMPT, len(self.prompt)):
+                raise InvalidRequest("The grid's prompt axis makes the prompt too long.", "Begin it with a longer part of the prompt.")
             return self.prompt.replace(axis.options[0], value)
         if axis.setting == "sampler":
             return id_of(value)
@@ -152,6 +157,8 @@ class Request:
     def from_json(cls, text: str) -> Request:
         """Reads `to_json`'s form; raises InvalidRequest for anything that is not one (the text may be a stranger's)."""
         try:
+            if len(text) > _MAX_TEXT:
+                raise ValueError(f"{len(text)} characters")
             raw = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InvalidRequest("These settings cannot be read.", "The image was not made by this add-on.", repr(error)) from None

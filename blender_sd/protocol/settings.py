@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from .errors import InvalidRequest
 
 _HUGE = 2**53  # integers beyond are no longer exact as floats, and far beyond they cannot be made ones
+MAX_PARTS = 256  # LoRAs, controls, … of one request; each is made before it is looked at
+_NAMED = 8  # unknown settings that a message names
 _TYPES: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 _WORDS: Mapping[type, str] = {str: "text", bool: "true or false"}
 
@@ -24,6 +27,14 @@ class Setting:
     high: float | None = None
     soft_high: float | None = None
     choices: tuple[str, ...] = ()
+
+
+def shown(value: Any) -> str:
+    """`value` in at most 40 characters, for messages, whatever it is: nested too deeply to be written, a number of thousands of digits."""
+    try:
+        return reprlib.repr(value)[:40]
+    except (ValueError, RecursionError):
+        return type(value).__name__
 
 
 def setting_field(default: Any, label: str, tip: str, **limits: Any) -> Any:
@@ -45,7 +56,7 @@ def checked(value: Any) -> None:
             object.__setattr__(value, spec.name, given := float(given) if abs(given) < _HUGE else math.inf)
         if "part" in spec.metadata:
             if type(given) is not tuple or not all(type(one) is spec.metadata["part"] for one in given):
-                raise InvalidRequest(f"{spec.name} must be a tuple of {spec.metadata['part'].__name__}, not {given!r:.40}.")
+                raise InvalidRequest(f"{spec.name} must be a tuple of {spec.metadata['part'].__name__}, not {shown(given)}.")
         else:
             _check(spec, given)
 
@@ -54,17 +65,20 @@ def from_dict(cls: type, raw: object) -> Any:
     """`cls` (a dataclass with settings) from a decoded JSON object. Raises InvalidRequest; unknown keys are refused, since
     they would change the picture."""
     if not isinstance(raw, dict):
-        raise InvalidRequest("These settings cannot be read.", "The image was not made by this add-on.", f"{raw!r:.80}")
+        raise InvalidRequest("These settings cannot be read.", "The image was not made by this add-on.", shown(raw))
     specs = {spec.name: spec for spec in dataclasses.fields(cls)}
     unknown = raw.keys() - specs.keys()
     if unknown:
-        raise InvalidRequest(f"Unknown settings: {', '.join(sorted(map(str, unknown)))}.", "Update the add-on.")
+        names = ", ".join(sorted(shown(str(name)).strip("'\"") for name in unknown)[:_NAMED])
+        raise InvalidRequest(f"Unknown settings: {names}.", "Update the add-on.")
     values = dict(raw)
     for name, value in raw.items():
         part = specs[name].metadata.get("part")
         if part is not None:
             if not isinstance(value, list):
-                raise InvalidRequest(f"{name} must be a list.", "The image was not made by this add-on.", f"{value!r:.80}")
+                raise InvalidRequest(f"{name} must be a list.", "The image was not made by this add-on.", shown(value))
+            if len(value) > MAX_PARTS:
+                raise InvalidRequest(f"{specs[name].metadata['setting'].label}: {len(value)} are given.", f"{MAX_PARTS} are the most.")
             values[name] = tuple(from_dict(part, one) for one in value)
     return cls(**values)
 
@@ -73,7 +87,7 @@ def _check(spec: dataclasses.Field, value: Any) -> None:
     kind = _TYPES[spec.type]
     label = spec.name
     if type(value) is not kind:
-        raise InvalidRequest(f"{label} must be {_WORDS.get(kind, 'a number')}, not {value!r:.40}.")
+        raise InvalidRequest(f"{label} must be {_WORDS.get(kind, 'a number')}, not {shown(value)}.")
     rule: Setting | None = spec.metadata.get("setting")
     if kind is float and not math.isfinite(value):
         raise InvalidRequest(f"{label} must be a finite number.")
@@ -84,5 +98,5 @@ def _check(spec: dataclasses.Field, value: Any) -> None:
     if rule.choices and value not in rule.choices:
         raise InvalidRequest(f"There is no {label} called '{value:.40}'.", f"Choose one of: {', '.join(rule.choices)}.")
     if rule.low is not None and not rule.low <= value <= rule.high:
-        shown = f"{value:g}" if abs(value) < _HUGE else "that"
-        raise InvalidRequest(f"{rule.label} must be between {rule.low:g} and {rule.high:g}, not {shown}.")
+        given = f"{value:g}" if abs(value) < _HUGE else "that"
+        raise InvalidRequest(f"{rule.label} must be between {rule.low:g} and {rule.high:g}, not {given}.")

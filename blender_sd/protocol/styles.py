@@ -30,6 +30,7 @@ from .errors import InvalidRequest, StyleUnusable
 from .files import DEVICES, FORBIDDEN
 from .parts import Lora
 from .request import Request
+from .settings import shown
 
 SUFFIX = ".toml"
 MAX_BYTES = 1 << 16
@@ -40,6 +41,8 @@ TEXTS = ("description", "group", "prompt", "negative")
 SETTINGS = ("model", "width", "height", "steps", "guidance", "sampler", "tiling", "strength")  # fields of a request
 FIELDS = (*TEXTS, *SETTINGS, "loras")
 _MAX_TEXT = {"description": 500, "group": 40, "prompt": 8192, "negative": 8192}
+# Keys within keys, as no style has them; the parser's time grows with the square of their depth.
+_DEEP = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){32}""")
 _PATH = re.compile(r"[\\/~]|[a-z]:|.*\\|(.*/)?\.\.(/|$)", re.I)
 
 
@@ -93,7 +96,10 @@ def read_style(data: bytes, name: str, file: str = "", own: bool = False) -> Sty
     if len(data) > MAX_BYTES:
         raise StyleUnusable(f"The style '{name:.80}' is larger than {MAX_BYTES >> 10} KB.", "It is no style; take its file away.")
     try:
-        raw = tomllib.loads(data.decode("utf-8-sig").replace("\r\n", "\n"))
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+        if _DEEP.search(text):
+            raise RecursionError
+        raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # broken UTF-8 or TOML
         raise StyleUnusable(f"The style '{name:.80}' cannot be read: {str(error)[:120] or 'it is nested too deeply'}.",
                             "Correct its file in a text editor, or take it away.") from None
@@ -141,7 +147,7 @@ def _filled(template: str, typed: str) -> str:
 
 def _text(name: str, key: str, value: Any) -> str:
     if not isinstance(value, str) or not _encodes(value):
-        raise StyleUnusable(f"In the style '{name}', '{key}' must be text, not {value!r:.40}.", "Put it in quotes.")
+        raise StyleUnusable(f"In the style '{name}', '{key}' must be text, not {shown(value)}.", "Put it in quotes.")
     if len(value) > _MAX_TEXT[key]:
         raise StyleUnusable(f"In the style '{name}', '{key}' is longer than {_MAX_TEXT[key]} characters.", "Shorten it.")
     return " ".join(value.split())  # prompts are one line, however the file breaks them

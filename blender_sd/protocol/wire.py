@@ -23,6 +23,8 @@ MAGIC = b"SDB1"
 MAX_HEADER = 1 << 20  # bytes; requests are a few hundred
 MAX_BLOBS = 32
 MAX_BLOB = 1 << 30  # bytes; an 8192² RGBA source is a quarter of it
+MAX_BLOBS_BYTES = 4 << 30  # of one message
+_BLOCK = 32 << 20  # bytes asked of the stream at a time: a header that lies costs no more memory than that
 _PREFIX = struct.Struct("<4sI")
 
 _MESSAGES = {cls.__name__: cls for cls in (
@@ -38,7 +40,10 @@ def write_message(stream: BinaryIO, message: Any) -> None:
     """Writes one message and flushes. Raises OSError where the other side is gone."""
     blobs: list[memoryview] = []
     header = {"type": type(message).__name__, "body": _pack(message, blobs), "blobs": [blob.nbytes for blob in blobs]}
-    text = json.dumps(header, ensure_ascii=False).encode("utf-8")
+    if not _bounded(header["blobs"]):
+        raise InvalidRequest("There are too many or too large input pictures to send.",
+                             f"Take some out: {MAX_BLOBS} and {MAX_BLOBS_BYTES >> 30} GB are the most.")
+    text = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")  # paths may hold halves of pairs (POSIX)
     if len(text) > MAX_HEADER:
         raise InvalidRequest("The prompt is too long to send.", "Shorten it to a few thousand words.")
     stream.write(_PREFIX.pack(MAGIC, len(text)) + text)
@@ -56,9 +61,9 @@ def read_message(stream: BinaryIO) -> Any:
     if magic != MAGIC or length > MAX_HEADER:
         raise WireError("not a message")
     try:
-        header = json.loads(_read(stream, length).decode("utf-8"))
+        header = json.loads(_read(stream, length).decode("utf-8", "surrogatepass"))
         sizes = header["blobs"]
-        if len(sizes) > MAX_BLOBS or not all(type(size) is int and 0 <= size <= MAX_BLOB for size in sizes):
+        if not _bounded(sizes):
             raise WireError("blob sizes out of bounds")
         blobs = [_read(stream, size) for size in sizes]
         return _unpack(_MESSAGES[header["type"]], header["body"], blobs)
@@ -68,10 +73,16 @@ def read_message(stream: BinaryIO) -> Any:
         raise WireError(f"malformed message: {error!r}") from error
 
 
+def _bounded(sizes: list) -> bool:
+    """Whether so many bytes in so many blobs may travel in one message."""
+    return (len(sizes) <= MAX_BLOBS and all(type(size) is int and 0 <= size <= MAX_BLOB for size in sizes)
+            and sum(sizes) <= MAX_BLOBS_BYTES)
+
+
 def _read(stream: BinaryIO, size: int, may_end: bool = False) -> bytes | None:
     parts, missing = [], size
     while missing:
-        part = stream.read(missing)
+        part = stream.read(min(missing, _BLOCK))
         if not part:
             if may_end and missing == size:
                 return None
@@ -125,7 +136,7 @@ def _result(raw: Any, blobs: list[bytes]) -> Result:
 def _plain(cls: type, raw: dict) -> Any:
     """`cls(**raw)` after checking each plain field's type: the other process is trusted, its bytes are not."""
     for spec in dataclasses.fields(cls):
-        kind = {"str": str, "int": int}.get(spec.type)
+        kind = {"str": str, "int": int, "bool": bool}.get(spec.type)
         if kind is not None and type(raw.get(spec.name, spec.default)) is not kind:
             raise WireError(f"{cls.__name__}.{spec.name} is not {spec.type}")
     return cls(**raw)

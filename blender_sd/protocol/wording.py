@@ -5,7 +5,8 @@
     <lora:old_bricks:0.8>  puts a LoRA on; without a number its weight is 1
     embedding:old_look     a textual inversion, a word of its own
     __colours__            one line of the list "colours", chosen by the seed
-Brackets that are not closed are taken literally.
+Brackets that are not closed, or nested more than 64 deep, are taken literally. Prompts may be a stranger's (a picture's settings, a
+text block): all of this takes time in proportion to their length.
 """
 from __future__ import annotations
 
@@ -14,20 +15,24 @@ import re
 from collections.abc import Callable, Sequence
 
 _CHOICE = re.compile(r"\{([^{}]*)\}")
-_LORA = re.compile(r"\s*<lora:([^<>]+?)(?::(-?\d*\.?\d+))?>")
+_NUMBER = r"(-?(?:\d+(?:\.\d+)?|\.\d+))"
+_LORA = re.compile(rf"(?:(?<!\s)\s+)?<lora:([^<>]+?)(?::{_NUMBER})?>")
 _EMBEDDING = re.compile(r"\bembedding:(\w[\w.-]*\w|\w)")
 _LIST = re.compile(r"__(\w[\w ./-]*?)__")
-_WEIGHT = re.compile(r":\s*(-?\d*\.?\d+)\s*$")
+_WEIGHT = re.compile(rf":\s*{_NUMBER}\s*$")
 _STEP = 1.1  # what a pair of brackets is worth
 _MOST = 100_000  # characters that lists may expand to: a list that names itself has no end
+_DEEPEST = 64  # brackets within brackets
+_HEAVIEST = 100.0  # weight of a word; far below, pictures are noise already
 
 
 def chosen(prompt: str, seed: int) -> str:
     """`prompt` with one option of each {a|b} in place of it; the same for the same seed."""
     dice = random.Random(seed)
-    found = 1
-    while found:
+    for _ in range(_DEEPEST):
         prompt, found = _CHOICE.subn(lambda group: dice.choice(group[1].split("|")), prompt)
+        if not found:
+            break
     return prompt
 
 
@@ -47,10 +52,21 @@ def alternatives(prompt: str, most: int) -> tuple[list[str], bool]:
 
 
 def with_lists(prompt: str, lines: Callable[[str], Sequence[str]]) -> str:
-    """`prompt` with each __name__ as the choice {line|line|…} of `lines(name)`, which may name lists in turn."""
+    """`prompt` with each __name__ as the choice {line|line|…} of `lines(name)`, which may name lists in turn. `lines` is asked once for
+    each name."""
+    known: dict[str, str] = {}
+
+    def choice(name: re.Match[str]) -> str:
+        nonlocal room
+        if name[1] not in known:
+            known[name[1]] = "{" + "|".join(lines(name[1])) + "}"
+        room -= len(known[name[1]])
+        return known[name[1]] if room >= 0 else ""
+
     for _ in range(8):
-        changed = _LIST.sub(lambda name: "{" + "|".join(lines(name[1])) + "}", prompt)
-        if changed == prompt or len(changed) > _MOST:
+        room = _MOST - len(prompt)
+        changed = _LIST.sub(choice, prompt)
+        if changed == prompt or room < 0:
             break
         prompt = changed
     return prompt
@@ -76,15 +92,15 @@ def weighted(prompt: str) -> list[tuple[str, float]]:
     """The pieces of `prompt`, each with how important it is; 1 is usual. Their texts together are what is to be read."""
     pieces: list[list] = []
     opened: list[tuple[str, int]] = []  # which bracket, and where its pieces begin
-    text = ""
+    text: list[str] = []
 
     def flush() -> None:
-        nonlocal text
         if text:
-            pieces.append([text, 1.0])
-            text = ""
+            pieces.append(["".join(text), 1.0])
+            text.clear()
 
     def close(factor: float) -> None:
+        factor = min(max(factor, -_HEAVIEST), _HEAVIEST)
         for piece in pieces[opened.pop()[1]:]:
             piece[1] *= factor
 
@@ -92,20 +108,21 @@ def weighted(prompt: str) -> list[tuple[str, float]]:
     for one in sign:
         if one == "\\":
             following = next(sign, "")
-            text += following if following and following in "()[]\\" else one + following
-        elif one in "([":
+            text.append(following if following and following in "()[]\\" else one + following)
+        elif one in "([" and len(opened) < _DEEPEST:
             flush()
             opened.append((one, len(pieces)))
         elif one == ")" and opened and opened[-1][0] == "(":
-            said = _WEIGHT.search(text)
-            text = text[: said.start()] if said else text
+            words = "".join(text)
+            said = _WEIGHT.search(words)
+            text[:] = words[: said.start()] if said else words
             flush()
             close(float(said[1]) if said else _STEP)
         elif one == "]" and opened and opened[-1][0] == "[":
             flush()
             close(1 / _STEP)
         else:
-            text += one
+            text.append(one)
     flush()
     for bracket, at in reversed(opened):  # never closed: a bracket like any other sign
         pieces.insert(at, [bracket, 1.0])

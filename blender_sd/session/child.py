@@ -24,8 +24,10 @@ EVENTS = (Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Stage, In
 _TAIL = 50  # lines of the engine's last words that are kept
 _LINE = 4096  # bytes; progress bars can write for ever without a line end
 _SCRUBBED = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+_TOKENS = ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")  # for the one that downloads alone
 _SET = {
-    PAINT: {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+    PAINT: {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+            "DIFFUSERS_DISABLE_REMOTE_CODE": "1"},
     # Xet's own protocol begins a file anew after a break; plain HTTP goes on at the byte where it stopped.
     FETCH: {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
     INSTALL: {"PYTHONNOUSERSITE": "1"},  # what the person has installed for the same Python elsewhere is none of the environment's
@@ -50,8 +52,10 @@ class Rejected:
 
 
 def environment(role: str = PAINT) -> dict[str, str]:
-    """This process's environment without Blender's own Python settings; for the one that paints, with the network switched off."""
-    kept = {name: value for name, value in os.environ.items() if name not in _SCRUBBED}
+    """This process's environment without Blender's own Python settings, and without tokens but for the one that downloads; for the one
+    that paints, with the network switched off."""
+    left_out = _SCRUBBED if role == FETCH else (*_SCRUBBED, *_TOKENS)
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**kept, **_ALWAYS, **_SET[role]}
 
 

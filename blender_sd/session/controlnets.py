@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..protocol.errors import ModelNotFound, ModelUnreadable
 from ..protocol.families import ControlNet, controlnet_of
-from .folders import full_path, name_of, places, read_json
+from .folders import full_path, name_of, places, read_json, refuse_elsewhere
 from .library import STARTER, STARTER_FOLDER, ModelInfo
 
 log = logging.getLogger("blender_sd")
@@ -58,9 +58,10 @@ def find_controlnets(folders: Iterable[str]) -> list[ControlNetInfo]:
 def resolve_controlnet(name_or_path: str, folders: Iterable[str]) -> ControlNetInfo:
     """The ControlNet that a person means: "starter", a folder's path, or a name as `find_controlnets` lists it. Raises
     ModelNotFound (the hint lists what there is) and ModelUnreadable."""
-    wanted = name_or_path.strip().strip("\"'")
+    wanted, folders = name_or_path.strip().strip("\"'"), list(folders)
     if wanted.lower() == STARTER:
         return read_controlnet(STARTER_CONTROL_FOLDER)
+    refuse_elsewhere(wanted, folders)
     path = full_path(wanted)
     if wanted and os.path.isfile(path):
         raise ModelUnreadable(f"{os.path.basename(path)} is a single file, not a ControlNet's folder.",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, Head
+from ..protocol.request import MAX_SEED
 from ..protocol.samplers import SAMPLERS
 
 MAX_PROMPT = 2000  # characters of a prompt that are kept and searched; the file has the rest
@@ -44,16 +45,24 @@ def entry_of(path: str, mark: tuple[int, int], head: Head, trashed: bool) -> His
     may be a stranger's."""
     try:
         raw = json.loads(head.text[REQUEST_KEY])
-        prompt, seed = str(raw["prompt"])[:MAX_PROMPT], int(raw["seed"])
-        task, sampler = str(raw["task"])[:40].replace("_", " "), str(raw["sampler"])[:40]
+        prompt, seed = _text(raw["prompt"], MAX_PROMPT), raw["seed"]
+        task, sampler = _text(raw["task"], 40).replace("_", " "), _text(raw["sampler"], 40)
+        if type(seed) is not int or not 0 <= seed <= MAX_SEED:
+            return None
         named = _MODEL.search(head.text.get(PARAMETERS_KEY, "")[-4000:].rpartition("\n")[2])
-        model = named[1] if named else os.path.splitext(os.path.basename(str(raw["model"])[:4000].rstrip("/\\")))[0]
+        model = named[1] if named else os.path.splitext(os.path.basename(_text(raw["model"], 4000).rstrip("/\\")))[0]
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
     sampler = SAMPLERS[sampler].label if sampler in SAMPLERS else sampler
     words = f"{prompt}\n{model}\n{task}\n{sampler}\nseed:{seed}\n{head.width}x{head.height}".lower()
     return HistoryEntry(path, mark[0] / 1e9, mark[1], head.width, head.height, prompt, model, task, sampler, seed, trashed=trashed,
                         words=words)
+
+
+def _text(value: object, longest: int) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value[:longest].encode("utf-8", "replace").decode()  # half of a pair of surrogates, which Blender cannot draw
 
 
 def matching(entries: Sequence[HistoryEntry], search: str = "", favourites: bool = False) -> list[HistoryEntry]:

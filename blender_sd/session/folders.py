@@ -5,17 +5,23 @@ import functools
 import json
 import logging
 import os
+import re
+import stat
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..protocol import few_steps
 from ..protocol.checkpoints import SUFFIX, Kind, kind_of, read_header, read_title
-from ..protocol.errors import ModelUnreadable
+from ..protocol.errors import ModelNotFound, ModelUnreadable
 from ..protocol.few_steps import FewSteps
+from ..protocol.files import drawable
 from ..protocol.hub import CACHED, name_of
 
 log = logging.getLogger("blender_sd")
 
+# \\server\share, //server/share, \\?\…, file://…, smb:/…: Windows signs in to a server that such a path names, with what can be used
+# to find the person's password. Drive letters are one sign long.
+_ELSEWHERE = re.compile(r"[\\/]{2}|[a-z][a-z0-9+.-]+:[\\/]", re.I)
 INDEX = "model_index.json"
 _NAMELESS = ("pytorch_lora_weights", "diffusion_pytorch_model", "model")
 _MAX_FILES = 5000  # safetensors files looked at
@@ -28,11 +34,31 @@ def full_path(folder: str) -> str:
     return os.path.abspath(os.path.expanduser(folder)) if folder else ""
 
 
+def refuse_elsewhere(path: str, folders: Iterable[str]) -> None:
+    """Raises ModelNotFound for a `path` on another computer, unless it lies in one of the model folders: it may be a stranger's, from
+    the settings in a picture or a .blend file, and looking whether it exists is harmful already. Opens nothing."""
+    wanted = path.strip().strip("\"'")
+    if not _ELSEWHERE.match(wanted):
+        return
+    parts = _parts(wanted)
+    for folder in folders:
+        top = _parts(folder)
+        if top and ".." not in parts and parts[:len(top)] == top:
+            return
+    raise ModelNotFound(f"'{wanted:.120}' lies on another computer, and in none of the model folders.",
+                        "Add its folder to the model folders in the preferences if you trust it, or choose another one.")
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in re.split(r"[\\/]+", path.strip().casefold()) if part not in ("", ".")]
+
+
 def subfolders(folder: str) -> list[str]:
     """The visible folders in `folder`, sorted; none, and a line in the log, where it cannot be read."""
     try:
         with os.scandir(folder) as entries:
-            found = [entry.path for _, entry in zip(range(_MAX_ENTRIES), entries) if entry.is_dir() and not entry.name.startswith(".")]
+            found = [entry.path for _, entry in zip(range(_MAX_ENTRIES), entries)
+                     if entry.is_dir() and not entry.name.startswith(".") and drawable(entry.name)]
     except OSError as error:
         log.info("cannot look for models in %s: %s", folder, error)
         return []
@@ -68,8 +94,10 @@ def kind_at(file: str) -> Kind | None:
     """What the safetensors or GGUF file holds; None, and a line in the log, where it cannot be read. Remembered while it does
     not change."""
     try:
-        stat = os.stat(file)
-        return _kind(file, stat.st_mtime_ns, stat.st_size)
+        about = os.stat(file)
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError("it is no plain file")  # a pipe would be waited for
+        return _kind(file, about.st_mtime_ns, about.st_size)
     except (OSError, ValueError) as error:
         log.info("cannot read %s: %s", file, error)
         return None
@@ -84,8 +112,8 @@ def few_steps_at(file: str) -> FewSteps | None:
     """What kind of few-step model or LoRA the safetensors file is, by its title and its name; where that says nothing, as that of
     diffusers' files, by its folder's. None for all others."""
     try:
-        stat = os.stat(file)
-        title = _title(file, stat.st_mtime_ns, stat.st_size)
+        about = os.stat(file)
+        title = _title(file, about.st_mtime_ns, about.st_size) if stat.S_ISREG(about.st_mode) else ""
     except (OSError, ValueError):
         title = ""
     stem = os.path.splitext(os.path.basename(file))[0]
@@ -99,7 +127,7 @@ def _title(file: str, _changed: int, _size: int) -> str:
 
 def _names(folder: str) -> list[str]:
     try:
-        return sorted(os.listdir(folder))
+        return sorted(filter(drawable, os.listdir(folder)))
     except OSError:
         return []
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..protocol.errors import OutputUnwritable
+from ..protocol.files import drawable
 from ..protocol.messages import text_of
 from ..protocol.png import read_head
 from .entries import HistoryEntry, entry_of
@@ -59,7 +60,7 @@ class _Place:
         found = {}
         with os.scandir(self.folder) as files:
             for file in files:
-                if file.name.lower().endswith(SUFFIX) and not file.name.startswith("."):
+                if file.name.lower().endswith(SUFFIX) and not file.name.startswith(".") and drawable(file.name):
                     try:
                         about = file.stat()
                     except OSError:

@@ -20,7 +20,7 @@ from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from ..protocol.families import Family, family_of
 from ..protocol.few_steps import FewSteps
 from ..protocol.request import MAX_SIDE, MIN_SIDE, TEXT_TO_IMAGE, Request, round_size
-from .folders import INDEX, few_steps_at, files_in, full_path, kind_at, name_of, places, read_json, unreadable
+from .folders import INDEX, few_steps_at, files_in, full_path, kind_at, name_of, places, read_json, refuse_elsewhere, unreadable
 
 log = logging.getLogger("blender_sd")
 
@@ -86,9 +86,10 @@ def resolve_model(name_or_path: str, folders: Iterable[str]) -> ModelInfo:
 
     Raises ModelNotFound (the hint lists what there is) and ModelUnreadable.
     """
-    wanted = name_or_path.strip().strip("\"'")
+    wanted, folders = name_or_path.strip().strip("\"'"), list(folders)
     if wanted.lower() == STARTER:
         return read_model(STARTER_FOLDER)
+    refuse_elsewhere(wanted, folders)
     path = full_path(wanted)
     if wanted and os.path.basename(path) == INDEX:
         path = os.path.dirname(path)
@@ -148,9 +149,14 @@ def _goes_with(model: ModelInfo, kind: Kind) -> bool:
     name = model.abilities.name
     if model.borrowed or not os.path.isdir(model.folder) or not (name == kind.name or name.startswith((f"{kind.name} ", f"{kind.name}-"))):
         return False
-    config = read_json(model.folder, "transformer", "config.json")
-    channels = {config.get("in_channels"), (config.get("in_channels") or 0) * 4}  # in 2 × 2 patches, or not
-    return (kind.channels == 0 or kind.channels in channels) and bool(config.get("guidance_embeds")) == kind.guided
+    try:
+        config = read_json(model.folder, "transformer", "config.json")
+    except ModelUnreadable as error:
+        log.info("%s %s", error, error.detail)
+        return False
+    channels = config.get("in_channels")
+    fits = type(channels) is int and kind.channels in (channels, channels * 4)  # in 2 × 2 patches, or not
+    return (kind.channels == 0 or fits) and bool(config.get("guidance_embeds")) == kind.guided
 
 
 def read_model(folder: str) -> ModelInfo:

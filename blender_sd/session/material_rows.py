@@ -60,7 +60,10 @@ def _of_text(text: str) -> list[dict[str, Any]]:
     if not lines:
         return []
     delimiter = max(",;\t", key=lines[0].count)  # what spreadsheets write differs from country to country
-    header = [cell.strip().lower() for cell in next(csv.reader([lines[0]], delimiter=delimiter))]
+    try:
+        header = [cell.strip().lower() for cell in next(csv.reader([lines[0]], delimiter=delimiter))]
+    except csv.Error:  # one cell of more than 131,072 characters
+        header = []
     if not {"prompt", "style"} & set(header):
         return [{"prompt": line.strip()} for line in lines]
     for name in header:

@@ -11,7 +11,7 @@ from ..protocol.checkpoints import EMBEDDING, IP_ADAPTER, LORA, PICKLES, SUFFIX,
 from ..protocol.errors import ModelNotFound, ModelUnreadable
 from ..protocol.few_steps import FewSteps
 from . import folders as model_folders
-from .folders import INDEX, few_steps_at, files_in, full_path, kind_at, places, read_json
+from .folders import INDEX, few_steps_at, files_in, full_path, kind_at, places, read_json, refuse_elsewhere
 
 _WORDS = {LORA: "LoRA", IP_ADAPTER: "IP-Adapter", EMBEDDING: "textual inversion", UPSCALER: "upscaler"}
 
@@ -44,14 +44,14 @@ def resolve_file(kind: str, name_or_path: str, folders: Iterable[str]) -> NamedF
     """The file of `kind` that a person means: its path, or its name with or without ".safetensors". Raises ModelNotFound (the
     hint names what is near) and ModelUnreadable for a pickle and for a file of another kind. Of upscalers, files of a kind that
     is not known pass: the engine knows more kinds than their headers tell."""
-    wanted = name_or_path.strip().strip("\"'")
+    wanted, folders = name_or_path.strip().strip("\"'"), list(folders)
+    refuse_elsewhere(wanted, folders)
     path = full_path(wanted)
     if wanted and os.path.isfile(path):
         _check(kind, path)
         return NamedFile(name_of(path), path)
     if wanted and (of_folder := _folder(kind, path)):
         return of_folder
-    folders = list(folders)
     key = wanted.casefold().removesuffix(SUFFIX)
     known = find_files(kind, folders)
     for one in known:

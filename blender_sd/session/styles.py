@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 
 from ..protocol.errors import OutputUnwritable, SDError, StyleUnusable
-from ..protocol.files import write_whole
+from ..protocol.files import drawable, write_whole
 from ..protocol.styles import MAX_BYTES, SUFFIX, Style, checked_name, key_of, read_style, written
 
 log = logging.getLogger("blender_sd")
@@ -124,7 +124,7 @@ def _files(folder: str) -> list[tuple[str, tuple[int, int]]]:
     try:
         with os.scandir(folder) as entries:
             for _, entry in zip(range(_MAX_FILES), entries):
-                if entry.name.lower().endswith(SUFFIX) and not entry.name.startswith(".") and entry.is_file():
+                if entry.name.lower().endswith(SUFFIX) and not entry.name.startswith(".") and drawable(entry.name) and entry.is_file():
                     status = entry.stat()
                     found.append((entry.path, (status.st_mtime_ns, status.st_size)))
     except OSError as error:

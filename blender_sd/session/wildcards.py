@@ -2,11 +2,15 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from collections.abc import Iterable, Sequence
 
 from ..protocol.errors import InvalidRequest
+from ..protocol.files import drawable
 from .folders import full_path
+
+log = logging.getLogger("blender_sd")
 
 FOLDER = "wildcards"
 _MAX_BYTES = 1 << 20
@@ -22,10 +26,10 @@ def read_list(name: str, folders: Iterable[str], others: Sequence[str] = ()) -> 
     the hint. Raises InvalidRequest where there is no such list or it is empty."""
     known: dict[str, str] = {}
     for folder in folders:
-        top = os.path.join(full_path(folder), FOLDER)
+        top = os.path.realpath(os.path.join(full_path(folder), FOLDER))  # which may be a link itself
         for place, _, files in os.walk(top):
             for file in sorted(files):
-                if file.lower().endswith(".txt"):
+                if file.lower().endswith(".txt") and drawable(file) and _stays(os.path.join(place, file), top):
                     key = os.path.relpath(os.path.join(place, file), top)[:-4].replace(os.sep, "/")
                     known.setdefault(key.casefold(), os.path.join(place, file))
     file = known.get(name.strip().casefold())
@@ -42,3 +46,13 @@ def read_list(name: str, folders: Iterable[str], others: Sequence[str] = ()) -> 
     if not found:
         raise InvalidRequest(f"The list {file} is empty.", "Give it one option a line.")
     return found
+
+
+def _stays(file: str, top: str) -> bool:
+    """Whether `file` is a plain file in the folder `top`. What a list says goes into prompts, and with them into pictures: a link that came
+    with somebody's lists must not lead to a private file."""
+    real = os.path.realpath(file)
+    if os.path.isfile(real) and real.startswith(os.path.join(top, "")):
+        return True
+    log.warning("the list %s is left out: it leads to %s", file, real)
+    return False

@@ -275,6 +275,18 @@ def test_a_good_token_is_in_no_log_and_no_argument(hub, fetch, caplog):
     assert GOOD_TOKEN not in caplog.text
 
 
+def test_nothing_is_asked_without_encryption(hub, fetch, place, monkeypatch):
+    """Neither a mirror of that kind nor the place that a hub leads to; a mirror on this computer is another matter."""
+    hub.add("owner/model", MODEL)
+    hub.cdn = "http://cdn.example"
+    with pytest.raises(HubRefused, match="cdn.example is asked without encryption"):
+        fetch(token=GOOD_TOKEN).result(WAIT)
+    assert offered(place) == []
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example")
+    with pytest.raises(HubRefused, match="hub.example is asked without encryption.*https://"):
+        fetch("owner/other", token=GOOD_TOKEN).result(WAIT)
+
+
 def test_a_missing_repository_is_named(hub, fetch):
     with pytest.raises(ModelNotFound, match="no repository owner/nothing"):
         fetch("owner/nothing").result(WAIT)
