@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ..protocol import request as defaults
-from ..protocol.errors import InvalidRequest, JobCancelled, OutOfMemory, SDError
+from ..protocol.errors import InvalidRequest, JobCancelled, OutOfMemory, OutputUnwritable, SDError
 from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request
@@ -187,7 +187,8 @@ class Engine:
         return list(_sheet_first(order.request, pictures))
 
     def _written(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[Result]:
-        """Each picture's `Result`, once it is on disk; with its pixels where the order names no output folder."""
+        """Each picture's `Result`, once it is on disk; with its pixels where the order names no output folder, or that cannot be
+        written any more."""
         folder = Path(order.output) if order.output else None
         if folder is not None:
             output.check_folder(folder)
@@ -198,9 +199,21 @@ class Engine:
             if index == 1:
                 for role, digest in request.inputs.items():
                     if role in order.inputs:
-                        output.save_input(order.inputs[role], digest, folder)
-            path = str(output.save(image, folder, order.job, index, request, model.name))
-            yield Result(path, request, image.width, image.height)
+                        self._keep_input(order, role, digest, folder, emit)
+            try:
+                path = str(output.save(image, folder, order.job, index, request, model.name))
+            except OutputUnwritable as error:  # the folder was fine before the painting, which may have taken long
+                emit(Note(order.job, f"{error.message}. What could not be written is in the open file alone: save that, or the image."))
+                yield Result("", request, image.width, image.height, _pixels(image))
+            else:
+                yield Result(path, request, image.width, image.height)
+
+    def _keep_input(self, order: Generate, role: str, digest: str, folder: Path, emit: Emit) -> None:
+        try:
+            output.save_input(order.inputs[role], digest, folder)
+        except OutputUnwritable as error:  # no reason to throw the picture away
+            emit(Note(order.job, f"{error.message}. No copy of the {role} image was kept, so the picture cannot be repeated from its "
+                                 "settings alone."))
 
     def _painted(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[tuple[Request, Image.Image, Model]]:
         """Each picture of the order with its own request; after those of a grid, the contact sheet with the order's. Everything

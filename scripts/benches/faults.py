@@ -16,9 +16,9 @@ DESCRIPTION = "engine and Blender killed, hung, out of memory, disks full or gon
 
 
 def run(log: Callable[[str], None]) -> dict:
-    from ._faults import hung, killed, short, storms, world as ground
+    from ._faults import blenders, documents, hung, killed, short, storms, world as ground
 
-    faults = [fault for group in (killed, hung, short, storms) for fault in group.FAULTS if os.environ.get("SD_FAULTS", "") in fault.name]
+    faults = [fault for group in (killed, hung, short, blenders, documents, storms) for fault in group.FAULTS if os.environ.get("SD_FAULTS", "") in fault.name]
     failures: Counter[str] = Counter()
     rows = []
     with ground.made(log) as world:

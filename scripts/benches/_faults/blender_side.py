@@ -2,8 +2,8 @@
 
     python blender_side.py '{"output": …, "python": …, "model": …, "seeds": [1, 2], "count": 1, "steps": 4, "end": …}'
 
-`end`: "" = carry out all jobs, say "done" and what was painted, and end; "exit" = leave while a job runs; "commit" = say "committing" when
-the first job's pictures are brought in, and hang there.
+`end`: "" = carry out all jobs, say "done" and what was painted, and end; "exit" = leave while a job runs; "start" = say "starting"
+when the engine does; "commit" = say "committing" when the first job's pictures are brought in, and hang there.
 """
 from __future__ import annotations
 
@@ -44,6 +44,9 @@ def main() -> None:
                 say("painting", job=number, picture=job.image)
                 if given.get("end") == "exit":
                     return
+        if given.get("end") == "start" and jobs[0].text == "Starting the engine" and "start" not in said:
+            said.add("start")
+            say("starting")
     say("done", states=[job.state for job in jobs], errors=[str(job.error or "") for job in jobs],
         paths=[[result.path for result in job.results] for job in jobs],
         history=[entry.path for entry in api.past.history()])

@@ -121,10 +121,8 @@ def _full_meanwhile(world: World, turn: int) -> None:
     with _small_disk(world) as folder:
         world.api.configure(output=str(folder))  # not `use`: a new engine, whose log goes there
         world.ready()
-        world.plan("decode", "clock back")  # nothing but a point that is passed after the folder was looked at
-        job = world.order(turn, count=2, steps=20)
-        world.struck(job)
-        filler = _fill(folder)
+        with _held(world, "decode", turn, count=2) as job:
+            filler = _fill(folder)
         _rescued(world, job, 2)
         filler.unlink()
         world.ends(world.order(turn), "finished")
@@ -132,21 +130,32 @@ def _full_meanwhile(world: World, turn: int) -> None:
         world.api.configure(output=str(own))
 
 
+@contextlib.contextmanager
+def _held(world: World, point: str, seed: int, **settings) -> Iterator:
+    """A job whose engine waits at `point` meanwhile."""
+    world.plan(point, "stop")
+    job = world.order(seed, **settings)
+    engine = world.stopped(job)
+    try:
+        yield job
+    finally:
+        engine.resume()
+
+
 def _rescued(world: World, job, pictures: int) -> None:
-    """What could not be written where it belongs is whole in another place, in Blender, and that is said."""
+    """What could not be written is in the open file, packed, with its settings; and that is said."""
     world.ends(job, "finished")
-    elsewhere = [Path(result.path) for result in job.results if Path(result.path).parent != world.output]
-    if not elsewhere or len(job.results) != pictures:
-        raise Lost(f"no picture was rescued: {job.results}")
-    for path in elsewhere:
-        whole(path)
-        if not any(str(path.parent) in note for note in job.notes):
-            raise Wrong(f"it is not said where the picture is: {job.notes}")
-    if not all(image.packed_file for image in job.outputs):
-        raise Lost("a picture is not in the file")
-    for path in elsewhere:
-        path.unlink()
-    world._jobs.remove(job)  # its pictures are looked at; they are in no history
+    if [result.path for result in job.results] != [""] * pictures or not all(image.packed_file for image in job.outputs):
+        raise Lost(f"not rescued: {job.results}")
+    if [world.api.recall(image) for image in job.outputs] != [result.request for result in job.results]:
+        raise Lost("the settings are lost")
+    for image, result in zip(job.outputs, job.results, strict=True):
+        values = np.empty(len(image.pixels), np.float32)
+        image.pixels.foreach_get(values)
+        if not np.array_equal(np.rint(values * 255).reshape(result.pixels.shape)[::-1], result.pixels):
+            raise Lost("other pixels")
+    if not any("save" in note for note in job.notes):
+        raise Wrong(f"it is not said that the picture is in the file alone: {job.notes}")
 
 
 def _while(change: Callable[[Path], None], undo: Callable[[Path], None] = lambda folder: None):
@@ -157,10 +166,8 @@ def _while(change: Callable[[Path], None], undo: Callable[[Path], None] = lambda
         with _small_disk(world) as folder:
             place = folder / "pictures"
             world.use(place)
-            job = world.order(turn, steps=30)
-            world.until(lambda: job.step or job.done, "the first step")
-            world.hit()
-            change(place)
+            with _held(world, "step", turn) as job:
+                change(place)
             _rescued(world, job, 1)
             undo(place)
             world.ends(world.order(turn), "finished")

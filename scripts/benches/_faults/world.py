@@ -113,6 +113,13 @@ class World:
             raise Wrong(f"the plan was not carried out; {job} {job.error}")
         self.hit()
 
+    def stopped(self, job) -> psutil.Process:
+        """The engine, once the plan has stopped it in `job`."""
+        engine = psutil.Process(self.engine())
+        self.struck(job)
+        self.until(lambda: engine.status() == psutil.STATUS_STOPPED, "the engine stops")
+        return engine
+
     def pause(self, seconds: float) -> None:
         """Pump for so long."""
         end = time.monotonic() + seconds
@@ -144,7 +151,7 @@ class World:
         end = job.error.kind if job.error else job.state
         if end not in kinds:
             raise Wrong(f"{job} ended as {end}, not {kinds}: {job.error} {job.error and job.error.detail}")
-        if job.error and not (job.error.message.endswith(".") and job.error.hint and "Traceback" not in str(job.error)):
+        if job.error and not (job.error.message and job.error.hint and "Traceback" not in str(job.error)):
             raise Wrong(f"not fit for people: {job.error}")
 
     def ready(self) -> None:
@@ -182,7 +189,7 @@ class World:
             raise Stuck(f"the panel shows active={state.active} engine={state.engine}")
 
     def _check_pictures(self) -> None:
-        reported = {result.path for job in self._jobs for result in job.results}
+        reported = {result.path for job in self._jobs for result in job.results if result.path}
         here = {path for path in reported if Path(path).parent == self.output}
         found = {entry.path for entry in self.api.past.history()}
         for path in reported:
