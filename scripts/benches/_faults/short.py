@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from .world import Fault, Lost, World, Wrong, whole
+from .world import Fault, Lost, World, Wrong
 
 _LARGE = 1536  # pixels; the tiny model's activations then take some 200 MB
 
@@ -77,6 +77,8 @@ def _small_disk(world: World, kilobytes: int = 256) -> Iterator[Path]:
     try:
         world.use(folder)
         yield folder
+        world.check_pictures()  # as long as they can be looked at
+        world.forget()
     finally:
         world.use(own)
         _run("umount", "-l", str(folder))
@@ -88,15 +90,12 @@ def _run(*command: str) -> None:
         raise Wrong(f"{' '.join(command)} needs root: {done.stderr.strip()}")
 
 
-def _fill(folder: Path, leave: int = 0) -> Path:
-    """A file that takes all room but `leave` bytes."""
+def _fill(folder: Path) -> Path:
+    """A file that takes all room."""
     filler = folder / ".filler"
-    with open(filler, "wb") as file, contextlib.suppress(OSError):
+    with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 4096)
-            file.flush()
-    if leave:
-        os.truncate(filler, filler.stat().st_size - leave)
     return filler
 
 
@@ -112,7 +111,6 @@ def _full_before(world: World, turn: int) -> None:
             raise Wrong(f"a full disk is not named, or was painted for: {job.error}")
         filler.unlink()
         world.ends(world.order(turn), "finished")
-        whole(next(folder.glob("*.png")))
 
 
 def _full_meanwhile(world: World, turn: int) -> None:
@@ -126,8 +124,7 @@ def _full_meanwhile(world: World, turn: int) -> None:
         _rescued(world, job, 2)
         filler.unlink()
         world.ends(world.order(turn), "finished")
-        world.check_folder(folder)
-        world.api.configure(output=str(own))
+    world.api.configure(output=str(own))  # another engine again
 
 
 @contextlib.contextmanager
@@ -171,7 +168,6 @@ def _while(change: Callable[[Path], None], undo: Callable[[Path], None] = lambda
             _rescued(world, job, 1)
             undo(place)
             world.ends(world.order(turn), "finished")
-            whole(next(place.glob("*.png")))
 
     return inflict
 
@@ -194,7 +190,6 @@ def _before(change: Callable[[Path], None], undo: Callable[[Path], None], *ends:
                     raise Wrong(f"refused: {error}") from error
             undo(place)
             world.ends(world.order(turn), "finished")
-            whole(next(place.glob("*.png")))
 
     return inflict
 

@@ -76,11 +76,15 @@ class World:
 
     def begin(self) -> None:
         """An empty output folder, and nothing that is known from the turn before."""
-        self.api.clear_jobs()
-        self._jobs.clear()
+        self.forget()
         self._turn += 1
         self.use(self.root / f"pictures-{self._turn}")
         self.hit_at = 0.0
+
+    def forget(self) -> None:
+        """The jobs so far, and with them where their pictures are."""
+        self.api.clear_jobs()
+        self._jobs.clear()
 
     def use(self, folder: Path) -> None:
         """Let pictures go to `folder`. The engine runs on: its log stays where it is."""
@@ -173,7 +177,7 @@ class World:
         if job.state != "finished" or pixels_of(job.results[0].path) != self.expected:
             raise Wrong(f"the next job: {job}, {job.error} {job.error and job.error.detail}")
         self._check_panel()
-        self._check_pictures()
+        self.check_pictures()
         self._check_processes()
         return seconds
 
@@ -188,7 +192,8 @@ class World:
         if state.active or state.engine != "ready" or self.api._session._worker._busy:
             raise Stuck(f"the panel shows active={state.active} engine={state.engine}")
 
-    def _check_pictures(self) -> None:
+    def check_pictures(self) -> None:
+        """All that was reported is on disk, whole, and in the history; and there is nothing half."""
         reported = {result.path for job in self._jobs for result in job.results if result.path}
         here = {path for path in reported if Path(path).parent == self.output}
         found = {entry.path for entry in self.api.past.history()}
