@@ -15,7 +15,7 @@ _PAUSE = 35.0  # seconds asleep: longer than a silent engine is borne with (30 s
 
 def _killed_painting(world: World, turn: int) -> None:
     """Blender is killed while the second of three pictures is painted: the first is in the history of the next Blender."""
-    blender = world.child(seeds=[turn], count=3, steps=300)
+    blender = world.child(seeds=[turn], count=3, steps=60)
     while blender.says("painting")["picture"] < 2:
         pass
     _sleep(_DICE.uniform(0, 0.3))
@@ -63,7 +63,7 @@ def _in_history(world: World, at_least: int) -> set[str]:
 def _asleep(world: World, turn: int) -> None:
     """Two Blenders and their engines stand still for longer than a silent engine is borne with, as in a laptop that is closed; in one
     of them Blender wakes first, in the other the engine does. Both jobs go on with the engines that they had."""
-    blenders = [world.child(seeds=[turn * 2 + number], steps=400, count=2) for number in range(2)]
+    blenders = [world.child(seeds=[turn * 2 + number], steps=150, count=2) for number in range(2)]
     for blender in blenders:
         blender.says("painting")
     pairs = [(psutil.Process(blender.process.pid), psutil.Process(blender.engine)) for blender in blenders]
@@ -131,7 +131,7 @@ def _two(world: World, turn: int) -> None:
 
 def _two_killed(world: World, turn: int) -> None:
     """Two Blenders on one folder, both killed in their second picture."""
-    blenders = [world.child(seeds=[turn], count=3, steps=300) for _ in range(2)]
+    blenders = [world.child(seeds=[turn], count=3, steps=60) for _ in range(2)]
     for blender in blenders:
         while blender.says("painting")["picture"] < 2:
             pass

@@ -315,7 +315,7 @@ def ours() -> set[int]:
 def made(log: Callable[[str], None]) -> Iterator[World]:
     """A world with the add-on on and a tiny model; the engine, the add-on and the folders are gone afterwards."""
     os.environ[RUN] = uuid.uuid4().hex
-    with common.addon() as api, tempfile.TemporaryDirectory(prefix="sd-faults-") as folder:
+    with common.addon(threads=1) as api, tempfile.TemporaryDirectory(prefix="sd-faults-") as folder:
         import bpy
 
         import blender_sd
