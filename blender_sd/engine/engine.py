@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..protocol import blocked, policy
 from ..protocol import request as defaults
-from ..protocol.errors import InvalidRequest, JobCancelled, OutOfMemory, SDError, WordBlocked
+from ..protocol.errors import InvalidRequest, JobCancelled, OutOfMemory, OutputUnwritable, SDError, WordBlocked
 from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
 from ..protocol.origin import ORIGIN_KEY
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
@@ -196,7 +196,8 @@ class Engine:
         return list(_sheet_first(order.request, pictures))
 
     def _written(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[Result]:
-        """Each picture's `Result`, once it is on disk; with its pixels where the order names no output folder."""
+        """Each picture's `Result`, once it is on disk; with its pixels where the order names no output folder, or that cannot be
+        written any more."""
 
         def note(text: str) -> None:
             emit(Note(order.job, text))
@@ -215,11 +216,22 @@ class Engine:
                 origin = provenance.origin_of(model, order.request)
                 for role, digest in request.inputs.items():
                     if role in order.inputs:
-                        output.save_input(order.inputs[role], digest, folder)
+                        self._keep_input(order, role, digest, folder, note)
             made = provenance.finished(origin, image)
             seal = self._credentials.seal(request, order.inputs, made, note) if marking else None
-            path = str(output.save(image, folder, order.job, index, request, made, marking, seal))
-            yield Result(path, request, image.width, image.height)
+            try:
+                path = str(output.save(image, folder, order.job, index, request, made, marking, seal))
+            except OutputUnwritable as error:  # the folder was fine before the painting, which may have taken long
+                note(f"{error.message}. What could not be written is in the open file alone: save that, or the image.")
+                yield Result("", request, image.width, image.height, _pixels(image))
+            else:
+                yield Result(path, request, image.width, image.height)
+
+    def _keep_input(self, order: Generate, role: str, digest: str, folder: Path, note: Callable[[str], None]) -> None:
+        try:
+            output.save_input(order.inputs[role], digest, folder)
+        except OutputUnwritable as error:  # no reason to throw the picture away
+            note(f"{error.message}. No copy of the {role} image was kept, so the picture cannot be repeated from its settings alone.")
 
     def _painted(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[tuple[Request, Image.Image, Model]]:
         """Each picture of the order with its own request; after those of a grid, the contact sheet with the order's. Everything

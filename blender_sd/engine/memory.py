@@ -11,7 +11,8 @@ from .devices import Device
 
 _ADVICE = "Choose a smaller size, or close other programs."
 _TILE = 1024  # pixels; the largest tile of any VAE's tiling in diffusers
-_MARKS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc failed")
+_MARKS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc failed",
+          "could not create a primitive", "could not create a memory")  # oneDNN's words on a processor
 
 
 def check_picture(device: Device, pipe: Any, width: int, height: int, lean: bool = False) -> None:

@@ -22,7 +22,7 @@ from . import sources
 from .provenance import xmp
 
 WRITING = threading.Lock()  # held while a file is written: whoever ends the process waits for it
-_PART = ".part"
+_PART, _PROBE = ".part", ".probe-"
 _STALE = 600  # seconds after which an unfinished file of a process that was killed is cleared away
 
 
@@ -31,10 +31,10 @@ def check_folder(folder: Path) -> None:
     what killed processes left unfinished."""
     if not folder.is_dir():
         raise OutputUnwritable(f"The output folder does not exist: {folder}", "Choose another in the preferences.")
-    probe = folder / f".probe-{os.getpid()}-{threading.get_ident()}"
+    probe = folder / f"{_PROBE}{os.getpid()}-{threading.get_ident()}"
     _write(probe, lambda file: file.write(b"x"))
     _discard(probe)
-    for part in folder.glob(f".*{_PART}"):
+    for part in (*folder.glob(f".*{_PART}"), *folder.glob(f"{_PROBE}*")):
         try:
             if time.time() - part.stat().st_mtime > _STALE:
                 part.unlink()

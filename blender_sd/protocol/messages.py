@@ -72,7 +72,8 @@ class Source:
 @dataclass(frozen=True)
 class Result:
     """One finished picture. `request` is the picture's own (`Request.single`). It is on disk already, under `path`; or, where the
-    order named no folder, it is here alone: `pixels`, H×W×4 uint8, sRGB as displayed, row 0 on top, straight alpha."""
+    order named no folder or that can no longer be written, it is here alone: `pixels`, H×W×4 uint8, sRGB as displayed, row 0 on
+    top, straight alpha."""
 
     path: str
     request: Request

@@ -62,17 +62,11 @@ def size_of(image: bpy.types.Image) -> tuple[int, int]:
 def load_result(result: Result, name: str = "") -> bpy.types.Image:
     """The finished picture as a new image datablock, packed, in sRGB, carrying its request and marks. `name`: by default the prompt.
 
-    Costs the main thread reading the file, not decoding it. The image has no user yet: `targets.place` gives it one.
-    Raises SourceUnusable where the file is gone.
+    Costs the main thread reading the file, not decoding it; a picture without a file is encoded here. The image has no user yet:
+    `targets.place` gives it one. Raises SourceUnusable where the file is gone.
     """
-    try:
-        image = bpy.data.images.load(result.path, check_existing=False)
-    except RuntimeError as error:
-        raise SourceUnusable(f"The finished picture '{result.path}' cannot be read.", "Look whether the output folder is still there.",
-                             str(error)) from None
-    image.name = short_name(name or result.request.prompt)
-    if image.colorspace_settings.name != "sRGB":
-        image.colorspace_settings.name = "sRGB"
+    name = short_name(name or result.request.prompt)
+    image = _from_file(result.path, name) if result.path else _from_pixels(result.pixels, name)
     image.pack()
     marks.mark_loaded(image, marks.result_facts(result))
     return image
@@ -173,6 +167,26 @@ def file_of(image: bpy.types.Image) -> Source | str:
     if image.source == "FILE" and image.filepath_raw:
         return _path_of(image)
     raise SourceUnusable(f"The image '{image.name}' has no file.", "Save it first, or choose one that was made with this add-on.")
+
+
+def _from_file(path: str, name: str) -> bpy.types.Image:
+    try:
+        image = bpy.data.images.load(path, check_existing=False)
+    except RuntimeError as error:
+        raise SourceUnusable(f"The finished picture '{path}' cannot be read.", "Look whether the output folder is still there.",
+                             str(error)) from None
+    image.name = name
+    if image.colorspace_settings.name != "sRGB":
+        image.colorspace_settings.name = "sRGB"
+    return image
+
+
+def _from_pixels(values: np.ndarray, name: str) -> bpy.types.Image:
+    height, width = values.shape[:2]
+    image = bpy.data.images.new(name, width, height, alpha=True)
+    image.pixels.foreach_set((values[::-1].astype(np.float32) / 255).ravel())
+    image.update()
+    return image
 
 
 def _own_bytes(image: bpy.types.Image) -> Source | Callable[[], Source] | None:

@@ -27,12 +27,14 @@ _MEMORY = "The system most likely ran out of memory: choose a smaller size, or c
 @dataclass(frozen=True)
 class Limits:
     """Patience, in seconds: until the engine is ready; without any message of a running job's engine; the same after a
-    cancel; from a cancel to its answer while a model loads; at the close."""
+    cancel; from a cancel to its answer while a model loads; from a cancel to its answer in any case (the slowest step ends sooner,
+    a stuck one never); at the close."""
 
     start: float = 180.0
     silence: float = 30.0
     cancel_silence: float = 5.0
     cancel_loading: float = 1.5
+    cancel: float = 120.0
     close: float = 1.0
 
 
@@ -205,6 +207,8 @@ class ProcessPipeline:
                 return self._died(child, order.job, Gone(), cancelled_at is not None)
             if cancelled_at is not None and loading and now - cancelled_at > self._limits.cancel_loading:
                 return self._give_up_loading(order.job)
+            if cancelled_at is not None and now - cancelled_at > self._limits.cancel:
+                return self._hung(child, order.job, True)
             if now - heard_at > (self._limits.silence if cancelled_at is None else self._limits.cancel_silence):
                 return self._hung(child, order.job, cancelled_at is not None)
 

@@ -19,7 +19,7 @@ LATENCY_REPEATS = 5
 def run(log: Callable[[str], None]) -> dict:
     with common.addon() as api, tempfile.TemporaryDirectory() as folder:
         figures = {"loading_s": _while_loading(api, log)} | _while_stepping(api, log)
-        figures |= _many(api, common.tiny_model(Path(folder) / "tiny"), log)
+        figures |= many(api, common.tiny_model(Path(folder) / "tiny"), log)
     bars = {
         "steps to free": common.bar(figures["steps_to_free"], "<= 1.1"),
         "loading s": common.bar(figures["loading_s"], "< 2"),
@@ -68,7 +68,8 @@ def _while_stepping(api, log) -> dict[str, float]:
     return figures
 
 
-def _many(api, model: str, log) -> dict[str, float]:
+def many(api, model: str, log: Callable[[str], None]) -> dict[str, float]:
+    """`CANCELS` cancels at random moments of jobs of `model`, a tiny one; a job is checked after every `FOLLOW_UP` of them."""
     dice = random.Random(SEED)
     before = set(api.output_folder().iterdir())
 

@@ -114,7 +114,8 @@ def test_a_cancel_while_loading_does_not_wait_for_the_disk(run, engine, sd, monk
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"),
-                                   RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to")])
+                                   RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+                                   RuntimeError("could not create a primitive")])
 def test_running_out_of_memory_is_told_and_survived(run, sd, monkeypatch, error, tmp_path):
     def explode(*arguments, **options):
         raise error

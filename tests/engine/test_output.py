@@ -15,7 +15,7 @@ from PIL import Image
 from blender_sd.engine import output
 from blender_sd.protocol import png
 from blender_sd.protocol.errors import OutputUnwritable
-from blender_sd.protocol.messages import Failed, Finished, Source
+from blender_sd.protocol.messages import Failed, Finished, Note, Source, Step
 from blender_sd.protocol.origin import Origin
 from blender_sd.protocol.request import IMAGE_TO_IMAGE
 
@@ -110,16 +110,35 @@ def test_a_disk_that_fills_while_the_picture_is_written(run, sd, tmp_path, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", half)
-    assert run(small(sd))[-1].kind == OutputUnwritable.kind
-    assert not files(tmp_path)
+    events = run(small(sd, count=2))
+    assert [result.path for result in events[-1].results] == ["", ""] and not files(tmp_path)
+    assert events[-1].results[0].pixels.shape == (64, 64, 4)
+    assert any(isinstance(event, Note) and "full" in event.text and "open file" in event.text for event in events)
+
+
+def test_a_folder_that_goes_away_while_the_picture_is_painted(run, sd, tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    kept = run(small(sd))[-1]
+    lost = run(small(sd), output=place, on_event=lambda event: isinstance(event, Step) and event.step == 2 and place.rmdir())[-1]
+    with Image.open(kept.results[0].path) as image:
+        assert np.array_equal(np.asarray(image.convert("RGBA")), lost.results[0].pixels)
+
+
+def test_a_source_that_cannot_be_kept_costs_no_picture(run, sd, tmp_path):
+    (tmp_path / "sources").write_text("a file in the folder's place")
+    source = Source(pixels=np.zeros((64, 64, 4), np.uint8))
+    events = run(small(sd, task=IMAGE_TO_IMAGE, source=source.digest()), source=source)
+    assert os.path.isfile(events[-1].results[0].path)
+    assert any(isinstance(event, Note) and "No copy of the source image" in event.text for event in events)
 
 
 def test_what_killed_processes_left_is_cleared_away_when_it_is_old(tmp_path):
-    old, fresh, foreign = tmp_path / ".a.png.1.part", tmp_path / ".b.png.2.part", tmp_path / "mine.part"
-    for path in (old, fresh, foreign):
+    old, probe, fresh, foreign = (tmp_path / name for name in (".a.png.1.part", ".probe-1-2", ".b.png.2.part", "mine.part"))
+    for path in (old, probe, fresh, foreign):
         path.write_bytes(b"x")
-    os.utime(old, (time.time() - 3600,) * 2)
-    os.utime(foreign, (time.time() - 3600,) * 2)
+    for path in (old, probe, foreign):
+        os.utime(path, (time.time() - 3600,) * 2)
     output.check_folder(tmp_path)
     assert files(tmp_path) == [fresh, foreign]
 

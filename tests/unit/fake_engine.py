@@ -123,6 +123,8 @@ def misbehave(mode: str, step: int) -> None:
     if mode == "hang":
         silent.set()
         time.sleep(60)
+    if mode == "stuck":
+        time.sleep(60)
     if mode == "slow step":
         time.sleep(0.9)
     if mode == "garbage":

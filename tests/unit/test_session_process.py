@@ -268,6 +268,15 @@ def test_a_cancel_of_a_hung_engine(pipeline, tmp_path):
     assert works(one, tmp_path)
 
 
+def test_a_cancel_of_an_engine_that_lives_but_is_stuck(pipeline, tmp_path):
+    """Its heart goes on beating, so it is not silent; what it is at never ends."""
+    one = pipeline(limits=Limits(cancel=0.3))
+    first = int(one.warm().versions["pid"])
+    listener = run(one, tmp_path, "stuck", listener=Listener(lambda event: isinstance(event, Step)))
+    assert isinstance(listener.events[-1], Cancelled) and gone(first)
+    assert works(one, tmp_path)
+
+
 def test_abort_ends_a_running_job_from_another_thread(pipeline, tmp_path):
     one = pipeline()
     listener = Listener()

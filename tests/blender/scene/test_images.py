@@ -10,6 +10,7 @@ from pictures import colours, decoded, difference, generated, pixels_of, png_byt
 from blender_sd import scene
 from blender_sd.protocol import png
 from blender_sd.protocol.errors import InvalidRequest, SourceUnusable
+from blender_sd.protocol.messages import Result
 from blender_sd.protocol.request import Request
 
 
@@ -158,6 +159,19 @@ def test_result_is_packed_and_carries_its_request(tmp_path: Path) -> None:
     assert image["ai_generated"]
     assert scene.request_of(image) == made.request
     assert np.array_equal(raw_pixels(image), wanted)
+
+
+def test_a_result_that_could_not_be_written_is_packed_all_the_same(tmp_path: Path) -> None:
+    wanted = colours(9, 8)
+    made = Result("", Request(prompt="red brick", seed=7), 8, 9, wanted)
+    image = scene.load_result(made)
+    assert image.packed_file and image["ai_generated"] and scene.request_of(image) == made.request
+    name = image.name
+    scene.place(scene.new_image_target(), [image])
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "f.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "f.blend"))
+    image = bpy.data.images[name]
+    assert image.colorspace_settings.name == "sRGB" and np.array_equal(raw_pixels(image), wanted)
 
 
 def test_result_survives_saving_and_opening(tmp_path: Path) -> None:

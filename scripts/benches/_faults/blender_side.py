@@ -1,0 +1,56 @@
+"""A second Blender in the bench of faults: paints, says what it does, and is killed or ends.
+
+    python blender_side.py '{"output": …, "python": …, "model": …, "seeds": [1, 2], "count": 1, "steps": 4, "end": …}'
+
+`end`: "" = carry out all jobs, say "done" and what was painted, and end; "exit" = leave while a job runs; "start" = say "starting"
+when the engine does; "commit" = say "committing" when the first job's pictures are brought in, and hang there.
+"""
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from blender_sd import api
+
+
+def say(word: str, **more: object) -> None:
+    pipeline = api._session._worker._pipeline if api._session else None
+    print(json.dumps({"word": word, "engine": getattr(pipeline, "pid", None), **more}), flush=True)
+
+
+def main() -> None:
+    given = json.loads(sys.argv[1])
+    api.configure(engine_python=given["python"], output=given["output"], threads=1)
+
+    def hang(job) -> list:
+        say("committing", paths=[result.path for result in job.results])
+        time.sleep(600)
+        return []
+
+    target = hang if given.get("end") == "commit" else None
+    jobs = [api.generate("red brick wall", seed=seed, size=(64, 64), steps=given.get("steps", 4), count=given.get("count", 1),
+                         model=given["model"], target=target) for seed in given["seeds"]]
+    said = set()
+    while not all(job.done for job in jobs):
+        api.wait(0.05)
+        api.pump()
+        for number, job in enumerate(jobs):
+            if job.step and (number, job.image) not in said:
+                said.add((number, job.image))
+                say("painting", job=number, picture=job.image)
+                if given.get("end") == "exit":
+                    return
+        if given.get("end") == "start" and jobs[0].text == "Starting the engine" and "start" not in said:
+            said.add("start")
+            say("starting")
+    say("done", states=[job.state for job in jobs], errors=[str(job.error or "") for job in jobs],
+        paths=[[result.path for result in job.results] for job in jobs],
+        history=[entry.path for entry in api.past.history()])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""500 jobs in a row: whether memory, open files and threads of Blender and of the engine stay what they are after the first ten.
+
+Bars were set before anything was measured: 20 KB of memory a job in either process (a day of 5,000 pictures then costs 100 MB), and not one
+file, pipe or thread more. Memory is what a process has to itself (USS, by psutil). A slope is the median of all pairs' slopes (Theil-Sen),
+so that single jumps of the allocator do not count; the last hundred jobs against the first hundred after the warm-up stand beside it.
+
+Two rounds. In the first the artist keeps everything: every picture stays in the open file, packed, and the queue is never cleared; from
+Blender's memory the packed files' bytes are taken off, since they are what the artist asked for. In the second the pictures are removed
+and the queue is cleared, as in a batch.
+"""
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from . import common
+
+DESCRIPTION = "500 jobs in a row: memory, open files and threads of Blender and the engine after the first ten"
+JOBS = 500
+WARM_UP = 10  # jobs
+EDGE = 100  # jobs of which the two ends' medians are taken
+KB_PER_JOB = 20
+
+
+def run(log: Callable[[str], None]) -> dict:
+    figures: dict[str, float] = {}
+    with common.addon(threads=1) as api, tempfile.TemporaryDirectory() as folder:
+        model = common.tiny_model(Path(folder) / "tiny")
+        for name, keep in (("keeping", True), ("removing", False)):
+            figures |= {f"{name}_{key}": value for key, value in _round(api, model, keep, log).items()}
+    bars = {f"{name} {process} KB a job": common.bar(figures[f"{name}_{process}_kb_per_job"], f"< {KB_PER_JOB}")
+            for name in ("keeping", "removing") for process in ("blender", "engine")}
+    bars |= {f"{name} {process} {what} more": common.bar(figures[f"{name}_{process}_{what}_more"], "<= 0")
+             for name in ("keeping", "removing") for process in ("blender", "engine") for what in ("files", "threads")}
+    bars["jobs"] = common.bar(min(figures["keeping_jobs"], figures["removing_jobs"]), f">= {JOBS}")
+    return {"figures": figures, "bars": bars}
+
+
+def _round(api, model: str, keep: bool, log) -> dict[str, float]:
+    """`JOBS` jobs and a warm-up; the figures of both processes."""
+    import bpy
+    import psutil
+
+    api.clear_jobs()
+    series: dict[str, list[tuple[float, int, int]]] = {"blender": [], "engine": []}
+    packed, finished = 0, 0
+    for number in range(WARM_UP + JOBS):
+        job = api.generate("red brick wall", seed=number, size=(64, 64), steps=4, model=model)
+        image, = job.result(120)
+        finished += 1
+        if keep:
+            packed += image.packed_file.size
+        else:
+            bpy.data.images.remove(image)
+            api.clear_jobs()
+        engine = psutil.Process(api._session._worker._pipeline.pid)
+        for name, process, own in (("blender", psutil.Process(), packed), ("engine", engine, 0)):
+            series[name].append(((process.memory_full_info().uss - own) / 1024, process.num_fds(), process.num_threads()))
+        if number % 100 == 99:
+            log(f"{'keeping' if keep else 'removing'}: {number + 1} jobs, " + ", ".join(
+                f"{name} {values[-1][0] / 1024:.0f} MB" for name, values in series.items()))
+    figures: dict[str, float] = {"jobs": finished - WARM_UP}
+    for name, values in series.items():
+        memory, files, threads = zip(*values[WARM_UP:], strict=True)
+        figures |= {
+            f"{name}_kb_per_job": slope(memory), f"{name}_mb_at_the_end": memory[-1] / 1024,
+            f"{name}_kb_more": statistics.median(memory[-EDGE:]) - statistics.median(memory[:EDGE]),
+            f"{name}_files_more": _more(files), f"{name}_threads_more": _more(threads),
+        }
+    return figures
+
+
+def slope(values: tuple[float, ...]) -> float:
+    """The median of the slopes of all pairs of points (Theil-Sen), in units of `values` for each step."""
+    pairs = ((later - earlier, values[later] - values[earlier]) for earlier in range(len(values)) for later in range(earlier + 1, len(values)))
+    return statistics.median(rise / run for run, rise in pairs)
+
+
+def _more(counts: tuple[int, ...]) -> float:
+    """How much higher the counts are at the end than at the beginning."""
+    return statistics.median(counts[-EDGE:]) - statistics.median(counts[:EDGE])
