@@ -387,11 +387,10 @@ def models(window) -> None:
 
 def studio(window) -> None:
     """What the preferences show where a policy applies."""
-    window.run_script(_POLICY)
+    window.run_script(f"{_POLICY}\nprefs.section = 'TRUST'")
     window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
     screen = everything(window)
-    found = window.find_text("Engine Interpreter", within=screen)
-    window.screen.move(*found.centre)
+    window.screen.move(*window.find_text("Mark Pictures", within=screen).centre)
     window.wait_for(lambda: _scrolled_to(window, "Ask Maria"), 60, "the section Safety")
     first, last = window.find_text("Set by your studio", screen).box, window.find_text("Ask Maria", screen).box
     take(window, "studio", (first[0] - 12, first[1] - 60, first[0] + 680, last[3] + 14))

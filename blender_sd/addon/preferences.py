@@ -7,12 +7,10 @@ import logging
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from .. import api, studio, stylebook
+from .. import api, stylebook
 from ..protocol.errors import SDError
 from ..protocol.rungs import RUNGS
-from . import downloads, installing, keymap, properties, safeguards
-from .installing import draw_state
-from .layout import wrapped
+from . import downloads, installing, preference_sections, properties, safeguards
 
 log = logging.getLogger("blender_sd")
 
@@ -47,8 +45,7 @@ def apply() -> None:
             attention=prefs.attention, compile=prefs.compile, output=bpy.path.abspath(prefs.output), history_gb=prefs.history_gb,
             downloads=bpy.path.abspath(prefs.downloads), hub_token=prefs.hub_token.strip(),
             styles=bpy.path.abspath(prefs.styles), marking=prefs.marking, certificate=bpy.path.abspath(prefs.certificate),
-            private_key=bpy.path.abspath(prefs.private_key),
-            safety_filter=bpy.path.abspath(prefs.safety_filter),
+            private_key=bpy.path.abspath(prefs.private_key), safety_filter=bpy.path.abspath(prefs.safety_filter),
             safety_labels=prefs.safety_labels, safety_threshold=round(prefs.safety_threshold, 4),
             blocked_words=bpy.path.abspath(prefs.blocked_words),
             model_folders=[bpy.path.abspath(folder.path) for folder in prefs.model_folders if folder.path])
@@ -191,109 +188,10 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         "A text file of words and phrases, one a line, that no prompt may hold. Left empty: none"))
     folder_index: IntProperty(name="Selected Folder", description="The folder that Remove removes")
 
+    section: EnumProperty(name="Section", items=preference_sections.SECTIONS, description="Which of the preferences are shown")
+
     def draw(self, context) -> None:
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        self._draw_engine(context, layout)
-        layout.separator()
-        self._draw_folders(context, layout)
-        layout.separator()
-        self._draw_marking(context, layout)
-        layout.separator()
-        safeguards.draw_preferences(layout, context, self)
-        layout.separator()
-        row = layout.row(align=True)
-        row.operator("sd.copy_report", text="Copy Report", icon="COPYDOWN")
-        row.operator("sd.open_log", text="Open the Log", icon="TEXT")
-        layout.separator()
-        layout.label(text="Keys")
-        keymap.draw(context, layout)
-
-    def _draw_engine(self, context, layout) -> None:
-        self._draw_set_up(context, layout)
-        column = layout.column()
-        column.prop(self, "engine_python", placeholder="SD_ENGINE_PYTHON, or the engine that is set up")
-        wrapped(column, context, "A Python with torch, diffusers and transformers installed, such as "
-                "the python in a virtual environment's bin or Scripts folder.")
-        column.prop(self, "in_thread")
-        column = layout.column()
-        column.prop(self, "device")
-        column.prop(self, "precision")
-        column.prop(self, "threads")
-        column.prop(self, "memory_mb")
-        column.prop(self, "memory_use")
-        column.prop(self, "attention")
-        column.prop(self, "compile")
-        column.prop(self, "mesh_preview")
-
-    def _draw_set_up(self, context, layout) -> None:
-        """The engine that is set up: what, where, and what can be done about it."""
-        shown = context.window_manager.sd_setup
-        box = layout.box()
-        wrapped(box, context, f"The engine is set up: {shown.there}." if shown.there else "The add-on has not set up an engine.",
-                "CHECKMARK" if shown.there else "INFO")
-        if shown.outdated:
-            wrapped(box, context, "It is of an older version of the add-on; Repair brings it up to date.", "ERROR")
-        column = box.column()
-        column.enabled = not shown.running
-        column.prop(self, "engine_place", placeholder="The extension's own folder")
-        if not self.engine_place:
-            wrapped(column, context, "It is deleted when the extension is uninstalled.")
-        column.prop(shown, "accelerator")
-        column.prop(shown, "wheels", placeholder="None: it is downloaded")
-        row = box.row(align=True)
-        if shown.there:
-            row.operator("sd.repair_engine", text="Repair", icon="TOOL_SETTINGS")
-            row.operator("sd.remove_engine", text="Remove", icon="TRASH")
-        else:
-            row.operator("sd.set_up_engine", text="Set Up the Engine", icon="IMPORT")
-        row.operator("sd.use_python", text="Use an Existing Python", icon="FILE_SCRIPT")
-        draw_state(box, context)
-
-    def _draw_folders(self, context, layout) -> None:
-        column = layout.column()
-        column.prop(self, "output", placeholder="The extension's own folder")
-        if not self.output:
-            wrapped(column, context, "Pictures are kept in the extension's folder, which is deleted when the extension is uninstalled. "
-                    "Choose a folder of your own to keep them.", icon="INFO")
-        column.prop(self, "history_gb")
-        column = layout.column()
-        column.label(text="Model Folders")
-        row = column.row()
-        row.template_list("SD_UL_folders", "", self, "model_folders", self, "folder_index", rows=3)
-        buttons = row.column(align=True)
-        buttons.operator("sd.folder_add", text="", icon="ADD")
-        buttons.operator("sd.folder_remove", text="", icon="REMOVE")
-        column = layout.column()
-        column.prop(self, "downloads", placeholder="The extension's own folder")
-        if not self.downloads:
-            wrapped(column, context, "Downloaded models are kept in the extension's folder, which is deleted when the extension is "
-                    "uninstalled. Choose a folder of your own to keep them.", icon="INFO")
-        column.prop(self, "hub_token", placeholder="HF_TOKEN")
-        column.operator("sd.clear_unfinished", text="Delete Unfinished Downloads")
-        layout.column().prop(self, "styles", placeholder="The extension's own folder")
-
-
-    def _draw_marking(self, context, layout) -> None:
-        """The switch, and what it means either way."""
-        column = layout.column()
-        safeguards.draw_forced(column, context, self, "marking", studio.state.marking_file)
-        if not self.marking and not studio.state.marking:
-            wrapped(column, context, "New pictures do not tell other programs that a model made them: no XMP, no content credentials. "
-                    "The EU's AI Act (article 50) asks since 2 August 2026 for such marks that machines can read; where you need them, "
-                    "adding them is then up to you. Settings, model and licence stay in the file, since Recall and History read them.",
-                    icon="ERROR")
-            return
-        wrapped(column, context, "Each picture's file says that a model made it, and is signed. Nothing is drawn into the picture, so "
-                "normal and roughness maps stay exact. The EU's AI Act (article 50) asks for such marks since 2 August 2026.")
-        column.prop(self, "certificate", placeholder="Made on this machine")
-        row = column.row()
-        row.active = bool(self.certificate or self.private_key)
-        row.prop(self, "private_key", placeholder="Made on this machine")
-        if not self.certificate and not self.private_key:
-            wrapped(column, context, "Signed with a key of this machine, pictures show whether they were changed since, but not who made "
-                    "them.")
+        preference_sections.draw(self, context)
 
 
 CLASSES = (SD_PG_folder, SD_UL_folders, SD_OT_folder_add, SD_OT_folder_remove, SD_AP_preferences)

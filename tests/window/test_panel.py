@@ -285,8 +285,13 @@ def test_the_tab_in_the_other_editors(window, editor):
 
 def test_preferences(window):
     window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
-    window.find_text("Engine Interpreter", within=(0, 0, window.screen.width, window.screen.height))
-    window.screenshot("preferences")
+    screen = (0, 0, window.screen.width, window.screen.height)
+    window.find_text("Engine Interpreter", within=screen)
+    for section, text in (("Folders", "Output Folder"), ("Origin and Safety", "Private Key"), ("Interface", "Previews on the Mesh"),
+                          ("Engine", "Run Inside Blender")):
+        window.click_text(section, within=screen)
+        window.find_text(text, within=screen)
+        window.screenshot(f"preferences-{section.lower()}")
     assert "Traceback" not in window.log.read_text(encoding="utf-8", errors="replace")
 
 

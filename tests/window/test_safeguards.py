@@ -73,7 +73,9 @@ def test_a_policy_is_seen_while_blender_runs_and_forbids(window, place):
     assert window.run_script("result = len(sd.jobs())") == jobs
     window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
     screen = (0, 0, window.screen.width, window.screen.height)
-    window.screen.move(*window.find_text("Engine Interpreter", within=screen, timeout=20).centre)
+    window.find_text("Engine Interpreter", within=screen, timeout=20)
+    window.click_text("Origin and Safety", within=screen)
+    window.screen.move(*window.find_text("Mark Pictures", within=screen).centre)
     window.wait_for(lambda: _scrolled(window) or window.shows("Set by your studio", screen, 1), 90, "the section Safety")
     window.screenshot("preferences")
 
