@@ -69,7 +69,7 @@ def change(**changes: object) -> frozenset[str]:
 
 def engine_config() -> EngineConfig:
     """The part of the configuration that the engine reads."""
-    return EngineConfig(**{name: getattr(current, name) for name in _ENGINE_FIELDS})
+    return EngineConfig(**{**{name: getattr(current, name) for name in _ENGINE_FIELDS}, "compile": bool(current.compile)})
 
 
 def pipeline_factory() -> Callable[[], Pipeline]:
