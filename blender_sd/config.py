@@ -78,8 +78,9 @@ def change(**changes: object) -> frozenset[str]:
 
 def engine_config() -> EngineConfig:
     """The part of the configuration that the engine reads."""
-    values = {name: getattr(current, name) for name in _ENGINE_FIELDS}
-    return EngineConfig(**{**values, "credentials": str(credentials_folder())})
+    values = {one.name: getattr(current, one.name) for one in fields(EngineConfig)}
+    switches = {one.name: bool(values[one.name]) for one in fields(EngineConfig) if one.type == "bool"}  # scripts set anything
+    return EngineConfig(**{**values, **switches, "credentials": str(credentials_folder())})
 
 
 def pipeline_factory() -> Callable[[], Pipeline]:

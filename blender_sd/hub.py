@@ -55,7 +55,7 @@ def fetch(model: str, *, accept_licence: bool = False) -> Download:
     if _downloads is None:
         _downloads = Downloads(_told)
     return _downloads.start(config.fetch_pipeline(), repo, file, folder=str(models_folder()),
-                            accepted=accept_licence or licence_accepted(repo), token=config.current.hub_token)
+                            accepted=bool(accept_licence) or licence_accepted(repo), token=config.current.hub_token)
 
 
 def downloads() -> list[Download]:

@@ -186,7 +186,7 @@ def test_a_list_that_leads_out_of_its_folder_is_none(tmp_path):
     folder = tmp_path / "models" / "wildcards"
     folder.mkdir(parents=True)
     (folder / "plain.txt").write_text("red\n")
-    os.mkfifo(folder / "pipe.txt")
+    os.mkfifo(folder / "pipe.txt")  # it would be waited for
     (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
     assert wildcards.read_list("plain", [str(tmp_path / "models")]) == ["red"]
     for name in ("link", "pipe", "../../secret", "x/../../secret"):
