@@ -14,9 +14,10 @@ def commit(target: targets.Target, results: Sequence[Result], label: str = "") -
     """Loads `results` as image datablocks and puts the first where `target` says. `label` names the undo step.
 
     Raises TargetUnusable where the place is gone: in the same file the images stay (with a fake user); into another
-    file nothing is loaded. Raises SourceUnusable where a picture's file is gone; nothing has been changed then.
+    file nothing is loaded but what is not on disk. Raises SourceUnusable where a picture's file is gone; nothing has been changed then.
     """
-    targets.check_file(target)
+    if all(result.path for result in results):
+        targets.check_file(target)  # a picture that is nowhere else goes into any file
     loaded: list[bpy.types.Image] = []
     try:
         for result in results:

@@ -31,8 +31,8 @@ class Target:
 
     `kind`: "new" (an image datablock only), "material" (`slot` of `material`, else of `obj`'s active material), "slot" (the
     image node `node` in `owner`'s node tree), "canvas" (the image that Texture Paint paints on, in scene `owner`), "editor"
-    (shown where `image` was shown), "camera_background" (`obj`). `scenes`: the file's scenes; none of them is left
-    exactly where another file was opened.
+    (shown where `image` was shown), "camera_background" (`obj`). `scenes`: the file's scenes; where another file was opened, none
+    of them is left, and nothing else of this.
     """
 
     kind: str
@@ -80,8 +80,9 @@ def target_of_object(obj: bpy.types.Object, slot: str = materials.BASE_COLOR) ->
 
 def check_file(target: Target) -> None:
     """Raises TargetUnusable where another file was opened since the target was frozen."""
-    if not set(_scenes()) & set(target.scenes):
-        raise TargetUnusable("Another file was opened while the picture was being made.", "The picture is kept in the output folder.")
+    named = (target.obj, target.material, target.owner, target.image)
+    if not set(_scenes()) & set(target.scenes) and not any(known is not None and lookup(known) for known in named):
+        raise TargetUnusable("Another file was opened while the picture was being made.")
 
 
 def place(target: Target, results: Sequence[bpy.types.Image]) -> None:

@@ -1,4 +1,4 @@
-"""Every fault that can be brought about on purpose, against a real engine process and real bpy: what is lost, what is left, what works after.
+"""Every fault that can be brought about on purpose, with a real engine process and real bpy: what is lost or left, and what works after.
 
 SD_FAULTS=word runs only the kinds with that word in their name (the bars on counts then fail).
 """
@@ -18,7 +18,8 @@ DESCRIPTION = "engine and Blender killed, hung, out of memory, disks full or gon
 def run(log: Callable[[str], None]) -> dict:
     from ._faults import blenders, documents, hung, killed, short, storms, world as ground
 
-    faults = [fault for group in (killed, hung, short, blenders, documents, storms) for fault in group.FAULTS if os.environ.get("SD_FAULTS", "") in fault.name]
+    groups = (killed, blenders, short, documents, hung, storms)
+    faults = [fault for group in groups for fault in group.FAULTS if os.environ.get("SD_FAULTS", "") in fault.name]
     failures: Counter[str] = Counter()
     rows = []
     with ground.made(log) as world:
@@ -60,7 +61,7 @@ def _tried(world, fault, failures: Counter, log) -> tuple[str, int, int, float, 
             log(f"FAILED {fault.name}, turn {turn}: {type(error).__name__}: {error}")
             traceback.print_exc()
             world.api.shutdown()
-    log(f"{fault.name}: {survived} of {fault.turns}")
+    log(f"{fault.name}: {survived} of {fault.turns}, {common.median(seconds or [0.0]):.1f} s")
     return fault.name, fault.turns, survived, common.median(seconds or [0.0]), max(seconds, default=0.0)
 
 

@@ -1,8 +1,9 @@
 """500 jobs in a row: whether memory, open files and threads of Blender and of the engine stay what they are after the first ten.
 
 Bars were set before anything was measured: 20 KB of memory a job in either process (a day of 5,000 pictures then costs 100 MB), and not one
-file, pipe or thread more. Memory is what a process has to itself (USS, by psutil). A slope is the median of all pairs' slopes (Theil-Sen),
-so that single jumps of the allocator do not count; the last hundred jobs against the first hundred after the warm-up stand beside it.
+file, pipe or thread more. Memory is what is resident but for mapped files, whose pages come and go with other processes that map them
+too. A slope is the median of all pairs' slopes (Theil-Sen), so that single jumps of the allocator do not count; the last hundred jobs
+against the first hundred after the warm-up stand beside it.
 
 Two rounds. In the first the artist keeps everything: every picture stays in the open file, packed, and the queue is never cleared; from
 Blender's memory the packed files' bytes are taken off, since they are what the artist asked for. In the second the pictures are removed
@@ -10,6 +11,7 @@ and the queue is cleared, as in a batch.
 """
 from __future__ import annotations
 
+import itertools
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -57,7 +59,8 @@ def _round(api, model: str, keep: bool, log) -> dict[str, float]:
             api.clear_jobs()
         engine = psutil.Process(api._session._worker._pipeline.pid)
         for name, process, own in (("blender", psutil.Process(), packed), ("engine", engine, 0)):
-            series[name].append(((process.memory_full_info().uss - own) / 1024, process.num_fds(), process.num_threads()))
+            memory = process.memory_info()
+            series[name].append(((memory.rss - getattr(memory, "shared", 0) - own) / 1024, _files(process), process.num_threads()))
         if number % 100 == 99:
             log(f"{'keeping' if keep else 'removing'}: {number + 1} jobs, " + ", ".join(
                 f"{name} {values[-1][0] / 1024:.0f} MB" for name, values in series.items()))
@@ -72,10 +75,15 @@ def _round(api, model: str, keep: bool, log) -> dict[str, float]:
     return figures
 
 
+def _files(process) -> int:
+    """How many files, pipes and the like it has open; on Windows, handles."""
+    return process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
+
+
 def slope(values: tuple[float, ...]) -> float:
     """The median of the slopes of all pairs of points (Theil-Sen), in units of `values` for each step."""
-    pairs = ((later - earlier, values[later] - values[earlier]) for earlier in range(len(values)) for later in range(earlier + 1, len(values)))
-    return statistics.median(rise / run for run, rise in pairs)
+    pairs = itertools.combinations(enumerate(values), 2)
+    return statistics.median((end - start) / (later - earlier) for (earlier, start), (later, end) in pairs)
 
 
 def _more(counts: tuple[int, ...]) -> float:

@@ -168,16 +168,16 @@ def _everything_renamed() -> None:
 
 
 FAULTS = (
-    Fault(".blend reloaded during the job", 4, _meanwhile("material", _reopen, _GONE)),
-    Fault("new file opened during the job", 4, _meanwhile("material", _new_file, _GONE)),
-    Fault("undo during the job", 4, _meanwhile("material", _undo, "finished", after=_in_the_material)),
-    Fault("undo past the order during the job", 4, _meanwhile("slot", _undo_past, "finished", _GONE)),
-    Fault("undo after the job", 4, _meanwhile("slot", lambda: None, "finished", after=_undone_after)),
-    Fault("scene deleted during the job", 4, _meanwhile("material", _scene_deleted, "finished", after=_in_the_material)),
+    Fault(".blend reloaded during the job", 3, _meanwhile("material", _reopen, _GONE)),
+    Fault("new file opened during the job", 3, _meanwhile("material", _new_file, _GONE)),
+    Fault("undo during the job", 3, _meanwhile("material", _undo, "finished", after=_in_the_material)),
+    Fault("undo past the order during the job", 3, _meanwhile("slot", _undo_past, "finished", _GONE)),
+    Fault("undo after the job", 3, _meanwhile("slot", lambda: None, "finished", after=_undone_after)),
+    Fault("scene deleted during the job", 3, _meanwhile("material", _scene_deleted, "finished", after=_in_the_material)),
     Fault("all scenes replaced during the job", 2, _meanwhile("material", _all_scenes_replaced, "finished", _GONE)),
-    Fault("object deleted during the job", 4, _meanwhile("material", _remove("objects", "Cube"), _GONE, after=_kept_in_file)),
-    Fault("material deleted during the job", 4, _meanwhile("material", _material_deleted, _GONE, after=_kept_in_file)),
-    Fault("image deleted during the job", 4, _meanwhile("slot", _remove("images", "rough wood"), "finished", after=_in_the_material)),
-    Fault("image node deleted during the job", 4, _meanwhile("slot", _node_deleted, _GONE, after=_kept_in_file)),
-    Fault("all renamed during the job", 4, _meanwhile("slot", _everything_renamed, "finished", after=_in_the_material)),
+    Fault("object deleted during the job", 3, _meanwhile("material", _remove("objects", "Cube"), _GONE, after=_kept_in_file)),
+    Fault("material deleted during the job", 3, _meanwhile("material", _material_deleted, _GONE, after=_kept_in_file)),
+    Fault("image deleted during the job", 3, _meanwhile("slot", _remove("images", "rough wood"), "finished", after=_in_the_material)),
+    Fault("image node deleted during the job", 3, _meanwhile("slot", _node_deleted, _GONE, after=_kept_in_file)),
+    Fault("all renamed during the job", 3, _meanwhile("slot", _everything_renamed, "finished", after=_in_the_material)),
 )

@@ -2,8 +2,8 @@
 
     python engine_side.py BOOT [ROLE]        # SD_FAULT_PLAN: the plan's file
 
-A plan is JSON: {"at": a point, "do": an action, "after": how often the point is passed first}. It is carried out once. Points: start (before
-the engine is made), load, step, decode, write (the picture is whole under its temporary name), written (it is renamed, not reported).
+A plan is JSON: {"at": a point, "do": an action, "after": how often the point is passed first}. It is carried out once. Points: start
+(before the engine is made), load, step, decode, write (the picture is whole under its temporary name), written (renamed, not reported).
 """
 from __future__ import annotations
 

@@ -112,14 +112,14 @@ def _mute_at_once(world: World, turn: int) -> None:
 
 
 FAULTS = (
-    Fault("engine hung while starting", 2, _while_starting),
+    Fault("engine hung while starting", 1, _while_starting),
     Fault("engine hung while painting", 1, _while_painting),
     Fault("engine hung while idle", 1, _while_idle),
-    Fault("engine hung, then cancelled", 2, _cancelled),
-    Fault("engine stuck in a step, then cancelled", 2, _stuck),
-    Fault("engine sends garbage", 3, _says("garbage", _DIED)),
+    Fault("engine hung, then cancelled", 1, _cancelled),
+    Fault("engine stuck in a step, then cancelled", 1, _stuck),
+    Fault("engine sends garbage", 2, _says("garbage", _DIED)),
     Fault("engine floods with 20,000 messages", 2, _says("flood", "finished")),
     Fault("engine floods for ever, then cancelled", 1, _floods_for_ever),
-    Fault("engine exits with 0 in a job", 3, _says("exit", _DIED)),
-    Fault("engine exits with 0 at its start", 2, _mute_at_once),
+    Fault("engine exits with 0 in a job", 2, _says("exit", _DIED)),
+    Fault("engine exits with 0 at its start", 1, _mute_at_once),
 )

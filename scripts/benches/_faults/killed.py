@@ -29,9 +29,9 @@ def _at_point(point: str, after: int = 0, count: int = 1):
 
 
 def _starting(world: World, turn: int) -> None:
-    """Four kills in a row, each somewhere between the start of the process and its first word."""
-    world.api.renew_engine()
-    for number in range(4):
+    """Five kills in a row, each somewhere between the start of the process and its first word."""
+    world.api.shutdown()
+    for number in range(5):
         job = world.order(turn + number)
         world.until(world.engine, "the engine's process starts")
         if number % 2:  # exactly before the engine is made; else at a random moment
@@ -59,13 +59,13 @@ def _idle(world: World, turn: int) -> None:
 
 
 FAULTS = (
-    Fault("engine killed while starting", 10, _starting),
-    Fault("engine killed while loading a model", 5, _at_point("load")),
-    Fault("engine killed at the first step", 6, _at_point("step")),
-    Fault("engine killed at a middle step", 6, _at_point("step", 12, 2)),
-    Fault("engine killed while decoding", 6, _at_point("decode", 1, 2)),
-    Fault("engine killed while writing", 6, _at_point("write", 1, 2)),
-    Fault("engine killed after writing, before its report", 6, _at_point("written", 1, 2)),
-    Fault("engine killed at any moment", 12, _any_moment),
-    Fault("engine killed while idle", 6, _idle),
+    Fault("engine killed while starting", 13, _starting),
+    Fault("engine killed while loading a model", 3, _at_point("load")),
+    Fault("engine killed at the first step", 3, _at_point("step")),
+    Fault("engine killed at a middle step", 3, _at_point("step", 12, 2)),
+    Fault("engine killed while decoding", 3, _at_point("decode", 1, 2)),
+    Fault("engine killed while writing", 4, _at_point("write", 1, 2)),
+    Fault("engine killed after writing, before its report", 4, _at_point("written", 1, 2)),
+    Fault("engine killed at any moment", 6, _any_moment),
+    Fault("engine killed while idle", 3, _idle),
 )

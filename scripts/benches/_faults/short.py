@@ -224,15 +224,15 @@ def _sources_is_a_file(world: World, turn: int) -> None:
 
 
 FAULTS = (
-    Fault("memory limited (RLIMIT_AS)", 3, _limited),
+    Fault("memory limited (RLIMIT_AS)", 2, _limited),
     Fault("memory: killed by the system (control group)", 2, _ended_by_the_system),
-    Fault("memory: MemoryError in a step", 3, _memory_error),
-    Fault("disk full before the job", 3, _full_before),
+    Fault("memory: MemoryError in a step", 2, _memory_error),
+    Fault("disk full before the job", 2, _full_before),
     Fault("disk full during the job, log included", 2, _full_meanwhile),
-    Fault("output folder read-only before the job", 3, _before(_read_only, _writable, "output_unwritable", "refused")),
-    Fault("output folder read-only during the job", 3, _while(_read_only, _writable)),
-    Fault("output folder deleted before the job", 3, _before(shutil.rmtree, lambda place: None, "finished")),
-    Fault("output folder deleted during the job", 3, _while(shutil.rmtree)),
-    Fault("output folder replaced by a file during the job", 3, _while(_file_instead, _back)),
-    Fault("folder for sources is a file", 3, _sources_is_a_file),
+    Fault("output folder read-only before the job", 2, _before(_read_only, _writable, "output_unwritable", "refused")),
+    Fault("output folder read-only during the job", 2, _while(_read_only, _writable)),
+    Fault("output folder deleted before the job", 2, _before(shutil.rmtree, lambda place: None, "finished")),
+    Fault("output folder deleted during the job", 2, _while(shutil.rmtree)),
+    Fault("output folder replaced by a file during the job", 2, _while(_file_instead, _back)),
+    Fault("folder for sources is a file", 2, _sources_is_a_file),
 )

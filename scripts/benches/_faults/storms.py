@@ -59,7 +59,7 @@ def _shutdown(point: str):
 FAULTS = (
     Fault("1000 cancels at random moments", 1, _thousand),
     Fault("20 jobs ordered, all cancelled", 5, _storm),
-    Fault("shutdown while the engine starts", 3, _shutdown("starting")),
-    Fault("shutdown while a model loads", 2, _shutdown("loading")),
-    Fault("shutdown while painting", 3, _shutdown("painting")),
+    Fault("shutdown while the engine starts", 2, _shutdown("starting")),
+    Fault("shutdown while a model loads", 1, _shutdown("loading")),
+    Fault("shutdown while painting", 2, _shutdown("painting")),
 )

@@ -9,6 +9,8 @@ from pictures import colours, generated, raw_pixels, result
 
 from blender_sd import scene
 from blender_sd.protocol.errors import SourceUnusable, TargetUnusable
+from blender_sd.protocol.messages import Result
+from blender_sd.protocol.request import Request
 
 
 def base_image(obj: bpy.types.Object) -> bpy.types.Image:
@@ -61,6 +63,22 @@ def test_deleted_target_keeps_the_picture(cube: bpy.types.Object, gone: str) -> 
     with pytest.raises(TargetUnusable, match="deleted.*kept as the image 'kept'"):
         scene.place(target, [image])
     assert image.use_fake_user
+
+
+def test_another_scene_in_the_same_file_is_no_other_file(cube: bpy.types.Object, tmp_path: Path) -> None:
+    target = scene.freeze_target(bpy.context, "material")
+    bpy.data.scenes.new("another")
+    bpy.data.scenes.remove(bpy.data.scenes["Scene"])
+    image, = scene.commit(target, [result(tmp_path / "n.png", colours(4, 4))])
+    assert base_image(cube) == image
+
+
+def test_what_is_nowhere_else_goes_into_another_file(cube: bpy.types.Object, tmp_path: Path) -> None:
+    target = scene.freeze_target(bpy.context, "material")
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with pytest.raises(TargetUnusable, match="Another file was opened.*kept as the image 'red'"):
+        scene.commit(target, [Result("", Request(prompt="red"), 4, 4, colours(4, 4))])
+    assert bpy.data.images["red"].use_fake_user and bpy.data.images["red"].packed_file
 
 
 def test_deleted_image_node_keeps_the_picture(cube: bpy.types.Object) -> None:
