@@ -9,7 +9,7 @@ from .layout import wrapped
 SECTIONS = (("ENGINE", "Engine", "The interpreter, the device, and how memory is used"),
             ("FOLDERS", "Folders", "Where models are looked for, and where pictures, downloads and styles go"),
             ("TRUST", "Origin and Safety", "What pictures say of themselves, and what is kept back"),
-            ("INTERFACE", "Interface", "Previews and keys"))
+            ("KEYS", "Previews and Keys", "Previews on the mesh, and the keys of the add-on"))
 
 
 def draw(prefs, context) -> None:
@@ -120,10 +120,10 @@ def _draw_trust(prefs, context, layout) -> None:
     safeguards.draw_preferences(layout, context, prefs)
 
 
-def _draw_interface(prefs, context, layout) -> None:
+def _draw_keys(prefs, context, layout) -> None:
     layout.prop(prefs, "mesh_preview")
     layout.label(text="Keys")
     keymap.draw(context, layout)
 
 
-_DRAWN = {"ENGINE": _draw_engine, "FOLDERS": _draw_folders, "TRUST": _draw_trust, "INTERFACE": _draw_interface}
+_DRAWN = {"ENGINE": _draw_engine, "FOLDERS": _draw_folders, "TRUST": _draw_trust, "KEYS": _draw_keys}

@@ -287,7 +287,7 @@ def test_preferences(window):
     window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
     screen = (0, 0, window.screen.width, window.screen.height)
     window.find_text("Engine Interpreter", within=screen)
-    for section, text in (("Folders", "Output Folder"), ("Origin and Safety", "Private Key"), ("Interface", "Previews on the Mesh"),
+    for section, text in (("Folders", "Output Folder"), ("Origin and Safety", "Private Key"), ("Previews and Keys", "Previews on the Mesh"),
                           ("Engine", "Run Inside Blender")):
         window.click_text(section, within=screen)
         window.find_text(text, within=screen)
