@@ -53,6 +53,9 @@ material = bpy.data.materials.new("painted")
 material.use_nodes = True
 node = material.node_tree.nodes.new("ShaderNodeTexImage")
 node.image = bpy.data.images.new("texture", 64, 64)
+from bl_ext.user_default.blender_sd.protocol import origin, request
+node.image["blender_sd"] = request.Request(prompt="old brick wall " * 20, source="sha256:" + "0" * 64).to_json()
+node.image["blender_sd_origin"] = origin.Origin(model="Brick", licence="mit", parts=(origin.Part("LoRA", "aged"),) * 4).to_json()
 material.node_tree.nodes.active = node
 bpy.context.object.data.materials.clear()
 bpy.context.object.data.materials.append(material)
