@@ -3,6 +3,7 @@
     .venv          engine + one Blender + test tools: bpy 5.0 on Python 3.11, bpy 5.2 on Python 3.13
     .venv-bpyXY    one Blender (bpy X.Y) + pytest, for the tests of the other versions
     .venv-NAME     a program beside which the bench "cpu" measures the engine
+    .venv-fuzz     the fuzzer of the bench "fuzz"
 
 Only the standard library is used here, so that any Python can start a script. Everything is told on stderr.
 Environment variables: SD_PIP_ARGS (more arguments for pip, such as "--extra-index-url https://…"), PYENV_ROOT.
