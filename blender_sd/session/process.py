@@ -71,6 +71,7 @@ class ProcessPipeline:
         self._child: Child | None = None
         self._guard = threading.Lock()  # between starting a child and aborting
         self._aborted = False
+        self._begun = False  # whether the engine has said something of the order at hand
 
     @property
     def pid(self) -> int | None:
@@ -84,9 +85,13 @@ class ProcessPipeline:
         return self._ready(lambda: False, lambda event: None).info
 
     def run(self, order: Order, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
-        """Carry out one order; see `Pipeline.run`. Starts the engine where it does not run, and then emits Ready."""
+        """Carry out one order; see `Pipeline.run`. Starts the engine where it does not run, and then emits Ready. An engine that
+        dies or hangs without a word of this order was so before it: another one gets the order, once."""
         try:
             ending = self._carry_out(self._ready(cancelled, emit, order.job), order, emit, cancelled)
+            if isinstance(ending, Failed) and ending.kind == EngineDied.kind and not self._begun:
+                log.info("the engine was gone before the order came: %s", ending.message)
+                ending = self._carry_out(self._ready(cancelled, emit, order.job), order, emit, cancelled)
         except JobCancelled:
             ending = Cancelled(order.job)
         except SDError as error:
@@ -174,6 +179,7 @@ class ProcessPipeline:
     ) -> Event:
         """Send the order, pass its events on, and return its ending."""
         child.send(order)
+        self._begun = False
         clock = _Clock()
         heard, heard_at = child.heard, 0.0
         cancelled_at: float | None = None
@@ -192,6 +198,7 @@ class ProcessPipeline:
                 self._discard()
                 return Failed.of(order.job, message.error())
             if message is not None:
+                self._begun = self._begun or getattr(message, "job", None) == order.job
                 if getattr(message, "job", None) != order.job:
                     log.debug("dropped a stale %s", type(message).__name__)
                 elif isinstance(message, ENDINGS):

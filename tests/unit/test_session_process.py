@@ -209,6 +209,18 @@ def test_an_engine_killed_while_idle_is_replaced(pipeline, tmp_path):
     assert works(one, tmp_path)
 
 
+@POSIX
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
+def test_an_engine_that_is_lost_before_it_hears_of_the_order_fails_no_job(sign, pipeline, tmp_path):
+    """However close to the order its end was: here it is not noticed before."""
+    one = pipeline()
+    one.warm()
+    first, child = one.pid, one._child
+    child.gone = lambda: False
+    os.kill(first, sign)
+    assert works(one, tmp_path) and gone(first) and one.pid != first
+
+
 def test_an_engine_that_gives_up_fails_the_job(pipeline, tmp_path):
     one = pipeline()
     ending = run(one, tmp_path, "engine failed").events[-1]

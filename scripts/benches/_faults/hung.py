@@ -48,7 +48,7 @@ def _while_idle(world: World, turn: int) -> None:
     world.ready()
     os.kill(world.engine(), signal.SIGSTOP)
     world.hit()
-    world.ends(world.order(turn), _DIED)
+    world.ends(world.order(turn), "finished")  # by another engine
 
 
 def _cancelled(world: World, turn: int) -> None:
