@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from . import catalogue, config, hub, orders, past, scene, studio
+from . import catalogue, config, hub, orders, past, proofs, scene, studio
 from .orders import Axes, Place, Settings, Steer
 from .protocol.errors import InvalidRequest
 from .protocol.messages import Source
@@ -330,6 +330,7 @@ def shutdown() -> None:
     global _session
     hub.shutdown()
     past.shutdown()
+    proofs.shutdown()
     session, _session = _session, None
     if session:
         session.shutdown()

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from .protocol import environment
 from .protocol.errors import EngineMissing, InvalidRequest, OutputUnwritable
-from .protocol.messages import CHECK, FETCH, INSTALL, EngineConfig, Pipeline
+from .protocol.messages import CHECK, FETCH, INSTALL, VERIFY, EngineConfig, Pipeline
 from .session.process import ProcessPipeline
 
 PYTHON_VARIABLE = "SD_ENGINE_PYTHON"
-LOGS = {FETCH: "download.log", INSTALL: "setup.log", CHECK: "setup.log"}  # by role, in the folder for finished pictures
+# By role, in the folder for finished pictures.
+LOGS = {FETCH: "download.log", INSTALL: "setup.log", CHECK: "setup.log", VERIFY: "credentials.log"}
 _ENGINE_FIELDS = frozenset(one.name for one in fields(EngineConfig))
 # What a running engine was started with; its log is in `output`.
 OF_THE_ENGINE = _ENGINE_FIELDS | {"engine_python", "engine_place", "in_thread", "output"}
@@ -29,8 +30,9 @@ class Config:
     finished pictures, "" = the extension's own. `history_gb`: what they may take (GB, 10⁹ bytes) before the panel offers to move the
     oldest to the trash, 0 = no limit. `model_folders`: folders that hold models, LoRAs, ControlNets and wildcard lists.
     `downloads`: folder for models from the hub, "" = the extension's own; models are looked for there too. `hub_token`: access token
-    for the hub, "" = the environment variable HF_TOKEN. `styles`: folder for styles of one's own, "" = the extension's. The rest goes
-    to the engine: see `protocol.messages.EngineConfig`."""
+    for the hub, "" = the environment variable HF_TOKEN. `styles`: folder for styles of one's own, "" = the extension's. `credentials`:
+    folder for the key that pictures are signed with, "" = the extension's own. The rest goes to the engine: see
+    `protocol.messages.EngineConfig`."""
 
     engine_python: str = ""
     engine_place: str = ""
@@ -53,6 +55,10 @@ class Config:
     safety_labels: str = ""
     safety_threshold: float = 0.5
     blocked_words: str = ""
+    marking: bool = True
+    credentials: str = ""
+    certificate: str = ""
+    private_key: str = ""
 
 
 current = Config()
@@ -73,7 +79,8 @@ def change(**changes: object) -> frozenset[str]:
 
 def engine_config() -> EngineConfig:
     """The part of the configuration that the engine reads."""
-    return EngineConfig(**{name: getattr(current, name) for name in _ENGINE_FIELDS})
+    values = {name: getattr(current, name) for name in _ENGINE_FIELDS}
+    return EngineConfig(**{**values, "credentials": str(credentials_folder())})
 
 
 def pipeline_factory() -> Callable[[], Pipeline]:
@@ -99,9 +106,14 @@ def fetch_pipeline() -> ProcessPipeline:
     return role_pipeline(FETCH, _interpreter(current, str(engine_place())))
 
 
-def role_pipeline(role: str, python: str) -> ProcessPipeline:
+def verify_pipeline() -> ProcessPipeline:
+    """What checks content credentials; it starts when it is given an order. Raises EngineMissing."""
+    return role_pipeline(VERIFY, _interpreter(current, str(engine_place())), EngineConfig(certificate=current.certificate))
+
+
+def role_pipeline(role: str, python: str, engine: EngineConfig | None = None) -> ProcessPipeline:
     """What does the work of `role` (see `protocol.messages`) with the interpreter `python`; it starts when it is given an order."""
-    return ProcessPipeline(python, EngineConfig(), role=role, log_path=_log_path(LOGS[role]))
+    return ProcessPipeline(python, engine or EngineConfig(), role=role, log_path=_log_path(LOGS[role]))
 
 
 def log_path(role: str) -> str | None:
@@ -159,6 +171,11 @@ def _hub_cache() -> Path:
 def style_folder() -> Path:
     """Where the person's styles are kept. It may not exist yet."""
     return Path(current.styles).expanduser() if current.styles else own_folder("styles")
+
+
+def credentials_folder() -> Path:
+    """Where the key is kept that pictures are signed with. It may not exist yet."""
+    return Path(current.credentials).expanduser() if current.credentials else own_folder("credentials")
 
 
 def own_folder(name: str) -> Path:

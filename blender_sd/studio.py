@@ -25,13 +25,14 @@ _judged_by: Policy | PolicyForbids | None = None  # as `rules.known` gave it
 @dataclass(frozen=True)
 class State:
     """What panels show, ready to be drawn. `files`: where the policy is written, none without one; `broken`: why nothing can be painted.
-    `filter`: the safety filter's name, "" for none; `lacking`: whether its folder is not there."""
+    `filter`: the safety filter's name, "" for none; `filter_file`, `marking_file`: which file sets the filter, or that pictures are
+    marked, "" where none does; `lacking`: whether its folder is not there."""
 
     files: tuple[str, ...] = ()
     contact: str = ""
     broken: str = ""
     hint: str = ""
-    marking: bool = False
+    marking_file: str = ""
     network: bool = True
     filter: str = ""
     filter_file: str = ""
@@ -64,6 +65,12 @@ def check_words(prompt: str, negative: str = "") -> None:
     words = (*policy().blocked_words, *blocked.read_list(config.current.blocked_words))
     if words:
         blocked.check(words, Request(prompt=prompt, negative=negative))
+
+
+def marks() -> bool:
+    """Whether pictures are marked as made by a model: as the person, or else the policy, has it. Reads nothing."""
+    found = rules.known()
+    return config.current.marking or isinstance(found, PolicyForbids) or found.marking
 
 
 def refusal(model: str) -> str:
@@ -112,7 +119,7 @@ def look() -> bool:
     else:
         folders = [one.folder for one in found.filters] or list(filter(None, (config.current.safety_filter,)))
         state = State(
-            found.files, " ".join(found.contacts), marking=found.marking, network=found.network,
+            found.files, " ".join(found.contacts), marking_file=found.source("marking"), network=found.network,
             filter=", ".join(os.path.basename(os.path.normpath(folder)) for folder in folders), filter_file=found.source("filter"),
             lacking=not all(os.path.isfile(os.path.join(folder, "config.json")) for folder in folders))
     return state != before or _forget_of_another()

@@ -7,7 +7,7 @@ import logging
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from .. import api, stylebook
+from .. import api, studio, stylebook
 from ..protocol.errors import SDError
 from ..protocol.rungs import RUNGS
 from . import downloads, installing, keymap, properties, safeguards
@@ -49,6 +49,8 @@ def apply() -> None:
             styles=bpy.path.abspath(prefs.styles), safety_filter=bpy.path.abspath(prefs.safety_filter),
             safety_labels=prefs.safety_labels, safety_threshold=round(prefs.safety_threshold, 4),
             blocked_words=bpy.path.abspath(prefs.blocked_words),
+            marking=prefs.marking, certificate=bpy.path.abspath(prefs.certificate),
+            private_key=bpy.path.abspath(prefs.private_key),
             model_folders=[bpy.path.abspath(folder.path) for folder in prefs.model_folders if folder.path])
     except SDError as error:
         log.warning("%s", error)
@@ -179,6 +181,14 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         description="How sure the classifier must be to keep a picture back; less keeps back more. The safety checker has its own")
     blocked_words: StringProperty(name="Blocked Words", subtype="FILE_PATH", update=_changed, description=(
         "A text file of words and phrases, one a line, that no prompt may hold. Left empty: none"))
+    marking: BoolProperty(name="Mark Pictures as AI-Generated", default=True, update=_changed, description=(
+        "Let each picture's file say, in ways that other programs read, that a model made it: IPTC's field for it in XMP, and signed "
+        "content credentials (C2PA). No pixel is changed. It holds for pictures that are made from now on"))
+    certificate: StringProperty(name="Certificate", subtype="FILE_PATH", update=_changed, description=(
+        "Your own certificate to sign content credentials with: a PEM file with the signing certificate first, then those between it and "
+        "its authority. Left empty: a certificate that is made on this machine, for which nobody vouches"))
+    private_key: StringProperty(name="Private Key", subtype="FILE_PATH", update=_changed, description=(
+        "The private key of your certificate: a PEM file without a password, which only you can read. It never leaves this machine"))
     folder_index: IntProperty(name="Selected Folder", description="The folder that Remove removes")
 
     def draw(self, context) -> None:
@@ -188,6 +198,8 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         self._draw_engine(context, layout)
         layout.separator()
         self._draw_folders(context, layout)
+        layout.separator()
+        self._draw_marking(context, layout)
         layout.separator()
         safeguards.draw_preferences(layout, context, self)
         layout.separator()
@@ -258,6 +270,28 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         column.prop(self, "hub_token", placeholder="HF_TOKEN")
         column.operator("sd.clear_unfinished", text="Delete Unfinished Downloads")
         layout.column().prop(self, "styles", placeholder="The extension's own folder")
+
+
+    def _draw_marking(self, context, layout) -> None:
+        """The switch, and what it means either way."""
+        column = layout.column()
+        forced = studio.state.marking_file
+        safeguards.draw_forced(column, context, self, "marking", forced)
+        if not self.marking and not forced:
+            wrapped(column, context, "New pictures do not tell other programs that a model made them: no XMP, no content credentials. "
+                    "The EU's AI Act (article 50) asks since 2 August 2026 for such marks that machines can read; where you need them, "
+                    "adding them is then up to you. Settings, model and licence stay in the file, since Recall and History read them.",
+                    icon="ERROR")
+            return
+        wrapped(column, context, "Each picture's file says that a model made it, and is signed. Nothing is drawn into the picture, so "
+                "normal and roughness maps stay exact. The EU's AI Act (article 50) asks for such marks since 2 August 2026.")
+        column.prop(self, "certificate", placeholder="Made on this machine")
+        row = column.row()
+        row.active = bool(self.certificate or self.private_key)
+        row.prop(self, "private_key", placeholder="Made on this machine")
+        if not self.certificate and not self.private_key:
+            wrapped(column, context, "Signed with a key of this machine, pictures show whether they were changed since, but not who made "
+                    "them.")
 
 
 CLASSES = (SD_PG_folder, SD_UL_folders, SD_OT_folder_add, SD_OT_folder_remove, SD_AP_preferences)

@@ -38,6 +38,7 @@ _REMEDIES: dict[str, tuple[Remedy, ...]] = {
     errors.NeedsWindow.kind: (CAMERA,),
     errors.OnlineAccessOff.kind: (NETWORK,),
     errors.HubRefused.kind: (PREFERENCES,),
+    errors.CertificateUnusable.kind: (PREFERENCES,),
     errors.ConnectionLost.kind: (DOWNLOAD,),
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import bpy
 from bpy.app.handlers import persistent
 
-from .. import api, scene, stylebook
+from .. import api, proofs, scene, stylebook
 from ..protocol.errors import SDError
 from ..scene import overlay, surfaces
 from . import downloads, history, installing, live, preferences, presets, properties, safeguards
@@ -55,7 +55,8 @@ def _turn() -> float:
         return min(BUSY, soonest)
     if live.running():
         return soonest
-    return STARTING if downloads.state().running or installing.state().running or api.engine_status()[0] == "starting" else IDLE
+    waiting = downloads.state().running or installing.state().running or proofs.running() or api.engine_status()[0] == "starting"
+    return STARTING if waiting else IDLE
 
 
 def soon() -> None:
@@ -74,7 +75,8 @@ def _show() -> None:
 
 def _update() -> bool:
     """Brings what the panels read up to date; whether anything changed."""
-    return _mirror.update() | downloads.update() | installing.update() | history.update() | safeguards.update()  # all of them
+    changed = _mirror.update() | proofs.pump() | downloads.update() | installing.update()  # all of them
+    return changed | history.update() | safeguards.update()
 
 
 # ---- windows -------------------------------------------------------------------------------------------------------

@@ -22,10 +22,13 @@ ROLES = {
     "paint": ("process", _ENGINE),
     "fetch": ("fetching", ("numpy", "huggingface_hub", "httpx2", "filelock")),
     "check": ("checking", _ENGINE),
+    "verify": ("verifying", ("numpy", "c2pa")),
     "install": ("installing", ("numpy", "venv", "ensurepip")),
 }
 _CANNOT = {"paint": "The engine's Python cannot paint", "fetch": "The engine's Python cannot fetch",
-           "install": "Blender's Python cannot set up an engine"}
+           "verify": "The engine's Python cannot check content credentials", "install": "Blender's Python cannot set up an engine"}
+_REMEDIES = {"install": "Use a Python that has them: name one with 'Use an Existing Python'.",
+             "verify": "Repair the engine in the add-on's preferences, or install c2pa-python beside it."}
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOT = os.path.dirname(_HERE)
 
@@ -83,7 +86,7 @@ def report_missing(reader, writer, role, what):
         "job": "",
         "kind": "engine_missing",
         "message": f"{_CANNOT.get(role, 'This Python cannot be the engine')}: {what}.",
-        "hint": "Use a Python that has them: name one with 'Use an Existing Python'." if role == "install" else
+        "hint": _REMEDIES.get(role) or
                 f"Install torch, diffusers, transformers, accelerate, safetensors and huggingface_hub for {sys.executable}, or name "
                 "another interpreter in the preferences.",
         "detail": f"Python {version} at {sys.executable}",

@@ -16,10 +16,12 @@ from ..protocol import blocked, policy
 from ..protocol import request as defaults
 from ..protocol.errors import InvalidRequest, JobCancelled, OutOfMemory, SDError, WordBlocked
 from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
+from ..protocol.origin import ORIGIN_KEY, Origin
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
 from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, MAX_SEED, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request
 from ..protocol.rungs import FULL, RUNGS, TILES
-from . import controls, devices, embeddings, ladder, loras, memory, output, quiet, reference, safety, speed
+from . import controls, devices, embeddings, ladder, loras, memory, output, provenance, quiet, reference, safety, speed
+from .credentials import Credentials
 from .loader import Loader
 from .models import Library, Model
 from .painting import Listener, notes_before
@@ -49,6 +51,7 @@ class Engine:
         self._upscalers: Upscalers | None = None
         self._filters: safety.Filters | None = None
         self._ready: Ready | None = None
+        self._credentials = Credentials(self._config)
 
     # ---- the pipeline that a session drives ------------------------------------------------------------------------
 
@@ -183,7 +186,9 @@ class Engine:
         with self._busy:
             try:
                 for single, image, model in self._painted(order, on_event or (lambda event: None), lambda: False):
-                    image.info.update({REQUEST_KEY: single.to_json(), PARAMETERS_KEY: parameters_text(single, model.name)})
+                    origin = _looked_at(provenance.dated(provenance.origin_of(model, single)), image)
+                    image.info.update({REQUEST_KEY: single.to_json(), PARAMETERS_KEY: parameters_text(single, model.name),
+                                       ORIGIN_KEY: origin.to_json()})
                     pictures.append(image)
             except Exception as error:
                 self._release()
@@ -192,18 +197,28 @@ class Engine:
 
     def _written(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[Result]:
         """Each picture's `Result`, once it is on disk; with its pixels where the order names no output folder."""
+
+        def note(text: str) -> None:
+            emit(Note(order.job, text))
+
         folder = Path(order.output) if order.output else None
+        marking = self._config.marking or policy.current().marking
         if folder is not None:
             output.check_folder(folder)
+            if marking:
+                self._credentials.ready(note)
         for index, (request, image, model) in enumerate(self._painted(order, emit, cancelled), start=1):
             if folder is None:
                 yield Result("", request, image.width, image.height, _pixels(image))
                 continue
             if index == 1:
+                origin = provenance.origin_of(model, order.request)
                 for role, digest in request.inputs.items():
                     if role in order.inputs:
                         output.save_input(order.inputs[role], digest, folder)
-            path = str(output.save(image, folder, order.job, index, request, model.name))
+            made = _looked_at(provenance.dated(origin), image)
+            seal = self._credentials.seal(request, order.inputs, made, note) if marking else None
+            path = str(output.save(image, folder, order.job, index, request, made, marking, seal))
             yield Result(path, request, image.width, image.height)
 
     def _painted(self, order: Generate, emit: Emit, cancelled: Cancel) -> Iterator[tuple[Request, Image.Image, Model]]:
@@ -319,8 +334,7 @@ class Engine:
 
     def _upscaler(self, request: Request, say: Callable[[str], None], cancelled: Cancel) -> Upscaler | None:
         """The upscaler that the request's pictures go through. Loaded before the model, which then finds what memory is left."""
-        used = request.upscaler and (request.task == UPSCALE or request.refine_scale > 1)
-        return self._upscalers.get(request.upscaler, say, cancelled) if used else None
+        return self._upscalers.get(request.upscaler, say, cancelled) if provenance.uses_upscaler(request) else None
 
     def _load(self, model: str) -> Model:
         with self._busy:
@@ -344,6 +358,11 @@ class Engine:
     def _release(self) -> None:
         if self._loader is not None:
             self._loader.library.device.release()
+
+
+def _looked_at(origin: Origin, image: Image.Image) -> Origin:
+    """`origin` with the safety filter that has let `image` pass."""
+    return dataclasses.replace(origin, filter=image.info.get(safety.FILTER_KEY, ""))
 
 
 def _memory_use(name: str) -> str:

@@ -25,12 +25,13 @@ from huggingface_hub import errors as hub_errors
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers
 
-from ..protocol import hub, policy
+from ..protocol import cards, hub, policy
 from ..protocol.cards import Licence
 from ..protocol.errors import (
     ConnectionLost, HubRefused, InvalidRequest, JobCancelled, LicenceNotAccepted, ModelNotFound, ModelUnreadable, OnlineAccessOff,
     OutputUnwritable, SDError,
 )
+from ..protocol.files import write_whole
 from ..protocol.messages import Cancelled, Event, Failed, Fetch, Fetched, Found, Installed, Ready, text_of
 from . import process
 from .disk import FULL
@@ -110,7 +111,7 @@ class _Download:
             self._check_space(choice)
             for path, file in choice.files.items():
                 self._bring(path, file)
-            return self._install(choice)
+            return self._install(choice, licence, link)
 
     # ---- what there is -----------------------------------------------------------------------------------------------
 
@@ -200,8 +201,10 @@ class _Download:
             raise JobCancelled("The download was cancelled.")
         self._emit(Fetched(self._order.job, self._done))
 
-    def _install(self, choice: Choice) -> Path:
-        if self._home.exists():  # another file of the repository came before
+    def _install(self, choice: Choice, licence: str, link: str) -> Path:
+        there = self._home.exists()  # another file of the repository came before
+        self._write_down(self._home if there else self._begun / "files", licence, link)
+        if there:
             for path in sorted(choice.files, key=lambda path: path == choice.key):
                 (self._home / path).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(self._complete(path), self._home / path)
@@ -209,6 +212,17 @@ class _Download:
             os.rename(self._begun / "files", self._home)
         shutil.rmtree(self._begun, ignore_errors=True)
         return self._home / choice.key if choice.single else self._home
+
+    def _write_down(self, folder: Path, licence: str, link: str) -> None:
+        """Leaves in `folder` what `protocol.cards` reads of the model's origin; what else stands in that file stays."""
+        file = folder / cards.OWN
+        try:
+            known = json.loads(file.read_bytes()[:_MAX_INDEX])
+        except (OSError, ValueError, RecursionError):
+            known = {}
+        known = {**(known if isinstance(known, dict) else {}), "licence": licence, "link": link, "repo": self._order.repo,
+                 "revision": self._revision}
+        write_whole(str(file), json.dumps(known, ensure_ascii=False, indent=1).encode())
 
 
 def _patiently(call: Callable[[], Any], size: Callable[[], int]) -> Any:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..protocol.checkpoints import PICKLES
 from ..protocol.errors import ModelNotFound, ModelUnreadable
+from ..protocol.hub import name_of
 from . import single_file
 
 _SAFE_REMEDY = "Get its safetensors version, or convert it with diffusers' save_pretrained(safe_serialization=True)."
@@ -37,7 +38,7 @@ class Folder:
     @property
     def name(self) -> str:
         """What a person calls the model."""
-        return self.path.stem if self.path.is_file() else self.path.name
+        return self.path.stem if self.path.is_file() else name_of(str(self.path))
 
     @property
     def fp32_bytes(self) -> int:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import threading
@@ -9,21 +10,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
-from xml.sax.saxutils import quoteattr
 
 from PIL import Image, PngImagePlugin
 
 from ..protocol.errors import OutputUnwritable
 from ..protocol.messages import Source
+from ..protocol.origin import ORIGIN_KEY, Origin
 from ..protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
-from ..protocol.request import NEEDS, Request
+from ..protocol.request import Request
 from . import sources
+from .provenance import xmp
 
 WRITING = threading.Lock()  # held while a file is written: whoever ends the process waits for it
 _PART = ".part"
 _STALE = 600  # seconds after which an unfinished file of a process that was killed is cleared away
-# IPTC NewsCodes, "Digital Source Type": http://cv.iptc.org/newscodes/digitalsourcetype/
-_IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 
 def check_folder(folder: Path) -> None:
@@ -42,19 +42,30 @@ def check_folder(folder: Path) -> None:
             continue  # another engine was faster, or still holds it
 
 
-def save(image: Image.Image, folder: Path, job: str, index: int, request: Request, model_name: str) -> Path:
+def save(image: Image.Image, folder: Path, job: str, index: int, request: Request, origin: Origin, marked: bool = True,
+         seal: Callable[[bytes, str], bytes] | None = None) -> Path:
     """Writes `image` as PNG into `folder` and returns its path. `index` counts the job's pictures from 1.
 
-    The file holds A1111's `parameters`, the whole request (`blender_sd`), and XMP saying that a model painted it.
-    It appears under its name only when it is complete and on the disk. Raises OutputUnwritable.
+    The file holds A1111's `parameters`, the whole request (`blender_sd`), the origin, and, where it is `marked`, XMP saying that a model
+    painted it. `seal`: gives a PNG's bytes, under a title, with content credentials in them; it raises nothing. The file appears under its
+    name only when it is complete and on the disk. Raises OutputUnwritable.
     """
     texts = PngImagePlugin.PngInfo()
-    texts.add_text(PARAMETERS_KEY, parameters_text(request, model_name))
+    texts.add_text(PARAMETERS_KEY, parameters_text(request, origin.model))
     texts.add_itxt(REQUEST_KEY, request.to_json())
-    texts.add_itxt("XML:com.adobe.xmp", xmp(request))
+    texts.add_itxt(ORIGIN_KEY, origin.to_json())
+    if marked:
+        texts.add_itxt("XML:com.adobe.xmp", xmp(origin))
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{_plain(job)}-{index}"
     path = _unused(folder, name)
-    _write(path, lambda file: image.save(file, "PNG", pnginfo=texts, compress_level=1))
+
+    def fill(file: BinaryIO) -> None:
+        whole = io.BytesIO() if seal is not None else file
+        image.save(whole, "PNG", pnginfo=texts, compress_level=1)
+        if seal is not None:
+            file.write(seal(whole.getvalue(), path.name))
+
+    _write(path, fill)
     return path
 
 
@@ -77,18 +88,6 @@ def save_input(source: Source, digest: str, folder: Path) -> None:
         _write(path, lambda file: Image.fromarray(source.pixels).save(file, "PNG", compress_level=1))
     else:
         _write(path, lambda file: file.write(source.encoded))
-
-
-def xmp(request: Request) -> str:
-    """An XMP packet with IPTC's DigitalSourceType: made by a model alone, or a composite with one."""
-    kind = "compositeWithTrainedAlgorithmicMedia" if NEEDS[request.task] else "trainedAlgorithmicMedia"
-    return (
-        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-        f"Iptc4xmpExt:DigitalSourceType={quoteattr(_IPTC + kind)}/>"
-        '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-    )
 
 
 def _plain(job: str) -> str:

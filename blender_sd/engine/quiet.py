@@ -8,6 +8,8 @@ import os
 import warnings
 
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow")
+# For c2pa: no manifest from an address that a picture names, no revocation lists, no other connection either.
+CREDENTIALS_OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}, "core": {"allowed_network_hosts": []}}
 
 
 def stay_offline() -> None:

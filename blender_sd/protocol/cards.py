@@ -1,8 +1,8 @@
 """The licence of a model, as the files beside it say: nothing is loaded, nothing is asked on the network.
 
-In this order: `blender_sd.json` ({"licence": …, "link": …}, written by our own downloads), the front matter of `README.md` (the hub's model
-card: https://huggingface.co/docs/hub/model-cards#model-card-metadata), and `modelspec.license` in the header of a safetensors file
-(https://github.com/Stability-AI/ModelSpec).
+In this order: `modelspec.license` in the header of a safetensors file (https://github.com/Stability-AI/ModelSpec); `blender_sd.json`
+({"licence": …, "link": …}, where our own downloads wrote it together with the "repo", for all that lies below); the front matter of
+`README.md` (the hub's model card: https://huggingface.co/docs/hub/model-cards#model-card-metadata).
 """
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .checkpoints import SUFFIX, read_metadata
 OWN = "blender_sd.json"
 CARD = "README.md"
 _MAX_BYTES = 1 << 20  # of a card or a JSON file that are read; a stranger's may be of any size
+_DEEP = 4  # folders that a file lies below what was fetched, at most
 _MAX_TEXT = 300  # characters of a name or link
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)^---[ \t]*$", re.S | re.M)
 _LINE = re.compile(r"""^(license|license_name|license_link)[ \t]*:[ \t]*["']?(.*?)["']?[ \t]*$""", re.M)
@@ -43,9 +44,21 @@ def licence_of(place: str) -> Licence:
             return Licence(name)
     except (OSError, ValueError):
         pass  # what cannot be read says nothing
-    if folder != place and not _is_alone(folder, place):
-        return Licence()  # a card in a folder of many files is not this one's
+    fetched = _fetched(folder)
+    if fetched or folder != place and not _is_alone(folder, place):
+        return fetched or Licence()  # a card in a folder of many files is not this one's
     return _own(folder) or _card(folder) or Licence()
+
+
+def _fetched(folder: str) -> Licence | None:
+    """What our own download wrote down for `folder` and all else of its repository."""
+    for _ in range(_DEEP):
+        if found := _own(folder, fetched=True):
+            return found
+        folder, before = os.path.dirname(folder), folder
+        if folder == before:
+            break
+    return None
 
 
 def _is_alone(folder: str, file: str) -> bool:
@@ -57,9 +70,11 @@ def _is_alone(folder: str, file: str) -> bool:
         return False
 
 
-def _own(folder: str) -> Licence | None:
+def _own(folder: str, fetched: bool = False) -> Licence | None:
     try:
         raw = json.loads(_read(os.path.join(folder, OWN)))
+        if fetched and not raw.get("repo"):
+            return None
         found = Licence(_text(raw.get("licence")), _text(raw.get("link")))
     except (OSError, ValueError, RecursionError, AttributeError):
         return None

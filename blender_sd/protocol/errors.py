@@ -136,6 +136,12 @@ class PictureWithheld(SDError):
     kind = "withheld"
 
 
+class CertificateUnusable(SDError):
+    """The certificate or private key for content credentials is missing or broken, or cannot sign them."""
+
+    kind = "certificate"
+
+
 class JobCancelled(SDError):
     """Raised by `Job.result()` of a job that somebody cancelled."""
 

@@ -12,6 +12,7 @@ from .errors import InvalidRequest
 
 HOST = "https://huggingface.co/"
 UNFINISHED = ".fetching"  # the folder beside the models for what is not complete; those with a dot are never looked through
+CACHED = "models--"  # the hub's own cache: models--owner--name/snapshots/<commit>/model_index.json
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _ID = re.compile(rf"({_NAME}/{_NAME})(?:/(?:(?:blob|resolve|tree)/[^/]+/)?([^?#]+))?(?:[?#].*)?")
 
@@ -89,6 +90,14 @@ def is_classifier(config: dict) -> bool:
 def folder_name(repo: str) -> str:
     """What the folder is called that holds what was fetched of owner/name."""
     return repo.replace("/", "--")
+
+
+def name_of(folder: str) -> str:
+    """What a person calls the model in `folder`."""
+    parts = folder.replace("\\", "/").split("/")
+    if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith(CACHED):
+        return parts[-3][len(CACHED):].replace("--", "/")
+    return parts[-1].replace("--", "/", 1) or folder  # as `folder_name` has it
 
 
 def page(id: str) -> str:

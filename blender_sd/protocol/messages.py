@@ -16,7 +16,8 @@ from .errors import SDError, error_of_kind
 from .request import Request
 
 PROTOCOL = 1
-PAINT, FETCH, INSTALL, CHECK = "paint", "fetch", "install", "check"  # the roles of a child process: see `engine.boot`
+# The roles of a child process: see `engine.boot`.
+PAINT, FETCH, INSTALL, CHECK, VERIFY = "paint", "fetch", "install", "check", "verify"
 ATTENTION = ("auto", "flash", "sage", "xformers")  # what computes it: torch itself, or a package beside it
 
 
@@ -29,7 +30,9 @@ class EngineConfig:
     first picture of each size wait and later ones faster; `safety_filter`: the folder of the model that looks at every finished picture,
     "" = none, `safety_labels`: which of its labels are unsafe, separated by commas, "" = those known by their names,
     `safety_threshold`: from which share of certainty on (above 0, up to 1); `blocked_words`: a text file of words that prompts may not
-    hold, "" = none. What a studio's policy (`protocol.policy`) says of these counts before."""
+    hold, "" = none; `marking`: whether files say in ways that other programs read that a model made them (XMP, content credentials);
+    `credentials`: the folder for the key that credentials are signed with, "" = they are not signed; `certificate`, `private_key`: PEM
+    files to sign with instead. What a studio's policy (`protocol.policy`) says of these counts before."""
 
     device: str = "auto"
     precision: str = "auto"
@@ -43,6 +46,10 @@ class EngineConfig:
     safety_labels: str = ""
     safety_threshold: float = 0.5
     blocked_words: str = ""
+    marking: bool = True
+    credentials: str = ""
+    certificate: str = ""
+    private_key: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +138,15 @@ class Check:
     """Say whether the interpreter that is running can be the engine's."""
 
     job: str
+
+
+@dataclass(frozen=True, eq=False)
+class Verify:
+    """Check the content credentials of the file at `path`, or of the file whose bytes are in `picture`."""
+
+    job: str
+    path: str
+    picture: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -227,6 +243,14 @@ class Installed:
 
 
 @dataclass(frozen=True)
+class Verified:
+    """A `Verify` is complete; `report`: a `protocol.proof.Proof` as JSON."""
+
+    job: str
+    report: str
+
+
+@dataclass(frozen=True)
 class Finished:
     job: str
     results: tuple[Result, ...]
@@ -255,11 +279,11 @@ class Failed:
         return error_of_kind(self.kind, self.message, self.hint, self.detail)
 
 
-Order = Union[Generate, Fetch, Install, Check]
-ORDERS = (Generate, Fetch, Install, Check)
-Command = Union[Hello, Generate, Fetch, Install, Check, Cancel, Shutdown]
-Event = Union[Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Stage, Installed, Cancelled, Failed]
-ENDINGS = (Finished, Installed, Cancelled, Failed)
+Order = Union[Generate, Fetch, Install, Check, Verify]
+ORDERS = (Generate, Fetch, Install, Check, Verify)
+Command = Union[Hello, Generate, Fetch, Install, Check, Verify, Cancel, Shutdown]
+Event = Union[Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Stage, Installed, Verified, Cancelled, Failed]
+ENDINGS = (Finished, Installed, Verified, Cancelled, Failed)
 
 
 class Pipeline(Protocol):

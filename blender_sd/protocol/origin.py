@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 
 from .errors import InvalidRequest
+from .request import NEEDS, Request
 
 ORIGIN_KEY = "blender_sd_origin"
 # IPTC NewsCodes, "Digital Source Type": http://cv.iptc.org/newscodes/digitalsourcetype/
@@ -31,7 +32,7 @@ class Part:
 @dataclass(frozen=True)
 class Origin:
     """`generator`: this add-on and its version. `made`: UTC, as "2026-11-24T16:10:55Z". `model`, `family`: as people call them; `licence`,
-    `link`: of the model, "" where no file says it (`protocol.cards`). `kind`: GENERATED, or COMPOSITE where input pictures took part.
+    `link`: of the model, "" where no file says it (`protocol.cards`). `kind`: GENERATED, or COMPOSITE (`kind_of`).
     `parts`: the other nets. `filter`: the safety filter that has looked at the picture, "" for none."""
 
     generator: str = ""
@@ -65,6 +66,12 @@ class Origin:
         if texts.get("kind", GENERATED) not in (GENERATED, COMPOSITE):
             raise InvalidRequest("What this picture says of its origin cannot be read.", "Update the add-on.", texts["kind"])
         return cls(parts=parts, **texts)
+
+
+def kind_of(request: Request) -> str:
+    """COMPOSITE where the picture is made over another one, whose pixels live on in it; else GENERATED. A control or reference picture
+    only steers: as a prompt does, it leaves no pixels behind."""
+    return COMPOSITE if "source" in NEEDS[request.task] else GENERATED
 
 
 def _line(value: object) -> str:

@@ -1,7 +1,8 @@
 """What our PNG files say of themselves: written by the engine (Pillow), read anywhere with the standard library.
 
-Two text chunks: `parameters` in the form that A1111's web UI made common (other tools read it), and `blender_sd`,
-the whole request as JSON (what Recall reads). PNG specification: https://www.w3.org/TR/png-3/
+Three text chunks: `parameters` in the form that A1111's web UI made common (other tools read it); `blender_sd`, the whole request as
+JSON (what Recall reads); and `blender_sd_origin` (`protocol.origin`). Content credentials lie in a chunk `caBX`, which only the engine
+can check. PNG specification: https://www.w3.org/TR/png-3/
 """
 from __future__ import annotations
 
@@ -9,16 +10,19 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from . import wording
 from .errors import InvalidRequest
+from .origin import ORIGIN_KEY, Origin
 from .request import IMAGE_TO_IMAGE, Request
 from .samplers import SAMPLERS
 
 REQUEST_KEY = "blender_sd"
 PARAMETERS_KEY = "parameters"
+_CREDENTIALS = b"caBX"  # C2PA specification, "Embedding manifests into PNG"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = 24  # bytes: the signature, and the first chunk as far as width and height
 _MAX_TEXT = 1 << 20  # bytes, unpacked; a stranger's file may claim anything
@@ -83,15 +87,10 @@ def text_of(data: bytes) -> dict[str, str]:
 def _texts(file: BinaryIO, before_pixels: bool = False) -> dict[str, str]:
     """The text chunks from where `file` stands (a chunk's start) to its end, or to its pixels. Everything else is passed over."""
     found: dict[str, str] = {}
-    for _ in range(_MAX_CHUNKS):
-        head = file.read(8)
-        if len(head) < 8:
-            break
-        length, kind = struct.unpack(">I4s", head)
+    for kind, length in _chunks(file):
         if before_pixels and kind == b"IDAT":
             break
         if kind not in _READERS or length > _MAX_CHUNK:
-            file.seek(length + 4, os.SEEK_CUR)
             continue
         body = file.read(length)
         if len(body) < length:
@@ -101,8 +100,19 @@ def _texts(file: BinaryIO, before_pixels: bool = False) -> dict[str, str]:
             found[key] = text
         except (ValueError, IndexError, zlib.error):
             pass  # one broken chunk does not hide the others
-        file.seek(4, os.SEEK_CUR)
     return found
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The kind and length of each chunk from where `file` stands (a chunk's start); meanwhile the chunk's body can be read."""
+    for _ in range(_MAX_CHUNKS):
+        head = file.read(8)
+        if len(head) < 8:
+            break
+        length, kind = struct.unpack(">I4s", head)
+        body = file.tell()
+        yield kind, length
+        file.seek(body + length + 4)
 
 
 def request_in(text: dict[str, str]) -> Request:
@@ -110,6 +120,19 @@ def request_in(text: dict[str, str]) -> Request:
     if REQUEST_KEY not in text:
         raise InvalidRequest("This image carries no settings.", "Choose one that was made with this add-on.")
     return Request.from_json(text[REQUEST_KEY])
+
+
+def origin_in(text: dict[str, str]) -> Origin:
+    """The origin that the text chunks hold. Raises InvalidRequest where they hold none that can be read."""
+    if ORIGIN_KEY not in text:
+        raise InvalidRequest("This image does not say where it comes from.", "Choose one that was made with this add-on.")
+    return Origin.from_json(text[ORIGIN_KEY])
+
+
+def has_credentials(path: str | os.PathLike) -> bool:
+    """Whether the PNG file at `path` has a chunk for content credentials; what they are worth is not looked at. Raises OSError."""
+    with open(path, "rb") as file:
+        return file.read(len(_SIGNATURE)) == _SIGNATURE and any(kind == _CREDENTIALS for kind, _ in _chunks(file))
 
 
 def _inflate(data: bytes) -> bytes:

@@ -15,7 +15,7 @@ import numpy as np
 from .errors import InvalidRequest
 from .messages import (
     Alive, Cancel, Cancelled, Check, EngineConfig, Failed, Fetch, Fetched, Finished, Found, Generate, Hello, Install, Installed, Loading,
-    Note, Ready, Result, Shutdown, Source, Stage, Step,
+    Note, Ready, Result, Shutdown, Source, Stage, Step, Verified, Verify,
 )
 from .request import Request
 
@@ -26,8 +26,8 @@ MAX_BLOB = 1 << 30  # bytes; an 8192² RGBA source is a quarter of it
 _PREFIX = struct.Struct("<4sI")
 
 _MESSAGES = {cls.__name__: cls for cls in (
-    Hello, Generate, Fetch, Install, Check, Cancel, Shutdown, Ready, Alive, Loading, Step, Note, Found, Fetched, Stage, Installed, Finished,
-    Cancelled, Failed)}
+    Hello, Generate, Fetch, Install, Check, Verify, Cancel, Shutdown, Ready, Alive, Loading, Step, Note, Found, Fetched, Stage, Installed,
+    Verified, Finished, Cancelled, Failed)}
 
 
 class WireError(Exception):
@@ -136,6 +136,7 @@ _SPECIAL: dict[str, Callable[[Any, list[bytes]], Any]] = {
     "request": lambda raw, blobs: Request.from_json(raw),
     "inputs": lambda raw, blobs: {str(role): _source(item, blobs) for role, item in raw.items()},
     "preview": _array,
+    "picture": lambda raw, blobs: None if raw is None else _source(raw, blobs),
     "results": lambda raw, blobs: tuple(_result(item, blobs) for item in raw),
     "versions": lambda raw, blobs: {str(name): str(version) for name, version in raw.items()},
 }

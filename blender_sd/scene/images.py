@@ -167,6 +167,15 @@ def short_name(text: str) -> str:
 # ---- inside --------------------------------------------------------------------------------------------------------
 
 
+def file_of(image: bpy.types.Image) -> Source | str:
+    """The image's file, whatever was painted since: its bytes where it is packed, else its path. Raises SourceUnusable for none."""
+    if image.packed_file:
+        return Source(encoded=image.packed_file.data)
+    if image.source == "FILE" and image.filepath_raw:
+        return _path_of(image)
+    raise SourceUnusable(f"The image '{image.name}' has no file.", "Save it first, or choose one that was made with this add-on.")
+
+
 def _own_bytes(image: bpy.types.Image) -> Source | Callable[[], Source] | None:
     """The image's file as a source, where the file is what is shown."""
     header = _header(image)

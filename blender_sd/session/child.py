@@ -14,14 +14,14 @@ from typing import Any
 
 from ..protocol.errors import EngineMissing, InvalidRequest
 from ..protocol.messages import (
-    CHECK, FETCH, INSTALL, PAINT, Alive, Cancelled, Failed, Fetched, Finished, Found, Installed, Loading, Note, Ready, Shutdown,
-    Stage, Step,
+    CHECK, FETCH, INSTALL, PAINT, VERIFY, Alive, Cancelled, Failed, Fetched, Finished, Found, Installed, Loading, Note, Ready, Shutdown,
+    Stage, Step, Verified,
 )
 from ..protocol.wire import WireError, read_message, write_message
 
 log = logging.getLogger("blender_sd.engine")
 
-EVENTS = (Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Stage, Installed, Cancelled, Failed)
+EVENTS = (Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Stage, Installed, Verified, Cancelled, Failed)
 _TAIL = 50  # lines of the engine's last words that are kept
 _LINE = 4096  # bytes; progress bars can write for ever without a line end
 _SCRUBBED = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
@@ -31,6 +31,7 @@ _SET = {
     FETCH: {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
     INSTALL: {"PYTHONNOUSERSITE": "1"},  # what the person has installed for the same Python elsewhere is none of the environment's
     CHECK: {},
+    VERIFY: {},
 }
 _ALWAYS = {"PYTHONUNBUFFERED": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 

@@ -12,10 +12,10 @@ from ..protocol import few_steps
 from ..protocol.checkpoints import SUFFIX, Kind, kind_of, read_header, read_title
 from ..protocol.errors import ModelUnreadable
 from ..protocol.few_steps import FewSteps
+from ..protocol.hub import CACHED, name_of
 
 log = logging.getLogger("blender_sd")
 
-HUB = "models--"  # Hugging Face's cache: models--owner--name/snapshots/<commit>/model_index.json
 INDEX = "model_index.json"
 _NAMELESS = ("pytorch_lora_weights", "diffusion_pytorch_model", "model")
 _MAX_FILES = 5000  # safetensors files looked at
@@ -48,7 +48,7 @@ def places(folder: str, depth: int = 2, leaf: str = "") -> Iterator[str]:
     if not depth or leaf and os.path.isfile(os.path.join(folder, leaf)):
         return
     for place in subfolders(folder):
-        if os.path.basename(place).startswith(HUB):
+        if os.path.basename(place).startswith(CACHED):
             for snapshot in subfolders(os.path.join(place, "snapshots")):
                 yield from places(snapshot, 0)
         else:
@@ -102,14 +102,6 @@ def _names(folder: str) -> list[str]:
         return sorted(os.listdir(folder))
     except OSError:
         return []
-
-
-def name_of(folder: str) -> str:
-    """What a person calls the model in `folder`."""
-    parts = folder.replace("\\", "/").split("/")
-    if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith(HUB):
-        return parts[-3][len(HUB):].replace("--", "/")
-    return parts[-1].replace("--", "/", 1) or folder  # as `protocol.hub.folder_name` has it
 
 
 def unreadable(folder: str, file: str, detail: str) -> ModelUnreadable:

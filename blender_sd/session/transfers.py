@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..protocol.errors import EngineDied, JobCancelled, SDError
-from ..protocol.messages import Cancelled, Event, Failed, Fetched, Found, Installed, Order, Stage
+from ..protocol.messages import Cancelled, Event, Failed, Fetched, Found, Installed, Order, Stage, Verified
 from .inbox import Inbox, pump_until
 from .process import ProcessPipeline
 
@@ -185,5 +185,5 @@ class Transfers:
             pipeline.close()
 
     def _hear(self, event: Event) -> None:
-        if getattr(event, "job", "") and isinstance(event, (Found, Fetched, Stage, Installed, Cancelled, Failed)):
+        if getattr(event, "job", "") and isinstance(event, (Found, Fetched, Stage, Installed, Verified, Cancelled, Failed)):
             self._inbox.put(event)

@@ -37,6 +37,7 @@ def _finished_picture(folder: Path, side: int):
     import numpy as np
     from blender_sd.engine import output
     from blender_sd.protocol.messages import Result
+    from blender_sd.protocol.origin import Origin
     from blender_sd.protocol.request import Request
     from PIL import Image
 
@@ -44,7 +45,7 @@ def _finished_picture(folder: Path, side: int):
     ramp = np.linspace(0, 200, side)[:, None, None] + np.zeros((side, side, 3))
     pixels = (ramp + random.normal(0, 12, (side, side, 3))).clip(0, 255).astype(np.uint8)
     request = Request(prompt="red brick wall", width=side, height=side)
-    path = output.save(Image.fromarray(pixels), folder, f"bench{side}", 1, request, "starter")
+    path = output.save(Image.fromarray(pixels), folder, f"bench{side}", 1, request, Origin(model="starter"))
     return Result(str(path), request, side, side)
 
 

@@ -5,7 +5,10 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+from blender_sd.protocol.png import has_credentials, origin_in, read_head
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SCRIPT = r"""
@@ -45,5 +48,8 @@ def test_the_installed_add_on_paints_and_leaves_no_process(extension_zip, tmp_pa
     said = json.loads(lines[-1].removeprefix("SAID "))
     assert said["size"] == [64, 64] and said["packed"] and said["used"]
     assert Path(said["path"]).is_file() and Path(said["path"]).is_relative_to(said["own"])
+    manifest = tomllib.loads((_ROOT / "addon_manifest.toml").read_text())
+    assert origin_in(read_head(said["path"]).text).generator == f"blender_sd {manifest['version']}" and has_credentials(said["path"])
+    assert (Path(said["own"]) / "credentials" / "credentials.pem").is_file()
     if os.name == "posix":
         assert _engine_is_gone(said["pid"]), "the engine outlived Blender"

@@ -1,6 +1,7 @@
 """Downloads from a small hub on this machine: the real process, supervised as it is in Blender."""
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -12,6 +13,7 @@ import pytest
 from fake_hub import GOOD_TOKEN, FakeHub
 
 from blender_sd.engine.folders import inspect_folder
+from blender_sd.protocol.cards import Licence, licence_of
 from blender_sd.protocol.errors import (
     ConnectionLost, EngineMissing, HubRefused, InvalidRequest, JobCancelled, LicenceNotAccepted, ModelNotFound, ModelUnreadable,
     OnlineAccessOff, OutputUnwritable,
@@ -98,6 +100,9 @@ def test_a_model_comes_with_what_diffusers_needs_and_no_more(hub, fetch, place):
     path = Path(one.result(WAIT))
     assert path == place / "owner--model" and one.state == "finished" and one.progress == 1
     got = contents(path)
+    said = json.loads(got.pop("blender_sd.json"))
+    assert (said["licence"], said["link"], said["repo"]) == ("apache-2.0", "https://huggingface.co/owner/model", "owner/model")
+    assert len(said["revision"]) == 40 and licence_of(str(path)) == Licence("apache-2.0", "https://huggingface.co/owner/model")
     assert got == {name: MODEL[name] for name in ("model_index.json", "unet/config.json", WEIGHTS, "LICENSE")}
     assert one.bytes_total == sum(map(len, got.values())) == one.bytes_done
     assert (one.licence, one.link) == ("apache-2.0", "https://huggingface.co/owner/model")

@@ -16,6 +16,7 @@ from blender_sd.engine import output
 from blender_sd.protocol import png
 from blender_sd.protocol.errors import OutputUnwritable
 from blender_sd.protocol.messages import Failed, Finished, Source
+from blender_sd.protocol.origin import Origin
 from blender_sd.protocol.request import IMAGE_TO_IMAGE
 
 
@@ -68,7 +69,7 @@ def test_a_strange_source_name_writes_nowhere(tmp_path):
 def test_names_never_leave_the_folder_and_never_overwrite(tmp_path, monkeypatch):
     monkeypatch.setattr(output.time, "strftime", lambda form: "20260101-000000")
     image = Image.new("RGB", (16, 16))
-    paths = [output.save(image, tmp_path, "../a b/ü", 1, small("m"), "m") for _ in range(3)]
+    paths = [output.save(image, tmp_path, "../a b/ü", 1, small("m"), Origin(model="m")) for _ in range(3)]
     stem = "20260101-000000-_a_b_-1"
     assert [path.name for path in paths] == [f"{stem}.png", f"{stem}-2.png", f"{stem}-3.png"]
     assert {path.parent for path in paths} == {tmp_path}

@@ -9,7 +9,10 @@ import pytest
 
 from blender_sd.protocol import png
 from blender_sd.protocol.errors import InvalidRequest
-from blender_sd.protocol.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text, read_head, read_text, request_in, text_of
+from blender_sd.protocol.origin import ORIGIN_KEY, Origin
+from blender_sd.protocol.png import (
+    PARAMETERS_KEY, REQUEST_KEY, has_credentials, origin_in, parameters_text, read_head, read_text, request_in, text_of,
+)
 from blender_sd.protocol.request import IMAGE_TO_IMAGE, Request
 
 REQUEST = Request(prompt="red brick wall", negative="blur", seed=7, steps=12, guidance=5, width=512, height=256)
@@ -106,6 +109,23 @@ def test_images_without_settings():
         request_in(text_of(file_of(itxt(PARAMETERS_KEY, "red brick wall"))))
     with pytest.raises(InvalidRequest):
         request_in({REQUEST_KEY: "{"})
+
+
+def test_an_origin_is_read_from_the_text():
+    origin = Origin("blender_sd 0.1.0", model="Ziegel 🧱", licence="mit")
+    assert origin_in(text_of(file_of(itxt(ORIGIN_KEY, origin.to_json())))) == origin
+    for text in ({}, {ORIGIN_KEY: "{"}):
+        with pytest.raises(InvalidRequest):
+            origin_in(text)
+
+
+def test_whether_a_file_has_credentials_whatever_they_are_worth(tmp_path):
+    path = tmp_path / "a.png"
+    for data, found in ((file_of(chunk(b"caBX", b"x")), True), (file_of(chunk(b"IDAT", b"x"), chunk(b"caBX", b"")), True),
+                        (file_of(itxt("caBX", "caBX"), chunk(b"tEXt", b"caBX\0caBX")), False), (b"GIF89a caBX", False), (b"", False),
+                        (file_of(struct.pack(">I4s", 1 << 31, b"IDAT")), False)):
+        path.write_bytes(data)
+        assert has_credentials(path) is found, data
 
 
 # ---- the text that other tools read ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from blender_sd.protocol import wire
 from blender_sd.protocol.errors import EngineDied, InvalidRequest, OutOfMemory, SDError, error_of_kind
 from blender_sd.protocol.messages import (
     Alive, Cancel, Cancelled, Check, EngineConfig, Failed, Fetch, Fetched, Finished, Found, Generate, Hello, Install, Installed, Loading,
-    Note, Ready, Result, Shutdown, Source, Stage, Step,
+    Note, Ready, Result, Shutdown, Source, Stage, Step, Verified, Verify,
 )
 from blender_sd.protocol.request import Request
 from blender_sd.protocol.wire import WireError, read_message, write_message
@@ -32,6 +32,7 @@ MESSAGES = [
     Fetch("1", "owner/name", "a.safetensors", "/models", True, "hf_x"), Found("1", "mit", "https://x", 0, 1 << 40), Fetched("1", 1 << 40),
     Installed("1", "/models/a"), Install("1", "repair", "/place", "/locks/cpu.txt", "/wheels"), Check("1"),
     Stage("1", "Downloading", 1 << 40, 1 << 41), Stage("1", "Testing"),
+    Verify("1", "/a.png"), Verify("1", "", Source(encoded=b"\x89PNG")), Verified("1", "{}"),
 ]
 
 

@@ -10,7 +10,7 @@ from conftest import PATIENCE, pixels
 
 import blender_sd
 from blender_sd.protocol import png
-from blender_sd.protocol.errors import InvalidRequest, JobCancelled
+from blender_sd.protocol.errors import InvalidRequest, JobCancelled, SourceUnusable
 
 
 def result(job):
@@ -52,6 +52,25 @@ def test_an_array_is_restyled_at_its_own_size(sd, small, kind):
     assert tuple(image.size) == (70, 50)
     if kind == "rgba":
         assert np.array_equal(np.rint(pixels(image)[::-1, :, 3] * 255), source[..., 3])
+
+
+def test_a_picture_is_signed_and_what_is_made_from_it_holds_the_chain(sd, small, tmp_path):
+    job = sd.generate("bricks", size=(64, 64), **small)
+    (image,) = result(job)
+    over = sd.restyle(image, "water", strength=1.0, **small)
+    (restyled,) = result(over)
+    paths = [Path(one.results[0].path) for one in (job, over)]
+    proof = blender_sd.credentials(restyled).result(PATIENCE)
+    assert proof.state == "valid" and [step.title for step in proof.steps] == [path.name for path in reversed(paths)]
+    assert blender_sd.credentials(paths[0]).result(PATIENCE).steps[0].actions == ("c2pa.created",)
+    origins = [png.origin_in(png.read_head(path).text) for path in paths]
+    assert [one.kind for one in origins] == ["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"]
+    assert all(blender_sd.has_credentials(path) for path in paths)
+    restyled.filepath_raw, restyled.file_format = str(tmp_path / "saved.png"), "PNG"
+    restyled.save()
+    assert blender_sd.credentials(tmp_path / "saved.png").result(PATIENCE).state == "none", "Blender writes a file of its own"
+    with pytest.raises(SourceUnusable):
+        blender_sd.credentials(bpy.data.images.new("blank", 8, 8))
 
 
 def test_strength_0_gives_the_source_back(sd, small):
