@@ -124,7 +124,13 @@ class Credentials:
                     log.warning("the credentials of the %s are left out: %s", role, error)
                     return self._signed(data, said, {other: file for other, file in travelled.items() if other != role})
             signed = io.BytesIO()
-            size = len(builder.sign(self._signer, _PNG, io.BytesIO(data), signed))
+            try:
+                size = len(builder.sign(self._signer, _PNG, io.BytesIO(data), signed))
+            except c2pa.C2paError as error:  # some broken ones are only found out here
+                if not travelled:
+                    raise
+                log.warning("the credentials of the inputs are left out: %s", error)
+                return self._signed(data, said, {})
         if size > _MAX_CHAIN and travelled:
             log.warning("the credentials of the inputs are left out: they take %d bytes", size)
             return self._signed(data, said, {})

@@ -247,6 +247,23 @@ def test_a_chain_that_is_too_long_is_left_out(signing, sd, monkeypatch):
     assert len(manifests) == 1 and read(second).get_active_manifest()["ingredients"][0]["instance_id"] == encoded(first).digest()
 
 
+def test_a_source_that_is_found_unsound_only_while_signing_is_left_out(signing, sd, monkeypatch):
+    signing = signing()
+    (first,) = signing.paths(small(sd))
+    sign, calls = c2pa.Builder.sign, []
+
+    def late(builder, *arguments):  # what a few in a thousand damaged files were seen to do
+        calls.append(builder)
+        if len(calls) == 1:
+            raise c2pa.C2paError("the ingredient is broken")
+        return sign(builder, *arguments)
+
+    monkeypatch.setattr(c2pa.Builder, "sign", late)
+    (second,) = signing.paths(restyled(sd, source=encoded(first)), source=encoded(first))
+    assert read(second).get_validation_state() == "Valid" and len(calls) == 2
+    assert read(second).get_active_manifest()["ingredients"][0]["instance_id"] == encoded(first).digest()
+
+
 def test_contact_sheets_carry_all_of_it_too(signing, sd):
     sheet, *cells = signing().paths(small(sd, axes=(Axis("steps", "2, 3"),)))
     assert len(cells) == 2
