@@ -25,6 +25,7 @@ _CALLS = {
     "setup": ("accelerator_choices", "check_python", "detect_accelerator", "engine_environment", "engine_known", "engine_place",
               "install_engine", "installations", "remove_engine"),
     "studio": ("policy",),
+    "support": ("log_file", "problem_report"),
     "stylebook": ("delete_style", "export_style", "find_style", "import_style", "save_style", "styles"),
     "hub": ("clear_unfinished", "downloads", "fetch", "hub_models", "models_folder"),
 }

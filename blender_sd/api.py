@@ -320,6 +320,11 @@ def engine_status() -> tuple[str, str]:
     return (_session.status, _session.status_text) if _session else ("off", "")
 
 
+def engine_versions() -> dict[str, str]:
+    """Package -> version of the engine that is ready; empty where none is."""
+    return dict(_session.engine_info.versions) if _session and _session.engine_info else {}
+
+
 def output_folder() -> Path:
     """Where finished pictures are kept. Made on first use; raises OutputUnwritable where that fails."""
     return config.output_folder()

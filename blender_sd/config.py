@@ -10,15 +10,14 @@ from pathlib import Path
 
 from .protocol import environment
 from .protocol.errors import EngineMissing, InvalidRequest, OutputUnwritable
-from .protocol.messages import CHECK, FETCH, INSTALL, VERIFY, EngineConfig, Pipeline
+from .protocol.messages import FETCH, VERIFY, EngineConfig, Pipeline
+from .session import logs
 from .session.process import ProcessPipeline
 
 PYTHON_VARIABLE = "SD_ENGINE_PYTHON"
-# By role, in the folder for finished pictures.
-LOGS = {FETCH: "download.log", INSTALL: "setup.log", CHECK: "setup.log", VERIFY: "credentials.log"}
 _ENGINE_FIELDS = frozenset(one.name for one in fields(EngineConfig))
-# What a running engine was started with; its log is in `output`.
-OF_THE_ENGINE = _ENGINE_FIELDS | {"engine_python", "engine_place", "in_thread", "output"}
+# What a running engine was started with.
+OF_THE_ENGINE = _ENGINE_FIELDS | {"engine_python", "engine_place", "in_thread"}
 SEARCHED = frozenset({"model_folders", "downloads"})  # where models and the like are looked for
 
 
@@ -86,11 +85,12 @@ def engine_config() -> EngineConfig:
 def pipeline_factory() -> Callable[[], Pipeline]:
     """What makes the pipeline that the configuration asks for; call it on the main thread. The function it gives runs
     on the background thread, so it touches no bpy; it raises EngineMissing."""
-    config, engine, log_path, place = current, engine_config(), _log_path("engine.log"), str(engine_place())
-    return lambda: _make_pipeline(config, engine, log_path, place)
+    start_log()
+    config, engine, place = current, engine_config(), str(engine_place())
+    return lambda: _make_pipeline(config, engine, place)
 
 
-def _make_pipeline(config: Config, engine: EngineConfig, log_path: str | None, place: str) -> Pipeline:
+def _make_pipeline(config: Config, engine: EngineConfig, place: str) -> Pipeline:
     if config.in_thread:
         if not _has_torch():
             raise EngineMissing("This Python has no torch and diffusers, so the engine cannot run inside Blender.",
@@ -98,7 +98,7 @@ def _make_pipeline(config: Config, engine: EngineConfig, log_path: str | None, p
         from .engine import Engine
 
         return Engine(engine)
-    return ProcessPipeline(_interpreter(config, place), engine, log_path=log_path)
+    return ProcessPipeline(_interpreter(config, place), engine)
 
 
 def fetch_pipeline() -> ProcessPipeline:
@@ -113,20 +113,18 @@ def verify_pipeline() -> ProcessPipeline:
 
 def role_pipeline(role: str, python: str, engine: EngineConfig | None = None) -> ProcessPipeline:
     """What does the work of `role` (see `protocol.messages`) with the interpreter `python`; it starts when it is given an order."""
-    return ProcessPipeline(python, engine or EngineConfig(), role=role, log_path=_log_path(LOGS[role]))
+    start_log()
+    return ProcessPipeline(python, engine or EngineConfig(), role=role)
 
 
-def log_path(role: str) -> str | None:
-    """The log of what does the work of `role`; None where none is there."""
-    path = _log_path(LOGS[role])
-    return path if path and os.path.exists(path) else None
+def start_log() -> None:
+    """Has what the add-on and its processes say written into a file of this run's, in a folder of the add-on's own."""
+    logs.start(own_folder("logs"))
 
 
-def _log_path(name: str) -> str | None:
-    try:
-        return str(output_folder() / name)
-    except OutputUnwritable:
-        return None  # the first job says so in the panel
+def stop_log() -> None:
+    """Closes that file, so that the extension's folder can be deleted."""
+    logs.stop()
 
 
 def output_path() -> Path:

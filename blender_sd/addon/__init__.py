@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import bpy
 
-from .. import api
+from .. import api, config
 from . import (
     controls,
     downloads,
@@ -34,6 +34,7 @@ _PARTS = (translations, properties, state, live_settings, downloads, installing,
 
 def register() -> None:
     """Adds everything to Blender. Starts nothing: the engine waits until the tab is first seen."""
+    config.start_log()
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
     for part in _PARTS:
@@ -48,3 +49,4 @@ def unregister() -> None:
     api.shutdown()
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)
+    config.stop_log()

@@ -136,7 +136,9 @@ def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         row.operator("sd.cancel_setup", text="", icon="X")
     elif shown.error:
         box = failure(layout, context, shown.error, shown.hint)
-        box.operator("sd.open_setup_log", text="Open the Log", icon="TEXT")
+        row = box.row(align=True)
+        row.operator("sd.open_log", text="Open the Log", icon="TEXT")
+        row.operator("sd.copy_report", text="Copy Report", icon="COPYDOWN")
     elif shown.text:
         wrapped(layout, context, f"{shown.text}.", "INFO")
 

@@ -203,6 +203,10 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         layout.separator()
         safeguards.draw_preferences(layout, context, self)
         layout.separator()
+        row = layout.row(align=True)
+        row.operator("sd.copy_report", text="Copy Report", icon="COPYDOWN")
+        row.operator("sd.open_log", text="Open the Log", icon="TEXT")
+        layout.separator()
         layout.label(text="Keys")
         keymap.draw(context, layout)
 
@@ -245,7 +249,6 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
         else:
             row.operator("sd.set_up_engine", text="Set Up the Engine", icon="IMPORT")
         row.operator("sd.use_python", text="Use an Existing Python", icon="FILE_SCRIPT")
-        row.operator("sd.open_setup_log", text="Open the Log", icon="TEXT")
         draw_state(box, context)
 
     def _draw_folders(self, context, layout) -> None:

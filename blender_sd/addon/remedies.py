@@ -26,11 +26,13 @@ SMALLER = Remedy("sd.smaller_picture", "Smaller Picture", "FULLSCREEN_EXIT")
 CAMERA = Remedy("wm.context_set_enum", "Use the Camera", "CAMERA_DATA", {"data_path": "scene.sd.render_source", "value": "CAMERA"})
 NETWORK = Remedy("screen.userpref_show", "System Preferences", "INTERNET", {"section": "SYSTEM"})
 DOWNLOAD = Remedy("sd.fetch", "Try Again", "FILE_REFRESH")
+REPORT = Remedy("sd.copy_report", "Copy Report", "COPYDOWN")
 
 # Kinds that are missing here have remedies that no single click can perform: an object to select, a setting to mend.
 _REMEDIES: dict[str, tuple[Remedy, ...]] = {
+    errors.SDError.kind: (REPORT,),
     errors.EngineMissing.kind: (SET_UP, PREFERENCES, START),
-    errors.EngineDied.kind: (START, PREFERENCES),
+    errors.EngineDied.kind: (START, PREFERENCES, REPORT),
     errors.ModelNotFound.kind: (REFRESH, CHOOSE),
     errors.ModelUnreadable.kind: (CHOOSE,),
     errors.OutOfMemory.kind: (SMALLER, PREFERENCES),

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import os
 import queue
 import signal
@@ -63,9 +62,8 @@ class Child:
     process. `heard` grows with every message, heartbeats included.
     """
 
-    def __init__(self, python: str, boot: str, log_path: str | None, role: str = PAINT) -> None:
+    def __init__(self, python: str, boot: str, role: str = PAINT) -> None:
         self._process = _start([python, boot, role], environment(role))
-        self._log = _log_to(log_path)
         self.pid = self._process.pid
         self.heard = 0
         self.info: Ready | None = None  # kept here by the pipeline
@@ -177,16 +175,12 @@ class Child:
                 pass  # what could not be flushed has no reader any more
 
     def _listen(self) -> None:
-        try:
-            with self._process.stderr as stream:
-                while line := stream.readline(_LINE):
-                    text = line.decode("utf-8", "replace").rstrip()
-                    if text:
-                        self._tail.append(text)
-                        self._log.info(text)
-        finally:
-            for handler in self._log.handlers:
-                handler.close()
+        with self._process.stderr as stream:
+            while line := stream.readline(_LINE):
+                text = line.decode("utf-8", "replace").rstrip()
+                if text:
+                    self._tail.append(text)
+                    log.info("%s", text)
 
 
 def _start(command: list[str], variables: dict[str, str]) -> subprocess.Popen:
@@ -205,25 +199,3 @@ def _start(command: list[str], variables: dict[str, str]) -> subprocess.Popen:
             f"The engine's interpreter cannot be started: {command[0]} ({reason}).",
             "Repair the engine, or name a Python with torch and diffusers, in the add-on's preferences.", repr(error)) from error
     return process
-
-
-def _log_to(path: str | None) -> logging.Logger:
-    """A logger of its own: what the engine prints goes to the file at `path` (1 MB, one older one kept), and to
-    `blender_sd.engine` at level DEBUG."""
-    lines = logging.Logger("blender_sd.engine.output")
-    lines.addHandler(_Forward())
-    if path:
-        try:
-            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-            handler = logging.handlers.RotatingFileHandler(path, maxBytes=1 << 20, backupCount=1, encoding="utf-8")
-        except (OSError, ValueError) as error:
-            log.warning("the engine's log cannot be written: %s", error)
-        else:
-            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-            lines.addHandler(handler)
-    return lines
-
-
-class _Forward(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        log.debug("%s", record.getMessage())

@@ -53,19 +53,18 @@ class _Clock:
 class ProcessPipeline:
     """Runs orders in a child process: `python` executing `boot` for `role` (see `messages`).
 
-    All methods but `abort` are called from one thread. `log_path`: where the engine's standard error goes, None =
-    nowhere. Cancelling needs no call: `run` asks `cancelled()` every 50 ms.
+    All methods but `abort` are called from one thread. The engine's standard error goes to the log. Cancelling
+    needs no call: `run` asks `cancelled()` every 50 ms.
     """
 
     def __init__(
-        self, python: str, config: EngineConfig, *, role: str = PAINT, boot: str = BOOT, log_path: str | None = None,
+        self, python: str, config: EngineConfig, *, role: str = PAINT, boot: str = BOOT,
         limits: Limits = Limits(),
     ) -> None:
         self._python = python
         self._config = config
         self._role = role
         self._boot = boot
-        self._log_path = log_path
         self._limits = limits
         self._child: Child | None = None
         self._guard = threading.Lock()  # between starting a child and aborting
@@ -121,7 +120,7 @@ class ProcessPipeline:
             if self._child is None:
                 if not os.path.isfile(self._boot):
                     raise EngineMissing(f"The add-on is incomplete: {self._boot} is missing.", "Install it again.")
-                self._child = Child(self._python, self._boot, self._log_path, self._role)
+                self._child = Child(self._python, self._boot, self._role)
                 self._child.send(Hello(self._config))
             return self._child
 

@@ -5,6 +5,7 @@ Ending the process is the cancel: whatever it has written stays, and the next on
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import time
@@ -17,6 +18,8 @@ from ..protocol.errors import EngineDied, JobCancelled, SDError
 from ..protocol.messages import Cancelled, Event, Failed, Fetched, Found, Installed, Order, Stage, Verified
 from .inbox import Inbox, pump_until
 from .process import ProcessPipeline
+
+log = logging.getLogger("blender_sd")
 
 _ENDED = ("finished", "cancelled", "failed")
 _WINDOW = 10.0  # seconds over which the speed is measured
@@ -91,6 +94,7 @@ class Transfer:
             self.state = "cancelled" if self.error is None else "failed"
         elif isinstance(event, Failed):
             self.state, self.error = "failed", self._in_words(event.error())
+            log.warning("%s failed (%s): %s\n%s", self.what, event.kind, event.message, event.detail)
         else:
             return self.hear(event, at)
         return True

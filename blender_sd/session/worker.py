@@ -242,9 +242,7 @@ class Worker:
             else:
                 self._the_pipeline().run(order, emit, task.cancelled.is_set)
         except Exception as error:
-            known = _known(error, "The engine met an unexpected error.")
-            log.warning("job %s: %s\n%s", task.job, known, known.detail)
-            emit(Failed.of(task.job, known))
+            emit(Failed.of(task.job, _known(error, "The engine met an unexpected error.")))
         finally:
             with self._lock:
                 self._current = None
@@ -261,6 +259,7 @@ class Worker:
     def _judge(self, ending: object) -> None:
         """What a job's failure says of the engine itself."""
         if isinstance(ending, Failed):
+            log.warning("job %s failed %s", ending.job, ending.logged)
             if ending.kind == EngineMissing.kind:
                 self._tell("failed", error=ending.error())
             elif ending.kind == EngineDied.kind:

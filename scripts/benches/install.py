@@ -64,7 +64,7 @@ def _set_up(place: Path, lock: Path, wheels: Path | str = "") -> Any:
     from blender_sd.session.installing import Installations
     from blender_sd.session.process import ProcessPipeline
 
-    pipeline = ProcessPipeline(sys.executable, EngineConfig(), role=INSTALL, log_path=f"{place}.log")
+    pipeline = ProcessPipeline(sys.executable, EngineConfig(), role=INSTALL)
     return Installations().start(pipeline, "install", place=str(place), lock=str(lock), wheels=str(wheels))
 
 

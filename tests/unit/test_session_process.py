@@ -36,7 +36,7 @@ def pipeline(tmp_path):
     pipelines = []
 
     def make(python=sys.executable, boot=BOOT, limits=QUICK, **config):
-        one = ProcessPipeline(python, EngineConfig(**config), boot=boot, log_path=str(tmp_path / "engine.log"), limits=limits)
+        one = ProcessPipeline(python, EngineConfig(**config), boot=boot, limits=limits)
         pipelines.append(one)
         return one
 
@@ -112,21 +112,12 @@ def test_the_environment_is_scrubbed(pipeline, monkeypatch, tmp_path):
     assert (versions["PYTHONPATH"], versions["PYTHONHOME"], versions["HF_HUB_OFFLINE"]) == ("", "", "1")
 
 
-def test_what_the_engine_prints_is_logged(pipeline, tmp_path):
+def test_what_the_engine_prints_is_logged(pipeline, caplog):
+    caplog.set_level("INFO", "blender_sd")
     one = pipeline()
     one.warm()
     one.close()
-    assert "fake engine speaking" in (tmp_path / "engine.log").read_text()
-
-
-@pytest.mark.parametrize("log", ["no folder\0", "file/engine.log"])
-def test_a_log_that_cannot_be_written_stops_nothing(log, tmp_path):
-    (tmp_path / "file").write_text("")
-    one = ProcessPipeline(sys.executable, EngineConfig(), boot=BOOT, log_path=str(tmp_path / log), limits=QUICK)
-    try:
-        assert one.warm().device == "cpu"
-    finally:
-        one.close()
+    assert "fake engine speaking" in caplog.text
 
 
 # ---- it cannot start -----------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Setup:
     def start(self, action: str = "install", wheels: Path | str = "") -> Installation:
         """As another Blender would: with a supervision of its own."""
         self.all.append(Installations())
-        pipeline = ProcessPipeline(sys.executable, EngineConfig(), role=INSTALL, log_path=str(self.folder / "setup.log"))
+        pipeline = ProcessPipeline(sys.executable, EngineConfig(), role=INSTALL)
         return self.all[-1].start(pipeline, action, place=str(self.place), lock=str(self.lock), wheels=str(wheels))
 
     def until(self, one: Installation, reached) -> None:

@@ -22,10 +22,11 @@ from . import (
     retexture,
     setup,
     styles,
+    support,
     upscale,
 )
 
 CLASSES = (*generate.CLASSES, *retexture.CLASSES, *restyle.CLASSES, *cancel.CLASSES, *recall.CLASSES, *apply.CLASSES, *engine.CLASSES,
            *upscale.CLASSES, *inpaint.CLASSES, *extend.CLASSES, *control.CLASSES, *loras.CLASSES, *fetch.CLASSES, *prompt.CLASSES,
            *nodes.CLASSES, *remedy.CLASSES, *styles.CLASSES, *assets.CLASSES, *history.CLASSES,
-           *compare.CLASSES, *live.CLASSES, *queue.CLASSES, *setup.CLASSES)
+           *compare.CLASSES, *live.CLASSES, *queue.CLASSES, *setup.CLASSES, *support.CLASSES)

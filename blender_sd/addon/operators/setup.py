@@ -4,7 +4,7 @@ from __future__ import annotations
 import bpy
 from bpy.props import StringProperty
 
-from ... import config, setup, studio
+from ... import setup, studio
 from ...protocol.errors import SDError
 from .. import installing, tick
 from .start import first_refusal
@@ -100,20 +100,6 @@ class SD_OT_use_python(bpy.types.Operator):
         return _start(self, lambda: setup.check_python(bpy.path.abspath(self.filepath)))
 
 
-class SD_OT_open_setup_log(bpy.types.Operator):
-    """Show what the set-up has written, in a text editor of the system"""
-
-    bl_idname = "sd.open_setup_log"
-    bl_label = "Stable Diffusion: Open the Set-Up's Log"
-
-    def execute(self, _context):
-        path = config.log_path(config.INSTALL)
-        if path is None:
-            self.report({"ERROR"}, "There is no log yet")
-            return {"CANCELLED"}
-        return bpy.ops.wm.path_open(filepath=path)
-
-
 def _start(operator: bpy.types.Operator, order) -> set[str]:
     """Calls `order`; an SDError is reported and shown, and nothing is changed."""
     shown = installing.state()
@@ -128,4 +114,4 @@ def _start(operator: bpy.types.Operator, order) -> set[str]:
     return {"FINISHED"}
 
 
-CLASSES = (SD_OT_set_up_engine, SD_OT_repair_engine, SD_OT_remove_engine, SD_OT_cancel_setup, SD_OT_use_python, SD_OT_open_setup_log)
+CLASSES = (SD_OT_set_up_engine, SD_OT_repair_engine, SD_OT_remove_engine, SD_OT_cancel_setup, SD_OT_use_python)
