@@ -162,7 +162,7 @@ def test_downloads_in_their_own_process(rules, tmp_path, monkeypatch):
         hub.add("owner/model", files, card={"license": "openrail"})
 
         def error():
-            pipeline = ProcessPipeline(sys.executable, EngineConfig(), role=FETCH, log_path=str(tmp_path / "download.log"))
+            pipeline = ProcessPipeline(sys.executable, EngineConfig(), role=FETCH)
             one = downloads.start(pipeline, "owner/model", "", folder=str(tmp_path / "models"), accepted=True)
             with pytest.raises(PolicyForbids) as told:
                 one.result(60)
