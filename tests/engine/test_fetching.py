@@ -291,8 +291,12 @@ def test_a_missing_file_names_what_there_is(hub, fetch):
 def test_one_file_and_then_another_of_the_same_repository(hub, fetch, place):
     hub.add("owner/loras", {"a.safetensors": b"a", "sub/b.safetensors": b"b"})
     assert fetch("owner/loras", "a.safetensors").result(WAIT) == str(place / "owner--loras" / "a.safetensors")
-    assert Path(fetch("owner/loras", "sub/b.safetensors").result(WAIT)).read_bytes() == b"b"
-    assert (place / "owner--loras" / "a.safetensors").read_bytes() == b"a"
+    said = place / "owner--loras" / "blender_sd.json"
+    said.write_text(json.dumps({**json.loads(said.read_text()), "size": 512}))
+    second = fetch("owner/loras", "sub/b.safetensors").result(WAIT)
+    assert Path(second).read_bytes() == b"b" and (place / "owner--loras" / "a.safetensors").read_bytes() == b"a"
+    assert {licence_of(file).name for file in (second, str(place / "owner--loras" / "a.safetensors"))} == {"apache-2.0"}
+    assert json.loads(said.read_text())["size"] == 512, "what a person wrote there stays"
 
 
 def test_only_pickles_are_refused(hub, fetch):
