@@ -22,7 +22,7 @@ Picture = HistoryEntry | str | os.PathLike  # an entry, or the path of its file
 
 _LIMIT = 60.0  # seconds that scripts wait for a slow drive
 _history: History | None = None
-scene.ask_marking(lambda: config.current.marking or studio.state.marking)
+scene.ask_marking(studio.marks)
 
 
 def history(search: str = "", *, favourites: bool = False, trashed: bool = False, limit: int | None = None) -> list[HistoryEntry]:

@@ -25,13 +25,13 @@ _judged_by: Policy | PolicyForbids | None = None  # as `rules.known` gave it
 @dataclass(frozen=True)
 class State:
     """What panels show, ready to be drawn. `files`: where the policy is written, none without one; `broken`: why nothing can be painted.
-    `filter`: the safety filter's name, "" for none; `lacking`: whether its folder is not there."""
+    `filter`: the safety filter's name, "" for none; `filter_file`, `marking_file`: which file sets the filter, or that pictures are
+    marked, "" where none does; `lacking`: whether its folder is not there."""
 
     files: tuple[str, ...] = ()
     contact: str = ""
     broken: str = ""
     hint: str = ""
-    marking: bool = False
     marking_file: str = ""
     network: bool = True
     filter: str = ""
@@ -40,6 +40,7 @@ class State:
 
 
 state = State()  # as `look` has found it last
+_folders: list[str] = []  # of the filters that were there then
 
 
 def policy() -> Policy:
@@ -65,6 +66,12 @@ def check_words(prompt: str, negative: str = "") -> None:
     words = (*policy().blocked_words, *blocked.read_list(config.current.blocked_words))
     if words:
         blocked.check(words, Request(prompt=prompt, negative=negative))
+
+
+def marks() -> bool:
+    """Whether pictures are marked as made by a model: as the person, or else the policy, has it. Reads nothing."""
+    found = rules.known()
+    return config.current.marking or isinstance(found, PolicyForbids) or found.marking
 
 
 def refusal(model: str) -> str:
@@ -103,8 +110,9 @@ def allowed(models: list[ModelInfo]) -> list[ModelInfo]:
 
 
 def look() -> bool:
-    """Looks at the policy's files and the filter's folder; whether anything is another than before. Two or three looks at the disk."""
-    global state
+    """Looks at the policy's files; whether anything is another than before. The filter's folder, which may be far away, is looked at as
+    long as it is another or was not there: a job says when it has gone since."""
+    global state, _folders
     before = state
     try:
         found = rules.current()
@@ -112,17 +120,19 @@ def look() -> bool:
         state = State(broken=error.message, hint=error.hint)
     else:
         folders = [one.folder for one in found.filters] or list(filter(None, (config.current.safety_filter,)))
+        there = folders == _folders or all(os.path.isfile(os.path.join(folder, "config.json")) for folder in folders)
+        _folders = folders if there else []
         state = State(
-            found.files, " ".join(found.contacts), marking=found.marking, marking_file=found.source("marking"), network=found.network,
+            found.files, " ".join(found.contacts), marking_file=found.source("marking"), network=found.network,
             filter=", ".join(os.path.basename(os.path.normpath(folder)) for folder in folders), filter_file=found.source("filter"),
-            lacking=not all(os.path.isfile(os.path.join(folder, "config.json")) for folder in folders))
+            lacking=not there)
     return state != before or _forget_of_another()
 
 
 def forget() -> None:
     """All that was looked at."""
-    global state, _judged_by
-    state, _judged_by = State(), None
+    global state, _folders, _judged_by
+    state, _folders, _judged_by = State(), [], None
     _verdicts.clear()
 
 

@@ -97,7 +97,7 @@ def _draw_marking(prefs, context, layout) -> None:
     """The switch, and what it means either way."""
     column = layout.column()
     safeguards.draw_forced(column, context, prefs, "marking", studio.state.marking_file)
-    if not prefs.marking and not studio.state.marking:
+    if not prefs.marking and not studio.state.marking_file:
         wrapped(column, context, "New pictures do not tell other programs that a model made them: no XMP, no content credentials. "
                 "The EU's AI Act (article 50) asks since 2 August 2026 for such marks that machines can read; where you need them, "
                 "adding them is then up to you. Settings, model and licence stay in the file, since Recall and History read them.",

@@ -45,7 +45,7 @@ class Credentials:
         self._context: Any = None
 
     def ready(self, say: Say) -> None:
-        """Gets the key, before any time is spent on a picture. `say` hears why pictures will carry no credentials. Raises
+        """Gets the key, before any time is spent on pictures that are to be marked. `say` hears why they will carry no credentials. Raises
         CertificateUnusable for a certificate of the person's own that cannot sign."""
         own = bool(self._config.certificate or self._config.private_key)
         if not (own or self._config.credentials):

@@ -12,7 +12,7 @@ from typing import Protocol, Union
 
 import numpy as np
 
-from .errors import SDError, error_of_kind
+from .errors import SDError, WordBlocked, error_of_kind
 from .request import Request
 
 PROTOCOL = 1
@@ -275,6 +275,11 @@ class Failed:
     @classmethod
     def of(cls, job: str, error: SDError) -> Failed:
         return cls(job, error.kind, error.message, error.hint, error.detail)
+
+    @property
+    def logged(self) -> str:
+        """What a log may hold of it: a blocked word is of the prompt, which is the person's alone."""
+        return f"({self.kind})" if self.kind == WordBlocked.kind else f"({self.kind}): {self.message}\n{self.detail}"
 
     def error(self) -> SDError:
         return error_of_kind(self.kind, self.message, self.hint, self.detail)

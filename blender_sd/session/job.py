@@ -184,7 +184,7 @@ class Job:
 
     def _failed(self, event: Failed, at: float) -> None:
         if self.cancelling:
-            log.info("job %s failed while it was being cancelled: %s", self.id, event.message)
+            log.info("job %s failed while it was being cancelled %s", self.id, event.logged)
             self._cancelled(event, at)
         else:
             self._fail(event.error())

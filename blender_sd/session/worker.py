@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..protocol.errors import EngineDied, EngineMissing, SDError, SourceUnusable, WordBlocked
+from ..protocol.errors import EngineDied, EngineMissing, SDError, SourceUnusable
 from ..protocol.messages import (
     ENDINGS, Alive, Cancelled, Failed, Finished, Generate, Loading, Pipeline, Ready, Source, text_of,
 )
@@ -259,8 +259,7 @@ class Worker:
     def _judge(self, ending: object) -> None:
         """What a job's failure says of the engine itself."""
         if isinstance(ending, Failed):
-            said = "" if ending.kind == WordBlocked.kind else f": {ending.message}\n{ending.detail}"
-            log.warning("job %s failed (%s)%s", ending.job, ending.kind, said)
+            log.warning("job %s failed %s", ending.job, ending.logged)
             if ending.kind == EngineMissing.kind:
                 self._tell("failed", error=ending.error())
             elif ending.kind == EngineDied.kind:

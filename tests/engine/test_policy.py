@@ -2,11 +2,14 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import small
 from fake_hub import FakeHub
+from PIL import Image
 from test_process import CONFIG, Child
 from test_safety import restyled
 from tiny_filters import BLUE, RED, build_classifier, picture
@@ -15,6 +18,7 @@ from blender_sd.engine import Engine, installing
 from blender_sd.protocol import policy
 from blender_sd.protocol.errors import PictureWithheld, PolicyForbids, WordBlocked
 from blender_sd.protocol.messages import ENDINGS, FETCH, EngineConfig, Failed, Finished, Generate, Hello, Install, Ready
+from blender_sd.protocol.origin import ORIGIN_KEY, Origin
 from blender_sd.session.downloads import Downloads
 from blender_sd.session.process import ProcessPipeline
 
@@ -102,6 +106,30 @@ def test_the_policy_s_filter_counts_and_not_the_person_s(rules, sd, tmp_path):
         held.close()
 
 
+def test_marks_that_the_policy_wants_cannot_be_switched_off(rules, sd, tmp_path):
+    build_classifier(tmp_path / "nsfw")
+    careless = Engine(device="cpu", precision="fp32", threads=1, marking=False, credentials=str(tmp_path / "keys"))
+    request, source = restyled(sd, BLUE)
+
+    def written(job):
+        events = []
+        careless.run(Generate(job, request, sd, str(tmp_path), {"source": source}), events.append, lambda: False)
+        return Path(events[-1].results[0].path).read_bytes()
+
+    try:
+        rules("network = false")
+        assert b"DigitalSourceType" not in written("off") and b"caBX" not in written("off")
+        rules("marking = true\nfilter = 'nsfw'")
+        data = written("forced")
+        assert b"DigitalSourceType" in data and b"caBX" in data, "XMP and content credentials"
+        with Image.open(io.BytesIO(data)) as image:
+            assert Origin.from_json(image.text[ORIGIN_KEY]).filter == "nsfw"
+        rules("network = false")
+        assert b"caBX" not in written("off again")
+    finally:
+        careless.close()
+
+
 def test_a_broken_policy_stops_the_starter_too(rules, engine, tmp_path):
     rules("marking = 'yes'")
     with pytest.raises(PolicyForbids, match="true or false"):
@@ -134,7 +162,7 @@ def test_downloads_in_their_own_process(rules, tmp_path, monkeypatch):
         hub.add("owner/model", files, card={"license": "openrail"})
 
         def error():
-            pipeline = ProcessPipeline(sys.executable, EngineConfig(), role=FETCH, log_path=str(tmp_path / "download.log"))
+            pipeline = ProcessPipeline(sys.executable, EngineConfig(), role=FETCH)
             one = downloads.start(pipeline, "owner/model", "", folder=str(tmp_path / "models"), accepted=True)
             with pytest.raises(PolicyForbids) as told:
                 one.result(60)

@@ -33,7 +33,7 @@ def check(tmp_path):
     checks = Verifications()
 
     def check(python=sys.executable, certificate="", **what):
-        pipeline = ProcessPipeline(python, EngineConfig(certificate=certificate), role=VERIFY, log_path=str(tmp_path / "log"))
+        pipeline = ProcessPipeline(python, EngineConfig(certificate=certificate), role=VERIFY)
         return checks.start(pipeline, **what).result(WAIT)
 
     yield check

@@ -1,13 +1,14 @@
 """What the session says of its engine, and how it ends."""
 from __future__ import annotations
 
+import logging
 import os
 import threading
 
 import pytest
-from scripted import LIMIT, READY, Scripted, pump_until, submit
+from scripted import LIMIT, READY, REQUEST, Scripted, pump_until, submit
 
-from blender_sd.protocol.errors import EngineDied, EngineMissing, ModelNotFound, SDError
+from blender_sd.protocol.errors import EngineDied, EngineMissing, ModelNotFound, SDError, WordBlocked
 from blender_sd.protocol.messages import Cancelled, Failed
 
 
@@ -133,3 +134,18 @@ def test_a_fork_leaves_the_engine_alone(session):
     assert os.waitpid(child, 0)[1] == 0
     pipeline.go.release()
     assert submit(one).result(LIMIT)
+
+
+def test_a_blocked_word_is_told_to_the_person_and_to_no_log(session, caplog):
+    caplog.set_level(logging.DEBUG)
+    told = [WordBlocked("The prompt holds a word that your studio has blocked: 'qwertyword'.", "Take it out."), SDError("It broke.")]
+    pipeline = Scripted(lambda order, emit, cancelled: emit(Failed.of(order.job, told.pop(0))))
+    one = session(pipeline)
+    jobs = [one.submit(REQUEST, folder="f", output="o") for _ in range(2)]
+    for _ in jobs:
+        pipeline.go.release()
+    for job in jobs:
+        with pytest.raises(SDError):
+            job.result(LIMIT)
+    assert "qwertyword" in str(jobs[0].error) and "qwertyword" not in caplog.text
+    assert "(blocked_word)" in caplog.text and "(internal): It broke." in caplog.text

@@ -192,6 +192,12 @@ def _drawn_preferences():
     return paper
 
 
+def _drawn_marking():
+    paper = Paper()
+    preferences.SD_AP_preferences._draw_marking(preferences.get(), bpy.context, paper)
+    return paper
+
+
 def test_what_the_policy_forces_cannot_be_changed(addon, other, rules, tmp_path, prefs):  # noqa: F811
     prefs.safety_filter = _filter(tmp_path / "mine")
     names = [name for _, name in _drawn_preferences().props]
@@ -203,6 +209,13 @@ def test_what_the_policy_forces_cannot_be_changed(addon, other, rules, tmp_path,
     assert {"theirs", f"Set by your studio's policy ({place}).", "Ask Maria", f"Your studio's policy: {place}"} <= set(paper.texts)
     addon.model = other.id
     assert "theirs" in words() and "mine" not in words()
+    assert prefs.marking and studio.marks()
+    prefs.marking = False
+    assert not studio.marks() and "marking" in [name for _, name in _drawn_marking().props]
+    place = rules("marking = true")
+    paper = _drawn_marking()
+    assert "marking" not in [name for _, name in paper.props] and f"Set by your studio's policy ({place})." in paper.texts
+    assert studio.marks() and not any("do not tell other programs" in text for text in paper.texts)
 
 
 def test_a_filter_that_was_downloaded_is_chosen(addon, tmp_path, prefs):  # noqa: F811
