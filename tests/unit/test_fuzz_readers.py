@@ -84,7 +84,7 @@ FIELDS = {
     "str": PATHS, "int": st.integers(-2**63, 2**63), "bool": st.booleans(), "Request": REQUESTS,
     "EngineConfig": st.deferred(lambda: strategy(messages.EngineConfig)),
     "dict[str, Source]": st.dictionaries(WORDS, SOURCES, max_size=3), "dict[str, str]": st.dictionaries(WORDS, WORDS, max_size=3),
-    "np.ndarray | None": st.none() | ARRAYS,
+    "np.ndarray | None": st.none() | ARRAYS, "float": st.floats(allow_nan=False), "Source | None": st.none() | SOURCES,
     "tuple[Result, ...]": st.deferred(lambda: st.lists(strategy(messages.Result), max_size=2).map(tuple)),
 }
 
