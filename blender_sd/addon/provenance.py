@@ -13,17 +13,24 @@ from dataclasses import dataclass, replace
 import bpy
 import bpy.utils.previews
 
-from .. import config, scene
+from .. import config, proofs, scene
+from ..protocol import proof
 from ..protocol.errors import SDError
 from ..protocol.facts import SOURCES_KEY, Facts, lines
 from ..protocol.origin import ORIGIN_KEY
 from ..protocol.png import REQUEST_KEY
 from ..session import lineage
 from ..session.lineage import Known, Link
+from ..session.verifying import Verification
 
 # What is said of a link that could not be followed.
 PROBLEMS = {lineage.GONE: "No copy of it is in the output folder", lineage.CHANGED: "Its copy was changed; what it says is not believed",
             lineage.AGAIN: "Stands further up already", lineage.DEEP: "The chain goes on; no further was looked"}
+# What the check of content credentials has found.
+PROOFS = {proof.NONE: "Its file carries no content credentials",
+          proof.BROKEN: "Changed since it was signed, or its credentials are unsound",
+          proof.VALID: "As it was signed; nobody known here vouches for the signer",
+          proof.TRUSTED: "As it was signed, by the certificate in the preferences"}
 _KEPT = 32  # images whose story is remembered
 _PICTURES = 12  # thumbnails at most
 
@@ -51,6 +58,7 @@ _stories: OrderedDict[tuple, Story] = OrderedDict()  # by `_key`
 _wanted: tuple | None = None  # the image whose chain the panel asks for
 _tracing: tuple[tuple, Future, threading.Event] | None = None
 _looking: dict[tuple, Future] = {}
+_checks: dict[tuple, Verification] = {}
 _previews: bpy.utils.previews.ImagePreviewCollection | None = None
 
 
@@ -92,9 +100,19 @@ def is_looking(image: bpy.types.Image) -> bool:
     return _key(image) in _looking
 
 
+def check(image: bpy.types.Image) -> None:
+    """Has the content credentials of the image's file checked, in a process of its own. Raises SDError."""
+    _checks[_key(image)] = proofs.credentials(image)
+
+
+def check_of(image: bpy.types.Image) -> Verification | None:
+    """The check that was begun last, which may still be going on."""
+    return _checks.get(_key(image))
+
+
 def busy() -> bool:
     """Whether something may soon be new."""
-    return bool(_looking) or _tracing is not None or _wanted is not None
+    return bool(_looking) or _tracing is not None or _wanted is not None or proofs.running()
 
 
 def update() -> bool:
@@ -120,6 +138,7 @@ def forget() -> None:
     global _wanted, _tracing
     _stories.clear()
     _looking.clear()
+    _checks.clear()
     if _tracing is not None:
         _tracing[2].set()
     _wanted = _tracing = None

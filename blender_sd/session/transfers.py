@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..protocol.errors import EngineDied, JobCancelled, SDError
-from ..protocol.messages import Cancelled, Event, Failed, Fetched, Found, Installed, Order, Stage, Verified
+from ..protocol.messages import Cancelled, Event, Failed, Fetched, Found, Installed, Order, Stage, Verified, text_of
 from .inbox import Inbox, pump_until
 from .process import ProcessPipeline
 
@@ -185,6 +185,8 @@ class Transfers:
     def _watch(self, pipeline: ProcessPipeline, order: Order) -> None:
         try:
             pipeline.run(order, self._hear, lambda: False)
+        except Exception as error:  # a defect of ours must not leave it at work for ever
+            self._hear(Failed(order.job, SDError.kind, "An unexpected error ended it.", "The log holds the details.", text_of(error)))
         finally:
             pipeline.close()
 

@@ -38,6 +38,22 @@ class SD_OT_look_into_file(_OfImage, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class SD_OT_check_credentials(_OfImage, bpy.types.Operator):
+    """Check the content credentials of the image's file: whether it is as it was signed, and by whom. Takes a few seconds"""
+
+    bl_idname = "sd.check_credentials"
+    bl_label = "Stable Diffusion: Check Content Credentials"
+    bl_options = {"REGISTER"}
+
+    def execute(self, context):
+        try:
+            provenance.check(shown_image(context))
+        except SDError as error:
+            return refuse(self, error)
+        tick.soon()
+        return {"FINISHED"}
+
+
 class SD_OT_copy_origin(_OfImage, bpy.types.Operator):
     """Copy all that is known of this image as text, prompt and chain of edits included"""
 
@@ -103,4 +119,4 @@ class SD_OT_recall_link(_OfLink, bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (SD_OT_look_into_file, SD_OT_copy_origin, SD_OT_open_link, SD_OT_recall_link)
+CLASSES = (SD_OT_look_into_file, SD_OT_check_credentials, SD_OT_copy_origin, SD_OT_open_link, SD_OT_recall_link)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ... import scene
 from ...protocol import facts
+from ...protocol.proof import BROKEN
 from ...protocol.terms import CONDITIONS, NO, YES
 from .. import provenance
 from ..layout import wrapped
@@ -101,6 +102,8 @@ class Provenance(Panel):
             return
         wrapped(self.layout, context, "Its file carries content credentials" if story.looked.credentials else
                 "Its file carries no content credentials", "CHECKMARK" if story.looked.credentials else "INFO")
+        if story.looked.credentials:
+            self._draw_check(context, provenance.check_of(image))
         if story.looked.foreign:
             box = self.layout.box()
             wrapped(box, context, "Another program wrote this into the file. It may say anything:", "QUESTION")
@@ -108,6 +111,22 @@ class Provenance(Panel):
                 wrapped(box, context, line, most=6, translate=False)
         elif not story.told.known:
             wrapped(self.layout, context, "Nothing is said in the file either", "INFO")
+
+
+    def _draw_check(self, context, check) -> None:
+        """Whether the credentials hold, once somebody has asked."""
+        if check is None:
+            self.layout.operator("sd.check_credentials", text="Check Who Signed It", icon="CHECKMARK")
+        elif not check.done:
+            self.layout.label(text="Checking the credentials…", icon="TIME")
+        elif check.proof is None:
+            wrapped(self.layout, context, str(check.error or "The check was cancelled."), "ERROR")
+        else:
+            wrapped(self.layout, context, provenance.PROOFS[check.proof.state], "ERROR" if check.proof.state == BROKEN else "CHECKMARK")
+            if check.proof.signer:
+                row = self.layout.row()
+                row.active = False
+                row.label(text=f"Signer: {check.proof.signer}", translate=False)
 
 
 class MaterialProvenance(Provenance):

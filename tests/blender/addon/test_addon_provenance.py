@@ -18,6 +18,7 @@ from blender_sd.addon import command_line, provenance, tick
 from blender_sd.addon.operators import provenance as operators
 from blender_sd.protocol.errors import InvalidRequest, OutputUnwritable
 from blender_sd.protocol.origin import COMPOSITE, GENERATED, Origin, Part
+from blender_sd.protocol.proof import BROKEN
 from blender_sd.protocol.request import Request
 from blender_sd.session import lineage
 
@@ -140,6 +141,23 @@ def test_looking_into_a_file(addon, tmp_path, looking_at):
     looking_at(bpy.data.images.new("drawn", 4, 4))
     with pytest.raises(RuntimeError, match="has no file"):
         bpy.ops.sd.look_into_file()
+
+
+def test_checking_who_signed_it(addon, tmp_path, looking_at):
+    path = tmp_path / "signed.png"
+    write_png(str(path), Request(prompt="moss", width=16, height=16), BRICK)
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + b"\0\0\0\x04caBXjunk\0\0\0\0" + data[33:])
+    image = bpy.data.images.load(str(path))
+    _show(image)
+    looking_at(image)
+    bpy.ops.sd.look_into_file()
+    settle()
+    assert "Its file carries content credentials" in words() and "Check Who Signed It" in words()
+    assert bpy.ops.sd.check_credentials() == {"FINISHED"}
+    assert "Checking the credentials…" in words()
+    provenance.check_of(image).result(120)
+    assert provenance.PROOFS[BROKEN] in words() and "Check Who Signed It" not in words()
 
 
 def test_drawing_reads_no_disk(chained, monkeypatch):
