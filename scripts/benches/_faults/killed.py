@@ -20,7 +20,7 @@ def _at_point(point: str, after: int = 0, count: int = 1):
         job = world.order(turn, steps=8, count=count)
         world.struck(job)
         world.kills += 1
-        world.ends(job, *_DIED, *(("finished",) if point == "load" else ()))  # it may not have heard of the job yet: the next one has it then
+        world.ends(job, *_DIED, *(("finished",) if point == "load" else ()))  # one that had not heard of it
         finished = count if job.state == "finished" else count - 1 + (point == "written")
         found = len(world.api.past.history()) - 1  # but for the one of `ready`
         assert found == finished, f"{found} pictures in the history, {finished} were finished"
