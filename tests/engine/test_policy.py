@@ -14,10 +14,10 @@ from test_process import CONFIG, Child
 from test_safety import restyled
 from tiny_filters import BLUE, RED, build_classifier, picture
 
-from blender_sd.engine import Engine, installing
+from blender_sd.engine import Engine
 from blender_sd.protocol import policy
 from blender_sd.protocol.errors import PictureWithheld, PolicyForbids, WordBlocked
-from blender_sd.protocol.messages import ENDINGS, FETCH, EngineConfig, Failed, Finished, Generate, Hello, Install, Ready
+from blender_sd.protocol.messages import ENDINGS, FETCH, EngineConfig, Failed, Finished, Generate, Hello, Ready
 from blender_sd.protocol.origin import ORIGIN_KEY, Origin
 from blender_sd.session.downloads import Downloads
 from blender_sd.session.process import ProcessPipeline
@@ -178,11 +178,3 @@ def test_downloads_in_their_own_process(rules, tmp_path, monkeypatch):
     finally:
         downloads.shutdown()
         hub.close()
-
-
-def test_the_set_up_in_its_own_process(rules, tmp_path):
-    rules("network = false")
-    events = []
-    order = Install("job", "install", str(tmp_path / "engine"), str(tmp_path / "no.txt"), "")
-    installing.Installer().run(order, events.append, lambda: False)
-    assert isinstance(events[-1], Failed) and events[-1].kind == "policy" and "engine" in events[-1].message

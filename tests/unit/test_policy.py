@@ -5,9 +5,11 @@ import os
 
 import pytest
 
+from blender_sd.engine import installing  # brings pip, which engine tests must not have beside torch: it loads distutils
 from blender_sd.protocol import policy
 from blender_sd.protocol.cards import Licence
 from blender_sd.protocol.errors import PolicyForbids, WordBlocked
+from blender_sd.protocol.messages import Failed, Install
 from blender_sd.protocol.parts import Control, Embedding, Lora
 from blender_sd.protocol.request import Request
 
@@ -238,3 +240,11 @@ def test_each_system_has_a_place(monkeypatch):
     monkeypatch.setattr(policy, "_program_data", lambda: r"C:\ProgramData")
     monkeypatch.setattr(policy.sys, "platform", "win32")
     assert policy.system_file().startswith(r"C:\ProgramData") and policy.system_file().endswith("policy.toml")
+
+
+def test_the_set_up_reads_it_by_itself(system, tmp_path):
+    system("network = false")
+    events = []
+    order = Install("job", "install", str(tmp_path / "engine"), str(tmp_path / "no.txt"), "")
+    installing.Installer().run(order, events.append, lambda: False)
+    assert isinstance(events[-1], Failed) and events[-1].kind == "policy" and "engine" in events[-1].message
