@@ -17,7 +17,7 @@ from tiny_filters import BLUE, RED, build_classifier, picture
 from blender_sd.engine import Engine
 from blender_sd.protocol import policy
 from blender_sd.protocol.errors import PictureWithheld, PolicyForbids, WordBlocked
-from blender_sd.protocol.messages import ENDINGS, FETCH, EngineConfig, Failed, Finished, Generate, Hello, Ready
+from blender_sd.protocol.messages import ENDINGS, FETCH, EngineConfig, Finished, Generate, Hello, Ready
 from blender_sd.protocol.origin import ORIGIN_KEY, Origin
 from blender_sd.session.downloads import Downloads
 from blender_sd.session.process import ProcessPipeline
