@@ -1,0 +1,396 @@
+"""The pictures of the guides, each one function, for `screenshots.py`: what is set up, and what of the screen is kept."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import envs
+
+IMAGES = envs.ROOT / "docs" / "images"
+START = 180  # seconds for the engine, on a busy machine
+COLOURS = 128  # of the palette that a picture is kept in
+LARGEST = 250_000  # bytes that a picture may have
+
+PREPARE = """
+import os, sys
+from bl_ext.user_default import blender_sd as sd
+prefs = bpy.context.preferences.addons["bl_ext.user_default.blender_sd"].preferences
+prefs.engine_python = {engine!r}
+settings, running = bpy.context.scene.sd, bpy.context.window_manager.sd
+settings.random_seed, settings.seed, settings.steps, settings.tiling = False, 7, 16, "xy"
+space = max((a for a in bpy.context.window.screen.areas if a.type == "VIEW_3D"), key=lambda a: a.width).spaces.active
+space.overlay.show_floor = space.overlay.show_axis_x = space.overlay.show_axis_y = False
+"""
+_ON_THE_CUBE = """
+settings.width = settings.height = 384
+settings.target = "MATERIAL"
+space.shading.type = "MATERIAL"
+space.overlay.show_outline_selected = space.overlay.show_cursor = space.overlay.show_object_origins = False
+bpy.data.objects["Light"].hide_set(True)
+bpy.data.objects["Camera"].hide_set(True)
+bpy.data.worlds[0].node_tree.nodes["Background"].inputs[0].default_value = (0.2, 0.2, 0.2, 1)
+space.region_3d.view_distance, space.region_3d.view_location = 8.5, (-0.5, 0.9, -0.7)
+mesh = bpy.data.objects["Cube"].data
+for face in mesh.polygons:  # as UV > Cube Projection does: each side wears the whole picture, upright
+    across, up = {0: (1, 2), 1: (0, 2), 2: (0, 1)}[max(range(3), key=lambda axis: abs(face.normal[axis]))]
+    for corner in face.loop_indices:
+        place = mesh.vertices[mesh.loops[corner].vertex_index].co
+        mesh.uv_layers.active.data[corner].uv = (place[across] + 1) / 2, (place[up] + 1) / 2
+"""
+_PAINT_SOME = """
+for seed, words in enumerate(("red brick wall", "grey cobblestone", "green grass", "oak planks", "blue tiles", "rusty metal",
+                              "white marble", "sand")):
+    sd.generate(words, seed=seed, steps=12, size=(256, 256), tiling="xy")
+"""
+_COBBLES = "settings.prompt, settings.steps = 'grey cobblestone', 12\nbpy.ops.sd.generate()"
+_SHOW = """
+area = max((a for a in bpy.context.window.screen.areas if a.ui_type == "IMAGE_EDITOR"), key=lambda a: a.width)
+area.spaces.active.image = sd.jobs()[{number}].outputs[0]
+area.spaces.active.zoom_percentage = {zoom}
+"""
+_PAINT_MASK = """
+import numpy as np
+mask = area.spaces.active.image
+y, x = np.mgrid[-1:1:256j, -1:1:256j]
+white = np.ones((256, 256, 4), np.float32)
+white[..., :3] = ((x - 0.1) ** 2 + (y + 0.1) ** 2 < 0.3)[..., None]  # a round blot, as a brush leaves it
+mask.pixels.foreach_set(white.ravel())
+mask.update()
+"""
+_SHOW_RESULT = """
+other = min((a for a in bpy.context.window.screen.areas if a.ui_type == "IMAGE_EDITOR"), key=lambda a: a.width)
+other.spaces.active.image = sd.jobs()[-1].outputs[0]
+area.spaces.active.image = mask
+for shown in (area, other):
+    shown.spaces.active.overlay.show_overlays = False  # the cube's UV map
+"""
+_POLICY = """
+studio = sys.modules["bl_ext.user_default.blender_sd.studio"]
+sys.modules["bl_ext.user_default.blender_sd.addon.safeguards"].EVERY = 1e9
+file = "/etc/blender_sd/policy.toml"
+studio.state = studio.State((file,), "Ask Maria in room 12, or pipeline@studio.example", filter="nsfw_image_detection", filter_file=file)
+"""
+
+
+def take(window, name: str, box) -> None:
+    """Writes what is on the screen within `box` to docs/images, in a palette: such pictures are small."""
+    path = IMAGES / f"{name}.png"
+    window.screen.grab(tuple(box)).quantize(COLOURS, dither=0).save(path, optimize=True)
+    assert path.stat().st_size < LARGEST, f"{name}.png has {path.stat().st_size} bytes: cut it closer"
+
+
+def ready(window, kind: str = "VIEW_3D") -> None:
+    """The tab is open and the engine has started."""
+    window.open_tab("SD", kind)
+    window.wait_for("running.engine == 'ready'", START)
+
+
+def on_the_cube(window, script: str) -> None:
+    """A cube that wears a picture, seen in material preview, and the tab; after that, `script`."""
+    window.run_script(_ON_THE_CUBE)
+    ready(window)
+    window.run_script(script)
+
+
+def finished(window) -> None:
+    window.wait_for("sd.jobs() and all(job.done for job in sd.jobs())", START)
+    window.run_script("result = [str(job.error) for job in sd.jobs() if job.error]\nassert not result, result")
+
+
+def aside(window) -> None:
+    """The mouse over the timeline, where it lights nothing up, and what it had lit up drawn anew."""
+    window.screen.move(700, 950)
+    window.run_script("[area.tag_redraw() for area in bpy.context.window.screen.areas]")
+    window.run_script("bpy.ops.wm.redraw_timer(type='DRAW_WIN_SWAP', iterations=2)")
+
+
+def only(window, name: str, label: str, box) -> None:
+    """The panel alone, until `label` in it is read: headers glide up while those above them close."""
+    window.open_only("Stable Diffusion", box)
+    window.wait_for(lambda: window.open_only(name, box) or window.shows(label, box, 2), 40, f"the panel {name}")
+
+
+def everything(window) -> tuple[int, int, int, int]:
+    return 0, 0, window.screen.width, window.screen.height
+
+
+def editor(window, kind: str = "VIEW_3D") -> tuple[int, int, int, int]:
+    return tuple(window.area(kind)["box"])
+
+
+def panel(window, first: str, last: str, kind: str = "VIEW_3D") -> tuple[int, int, int, int]:
+    """The part of the sidebar from the line that says `first` to the one that says `last`."""
+    left, _, right, _ = box = window.sidebar(kind)
+    return left, window.find_text(first, box).box[1] - 12, right - 26, window.find_text(last, box).box[3] + 14
+
+
+# ---- the pictures --------------------------------------------------------------------------------------------------
+
+
+def tab(window) -> None:
+    """A brick wall on the cube, and the tab that made it."""
+    on_the_cube(window, "settings.prompt = 'large red brick wall, worn'")
+    window.click_text("Generate")
+    finished(window)
+    aside(window)
+    left, top, right, _ = editor(window)
+    take(window, "tab", (left, top, right, window.find_text("Enlarge", window.sidebar()).box[3] + 14))
+
+
+def tasks(window) -> None:
+    """Texture and Render, two of the three tasks."""
+    on_the_cube(window, _COBBLES)
+    finished(window)
+    window.run_script("settings.prompt = 'mosaic'")
+    for name, task, button in (("task-texture", "Texture", "Retexture Slot"), ("task-render", "Render", "Restyle")):
+        window.click_text(task, window.sidebar())
+        window.wait_for(f"settings.task == {task.upper()!r}", 10)
+        window.find_text(button)
+        window.run_script("settings.prompt = 'mosaic'" if task == "Texture" else "")
+        aside(window)
+        take(window, name, panel(window, "Stable Diffusion", "Ready on"))
+
+
+def settings(window) -> None:
+    """Model, size, tiling, and the sub-panels, open."""
+    ready(window)
+    window.open_only("Settings")
+    window.find_text("Guidance")
+    window.click_text("Stable Diffusion")  # closes it, which makes room
+    window.find_text("Upscaler")
+    aside(window)
+    take(window, "settings", panel(window, "Settings", "Noise"))
+
+
+def setup(window) -> None:
+    """What stands in the tab without an engine."""
+    window.run_script("prefs.engine_place = '/home/artist/engine'")
+    window.open_tab("SD")
+    window.find_text("Set Up the Engine")
+    aside(window)
+    left, top, right, _ = window.sidebar()
+    take(window, "setup", (left, top, right - 26, window.find_text("Use an Existing Python").box[3] + 40))
+
+
+def preferences(window) -> None:
+    """What is the same for all files."""
+    window.run_script("prefs.engine_place, prefs.output = '/home/artist/engine', '/home/artist/pictures'")
+    window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
+    screen = everything(window)
+    window.find_text("Engine Interpreter", within=screen)
+    window.screen.move(screen[2] // 2, screen[3] - 4)
+    take(window, "preferences", (200, 0, screen[2], screen[3]))
+
+
+def styles(window) -> None:
+    """The menu of styles, and what one makes."""
+    on_the_cube(window, "settings.prompt = 'large mossy grey'")
+    window.wait_for("len(sys.modules['bl_ext.user_default.blender_sd.stylebook'].known_styles()) > 40", 30)
+    window.click_text("No Style")
+    window.find_text("Watercolour", everything(window))
+    left, top, _, _ = window.find_text("Illustration", everything(window)).box
+    below = window.find_text("Woven Fabric", everything(window)).box[3]
+    right = window.find_text("Hand-Painted Texture", everything(window)).box[2]
+    take(window, "styles", (left - 32, top - 46, right + 30, below + 14))
+    window.click_text("Cobblestone", within=everything(window))
+    window.wait_for("settings.style == 'Cobblestone'", 10)
+    window.click_text("Generate")
+    finished(window)
+    aside(window)
+    left, top, right, _ = editor(window)
+    take(window, "styled", (left + 330, top + 55, right, window.find_text("High-Res Fix", window.sidebar()).box[3] + 14))
+
+
+def history(window) -> None:
+    """Thumbnails, the selected picture, and what can be done with it."""
+    window.run_script(_PAINT_SOME)
+    ready(window)
+    finished(window)
+    only(window, "History", "Favourites", window.sidebar())
+    window.click_text("grey cobbles")
+    window.find_text("Recall Settings")
+    aside(window)
+    left, top, right, _ = window.sidebar()
+    below = window.find_text("Get Models", window.sidebar()).box[1]
+    take(window, "history", (left, window.find_text("History", window.sidebar()).box[1] - 12, right - 26, below - 40))
+
+
+def wipe(window) -> None:
+    """Two pictures compared in the Image Editor."""
+    window.run_script(_PAINT_SOME)
+    window.become("IMAGE_EDITOR")
+    ready(window, kind="IMAGE_EDITOR")
+    finished(window)
+    window.run_script(_SHOW.format(number=1, zoom=180))
+    box = window.sidebar("IMAGE_EDITOR")
+    only(window, "History", "Favourites", box)
+    window.click_text("red brick", within=box)
+    window.click_text("Compare", within=box)
+    window.click_text("Wipe", within=box)
+    window.wait_for("sys.modules['bl_ext.user_default.blender_sd.addon.history'].state().wipe", 10)
+    aside(window)
+    left, top, right, bottom = editor(window, "IMAGE_EDITOR")
+    take(window, "wipe", (left + 380, top + 28, right, bottom - 40))
+
+
+def inpaint(window) -> None:
+    """A mask that is painted in the Image Editor, and beside it what became of the picture."""
+    window.run_script("sd.generate('grey cobblestone', seed=1, steps=12, size=(256, 256), tiling='xy')\nsettings.prompt = 'green grass'")
+    window.become("IMAGE_EDITOR", was="PROPERTIES")
+    window.become("IMAGE_EDITOR", was="VIEW_3D")
+    ready(window, kind="IMAGE_EDITOR")
+    finished(window)
+    window.run_script(_SHOW.format(number=0, zoom=180))
+    box = window.sidebar("IMAGE_EDITOR")
+    only(window, "Inpaint", "Paint Mask", box)
+    window.click_text("Paint Mask", within=box)
+    window.wait_for("area.spaces.active.mode == 'PAINT'", 10)
+    window.run_script(_PAINT_MASK)
+    window.find_text("Feather", within=box)
+    box = panel(window, "Inpaint", "Extend", "IMAGE_EDITOR")
+    window.click_text("Inpaint", within=(box[0], box[1] + 60, box[2], box[3] - 35))
+    window.wait_for("len(sd.jobs()) == 2", 10)
+    finished(window)
+    window.run_script(_SHOW_RESULT)
+    aside(window)
+    take(window, "inpaint", (box[0] - 390, box[1], window.screen.width, editor(window, "IMAGE_EDITOR")[1] + 740))
+
+
+def enlarge(window) -> None:
+    """The slot's image, and how it is enlarged."""
+    on_the_cube(window, _COBBLES)
+    finished(window)
+    only(window, "Enlarge", "Upscale Slot", window.sidebar())
+    aside(window)
+    take(window, "enlarge", panel(window, "Enlarge", "Upscale Slot"))
+
+
+def origin(window) -> None:
+    """A mosaic, and the wall that it was painted over."""
+    window.become("IMAGE_EDITOR")
+    ready(window, "IMAGE_EDITOR")
+    window.run_script("first = sd.generate('red brick wall', seed=5, steps=12, size=(256, 256), tiling='xy')")
+    finished(window)
+    window.run_script("sd.restyle(first.result()[0], 'blue mosaic', seed=6, steps=12)")
+    finished(window)
+    window.run_script(_SHOW.format(number=1, zoom=150))
+    box = window.sidebar("IMAGE_EDITOR")
+    only(window, "Where Did This Come From", "Report of All", box)
+    window.find_text("Made of", box)
+    aside(window)
+    take(window, "origin", panel(window, "Where Did This Come From", "Report of All", "IMAGE_EDITOR"))
+
+
+def library(window) -> None:
+    """The dialog that saves a material asset."""
+    window.run_script("import tempfile\nlibraries = bpy.context.preferences.filepaths.asset_libraries\n"
+                      "libraries[0].name, libraries[0].path = 'Studio', tempfile.mkdtemp()\n"
+                      "sd.generate('grey cobblestone', seed=3, steps=12, size=(256, 256), tiling='xy')")
+    window.become("IMAGE_EDITOR", was="PROPERTIES")
+    ready(window)
+    finished(window)
+    only(window, "Material Library", "Materials from List", window.sidebar())
+    window.click_text("Save as Material Asset")
+    found = window.find_text("This file is written", within=everything(window)).box
+    take(window, "library", (found[0] - 60, found[1] - 330, found[0] + 560, found[3] + 100))
+
+
+def live(window) -> None:
+    """Live mode over a plain scene."""
+    window.run_script("""
+settings.prompt = "old red brick wall"
+for x, y, size in ((-2.2, 1.0, 1.4), (1.6, 2.4, 1.0)):
+    bpy.ops.mesh.primitive_cylinder_add(radius=size * 0.6, depth=size * 2, location=(x, y, 0))
+space.shading.color_type, space.shading.background_type = "OBJECT", "VIEWPORT"
+space.shading.background_color = (0.02, 0.03, 0.06)
+for name, colour in (("Cube", (0.6, 0.15, 0.08, 1)), ("Cylinder", (0.7, 0.5, 0.25, 1)), ("Cylinder.001", (0.2, 0.35, 0.5, 1))):
+    bpy.data.objects[name].color = colour
+bpy.data.objects["Camera"].hide_set(True)
+bpy.data.objects["Light"].hide_set(True)
+space.overlay.show_outline_selected = space.overlay.show_cursor = space.overlay.show_object_origins = False
+space.region_3d.view_distance, space.region_3d.view_location = 8, (-0.5, 1.2, 0)
+bpy.context.scene.sd_live.strength, bpy.context.scene.sd_live.mix = 0.35, 0.75
+""")
+    ready(window)
+    only(window, "Live", "Start Live Mode", window.sidebar())
+    window.click_text("Start Live Mode")
+    window.wait_for("bpy.context.window_manager.sd_live.state == 'up_to_date'", START)
+    window.find_text("Up to date")
+    aside(window)
+    left, top, right, _ = editor(window)
+    take(window, "live", (left + 260, top, right, window.find_text("Control", window.sidebar()).box[3] + 120))
+
+
+def control(window) -> None:
+    """A control, and the depth picture that the model gets."""
+    window.run_script("settings.width = settings.height = 512\nsettings.controls.add()")
+    window.become("IMAGE_EDITOR", was="PROPERTIES")
+    ready(window)
+    only(window, "Control", "Preview Control Image", window.sidebar())
+    window.click_text("Preview Control Image")
+    window.wait_for("any('control' in image.name for image in bpy.data.images)", START)
+    aside(window)
+    left, top, _, _ = window.sidebar()
+    below = editor(window, "IMAGE_EDITOR")[1] + 540
+    take(window, "control", (left, window.find_text("Control", window.sidebar()).box[1] - 12, window.screen.width, below))
+
+
+def queue(window) -> None:
+    """A running job and two that wait."""
+    window.run_script("""
+for words, steps in (("red brick wall", 300), ("grey cobblestone", 20), ("green grass", 20)):
+    sd.generate(words, seed=1, steps=steps, size=(512, 512), tiling="xy")
+""")
+    ready(window)
+    window.click_text("Settings", window.sidebar())  # which makes room
+    window.wait_for("sd.jobs()[0].step > 12", START)
+    left, _, right, bottom = window.sidebar()
+    below = (left, window.find_text("Enlarge", window.sidebar()).box[3], right, bottom)
+    take(window, "queue", (left, window.find_text("Queue", below).box[1] - 12, right - 26, window.find_text("Clear Finished").box[3] + 14))
+    window.run_script("sd.cancel_all()")
+
+
+def pie(window) -> None:
+    """The pie menu over the 3D View, and the popover."""
+    on_the_cube(window, "settings.prompt = 'old red brick wall'\nspace.shading.type = 'SOLID'")
+    view = window.area()["regions"]["WINDOW"]
+    middle = (view[0] + 480, (view[1] + view[3]) // 2)
+    over = (middle[0] - 1, middle[1] - 1, middle[0] + 1, middle[1] + 1)
+    window.key("ctrl+shift+i", over=over)
+    window.find_text("Restyle View", everything(window))
+    take(window, "pie", (middle[0] - 330, middle[1] - 170, middle[0] + 330, middle[1] + 170))
+    window.key("Escape")
+    window.key("ctrl+shift+alt+i", over=over)
+    first = window.find_text("What to leave out", within=tuple(view[:2]) + (window.sidebar()[0], view[3])).box
+    last = window.find_text("Ready on", within=tuple(view[:2]) + (window.sidebar()[0], view[3])).box
+    take(window, "popover", (first[0] - 40, first[1] - 60, first[0] + 330, last[3] + 24))
+
+
+def models(window) -> None:
+    """Models from the hub."""
+    window.run_script("prefs.downloads = '/home/artist/models'")
+    ready(window)
+    only(window, "Get Models", "Read the Licence", window.sidebar())
+    aside(window)
+    take(window, "get-models", panel(window, "Get Models", "Into"))
+
+
+def studio(window) -> None:
+    """What the preferences show where a policy applies."""
+    window.run_script(f"{_POLICY}\nprefs.section = 'TRUST'")
+    window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
+    screen = everything(window)
+    window.screen.move(*window.find_text("Mark Pictures", within=screen).centre)
+    window.wait_for(lambda: _scrolled_to(window, "Ask Maria"), 60, "the section Safety")
+    first, last = window.find_text("Set by your studio", screen).box, window.find_text("Ask Maria", screen).box
+    take(window, "studio", (first[0] - 12, first[1] - 60, first[0] + 680, last[3] + 14))
+
+
+def _scrolled_to(window, text: str) -> bool:
+    for _ in range(4):
+        window.screen.press(5)
+        window.screen.release(5)
+    return window.shows(text, everything(window), 1)
+
+
+PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, preferences, styles, history, wipe, inpaint, enlarge, origin, library, live,
+                                  control, queue, pie, models, studio)
