@@ -22,6 +22,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from png_bytes import chunk, picture
+
 from blender_sd.protocol import cards, checkpoints, environment, hub, png, styles, wire, wording
 from blender_sd.protocol.errors import AssetUnusable, InvalidRequest, ModelNotFound, ModelUnreadable, SDError, SourceUnusable, StyleUnusable
 from blender_sd.protocol.messages import (
@@ -147,17 +149,6 @@ def read_origin(data: bytes) -> None:
         assert Origin.from_json(one.to_json()) == one
     except InvalidRequest as error:
         refused(error)
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def picture(*chunks: bytes, width: int = 1, height: int = 1) -> bytes:
-    """A PNG of black pixels with `chunks` before them."""
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    pixels = zlib.compress(b"\0" * (1 + width) * height) if width * height < 1 << 20 else b""
-    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def spoken(request: str = "", key: str = png.REQUEST_KEY) -> bytes:

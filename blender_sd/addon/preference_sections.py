@@ -93,7 +93,7 @@ def _draw_folders(prefs, context, layout) -> None:
     layout.column().prop(prefs, "styles", placeholder="The extension's own folder")
 
 
-def _draw_marking(prefs, context, layout) -> None:
+def draw_marking(prefs, context, layout) -> None:
     """The switch, and what it means either way."""
     column = layout.column()
     safeguards.draw_forced(column, context, prefs, "marking", studio.state.marking_file)
@@ -115,7 +115,7 @@ def _draw_marking(prefs, context, layout) -> None:
 
 
 def _draw_trust(prefs, context, layout) -> None:
-    _draw_marking(prefs, context, layout)
+    draw_marking(prefs, context, layout)
     layout.separator()
     safeguards.draw_preferences(layout, context, prefs)
 

@@ -24,7 +24,7 @@ from blender_sd.protocol.messages import Failed, Finished, Generate, Hello, Load
 from blender_sd.protocol.parts import Control, Embedding, Lora
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from fuzz_targets import chunk, picture
+from png_bytes import chunk, picture
 from open_sockets import listening
 
 

@@ -14,7 +14,7 @@ from test_addon_preferences import prefs  # noqa: F401  (fixture)
 
 import blender_sd as sd
 from blender_sd import api, catalogue, config, hub, setup, studio
-from blender_sd.addon import downloads, live, preferences, properties, safeguards, tick
+from blender_sd.addon import downloads, live, preference_sections, preferences, properties, safeguards, tick
 from blender_sd.protocol import policy
 from blender_sd.protocol.errors import PictureWithheld, PolicyForbids, WordBlocked
 
@@ -194,7 +194,7 @@ def _drawn_preferences():
 
 def _drawn_marking():
     paper = Paper()
-    preferences.SD_AP_preferences._draw_marking(preferences.get(), bpy.context, paper)
+    preference_sections.draw_marking(preferences.get(), bpy.context, paper)
     return paper
 
 
