@@ -224,7 +224,12 @@ for prompt in ("first", "second", "third"):
     settings.prompt = prompt
     bpy.ops.sd.generate()
 """)
-    window.click_text("third")
+
+    def third_is_selected() -> bool:
+        window.click_text("third")  # again where the list was still growing
+        return window.run_script("now = bpy.context.window_manager.sd\nresult = now.jobs[now.job_index].name == 'third'")
+
+    window.wait_for(third_is_selected, 20, "the third job to be selected")
     window.screenshot("queue")
     window.click(window.sidebar()[2] - ICONS, window.find_text("old brick wall").centre[1])  # the arrow beside the list's top
     window.wait_for("[job.label for job in sd.jobs() if not job.done] == ['first', 'third', 'second']", 10)

@@ -200,6 +200,7 @@ def test_an_error_is_shown_with_its_remedy(window):
     window.click_text("Choose Model")  # and has the button that helps
     window.click_text("Starter", within=(left - 200, below + 2, right + 300, below + 300))
     window.wait_for("bpy.context.scene.sd.model == 'starter'", 5)
+    window.run_script("bpy.ops.sd.dismiss()")  # the lowest panels need the room
 
 
 _OPEN = {"Settings": "Recall from Image", "Queue": "Clear Finished"}
