@@ -103,6 +103,7 @@ def test_the_preferences_repair_and_remove(window, real):
     screen = (0, 0, window.screen.width, window.screen.height)
     window.find_text("The engine is set up", within=screen)
     window.find_text("Repair", within=screen)
+    window.screen.move(screen[2] // 2, screen[3] - 4)  # where no tooltip comes up over the words
     window.screenshot("preferences")
     window.run_script("bpy.ops.sd.remove_engine()")
     window.wait_for("sd.installations()[-1].done", LIMIT)
