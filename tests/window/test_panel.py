@@ -200,7 +200,8 @@ def test_an_error_is_shown_with_its_remedy(window):
     window.click_text("Choose Model")  # and has the button that helps
     window.click_text("Starter", within=(left - 200, below + 2, right + 300, below + 300))
     window.wait_for("bpy.context.scene.sd.model == 'starter'", 5)
-    window.run_script("bpy.ops.sd.dismiss()")  # the lowest panels need the room
+    window.run_script("bpy.ops.sd.dismiss()\nfor area in bpy.context.screen.areas: area.tag_redraw()")  # the lowest panels need the room
+    window.wait_for(lambda: not window.shows("There is no model called", window.sidebar(), timeout=0), 20, "the error to go")
 
 
 _OPEN = {"Settings": "Recall from Image", "Queue": "Clear Finished"}
