@@ -171,16 +171,6 @@ def setup(window) -> None:
     take(window, "setup", (left, top, right - 26, window.find_text("Use an Existing Python").box[3] + 40))
 
 
-def preferences(window) -> None:
-    """What is the same for all files."""
-    window.run_script("prefs.engine_place, prefs.output = '/home/artist/engine', '/home/artist/pictures'")
-    window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
-    screen = everything(window)
-    window.find_text("Engine Interpreter", within=screen)
-    window.screen.move(screen[2] // 2, screen[3] - 4)
-    take(window, "preferences", (200, 0, screen[2], screen[3]))
-
-
 def styles(window) -> None:
     """The menu of styles, and what one makes."""
     on_the_cube(window, "settings.prompt = 'large mossy grey'")
@@ -392,5 +382,5 @@ def _scrolled_to(window, text: str) -> bool:
     return window.shows(text, everything(window), 1)
 
 
-PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, preferences, styles, history, wipe, inpaint, enlarge, origin, library, live,
+PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, styles, history, wipe, inpaint, enlarge, origin, library, live,
                                   control, queue, pie, models, studio)

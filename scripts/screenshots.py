@@ -12,7 +12,7 @@ from pathlib import Path
 
 import build
 import envs
-from guide_pictures import IMAGES, PICTURES, PREPARE, preferences, setup
+from guide_pictures import IMAGES, PICTURES, PREPARE, setup
 
 TESTS = envs.ROOT / "tests" / "window"
 BLENDER = "5.2"
@@ -38,7 +38,7 @@ def main() -> int:
                 continue
             try:
                 with BlenderWindow(python, [archive], Path(folder) / one.__name__) as window:
-                    window.run_script(PREPARE.format(engine="" if one in (setup, preferences) else sys.executable))
+                    window.run_script(PREPARE.format(engine="" if one is setup else sys.executable))
                     one(window)
                 print(f"{one.__name__}: taken", flush=True)
             except Exception as error:  # whatever it is, the others can be taken
