@@ -14,7 +14,8 @@ import bpy
 from . import scene
 from .protocol import wording
 from .protocol.errors import AssetUnusable, SourceUnusable
-from .protocol.facts import STARTER, STARTER_LICENCE, Facts
+from .protocol.checkpoints import STARTER
+from .protocol.facts import STARTER_LICENCE, Facts
 from .session import asset_library
 
 _COMMON = frozenset("and the with for from texture seamless tileable background pattern material".split())

@@ -151,8 +151,7 @@ def check_source_size(size: tuple[int, int]) -> None:
 
 def check_paths(request: Request) -> None:
     """Raises ModelNotFound where a request as it stands, which may be a stranger's, names a file on another computer."""
-    for path in (request.ip_adapter, request.upscaler, *(one.file for one in (*request.loras, *request.embeddings)),
-                 *(one.model for one in request.controls)):
+    for _, path in request.nets:
         refuse_elsewhere(path, config.model_folders())
 
 

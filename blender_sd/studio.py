@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from . import config
 from .protocol import blocked, hub
 from .protocol import policy as rules
+from .protocol.checkpoints import STARTER, STARTER_FOLDER
 from .protocol.errors import PolicyForbids, SDError
 from .protocol.policy import Policy
 from .protocol.request import Request
 from .session.folders import read_json
-from .session.library import STARTER, STARTER_FOLDER, ModelInfo
+from .session.library import ModelInfo
 
 _verdicts: dict[str, str] = {}  # id of a model -> why it is not allowed, "" where it is; of the policy `_judged_by`
 _judged_by: Policy | PolicyForbids | None = None  # as `rules.known` gave it

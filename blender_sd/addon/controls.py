@@ -8,11 +8,11 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, PointerProperty, StringProperty
 
 from .. import api, catalogue
+from ..protocol.checkpoints import STARTER
 from ..protocol.errors import SDError, SourceUnusable
 from ..protocol.parts import Control
 from .declared import declared
 
-STARTER = "starter"
 KINDS = (
     ("depth", "Depth", "How far things are: near is white", "MOD_LENGTH", 0),
     ("normal", "Normal", "Which way surfaces face", "NORMALS_FACE", 1),

@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageOps
 from safetensors import SafetensorError, safe_open
 
+from ..protocol.checkpoints import STARTER_CONTROL_FOLDER
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable, SourceUnusable
 from ..protocol.families import CONTROLNETS, UNETS, ControlNet, controlnet_of
 from ..protocol.messages import Source, text_of
@@ -21,7 +22,7 @@ from . import memory, shards, sources
 from .control_images import prepared
 from .models import Model
 
-STARTER = Path(__file__).resolve().parent.parent / "models" / "starter_control"
+STARTER = Path(STARTER_CONTROL_FOLDER)
 # What a ControlNet's config and its model's denoiser must have alike, where both say it.
 _WIDTHS = ("num_attention_heads", "attention_head_dim", "joint_attention_dim", "pooled_projection_dim", "caption_channels", "in_channels")
 _SHAPES = {**dict.fromkeys(CONTROLNETS, _WIDTHS), **dict.fromkeys(UNETS, ("cross_attention_dim", "block_out_channels")),

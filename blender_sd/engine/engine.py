@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..protocol import blocked, policy
 from ..protocol import request as defaults
+from ..protocol.checkpoints import STARTER_FOLDER
 from ..protocol.errors import InvalidRequest, JobCancelled, OutOfMemory, OutputUnwritable, SDError, WordBlocked
 from ..protocol.messages import Cancelled, EngineConfig, Event, Failed, Finished, Generate, Loading, Note, Ready, Result, Source, Step
 from ..protocol.origin import ORIGIN_KEY
@@ -32,7 +33,7 @@ from .tasks.plan import NOTHING, Plan
 from .upscalers import Upscaler, Upscalers
 
 log = logging.getLogger(__name__)
-STARTER = Path(__file__).resolve().parent.parent / "models" / "starter"
+STARTER = Path(STARTER_FOLDER)
 Emit = Callable[[Event], None]
 Cancel = Callable[[], bool]
 
@@ -241,6 +242,32 @@ class Engine:
             if cancelled():
                 raise JobCancelled("The job was cancelled.")
 
+        guard, model, plans = self._prepared(order, emit, cancelled, check)
+        sheet = Sheet(order.request) if order.request.axes else None
+        for index in range(order.request.pictures):
+            check()
+            single = order.request.single(index)
+            cell = index // order.request.count
+            listener = self._listener(order, index + 1, emit, check, 0 if guard else self._config.preview_px)
+            image, plans[cell] = self._carried_out(model, single, plans[cell], listener)
+            check()
+            passed = guard.passes(image)
+            if passed:
+                yield single, image, model
+            if sheet is not None:
+                sheet.add(image if passed else Image.new("RGB", image.size, WITHHELD))
+        if text := guard.summary():
+            emit(Note(order.job, text))
+        if sheet is not None:
+            made = sheet.picture()
+            if guard:
+                made.info[safety.FILTER_KEY] = guard.name
+            yield order.request, made, model
+
+    def _prepared(self, order: Generate, emit: Emit, cancelled: Cancel,
+                  check: Callable[[], None]) -> tuple[safety.Guard, Model, list[Plan]]:
+        """What looks at the finished pictures, the model with all that is put on it, and the plan of each cell."""
+
         def say(text: str) -> None:
             emit(Loading(order.job, text))
 
@@ -273,26 +300,7 @@ class Engine:
             emit(Note(order.job, text))
         if any(plan.unchanged is None for plan in plans):  # loading is over: whoever cancels now has to wait for a step
             emit(Step(order.job, 0, order.request.single(0).steps, 1, order.request.pictures))
-        sheet = Sheet(order.request) if order.request.axes else None
-        for index in range(order.request.pictures):
-            check()
-            single = order.request.single(index)
-            cell = index // order.request.count
-            listener = self._listener(order, index + 1, emit, check, 0 if guard else self._config.preview_px)
-            image, plans[cell] = self._carried_out(model, single, plans[cell], listener)
-            check()
-            passed = guard.passes(image)
-            if passed:
-                yield single, image, model
-            if sheet is not None:
-                sheet.add(image if passed else Image.new("RGB", image.size, WITHHELD))
-        if text := guard.summary():
-            emit(Note(order.job, text))
-        if sheet is not None:
-            made = sheet.picture()
-            if guard:
-                made.info[safety.FILTER_KEY] = guard.name
-            yield order.request, made, model
+        return guard, model, plans
 
     def _planned(self, model: Model, request: Request, inputs: dict[str, Source], steering: controls.Steering) -> Plan:
         """The plan of one cell, known to fit into memory."""

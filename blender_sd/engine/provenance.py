@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from ..protocol.cards import licence_of
+from ..protocol.checkpoints import STARTER
 from ..protocol.hub import name_of
 from ..protocol.origin import Origin, Part, kind_of
 from ..protocol.request import UPSCALE, Request
@@ -48,14 +49,10 @@ def uses_upscaler(request: Request) -> bool:
 
 
 def _parts(request: Request) -> Iterator[Part]:
-    yield from (_part("LoRA", lora.file) for lora in request.loras if lora.weight)
-    yield from (_part("ControlNet", str(controls.STARTER) if control.model == "starter" else control.model)
-                for control in request.controls if control.weight)
-    yield from (_part("textual inversion", embedding.file) for embedding in request.embeddings)
-    if request.ip_adapter:
-        yield _part("IP-Adapter", request.ip_adapter)
-    if uses_upscaler(request):
-        yield _part("upscaler", request.upscaler)
+    used = dataclasses.replace(request, loras=tuple(one for one in request.loras if one.weight), upscaler=request.upscaler
+                               if uses_upscaler(request) else "", controls=tuple(one for one in request.controls if one.weight))
+    for kind, net in used.nets:
+        yield _part(kind, str(controls.STARTER) if (kind, net) == ("ControlNet", STARTER) else net)
 
 
 def _part(kind: str, place: str) -> Part:

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..protocol.checkpoints import STARTER, STARTER_FOLDER
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable, PictureWithheld
 from ..protocol.messages import EngineConfig, text_of
-from ..protocol.policy import BUILT_IN, Filter, Policy
+from ..protocol.policy import Filter, Policy
 from ..protocol.request import Request
 from . import memory
 
@@ -49,9 +50,9 @@ def wanted(policy: Policy, config: EngineConfig) -> tuple[Filter, ...]:
 def is_needed(request: Request, folder: str) -> bool:
     """Whether a picture must be looked at. The built-in starter model's need not: it was trained on procedural textures alone. That holds
     as long as nothing of another origin is put on it."""
-    starter = os.path.realpath(folder) == os.path.realpath(BUILT_IN)
+    starter = os.path.realpath(folder) == os.path.realpath(STARTER_FOLDER)
     foreign = request.loras or request.embeddings or request.ip_adapter or os.path.isdir(request.upscaler)
-    return not starter or bool(foreign) or any(one.model != "starter" for one in request.controls)
+    return not starter or bool(foreign) or any(one.model != STARTER for one in request.controls)
 
 
 class Guard:

@@ -14,7 +14,10 @@ from . import gguf
 
 SUFFIX, GGUF = ".safetensors", ".gguf"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
-CONFIGS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "configs")
+_MODELS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models")
+CONFIGS = os.path.join(_MODELS, "configs")
+STARTER = "starter"  # what requests call the built-in model, and the built-in ControlNet
+STARTER_FOLDER, STARTER_CONTROL_FOLDER = os.path.join(_MODELS, "starter"), os.path.join(_MODELS, "starter_control")
 LORA, IP_ADAPTER, EMBEDDING, UPSCALER, SD15, SDXL = "lora", "ip-adapter", "textual inversion", "upscaler", "sd15", "sdxl"
 # Pipelines of diffusers' folders that only enlarge pictures.
 UPSCALER_PIPELINES = ("StableDiffusionUpscalePipeline", "StableDiffusionLatentUpscalePipeline")

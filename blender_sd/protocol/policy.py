@@ -31,14 +31,12 @@ from typing import Any
 
 from . import blocked
 from .cards import Licence, licence_of
-from .checkpoints import CONFIGS
+from .checkpoints import STARTER, STARTER_CONTROL_FOLDER, STARTER_FOLDER
 from .errors import PolicyForbids
 from .request import Request
 
 VARIABLE = "SD_POLICY"
 MAX_BYTES = 1 << 20
-BUILT_IN = os.path.join(os.path.dirname(CONFIGS), "starter")  # what the name "starter" stands for, and no other folder
-_STARTER = "starter"
 _MAX_TEXT = 300  # characters of a line
 _HUB = re.compile(r"(?:models--)?([A-Za-z0-9][\w.-]*?)--([A-Za-z0-9][\w.-]*)")  # a folder made by a download, or of the hub's cache
 _ASK = "Ask whoever looks after this computer."
@@ -159,21 +157,13 @@ class Policy:
         are blocked beside the policy's. Raises WordBlocked too."""
         for folder in filter(None, (place, borrowed)):
             self.check_model(folder)
-        for kind, file in parts_of(request):
+        for kind, net in request.nets:
+            file = STARTER_CONTROL_FOLDER if (kind, net) == ("ControlNet", STARTER) else net
             self.check_licence(file, f"the {kind} '{_names(file).shown}'")
         blocked.check((*self.blocked_words, *own_words), request, " ".join(self.contacts) if self.blocked_words else "")
 
 
 NONE = Policy()
-
-
-def parts_of(request: Request) -> list[tuple[str, str]]:
-    """The nets that take part beside the model: what each is called, and its file or folder."""
-    found = [("LoRA", lora.file) for lora in request.loras]
-    found += [("textual inversion", one.file) for one in request.embeddings]
-    found += [("ControlNet", _built_in(one.model)) for one in request.controls]
-    found += [(kind, file) for kind, file in (("IP-Adapter", request.ip_adapter), ("upscaler", request.upscaler)) if file]
-    return found
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------
@@ -335,18 +325,13 @@ class _Names:
     paths: frozenset[str]
 
 
-def _built_in(model: str) -> str:
-    """The folder of a ControlNet: "starter" is the built-in one."""
-    return f"{BUILT_IN}_control" if model == _STARTER else model
-
-
 def _names(place: str) -> _Names:
     path = os.path.abspath(place)
-    if os.path.realpath(path) == os.path.realpath(BUILT_IN):
-        return _Names(_STARTER, frozenset({_STARTER}), _paths(path))
+    if os.path.realpath(path) == os.path.realpath(STARTER_FOLDER):
+        return _Names(STARTER, frozenset({STARTER}), _paths(path))
     base = os.path.basename(path)
     stem = os.path.splitext(base)[0] if os.path.isfile(path) else base
-    names = {base.casefold(), stem.casefold()} - {_STARTER}
+    names = {base.casefold(), stem.casefold()} - {STARTER}
     parts = path.split(os.sep)
     for at in range(len(parts) - 1, max(0, len(parts) - 5), -1):
         if (hub := _HUB.fullmatch(parts[at])) is not None:

@@ -133,6 +133,14 @@ class Request:
         found = {"source": self.source, "mask": self.mask, "reference": self.reference, **{f"control{index}": control.image for index, control in enumerate(self.controls)}}
         return {role: digest for role, digest in found.items() if digest}
 
+    @property
+    def nets(self) -> list[tuple[str, str]]:
+        """The nets that take part beside the model: what each is called, and its file or folder (of a ControlNet also "starter")."""
+        found = [("LoRA", lora.file) for lora in self.loras] + [("ControlNet", control.model) for control in self.controls]
+        found += [("textual inversion", one.file) for one in self.embeddings]
+        found += [("IP-Adapter", self.ip_adapter), ("upscaler", self.upscaler)]
+        return [(kind, file) for kind, file in found if file]
+
     def with_inputs(self, digests: Mapping[str, str]) -> Request:
         """The request with the digests of its input pictures, by role, filled in."""
         controls = tuple(dataclasses.replace(control, image=digests.get(f"control{index}", control.image))

@@ -9,8 +9,7 @@ import bpy
 
 from ..protocol import png
 from ..protocol.errors import SourceUnusable
-from ..protocol.facts import Facts, origin_from, request_from
-from ..protocol.origin import ORIGIN_KEY
+from ..protocol.facts import Facts, said_in
 from . import images, marks
 
 _FURNITURE = {"SCREEN", "WINDOWMANAGER", "WORKSPACE"}  # what merely shows an image
@@ -51,11 +50,7 @@ def _facts(image: bpy.types.Image) -> Facts:
         file = images.file_of(image)
     except SourceUnusable:
         return facts
-    if isinstance(file, str):
-        said = marks.file_facts(file)
-    else:
-        text = png.text_of(file.encoded)
-        said = Facts("", request_from(text.get(png.REQUEST_KEY)), origin_from(text.get(ORIGIN_KEY)))
+    said = marks.file_facts(file) if isinstance(file, str) else said_in(png.text_of(file.encoded))
     return dataclasses.replace(facts, request=said.request, origin=said.origin)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import bpy
 
 from ..protocol import png
-from ..protocol.facts import SOURCES_KEY, Facts, from_json, origin_from, request_from, to_json
+from ..protocol.facts import SOURCES_KEY, Facts, from_json, said_in, to_json
 from ..protocol.messages import Result
 from ..protocol.origin import COMPOSITE, ORIGIN_KEY
 
@@ -67,14 +67,12 @@ def file_facts(path: str | os.PathLike) -> Facts:
         head = png.read_head(path)
     except OSError:
         head = None
-    text = head.text if head is not None else {}
-    return Facts(os.path.basename(path), request_from(text.get(REQUEST_PROPERTY)), origin_from(text.get(ORIGIN_KEY)))
+    return said_in(head.text if head is not None else {}, os.path.basename(path))
 
 
 def facts_of(image: bpy.types.Image) -> Facts:
     """What the datablock says of itself. Reads memory alone."""
-    return Facts(image.name, request_from(image.get(REQUEST_PROPERTY)), origin_from(image.get(ORIGIN_KEY)),
-                 from_json(image.get(SOURCES_KEY)), is_marked(image))
+    return dataclasses.replace(said_in(image, image.name), baked=from_json(image.get(SOURCES_KEY)), marked=is_marked(image))
 
 
 def marked() -> list[bpy.types.Image]:

@@ -9,14 +9,14 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..protocol.checkpoints import STARTER, STARTER_CONTROL_FOLDER
 from ..protocol.errors import ModelNotFound, ModelUnreadable
 from ..protocol.families import ControlNet, controlnet_of
 from .folders import full_path, name_of, places, read_json, refuse_elsewhere
-from .library import STARTER, STARTER_FOLDER, ModelInfo
+from .library import ModelInfo
 
 log = logging.getLogger("blender_sd")
 
-STARTER_CONTROL_FOLDER = STARTER_FOLDER + "_control"
 CONFIG = "config.json"
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from ..protocol import few_steps
 from ..protocol.cards import OWN
-from ..protocol.checkpoints import CONFIGS, GGUF, PICKLES, SUFFIX, UPSCALER_PIPELINES, Kind
+from ..protocol.checkpoints import CONFIGS, GGUF, PICKLES, STARTER, STARTER_FOLDER, SUFFIX, UPSCALER_PIPELINES, Kind
 from ..protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from ..protocol.families import Family, family_of
 from ..protocol.few_steps import FewSteps
@@ -24,8 +24,6 @@ from .folders import INDEX, few_steps_at, files_in, full_path, kind_at, name_of,
 
 log = logging.getLogger("blender_sd")
 
-STARTER = "starter"
-STARTER_FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "starter")
 _SCHEDULER = ("scheduler", "scheduler_config.json")
 _SINGLE_FILES = (SUFFIX, GGUF, *PICKLES)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..protocol import png
 from ..protocol.errors import SDError
+from ..protocol.facts import said_in
 from ..protocol.origin import Origin
 from ..protocol.request import Request
 from .history import SUFFIX, TRASH
@@ -81,9 +82,8 @@ def trace(request: Request, folder: str, stopped: Callable[[], bool] = lambda: F
 
 def known_in(text: dict[str, str], credentials: bool = False) -> Known:
     """What the text chunks of a picture say; unreadable ones say nothing, since they may be a stranger's."""
-    request = _or_none(lambda: png.request_in(text))
-    origin = _or_none(lambda: png.origin_in(text))
-    return Known(request, origin, "" if request is not None else text.get(png.PARAMETERS_KEY, ""), credentials)
+    said = said_in(text)
+    return Known(said.request, said.origin, "" if said.request is not None else text.get(png.PARAMETERS_KEY, ""), credentials)
 
 
 def look_into(file: str | bytes) -> Known:
@@ -166,10 +166,3 @@ def _sha256(path: str) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _or_none(read: Callable[[], Any]) -> Any:
-    try:
-        return read()
-    except SDError:
-        return None

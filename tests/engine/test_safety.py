@@ -85,7 +85,7 @@ def test_the_others_of_a_job_come_and_a_note_says_how_many_do_not(filters, with_
     assert [one.request.seed for one in events[-1].results] == [7 + number for number in range(4) if number != worst]
     assert "1 of 4 pictures was withheld by the safety filter classifier." in texts(events)
     assert len(list(out.glob("*.png"))) == 3 and previews(events) == 0
-    unguarded = run(dataclasses.replace(request, model="starter"), folder=policy.BUILT_IN, output=out)
+    unguarded = run(dataclasses.replace(request, model="starter"), folder=policy.STARTER_FOLDER, output=out)
     assert previews(unguarded) > 0, "where no filter looks, there is nothing to hide"
 
 
@@ -163,13 +163,13 @@ def test_a_filter_whose_files_change_is_read_anew(filters, with_filter, run, sd,
 
 def test_the_starter_needs_none_as_long_as_it_is_alone(filters, with_filter, run, tmp_path):
     with_filter(str(tmp_path / "gone"))
-    assert isinstance(run(Request(prompt="red brick", width=64, height=64, steps=2), folder=policy.BUILT_IN)[-1], Finished)
+    assert isinstance(run(Request(prompt="red brick", width=64, height=64, steps=2), folder=policy.STARTER_FOLDER)[-1], Finished)
     alone = Request(prompt="x")
-    assert not safety.is_needed(alone, policy.BUILT_IN) and safety.is_needed(alone, "/models/other")
+    assert not safety.is_needed(alone, policy.STARTER_FOLDER) and safety.is_needed(alone, "/models/other")
     for changes in ({"loras": (Lora("/l", 1.0),)}, {"ip_adapter": "/i"}, {"upscaler": str(tmp_path)},
                     {"controls": (Control("depth", "/c"),)}):
-        assert safety.is_needed(dataclasses.replace(alone, **changes), policy.BUILT_IN)
-    assert not safety.is_needed(dataclasses.replace(alone, controls=(Control("depth", "starter"),)), policy.BUILT_IN)
+        assert safety.is_needed(dataclasses.replace(alone, **changes), policy.STARTER_FOLDER)
+    assert not safety.is_needed(dataclasses.replace(alone, controls=(Control("depth", "starter"),)), policy.STARTER_FOLDER)
 
 
 def _without(folder, name):

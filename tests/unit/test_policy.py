@@ -153,7 +153,7 @@ def test_the_variable_cannot_replace_the_system_s_policy(system, named):
     named("network = true\nunknown_licences = true\nlicences = ['*']")
     assert not policy.current().network
     with pytest.raises(PolicyForbids, match="licences"):
-        policy.current().check_model(policy.BUILT_IN)
+        policy.current().check_model(policy.STARTER_FOLDER)
 
 
 def test_models_by_name_hub_id_and_place(tmp_path, system):
@@ -170,7 +170,8 @@ def test_models_by_name_hub_id_and_place(tmp_path, system):
     file = tmp_path / "b" / "stabilityai--sdxl-turbo" / "one.safetensors"
     file.write_bytes(b"")
     found.check_model(str(file))
-    for place in (policy.BUILT_IN, _model(tmp_path / "c", name="Studio XY"), _model(tmp_path, name="share2"), str(share / ".." / "c")):
+    for place in (
+            policy.STARTER_FOLDER, _model(tmp_path / "c", name="Studio XY"), _model(tmp_path, name="share2"), str(share / ".." / "c")):
         with pytest.raises(PolicyForbids, match="'models'"):
             found.check_model(place)
     link = tmp_path / "link"
@@ -180,7 +181,7 @@ def test_models_by_name_hub_id_and_place(tmp_path, system):
 
 def test_the_name_starter_means_the_built_in_model_alone(tmp_path, system):
     system("models = ['starter']")
-    policy.current().check_model(policy.BUILT_IN)
+    policy.current().check_model(policy.STARTER_FOLDER)
     with pytest.raises(PolicyForbids):
         policy.current().check_model(_model(tmp_path, name="starter"))
 
@@ -227,10 +228,10 @@ def test_downloads(system):
 def test_words_name_whom_to_ask(system, tmp_path):
     system("blocked_words = ['mickey mouse']\ncontact = 'Ask Maria'")
     with pytest.raises(WordBlocked, match="'mickey mouse'") as told:
-        policy.current().check_order(Request(prompt="a Mickey Mouse wall"), policy.BUILT_IN)
+        policy.current().check_order(Request(prompt="a Mickey Mouse wall"), policy.STARTER_FOLDER)
     assert "Ask Maria" in told.value.hint
     with pytest.raises(WordBlocked, match="'brick'"):
-        policy.current().check_order(Request(prompt="brick"), policy.BUILT_IN, own_words=("brick",))
+        policy.current().check_order(Request(prompt="brick"), policy.STARTER_FOLDER, own_words=("brick",))
 
 
 def test_each_system_has_a_place(monkeypatch):

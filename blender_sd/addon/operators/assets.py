@@ -8,7 +8,8 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from ... import assets, batch, scene
 from ...protocol.errors import AssetUnusable, SDError
-from ...protocol.facts import STARTER, STARTER_LICENCE
+from ...protocol.checkpoints import STARTER
+from ...protocol.facts import STARTER_LICENCE
 from ...protocol.request import TEXT_TO_IMAGE
 from ...session import asset_library
 from ...session.material_rows import read_rows

@@ -44,7 +44,7 @@ def other(addon, monkeypatch, tmp_path):
     folder.mkdir(parents=True)
     (folder / "README.md").write_text("---\nlicense: fair-ai\n---\n")
     model = dataclasses.replace(catalogue._models[0], id=str(folder), name="Other", folder=str(folder))
-    starter = dataclasses.replace(catalogue._models[0], folder=policy.BUILT_IN)
+    starter = dataclasses.replace(catalogue._models[0], folder=policy.STARTER_FOLDER)
     monkeypatch.setattr(catalogue, "_models", [starter, model])
     properties.refresh_model_items()
     return model
