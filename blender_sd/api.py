@@ -384,9 +384,8 @@ def _submit(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], ta
     if controls := list(controls):
         request = replace(request, controls=tuple(one for one, _ in controls))
     studio.check_order(request, info)
-    if controls:
-        for number, (one, image) in enumerate(controls):
-            inputs[f"control{number}"] = scene.open_control(one.kind, image, (request.width, request.height))
+    for number, (one, image) in enumerate(controls):
+        inputs[f"control{number}"] = scene.open_control(one.kind, image, (request.width, request.height))
 
     def commit(job: Job) -> list:
         return target(job) if callable(target) else scene.commit(target, job.results, job.label)

@@ -22,36 +22,38 @@ class _OfImage:
         return first_refusal(cls, (shown_image(context) is not None, _NO_IMAGE))
 
 
-class SD_OT_look_into_file(_OfImage, bpy.types.Operator):
+class _OfFile(_OfImage):
+    """An operator that has the image's file looked at, out of the way."""
+
+    def execute(self, context):
+        try:
+            self.begin(shown_image(context))
+        except SDError as error:
+            return refuse(self, error)
+        tick.soon()
+        return {"FINISHED"}
+
+
+class SD_OT_look_into_file(_OfFile, bpy.types.Operator):
     """Read what the image's PNG file says of itself: settings of this add-on, content credentials, and what other programs wrote"""
 
     bl_idname = "sd.look_into_file"
     bl_label = "Stable Diffusion: Look into the Image's File"
     bl_options = {"REGISTER"}
 
-    def execute(self, context):
-        try:
-            provenance.look_into(shown_image(context))
-        except SDError as error:
-            return refuse(self, error)
-        tick.soon()
-        return {"FINISHED"}
+    def begin(self, image):
+        provenance.look_into(image)
 
 
-class SD_OT_check_credentials(_OfImage, bpy.types.Operator):
+class SD_OT_check_credentials(_OfFile, bpy.types.Operator):
     """Check the content credentials of the image's file: whether it is as it was signed, and by whom. Takes a few seconds"""
 
     bl_idname = "sd.check_credentials"
     bl_label = "Stable Diffusion: Check Content Credentials"
     bl_options = {"REGISTER"}
 
-    def execute(self, context):
-        try:
-            provenance.check(shown_image(context))
-        except SDError as error:
-            return refuse(self, error)
-        tick.soon()
-        return {"FINISHED"}
+    def begin(self, image):
+        provenance.check(image)
 
 
 class SD_OT_copy_origin(_OfImage, bpy.types.Operator):
