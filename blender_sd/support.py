@@ -12,6 +12,7 @@ from pathlib import Path
 import bpy
 
 from . import api, config
+from .protocol.version import generator
 from .session import logs
 from .session.report import report_text
 
@@ -31,7 +32,7 @@ def problem_report(prompts: bool = False) -> str:
     said = [text for job in api.jobs() for text in (job.request.prompt, job.request.negative, job.label)]
     said += [text for scene in bpy.data.scenes if hasattr(scene, "sd") for text in (scene.sd.prompt, scene.sd.negative)]
     parts = {
-        "Versions": {"Blender": f"{bpy.app.version_string} ({_hash()})", "Python": platform.python_version()},
+        "Versions": {"Add-on": generator(), "Blender": f"{bpy.app.version_string} ({_hash()})", "Python": platform.python_version()},
         "System": {"System": platform.platform(), "Processor": f"{platform.machine()}, {os.cpu_count()} cores", "Graphics": _graphics()},
         "Engine": {"State": ": ".join(filter(None, api.engine_status())), **api.engine_versions()},
         "Settings": _settings(),

@@ -4,6 +4,7 @@ import pytest
 
 import blender_sd as sd
 from blender_sd.protocol.errors import EngineDied
+from blender_sd.protocol.version import generator
 from blender_sd.session import logs
 
 PROMPT = "purple zebra stripes, on a wall"
@@ -15,6 +16,7 @@ def test_the_report_names_versions_jobs_and_errors_but_no_prompt(addon, pipeline
     with pytest.raises(EngineDied):
         sd.generate(PROMPT, seed=7).result(60)
     text = sd.problem_report()
+    assert f"Add-on: {generator()}" in text
     assert bpy.app.version_string in text and "seed 7: failed (engine_died)" in text and "The engine stopped." in text
     assert not any(word in text.lower() for word in ("zebra", "wall", "orchard"))
     assert PROMPT in sd.problem_report(prompts=True)
