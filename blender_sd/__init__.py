@@ -5,46 +5,55 @@
     image = job.result()[0]
     sd.apply(image, bpy.context.object)
 
-`api`, `catalogue`, `studio`, `stylebook`, `assets`, `batch`, `past`, `provenance`, `proofs`, `hub`, `setup` and `support` document every
-call. The engine works without Blender too: `from blender_sd.engine import Engine`.
+The modules of `calls` document every call. The engine works without Blender too: `from blender_sd.engine import
+Engine`.
 """
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
 _CALLS = {
-    "api": ("apply", "cancel_all", "clear_jobs", "configure", "control", "control_image", "engine_status", "generate", "inpaint", "jobs",
-            "make_seamless", "move_job", "outpaint", "output_folder", "pump", "recall", "restyle", "run", "shutdown", "start_engine",
-            "upscale", "wait"),
+    "text_to_image": ("generate",),
+    "image_to_image": ("restyle",),
+    "upscaling": ("upscale",),
+    "inpainting": ("inpaint", "make_seamless", "outpaint"),
+    "control_images": ("control", "control_image"),
+    "recalling": ("recall", "run"),
+    "placing": ("apply", "purge_replaced"),
+    "job_queue": ("cancel_all", "clear_jobs", "jobs", "move_job", "pump", "shutdown", "wait"),
+    "engine_control": ("configure", "engine_status", "output_folder", "start_engine"),
     "assets": ("asset_libraries", "save_material"),
-    "batch": ("batch_materials",),
-    "catalogue": ("controlnets", "find_model", "ip_adapters", "loras", "models", "refresh_models", "samplers", "upscalers"),
-    "past": ("empty_trash", "favourite", "history", "open_picture", "restore", "trash"),
-    "proofs": ("credentials", "has_credentials"),
-    "provenance": ("mark_baked", "report", "trace"),
-    "setup": ("accelerator_choices", "check_python", "detect_accelerator", "engine_environment", "engine_known", "engine_place",
-              "install_engine", "installations", "remove_engine"),
-    "studio": ("policy",),
-    "support": ("log_file", "problem_report"),
-    "stylebook": ("delete_style", "export_style", "find_style", "import_style", "save_style", "styles"),
-    "hub": ("clear_unfinished", "downloads", "fetch", "hub_models", "models_folder"),
-}
-_ROOMS = {name: room for room, names in _CALLS.items() for name in names}
+    "material_lists": ("batch_materials",),
+    "models": ("choose", "controlnets", "find_model", "ip_adapters", "known_unusable", "loras", "models",
+               "refresh_models", "samplers", "upscalers", "vaes"),
+    "history": ("empty_trash", "favourite", "history", "open_picture", "restore", "trash"),
+    "content_credentials": ("credentials", "has_credentials"),
+    "image_origin": ("mark_baked", "report", "trace"),
+    "installation": ("accelerator_choices", "check_python", "detect_accelerator", "download_wheels",
+                     "engine_environment", "engine_known", "engine_place", "find_pythons", "install_engine",
+                     "installations", "remove_engine"),
+    "policy": ("policy",),
+    "reading": ("read_settings",),
+    "bug_report": ("log_file", "problem_report"),
+    "styles": ("delete_style", "export_style", "find_style", "import_style", "save_style", "styles"),
+    "downloads": ("clear_unfinished", "downloads", "fetch", "hub_models", "models_folder"),}
+_MODULES = {name: module for module, names in _CALLS.items() for name in names}
 
-__all__ = [*_ROOMS, "register", "unregister"]
+__all__ = [*_MODULES, "register", "unregister"]
 
 
 def __getattr__(name: str) -> Any:
     """The scripting API, imported on first use: the engine process and plain Python have no bpy to import it with."""
-    if name in _ROOMS:
-        import_module(".catalogue", __package__)  # which hears of what the hub brings
-        return getattr(import_module(f".{_ROOMS[name]}", __package__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _MODULES:
+        return getattr(import_module(f".calls.{_MODULES[name]}", __package__), name)
+    # Python suggests one
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_ROOMS])
+    return sorted([*globals(), *_MODULES])
 
 
 def register() -> None:

@@ -1,6 +1,7 @@
-"""python scripts/bench.py NAME: measures one figure that the project promises; `--list` names them.
+"""Measure a figure that the project promises: python scripts/bench.py NAME; `--list` names the benches.
 
-Every module `scripts/benches/NAME.py` has `DESCRIPTION: str` and `run(log: Callable[[str], None]) -> dict`, which returns
+Every module `scripts/benches/NAME.py` has `DESCRIPTION: str` and `run(log: Callable[[str], None]) -> dict`, which
+returns
 
     {"figures": {name: number, …}, "bars": {name: {"value": 3.1, "bar": "<= 10", "holds": True}, …}}
 
@@ -24,20 +25,22 @@ BENCHES = Path(__file__).resolve().parent / "benches"
 
 
 def available(folder: Path = BENCHES) -> dict[str, str]:
-    """Name -> description of every bench, read from the source: listing imports neither torch nor bpy."""
+    """Return name -> description of every bench, read from the source: listing imports neither torch nor bpy."""
     return {path.stem: _description(path) for path in sorted(folder.glob("[!_]*.py")) if _description(path)}
 
 
 def _description(path: Path) -> str:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         if any(isinstance(target, ast.Name) and target.id == "DESCRIPTION" for target in targets):
             return ast.literal_eval(node.value)
-    return ""  # a helper that benches share
+    return ""  # a helper shared by benches
 
 
 def measure(name: str) -> dict:
-    """Runs the bench `name` and returns what goes into the last line."""
+    """Run the bench `name` and return the object of the last line."""
     started = time.monotonic()
 
     def log(text: str) -> None:
@@ -47,15 +50,15 @@ def measure(name: str) -> dict:
         report = importlib.import_module(f"benches.{name}").run(log)
         holds = all(bar["holds"] for bar in report["bars"].values())
         return {"name": name, "ok": holds, "figures": report["figures"], "bars": report["bars"]}
-    except Exception as error:  # whatever a bench breaks on is its result
+    except Exception as error:  # a bench that breaks has a result too
         traceback.print_exc()
         return {"name": name, "ok": False, "error": f"{type(error).__name__}: {error}"}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Measures one figure of the project.")
+    parser = argparse.ArgumentParser(description="Measure one figure of the project.")
     parser.add_argument("name", nargs="?", help="which bench")
-    parser.add_argument("--list", action="store_true", help="name all benches and end")
+    parser.add_argument("--list", action="store_true", help="name all benches and exit")
     arguments = parser.parse_args()
     benches = available()
     if arguments.list:

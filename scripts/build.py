@@ -1,9 +1,9 @@
-"""python scripts/build.py: builds the extension zip with Blender's own extension tool and validates it.
+"""Build the extension zip with Blender's own extension tool and validate it: python scripts/build.py.
 
     build/blender_sd-X.Y.Z.zip
 
-`addon_manifest.toml` is staged as `blender_manifest.toml` beside the contents of `blender_sd/`, LICENSE and README.
-The tool is the `blender_ext.py` inside the bpy package of `.venv`; what Blender would refuse, this refuses.
+The script stages `addon_manifest.toml` as `blender_manifest.toml` beside the contents of `blender_sd/`, LICENSE and
+README. The tool is `blender_ext.py` in the bpy package of `.venv`; it refuses what Blender would refuse.
 """
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ IGNORED = shutil.ignore_patterns("__pycache__", "*.py[co]", ".*", "*~", "*.orig"
 
 
 class BuildError(Exception):
-    """The extension cannot be built; the text is what Blender's tool said."""
+    """The extension cannot be built; the text is the message of Blender's tool."""
 
 
 def extension_tool() -> Path:
-    """Blender's `blender_ext.py`, from the bpy package of the running interpreter."""
+    """Return the path of Blender's `blender_ext.py`, from the bpy package of the running interpreter."""
     spec = importlib.util.find_spec("bpy")
-    found = [] if spec is None else sorted(Path(spec.origin).parent.glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
+    found = (
+        [] if spec is None else sorted(Path(spec.origin).parent.glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
+    )
     if not found:
         raise BuildError(f"{sys.executable} has no bpy with Blender's extension tool in it.")
     return found[-1]
 
 
 def stage(target: Path, root: Path = ROOT) -> None:
-    """Lays out the extension as Blender wants it in `target`, which must not exist yet."""
+    """Copy the extension into `target`, laid out as Blender expects it. `target` must not exist yet."""
     shutil.copytree(root / "blender_sd", target, ignore=IGNORED)
     shutil.copyfile(root / MANIFEST, target / "blender_manifest.toml")
     for name in ("LICENSE", "README.md"):
@@ -46,17 +48,18 @@ def stage(target: Path, root: Path = ROOT) -> None:
 
 
 def build(output: Path, root: Path = ROOT) -> Path:
-    """Builds and validates the zip in the folder `output`; its path. Raises BuildError. Needs bpy (not imported)."""
+    """Build and validate the zip in the folder `output`; return its path. Raise BuildError. Needs bpy (not imported).
+    """
     manifest = tomllib.loads((root / MANIFEST).read_text(encoding="utf-8"))
     output.mkdir(parents=True, exist_ok=True)
     archive = output / f"{manifest['id']}-{manifest['version']}.zip"
-    with tempfile.TemporaryDirectory(prefix="blender_sd_build_") as folder:
+    with tempfile.TemporaryDirectory(prefix="blender_sd_build_", ignore_cleanup_errors=True) as folder:
         staged = Path(folder) / manifest["id"]
         stage(staged, root)
         fresh = Path(folder) / archive.name
         _tool("build", "--source-dir", str(staged), "--output-filepath", str(fresh))
         _tool("validate", str(fresh))
-        shutil.move(fresh, archive)  # only a valid archive ever stands in the output folder
+        shutil.move(fresh, archive)  # so the output folder only ever holds valid archives
     return archive
 
 
@@ -67,8 +70,8 @@ def _tool(*arguments: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Builds the extension zip and validates it.")
-    parser.add_argument("--output", type=Path, default=ROOT / "build", help="the folder that takes the zip (default: build/)")
+    parser = argparse.ArgumentParser(description="Build the extension zip and validate it.")
+    parser.add_argument("--output", type=Path, default=ROOT / "build", help="the folder for the zip (default: build/)")
     arguments = parser.parse_args()
     envs.run_inside()
     try:

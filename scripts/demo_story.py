@@ -1,4 +1,4 @@
-"""The demo itself, run inside the environment that `demo.py` makes: a still life in real Blender, before and after.
+"""Play the demo, inside the environment that `demo.py` makes: a still life in real Blender, before and after.
 
 1. An object without a material gets a texture from a prompt.
 2. An image that is already in a material's slot is repainted (image-to-image) and put back into the slot.
@@ -28,19 +28,23 @@ RENDER = {"prompt": "mosaic", "seed": 2, "strength": 0.25}
 
 
 def tell(folder: Path) -> Path:
-    """Plays the whole demo into `folder`; returns the contact sheet's path."""
+    """Play the whole demo and write its pictures into `folder`. Return the path of the contact sheet."""
     folder.mkdir(parents=True, exist_ok=True)
     sd.configure(engine_python=sys.executable, output=folder / "pictures")
     sd.start_engine()  # loads its libraries while the scene is built
     pictures: list[tuple[str, str]] = []
     objects = build_scene()
-    pictures.append((render(folder / "1-before.png"), "The scene before: grey objects, and a floor with a plain checker image."))
+    pictures.append(
+        (render(folder / "1-before.png"), "The scene before: grey objects, and a floor with a plain checker image.")
+    )
 
     for name, order in (("wall", WALL), ("crate", CRATE), ("ball", BALL)):
         job = sd.generate(**order)
         image = follow(job, f"{name}: {order['prompt']}")
         sd.apply(image, objects[name])
-        pictures.append((Path(job.results[0].path).relative_to(folder).as_posix(), f"“{order['prompt']}”, applied to the {name}."))
+        pictures.append(
+            (Path(job.results[0].path).relative_to(folder).as_posix(), f"“{order['prompt']}”, applied to the {name}.")
+        )
 
     floor_image = objects["floor"].active_material.node_tree.nodes["Floor Image"].image
     floor_image.save_render(str(folder / "2-floor-before.png"))
@@ -64,21 +68,34 @@ def tell(folder: Path) -> Path:
 
 
 def build_scene() -> dict[str, bpy.types.Object]:
-    """A floor with a checker image, and a wall, a crate and a ball without materials; a light and a camera."""
+    """Build a floor with a checker image, a wall, a crate and a ball without materials, a light and a camera."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     scene.world = scene.world or bpy.data.worlds.new("World")
     objects = {
         "floor": add(bpy.ops.mesh.primitive_plane_add, "Floor", size=9, location=(0, -2, 0)),
-        "wall": add(bpy.ops.mesh.primitive_plane_add, "Wall", size=9, location=(0, 2.2, 3.5), rotation=(math.pi / 2, 0, 0)),
-        "crate": add(bpy.ops.mesh.primitive_cube_add, "Crate", size=1.6, location=(-1.15, 0.5, 0.8), rotation=(0, 0, 0.5)),
-        "ball": add(bpy.ops.mesh.primitive_uv_sphere_add, "Ball", radius=0.8, segments=48, ring_count=24, location=(1.15, 0.0, 0.8)),
+        "wall": add(
+            bpy.ops.mesh.primitive_plane_add, "Wall", size=9, location=(0, 2.2, 3.5), rotation=(math.pi / 2, 0, 0)
+        ),
+        "crate": add(
+            bpy.ops.mesh.primitive_cube_add, "Crate", size=1.6, location=(-1.15, 0.5, 0.8), rotation=(0, 0, 0.5)
+        ),
+        "ball": add(
+            bpy.ops.mesh.primitive_uv_sphere_add,
+            "Ball",
+            radius=0.8,
+            segments=48,
+            ring_count=24,
+            location=(1.15, 0.0, 0.8),
+        ),
     }
     for polygon in objects["ball"].data.polygons:
         polygon.use_smooth = True
     floor_material(objects["floor"])
     add(bpy.ops.object.light_add, "Sun", type="SUN", rotation=(0.75, 0.3, 0.6)).data.energy = 2.2
-    add(bpy.ops.object.light_add, "Fill", type="AREA", location=(-4, -5, 4), rotation=(0.8, 0, -0.65)).data.energy = 120.0
+    add(
+        bpy.ops.object.light_add, "Fill", type="AREA", location=(-4, -5, 4), rotation=(0.8, 0, -0.65)
+    ).data.energy = 120.0
     scene.camera = add(bpy.ops.object.camera_add, "Camera", location=(0.0, -8.2, 3.0), rotation=(1.3, 0, 0))
     scene.render.engine = "CYCLES"
     scene.cycles.device, scene.cycles.samples = "CPU", SAMPLES
@@ -94,7 +111,7 @@ def add(operator, name: str, **settings) -> bpy.types.Object:
 
 
 def floor_material(floor: bpy.types.Object) -> None:
-    """An ordinary textured material, as a file from anywhere would have it."""
+    """Give the object an ordinary textured material, as any file might have it."""
     side, square = 512, 64
     rows, columns = np.indices((side, side)) // square
     grey = np.where((rows + columns) % 2, 0.75, 0.35).astype(np.float32)
@@ -121,7 +138,7 @@ def render(path: Path) -> str:
 
 
 def follow(job, title: str) -> bpy.types.Image:
-    """Waits for the job with a progress bar; returns its first image."""
+    """Wait for the job with a progress bar; return its first image."""
     begun, shown = time.monotonic(), ""
     while not job.done:
         sd.wait(0.1)
@@ -141,9 +158,11 @@ def say(text: str) -> None:
 
 
 def write_sheet(folder: Path, pictures: list[tuple[str, str]]) -> Path:
-    """`index.html` beside the pictures: each with its caption."""
-    figures = "\n".join(f'<figure><img src="{html.escape(name)}" alt=""><figcaption>{html.escape(text)}</figcaption></figure>'
-                        for name, text in pictures)
+    """Write `index.html` beside the pictures, each with its caption."""
+    figures = "\n".join(
+        f'<figure><img src="{html.escape(name)}" alt=""><figcaption>{html.escape(text)}</figcaption></figure>'
+        for name, text in pictures
+    )
     sheet = folder / "index.html"
     sheet.write_text(f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>blender_sd demo</title>

@@ -1,11 +1,12 @@
-"""The project's Python environments: made where missing, topped up where the pins changed, reused otherwise.
+"""Manage the project's Python environments: create missing ones, update those whose pins changed, reuse the others.
 
     .venv          engine + one Blender + test tools: bpy 5.0 on Python 3.11, bpy 5.2 on Python 3.13
     .venv-bpyXY    one Blender (bpy X.Y) + pytest, for the tests of the other versions
-    .venv-NAME     a program beside which the bench "cpu" measures the engine
+    .venv-types    the type checker and the declarations of Blender's modules
+    .venv-NAME     a program that the bench "cpu" compares the engine with
     .venv-fuzz     the fuzzer of the bench "fuzz"
 
-Only the standard library is used here, so that any Python can start a script. Everything is told on stderr.
+This module uses only the standard library, so that any Python can start a script. It reports on stderr.
 Environment variables: SD_PIP_ARGS (more arguments for pip, such as "--extra-index-url https://…"), PYENV_ROOT.
 """
 from __future__ import annotations
@@ -33,23 +34,32 @@ Log = Callable[[str], None]
 
 
 class EnvError(Exception):
-    """An environment cannot be made; the text says why and what to do."""
+    """An environment cannot be created; the text says why and what to do."""
 
 
 class PythonMissing(EnvError):
-    """No interpreter of the version that is needed was found on this machine."""
+    """This machine has no interpreter of the required version."""
 
 
 @dataclass(frozen=True)
 class Env:
-    """One environment: its folder's name, its Python ("3.11"), its requirement files, and the Blender that is in it ("": none).
-    `bare`: requirement files of packages that are installed without what they ask for."""
+    """Describe one environment.
+
+    Attributes:
+        name: Its folder's name.
+        python: Its Python, such as "3.11".
+        requirements: Its requirement files.
+        blender: The Blender in it, "" for none.
+        download: What creating it downloads, in words.
+        root: The folder that it lies in.
+        bare: Requirement files of packages that are installed without their dependencies.
+    """
 
     name: str
     python: str
     requirements: tuple[str, ...]
     blender: str
-    download: str  # what a first creation fetches, in words
+    download: str
     root: Path = ROOT
     bare: tuple[str, ...] = ()
 
@@ -71,7 +81,7 @@ def say(text: str) -> None:
 
 
 def python_in(folder: Path) -> Path:
-    """The interpreter of the environment in `folder`, on this system."""
+    """Return the interpreter of the environment in `folder` on this system."""
     return folder / ("Scripts/python.exe" if WINDOWS else "bin/python")
 
 
@@ -79,7 +89,9 @@ def python_in(folder: Path) -> Path:
 
 
 def default_env(root: Path = ROOT) -> Env:
-    """`.venv`: on the Python it already has, else on the running one, else on the first found of 3.11 and 3.13."""
+    """Return `.venv`, with the Python that it already has, or else the running one, or else the first of 3.11 and 3.13
+    that exists.
+    """
     made = version_of([str(python_in(root / ".venv"))])
     running = f"{sys.version_info[0]}.{sys.version_info[1]}"
     for python in (made, running):
@@ -91,11 +103,21 @@ def default_env(root: Path = ROOT) -> Env:
 def _default_on(python: str, root: Path) -> Env:
     blender = "5.0" if python == "3.11" else "5.2"
     files = (f"bpy-{blender}.txt", "engine.txt", "test.txt")
-    return Env(".venv", python, files, blender, "about 0.9 GB, with torch's CUDA build on Linux 4 GB", root, ("engine-bare.txt",))
+    return Env(
+        ".venv",
+        python,
+        files,
+        blender,
+        "about 0.9 GB, with torch's CUDA build on Linux 4 GB",
+        root,
+        ("engine-bare.txt",),
+    )
 
 
 def blender_env(blender: str, root: Path = ROOT) -> Env:
-    """The environment that holds bpy of `blender` ("4.2" …): `.venv` where that is the one, else one of its own."""
+    """Return the environment with bpy of the version `blender` ("4.2" …): `.venv` if it has that one, or else a
+    separate one.
+    """
     default = default_env(root)
     if default.blender == blender:
         return default
@@ -103,11 +125,18 @@ def blender_env(blender: str, root: Path = ROOT) -> Env:
     return Env(f".venv-bpy{blender.replace('.', '')}", BLENDERS[blender], files, blender, "about 0.5 GB", root)
 
 
+def types_env(root: Path = ROOT) -> Env:
+    """Return the type checker's environment. It is separate because the stubs of bpy install into the folders of the
+    real one.
+    """
+    return Env(".venv-types", default_env(root).python, ("types.txt",), "", "about 0.1 GB", root)
+
+
 # ---- finding interpreters ------------------------------------------------------------------------------------------
 
 
 def version_of(command: list[str]) -> str | None:
-    """"3.11" for a command that starts that Python, None for one that does not work."""
+    """Return the version of the Python that `command` starts, such as "3.11"; None if it does not start."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
         done = subprocess.run([*command, "-c", code], capture_output=True, text=True, timeout=60)
@@ -117,7 +146,9 @@ def version_of(command: list[str]) -> str | None:
 
 
 def find_python(version: str) -> list[str] | None:
-    """The command that starts Python `version` ("3.13"), or None: the running one, PATH, Windows' launcher, pyenv."""
+    """Return the command that starts Python `version` ("3.13"), or None. Tries the running one, PATH, Windows'
+    launcher, pyenv.
+    """
     return next((command for command in _candidates(version) if version_of(command) == version), None)
 
 
@@ -140,7 +171,7 @@ def _candidates(version: str) -> Iterator[list[str]]:
 
 
 def fingerprint(env: Env, folder: Path = REQUIREMENTS) -> str:
-    """A hash of the Python version and of all requirement files, included ones too."""
+    """Return a hash of the Python version and all requirement files, with those that they include."""
     digest = hashlib.sha256(env.python.encode())
     todo, seen = [*env.requirements, *env.bare], set()
     while todo:
@@ -155,7 +186,7 @@ def fingerprint(env: Env, folder: Path = REQUIREMENTS) -> str:
 
 
 def is_ready(env: Env) -> bool:
-    """Whether the environment was completed with the pins as they are now."""
+    """Return whether the environment is complete and matches the current pins."""
     try:
         stamp = json.loads((env.folder / STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -164,7 +195,7 @@ def is_ready(env: Env) -> bool:
 
 
 def ensure(env: Env, log: Log = say) -> Path:
-    """The interpreter of `env`, which is made or topped up first where needed. Raises EnvError (PythonMissing)."""
+    """Return the interpreter of `env`, created or updated first if needed. Raise EnvError (PythonMissing)."""
     if is_ready(env):
         return env.executable
     with _locked(env, log):
@@ -176,7 +207,7 @@ def ensure(env: Env, log: Log = say) -> Path:
 def _make(env: Env, log: Log) -> None:
     started = time.monotonic()
     stamp = env.folder / STAMP
-    stamp.unlink(missing_ok=True)  # from here until the end, an interruption leaves no stamp: the next call starts over
+    stamp.unlink(missing_ok=True)  # an interruption from here on leaves no stamp, so the next call starts over
     usable = version_of([str(env.executable)]) == env.python and _works([str(env.executable), "-m", "pip", "--version"])
     if not usable:
         log(f"[{env.name}] making the environment ({env.label}; download {env.download})")
@@ -198,8 +229,8 @@ def _works(command: list[str]) -> bool:
 def _create(env: Env) -> None:
     python = find_python(env.python)
     if python is None:
-        raise PythonMissing(f"Python {env.python} was not found; {env.name} ({env.label}) needs it. "
-                            f"Install it from python.org or with: pyenv install {env.python}")
+        raise PythonMissing(f"Python {env.python} was not found; {env.name} ({env.label}) needs it. Install it from "
+                            f"python.org or with: pyenv install {env.python}")
     done = subprocess.run([*python, "-m", "venv", "--clear", str(env.folder)], capture_output=True, text=True)
     if done.returncode != 0:
         raise EnvError(f"{shlex.join(python)} could not make {env.folder}: {(done.stdout + done.stderr).strip()}\n"
@@ -207,11 +238,11 @@ def _create(env: Env) -> None:
 
 
 def _pip(env: Env, arguments: list[str], log: Log) -> None:
-    """Runs pip: with its own progress bars on a terminal, else with one line for each large download."""
+    """Run pip, with its own progress bars on a terminal, otherwise with one line per large download."""
     command = [str(env.executable), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
     if sys.stderr.isatty():
         if subprocess.run(command, stdout=sys.stderr, stdin=subprocess.DEVNULL).returncode != 0:
-            raise EnvError(f"pip could not fill {env.name}; its message stands above. {_PIP_HINT}")
+            raise EnvError(f"pip could not fill {env.name}; see its message above. {_PIP_HINT}")
         return
     lines: list[str] = []
     with subprocess.Popen([*command, "--progress-bar", "off"], text=True, errors="replace", stdin=subprocess.DEVNULL,
@@ -224,25 +255,30 @@ def _pip(env: Env, arguments: list[str], log: Log) -> None:
         raise EnvError(f"pip could not fill {env.name}:\n{''.join(lines[-15:])}{_PIP_HINT}")
 
 
-_PIP_HINT = "Check the connection and the free disk space, then run the same command again: it goes on where it stopped."
+_PIP_HINT = (
+    "Check the connection and the free disk space, then run the same command again; it continues where it stopped."
+)
 
 
 @contextlib.contextmanager
 def _locked(env: Env, log: Log) -> Iterator[None]:
-    """Holds the environment's lock: the system frees it even if this process is killed."""
+    """Hold the environment's lock. The system releases it even if this process is killed."""
     folder = env.root / ".cache" / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{env.name}.lock", "a+b") as file:
-        told = False
-        while not _try_lock(file):
-            if not told:
+        waiting = False
+        while not try_lock(file):
+            if not waiting:
                 log(f"[{env.name}] another process is preparing this environment; waiting for it")
-                told = True
+                waiting = True
             time.sleep(0.5)
-        yield  # closing the file gives the lock back
+        yield  # closing the file releases the lock
 
 
-def _try_lock(file) -> bool:
+def try_lock(file) -> bool:
+    """Lock the open `file` for this process. Return whether it succeeded, which it does not while another process holds
+    it.
+    """
     try:
         if WINDOWS:
             import msvcrt
@@ -262,10 +298,11 @@ def _try_lock(file) -> bool:
 
 
 def run_inside(env: Env | None = None) -> None:
-    """Starts the running script again inside `env` (default: `.venv`), unless it already runs there.
+    """Restart the running script inside `env` (default: `.venv`), unless it already runs there.
 
-    Returns where it does; else ends this process with the other's exit status. An EnvError becomes one sentence and
-    exit status 1."""
+    Return only if it does; otherwise end this process with the other's exit status. An EnvError becomes one sentence
+    and exit status 1.
+    """
     try:
         env = env or default_env()
         python = ensure(env)

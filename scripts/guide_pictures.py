@@ -1,4 +1,4 @@
-"""The pictures of the guides, each one function, for `screenshots.py`: what is set up, and what of the screen is kept."""
+"""Take the pictures of the guide, for `screenshots.py`: each function sets one up and takes a part of the screen."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,15 +7,15 @@ import envs
 
 IMAGES = envs.ROOT / "docs" / "images"
 START = 180  # seconds for the engine, on a busy machine
-COLOURS = 128  # of the palette that a picture is kept in
-LARGEST = 250_000  # bytes that a picture may have
+COLOURS = 128  # in a picture's palette
+LARGEST = 250_000  # bytes of a picture at most
 
 PREPARE = """
 import os, sys
 from bl_ext.user_default import blender_sd as sd
 prefs = bpy.context.preferences.addons["bl_ext.user_default.blender_sd"].preferences
 prefs.engine_python = {engine!r}
-settings, running = bpy.context.scene.sd, bpy.context.window_manager.sd
+running = bpy.context.window_manager.sd
 settings.random_seed, settings.seed, settings.steps, settings.tiling = False, 7, 16, "xy"
 space = max((a for a in bpy.context.window.screen.areas if a.type == "VIEW_3D"), key=lambda a: a.width).spaces.active
 space.overlay.show_floor = space.overlay.show_axis_x = space.overlay.show_axis_y = False
@@ -30,15 +30,15 @@ bpy.data.objects["Camera"].hide_set(True)
 bpy.data.worlds[0].node_tree.nodes["Background"].inputs[0].default_value = (0.2, 0.2, 0.2, 1)
 space.region_3d.view_distance, space.region_3d.view_location = 8.5, (-0.5, 0.9, -0.7)
 mesh = bpy.data.objects["Cube"].data
-for face in mesh.polygons:  # as UV > Cube Projection does: each side wears the whole picture, upright
+for face in mesh.polygons:  # as UV > Cube Projection does: each side shows the whole picture, upright
     across, up = {0: (1, 2), 1: (0, 2), 2: (0, 1)}[max(range(3), key=lambda axis: abs(face.normal[axis]))]
     for corner in face.loop_indices:
         place = mesh.vertices[mesh.loops[corner].vertex_index].co
         mesh.uv_layers.active.data[corner].uv = (place[across] + 1) / 2, (place[up] + 1) / 2
 """
 _PAINT_SOME = """
-for seed, words in enumerate(("red brick wall", "grey cobblestone", "green grass", "oak planks", "blue tiles", "rusty metal",
-                              "white marble", "sand")):
+for seed, words in enumerate(("red brick wall", "grey cobblestone", "green grass", "oak planks", "blue tiles",
+                              "rusty metal", "white marble", "sand")):
     sd.generate(words, seed=seed, steps=12, size=(256, 256), tiling="xy")
 """
 _COBBLES = "settings.prompt, settings.steps = 'grey cobblestone', 12\nbpy.ops.sd.generate()"
@@ -52,7 +52,7 @@ import numpy as np
 mask = area.spaces.active.image
 y, x = np.mgrid[-1:1:256j, -1:1:256j]
 white = np.ones((256, 256, 4), np.float32)
-white[..., :3] = ((x - 0.1) ** 2 + (y + 0.1) ** 2 < 0.3)[..., None]  # a round blot, as a brush leaves it
+white[..., :3] = ((x - 0.1) ** 2 + (y + 0.1) ** 2 < 0.3)[..., None]  # a round spot, as from a brush
 mask.pixels.foreach_set(white.ravel())
 mask.update()
 """
@@ -64,28 +64,29 @@ for shown in (area, other):
     shown.spaces.active.overlay.show_overlays = False  # the cube's UV map
 """
 _POLICY = """
-studio = sys.modules["bl_ext.user_default.blender_sd.studio"]
-sys.modules["bl_ext.user_default.blender_sd.addon.safeguards"].EVERY = 1e9
-file = "/etc/blender_sd/policy.toml"
-studio.state = studio.State((file,), "Ask Maria in room 12, or pipeline@studio.example", filter="nsfw_image_detection", filter_file=file)
+package = "bl_ext.user_default.blender_sd"
+sys.modules[package + ".addon.policy"].EVERY = 1e9
+runtime, status = sys.modules[package + ".calls.runtime"].runtime, sys.modules[package + ".library.policy_status"]
+file, contact = "/etc/blender_sd/policy.toml", "Ask Maria in room 12, or pipeline@studio.example"
+runtime.policy.state = status.State((file,), contact, filter="nsfw_image_detection", filter_file=file)
 """
 
 
 def take(window, name: str, box) -> None:
-    """Writes what is on the screen within `box` to docs/images, in a palette: such pictures are small."""
+    """Write the part of the screen within `box` to docs/images, with a palette, which keeps the file small."""
     path = IMAGES / f"{name}.png"
     window.screen.grab(tuple(box)).quantize(COLOURS, dither=0).save(path, optimize=True)
     assert path.stat().st_size < LARGEST, f"{name}.png has {path.stat().st_size} bytes: cut it closer"
 
 
 def ready(window, kind: str = "VIEW_3D") -> None:
-    """The tab is open and the engine has started."""
+    """Open the tab and wait until the engine has started."""
     window.open_tab("SD", kind)
     window.wait_for("running.engine == 'ready'", START)
 
 
 def on_the_cube(window, script: str) -> None:
-    """A cube that wears a picture, seen in material preview, and the tab; after that, `script`."""
+    """Show a textured cube in Material Preview, and the tab; then run `script`."""
     window.run_script(_ON_THE_CUBE)
     ready(window)
     window.run_script(script)
@@ -97,15 +98,16 @@ def finished(window) -> None:
 
 
 def aside(window) -> None:
-    """The mouse over the timeline, where it lights nothing up, and what it had lit up drawn anew."""
+    """Move the mouse over the timeline, where it highlights nothing, and redraw what it had highlighted."""
     window.screen.move(700, 950)
     window.run_script("[area.tag_redraw() for area in bpy.context.window.screen.areas]")
     window.run_script("bpy.ops.wm.redraw_timer(type='DRAW_WIN_SWAP', iterations=2)")
 
 
 def only(window, name: str, label: str, box) -> None:
-    """The panel alone, until `label` in it is read: headers glide up while those above them close."""
+    """Open this panel alone and wait until `label` is read in it: headers move up while those above them close."""
     window.open_only("Stable Diffusion", box)
+    window.click_text("Stable Diffusion", box)  # fold it, or the others are below the window's edge
     window.wait_for(lambda: window.open_only(name, box) or window.shows(label, box, 2), 40, f"the panel {name}")
 
 
@@ -117,8 +119,14 @@ def editor(window, kind: str = "VIEW_3D") -> tuple[int, int, int, int]:
     return tuple(window.area(kind)["box"])
 
 
+def popover(window, text: str) -> tuple[int, int, int, int]:
+    """Return the box of the open popover, once it shows `text`."""
+    window.find_text(text, everything(window))
+    return tuple(window.run_script("result = popups()")[-1])
+
+
 def panel(window, first: str, last: str, kind: str = "VIEW_3D") -> tuple[int, int, int, int]:
-    """The part of the sidebar from the line that says `first` to the one that says `last`."""
+    """Return the box of the sidebar from the line `first` to the line `last`."""
     left, _, right, _ = box = window.sidebar(kind)
     return left, window.find_text(first, box).box[1] - 12, right - 26, window.find_text(last, box).box[3] + 14
 
@@ -127,17 +135,17 @@ def panel(window, first: str, last: str, kind: str = "VIEW_3D") -> tuple[int, in
 
 
 def tab(window) -> None:
-    """A brick wall on the cube, and the tab that made it."""
+    """Show a brick wall on the cube, and the tab that made it."""
     on_the_cube(window, "settings.prompt = 'large red brick wall, worn'")
     window.click_text("Generate")
     finished(window)
     aside(window)
     left, top, right, _ = editor(window)
-    take(window, "tab", (left, top, right, window.find_text("Enlarge", window.sidebar()).box[3] + 14))
+    take(window, "tab", (left, top, right, window.find_text("High-Res Fix", window.sidebar()).box[3] + 14))
 
 
 def tasks(window) -> None:
-    """Texture and Render, two of the three tasks."""
+    """Show Texture and Render, two of the three tasks."""
     on_the_cube(window, _COBBLES)
     finished(window)
     window.run_script("settings.prompt = 'mosaic'")
@@ -147,11 +155,11 @@ def tasks(window) -> None:
         window.find_text(button)
         window.run_script("settings.prompt = 'mosaic'" if task == "Texture" else "")
         aside(window)
-        take(window, name, panel(window, "Stable Diffusion", "Ready on"))
+        take(window, name, panel(window, "Stable Diffusion", "Ready (processor)"))
 
 
 def settings(window) -> None:
-    """Model, size, tiling, and the sub-panels, open."""
+    """Show model, size, tiling, and the open sub-panels."""
     ready(window)
     window.open_only("Settings")
     window.find_text("Guidance")
@@ -162,8 +170,8 @@ def settings(window) -> None:
 
 
 def setup(window) -> None:
-    """What stands in the tab without an engine."""
-    window.run_script("prefs.engine_place = '/home/artist/engine'")
+    """Show the tab without an engine."""
+    window.run_script("prefs.base = '/home/artist/.local/share/blender_sd'")
     window.open_tab("SD")
     window.find_text("Set Up the Engine")
     aside(window)
@@ -172,26 +180,24 @@ def setup(window) -> None:
 
 
 def styles(window) -> None:
-    """The menu of styles, and what one makes."""
+    """Show the gallery of styles, and a result."""
     on_the_cube(window, "settings.prompt = 'large mossy grey'")
-    window.wait_for("len(sys.modules['bl_ext.user_default.blender_sd.stylebook'].known_styles()) > 40", 30)
+    window.wait_for("len(sys.modules['bl_ext.user_default.blender_sd.calls.styles'].known_styles()) > 40", 30)
     window.click_text("No Style")
-    window.find_text("Watercolour", everything(window))
-    left, top, _, _ = window.find_text("Illustration", everything(window)).box
-    below = window.find_text("Woven Fabric", everything(window)).box[3]
-    right = window.find_text("Hand-Painted Texture", everything(window)).box[2]
-    take(window, "styles", (left - 32, top - 46, right + 30, below + 14))
+    take(window, "styles", popover(window, "Watercolour"))
     window.click_text("Cobblestone", within=everything(window))
     window.wait_for("settings.style == 'Cobblestone'", 10)
+    window.key("Escape")  # the gallery lies over the button
     window.click_text("Generate")
     finished(window)
     aside(window)
     left, top, right, _ = editor(window)
-    take(window, "styled", (left + 330, top + 55, right, window.find_text("High-Res Fix", window.sidebar()).box[3] + 14))
+    below = window.find_text("High-Res Fix", window.sidebar()).box[3]
+    take(window, "styled", (left + 330, top + 55, right, below + 14))
 
 
 def history(window) -> None:
-    """Thumbnails, the selected picture, and what can be done with it."""
+    """Show thumbnails, the selected picture, and its buttons."""
     window.run_script(_PAINT_SOME)
     ready(window)
     finished(window)
@@ -200,12 +206,12 @@ def history(window) -> None:
     window.find_text("Recall Settings")
     aside(window)
     left, top, right, _ = window.sidebar()
-    below = window.find_text("Get Models", window.sidebar()).box[1]
+    below = window.find_text("Material Library", window.sidebar()).box[1]
     take(window, "history", (left, window.find_text("History", window.sidebar()).box[1] - 12, right - 26, below - 40))
 
 
 def wipe(window) -> None:
-    """Two pictures compared in the Image Editor."""
+    """Show two pictures compared in the Image Editor."""
     window.run_script(_PAINT_SOME)
     window.become("IMAGE_EDITOR")
     ready(window, kind="IMAGE_EDITOR")
@@ -223,8 +229,9 @@ def wipe(window) -> None:
 
 
 def inpaint(window) -> None:
-    """A mask that is painted in the Image Editor, and beside it what became of the picture."""
-    window.run_script("sd.generate('grey cobblestone', seed=1, steps=12, size=(256, 256), tiling='xy')\nsettings.prompt = 'green grass'")
+    """Show a mask being painted in the Image Editor, and the result beside it."""
+    window.run_script("sd.generate('grey cobblestone', seed=1, steps=12, size=(256, 256), tiling='xy')\n"
+                      "settings.prompt = 'green grass'")
     window.become("IMAGE_EDITOR", was="PROPERTIES")
     window.become("IMAGE_EDITOR", was="VIEW_3D")
     ready(window, kind="IMAGE_EDITOR")
@@ -246,7 +253,7 @@ def inpaint(window) -> None:
 
 
 def enlarge(window) -> None:
-    """The slot's image, and how it is enlarged."""
+    """Show the slot's image, and the panel that enlarges it."""
     on_the_cube(window, _COBBLES)
     finished(window)
     only(window, "Enlarge", "Upscale Slot", window.sidebar())
@@ -255,7 +262,7 @@ def enlarge(window) -> None:
 
 
 def origin(window) -> None:
-    """A mosaic, and the wall that it was painted over."""
+    """Show a mosaic, and the wall that it was made from."""
     window.become("IMAGE_EDITOR")
     ready(window, "IMAGE_EDITOR")
     window.run_script("first = sd.generate('red brick wall', seed=5, steps=12, size=(256, 256), tiling='xy')")
@@ -264,14 +271,13 @@ def origin(window) -> None:
     finished(window)
     window.run_script(_SHOW.format(number=1, zoom=150))
     box = window.sidebar("IMAGE_EDITOR")
-    only(window, "Where Did This Come From", "Report of All", box)
-    window.find_text("Made of", box)
-    aside(window)
-    take(window, "origin", panel(window, "Where Did This Come From", "Report of All", "IMAGE_EDITOR"))
+    window.click(box[2] - 68, window.find_text("Stable Diffusion", box).centre[1])  # the question mark in the header
+    window.find_text("Made of", everything(window))
+    take(window, "origin", popover(window, "Report of All"))
 
 
 def library(window) -> None:
-    """The dialog that saves a material asset."""
+    """Show the dialog that saves a material asset."""
     window.run_script("import tempfile\nlibraries = bpy.context.preferences.filepaths.asset_libraries\n"
                       "libraries[0].name, libraries[0].path = 'Studio', tempfile.mkdtemp()\n"
                       "sd.generate('grey cobblestone', seed=3, steps=12, size=(256, 256), tiling='xy')")
@@ -285,14 +291,15 @@ def library(window) -> None:
 
 
 def live(window) -> None:
-    """Live mode over a plain scene."""
+    """Show live mode over a plain scene."""
     window.run_script("""
 settings.prompt = "old red brick wall"
 for x, y, size in ((-2.2, 1.0, 1.4), (1.6, 2.4, 1.0)):
     bpy.ops.mesh.primitive_cylinder_add(radius=size * 0.6, depth=size * 2, location=(x, y, 0))
 space.shading.color_type, space.shading.background_type = "OBJECT", "VIEWPORT"
 space.shading.background_color = (0.02, 0.03, 0.06)
-for name, colour in (("Cube", (0.6, 0.15, 0.08, 1)), ("Cylinder", (0.7, 0.5, 0.25, 1)), ("Cylinder.001", (0.2, 0.35, 0.5, 1))):
+for name, colour in (("Cube", (0.6, 0.15, 0.08, 1)), ("Cylinder", (0.7, 0.5, 0.25, 1)),
+                     ("Cylinder.001", (0.2, 0.35, 0.5, 1))):
     bpy.data.objects[name].color = colour
 bpy.data.objects["Camera"].hide_set(True)
 bpy.data.objects["Light"].hide_set(True)
@@ -311,7 +318,7 @@ bpy.context.scene.sd_live.strength, bpy.context.scene.sd_live.mix = 0.35, 0.75
 
 
 def control(window) -> None:
-    """A control, and the depth picture that the model gets."""
+    """Show a control, and the depth picture that the model gets."""
     window.run_script("settings.width = settings.height = 512\nsettings.controls.add()")
     window.become("IMAGE_EDITOR", was="PROPERTIES")
     ready(window)
@@ -321,11 +328,12 @@ def control(window) -> None:
     aside(window)
     left, top, _, _ = window.sidebar()
     below = editor(window, "IMAGE_EDITOR")[1] + 540
-    take(window, "control", (left, window.find_text("Control", window.sidebar()).box[1] - 12, window.screen.width, below))
+    top = window.find_text("Control", window.sidebar()).box[1] - 12
+    take(window, "control", (left, top, window.screen.width, below))
 
 
 def queue(window) -> None:
-    """A running job and two that wait."""
+    """Show a running job and two waiting ones."""
     window.run_script("""
 for words, steps in (("red brick wall", 300), ("grey cobblestone", 20), ("green grass", 20)):
     sd.generate(words, seed=1, steps=steps, size=(512, 512), tiling="xy")
@@ -335,12 +343,13 @@ for words, steps in (("red brick wall", 300), ("grey cobblestone", 20), ("green 
     window.wait_for("sd.jobs()[0].step > 12", START)
     left, _, right, bottom = window.sidebar()
     below = (left, window.find_text("Enlarge", window.sidebar()).box[3], right, bottom)
-    take(window, "queue", (left, window.find_text("Queue", below).box[1] - 12, right - 26, window.find_text("Clear Finished").box[3] + 14))
+    first, last = window.find_text("Queue", below).box[1], window.find_text("Finished", below).box[3]
+    take(window, "queue", (left, first - 12, right - 26, last + 14))
     window.run_script("sd.cancel_all()")
 
 
 def pie(window) -> None:
-    """The pie menu over the 3D View, and the popover."""
+    """Show the pie menu over the 3D View, and the popover."""
     on_the_cube(window, "settings.prompt = 'old red brick wall'\nspace.shading.type = 'SOLID'")
     view = window.area()["regions"]["WINDOW"]
     middle = (view[0] + 480, (view[1] + view[3]) // 2)
@@ -351,27 +360,26 @@ def pie(window) -> None:
     window.key("Escape")
     window.key("ctrl+shift+alt+i", over=over)
     first = window.find_text("What to leave out", within=tuple(view[:2]) + (window.sidebar()[0], view[3])).box
-    last = window.find_text("Ready on", within=tuple(view[:2]) + (window.sidebar()[0], view[3])).box
+    last = window.find_text("Ready (processor)", within=tuple(view[:2]) + (window.sidebar()[0], view[3])).box
     take(window, "popover", (first[0] - 40, first[1] - 60, first[0] + 330, last[3] + 24))
 
 
 def models(window) -> None:
-    """Models from the hub."""
+    """Show models from the hub."""
     window.run_script("prefs.downloads = '/home/artist/models'")
     ready(window)
-    only(window, "Get Models", "Read the Licence", window.sidebar())
-    aside(window)
-    take(window, "get-models", panel(window, "Get Models", "Into"))
+    window.click(window.sidebar()[2] - 48, window.find_text("Model").centre[1])  # the arrow beside the model
+    take(window, "get-models", popover(window, "Into"))
 
 
 def studio(window) -> None:
-    """What the preferences show where a policy applies."""
+    """Show the preferences under a policy."""
     window.run_script(f"{_POLICY}\nprefs.section = 'TRUST'")
     window.run_script("bpy.ops.preferences.addon_show(module='bl_ext.user_default.blender_sd')")
     screen = everything(window)
     window.screen.move(*window.find_text("Mark Pictures", within=screen).centre)
     window.wait_for(lambda: _scrolled_to(window, "Ask Maria"), 60, "the section Safety")
-    first, last = window.find_text("Set by your studio", screen).box, window.find_text("Ask Maria", screen).box
+    first, last = window.find_text("Set by your studio's policy", screen).box, window.find_text("Ask Maria", screen).box
     take(window, "studio", (first[0] - 12, first[1] - 60, first[0] + 680, last[3] + 14))
 
 
@@ -382,5 +390,5 @@ def _scrolled_to(window, text: str) -> bool:
     return window.shows(text, everything(window), 1)
 
 
-PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, styles, history, wipe, inpaint, enlarge, origin, library, live,
-                                  control, queue, pie, models, studio)
+PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, styles, history, wipe, inpaint, enlarge, origin, library,
+                                  live, control, queue, pie, models, studio)

@@ -1,87 +1,188 @@
-"""python scripts/lock.py: writes the lock files from which the add-on sets up its engine, out of the engine's requirements.
+"""Write the lock files from which the add-on installs its engine: python scripts/lock.py.
 
-    blender_sd/engine/locks/engine.txt     everything but torch, each file by its hash; included by the others
-    blender_sd/engine/locks/NAME.txt       torch for one accelerator, with what only that build needs
+    blender_sd/workers/locks/pylock.engine.toml   everything but torch; included by the others
+    blender_sd/workers/locks/pylock.NAME.toml     torch for one accelerator, with what only that build needs
 
-They are for Python 3.11 to 3.13 on every system, in pip's format. uv resolves them; it is installed into an environment of its own
-(.venv-lock). torch's own index is not asked: what comes from there stands without a hash, and its local label ("+rocm") is the
-beginning of the build's, see `engine/wheels.py`.
+They are PEP 751 lock files with the address, size and SHA-256 of each wheel that a target of `lock_targets.py` can use;
+a pin without a wheel for one of the targets is an error. Builds of torch that PyPI does not have are listed in
+`tool.blender_sd.builds`, with the index that has them and the start of their local label; the installation looks up
+their files there (see `workers/wheels.py`).
+
+A requirement whose marker leaves out a target must end with "# optional: FEATURE", naming the feature that is missing
+there.
+
+uv resolves the requirements. It is installed, with packaging, into an environment of its own (.venv-lock).
 """
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import envs
 
-LOCKS = envs.ROOT / "blender_sd" / "engine" / "locks"
+LOCKS = envs.ROOT / "blender_sd" / "workers" / "locks"
 OF_CUDA = re.compile(r"(nvidia-.*|cuda-.*|triton)$")  # what torch asks for on Linux alone
-TORCH_INDEX = "--extra-index-url https://download.pytorch.org/whl"
-UV = "uv==0.13.9"
-_NOTE = "# Written by scripts/lock.py. "
+TORCH_INDEX = "https://download.pytorch.org/whl"
+TOOLS = ("uv==0.13.9", "packaging==26.3")
+_LINE = re.compile(r"(?P<name>[\w.-]+)==[^\s;#]+\s*(?:;\s*(?P<marker>[^#]+?))?\s*(?:#\s*optional:\s*(?P<feature>.+))?$")
+
+Package = dict[str, Any]  # an entry of "packages" in a lock file
 
 
-def compiled(text: str, *options: str) -> dict[str, str]:
-    """Name -> block (the pin, its marker, its hashes) of everything that the requirements `text` come to, several of a name joined."""
-    with tempfile.TemporaryDirectory() as folder:
+def tools() -> Path:
+    """Return the interpreter of the environment with this script's tools, created on first use."""
+    folder = envs.ROOT / ".venv-lock"
+    if not folder.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = envs.python_in(folder)
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *TOOLS], check=True, stdout=sys.stderr)
+    return python
+
+
+def requirements(text: str) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return the pins of the requirement file `text`: name -> markers of its lines; and name -> feature for the
+    optional ones.
+    """
+    wanted: dict[str, list[str]] = {}
+    optional: dict[str, str] = {}
+    for found in filter(None, map(_LINE.match, text.splitlines())):
+        name = re.sub(r"[-_.]+", "-", found["name"]).lower()
+        wanted.setdefault(name, []).append(found["marker"] or "")
+        if found["feature"]:
+            optional[name] = found["feature"].strip()
+    return wanted, optional
+
+
+def resolved(text: str, *options: str) -> list[Package]:
+    """Resolve the requirements `text`. Return the packages, each with all its wheels. Raise EnvError."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         source = Path(folder, "in.txt")
         source.write_text(text, encoding="utf-8")
-        done = subprocess.run([str(uv()), "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", "3.11",
-                               "--no-header", "--no-annotate", "--no-config", *options, str(source)], capture_output=True, text=True)
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "uv",
+                "pip",
+                "compile",
+                "--quiet",
+                "--universal",
+                "--format",
+                "pylock.toml",
+                "--python-version",
+                "3.11",
+                "--no-header",
+                "--no-annotate",
+                "--no-config",
+                *options,
+                str(source),
+            ],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+        )
     if done.returncode != 0:
         raise envs.EnvError(f"uv could not resolve the requirements:\n{done.stderr.strip()}")
-    blocks: dict[str, str] = {}
-    for block in re.split(r"\n(?=\S)", done.stdout.strip()):
-        name = block.partition("==")[0]
-        blocks[name] = f"{blocks[name]}\n{block}" if name in blocks else block
-    return blocks
+    return tomllib.loads(done.stdout)["packages"]
 
 
-def uv() -> Path:
-    """The program that resolves; installed on first use."""
-    folder = envs.ROOT / ".venv-lock"
-    program = folder / ("Scripts/uv.exe" if envs.WINDOWS else "bin/uv")
-    if not program.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(envs.python_in(folder)), "-m", "pip", "install", "--quiet", UV], check=True)
-    return program
+def pruned(package: Package, targets: Any) -> Package:
+    """Return `package` with the wheels that a target, or a newer system of its kind, can use. Raise EnvError if a size
+    is unknown.
+    """
+    from lock_targets import file_name, fits
+
+    wheels = [
+        wheel for wheel in package.get("wheels", ()) if any(fits(wheel, target, newest=True) for target in targets)
+    ]
+    unknown = [file_name(wheel) for wheel in wheels if not wheel.get("size") or "sha256" not in wheel.get("hashes", {})]
+    if unknown:
+        raise envs.EnvError(f"The package index does not state size and SHA-256 of {', '.join(unknown)}.")
+    return {**package, "wheels": wheels}
+
+
+def entry(package: Package) -> str:
+    """Return the lines for `package` in a lock file."""
+    from lock_targets import file_name
+
+    lines = ["[[packages]]", f'name = "{package["name"]}"', f'version = "{package["version"]}"']
+    if package.get("marker"):
+        lines.append(f'marker = "{package["marker"]}"')
+    wheels = []
+    for wheel in sorted(package["wheels"], key=file_name):
+        facts = f'url = "{wheel["url"]}", size = {wheel["size"]}, hashes = {{sha256 = "{wheel["hashes"]["sha256"]}"}}'
+        wheels.append(f'    {{name = "{file_name(wheel)}", {facts}}},')
+    return "\n".join([*lines, "wheels = [", *wheels, "]"]) + "\n"
+
+
+def build(version: str, label: str, marker: str = "") -> str:
+    """Return the lines for a build of torch that its own index has."""
+    lines = [
+        "[[tool.blender_sd.builds]]",
+        'name = "torch"',
+        f'version = "{version}"',
+        f'label = "{label}"',
+        f'index = "{TORCH_INDEX}"',
+    ]
+    return "\n".join([*lines, f'marker = "{marker}"'] if marker else lines) + "\n"
 
 
 def locks() -> dict[str, str]:
-    """File name -> content."""
-    wanted = (envs.REQUIREMENTS / "engine.txt").read_text(encoding="utf-8")
-    blocks = compiled(wanted)
-    torch = blocks.pop("torch")
-    cuda = [blocks.pop(name) for name in sorted(blocks) if OF_CUDA.fullmatch(name)]
-    blocks |= compiled((envs.REQUIREMENTS / "engine-bare.txt").read_text(encoding="utf-8"), "--no-deps")
-    pin, _, hashes = torch.partition(" \\\n")
+    """Return file name -> content. Raise EnvError, which names each gap."""
+    from lock_targets import TARGETS, gaps, left_out
 
-    def on(marker: str) -> str:
-        return f"{pin} ; {marker} \\\n{hashes}"
+    texts = [(envs.REQUIREMENTS / name).read_text(encoding="utf-8") for name in ("engine.txt", "engine-bare.txt")]
+    packages = [*resolved(texts[0]), *resolved(texts[1], "--no-deps")]
+    missing = gaps(packages, TARGETS) + left_out(*requirements("\n".join(texts)), TARGETS)
+    if missing:
+        raise envs.EnvError("\n".join(missing))
+    packages = sorted((pruned(one, TARGETS) for one in packages), key=lambda one: (one["name"], one["version"]))
+    (torch,) = (one for one in packages if one["name"] == "torch")
+    cuda = [one for one in packages if OF_CUDA.fullmatch(one["name"])]
+    version = torch["version"]
 
-    def build(label: str, marker: str = "") -> str:
-        return f"{TORCH_INDEX}\n{pin}+{label}{' ; ' + marker if marker else ''}"
+    def only(marker: str) -> Package:
+        return {**pruned(torch, [target for target in TARGETS if target.meets(marker)]), "marker": marker}
 
-    cuda_label = "cu" + re.search(r"cuda-toolkit==(\d+)\.(\d+)", "\n".join(cuda)).expand(r"\1\2")
-    parts = {
-        "cuda": ("NVIDIA: PyPI's build on Linux, torch's own index on Windows.",
-                 [*cuda, on("sys_platform == 'linux'"), build(cuda_label, "sys_platform == 'win32'")]),
-        "rocm": ("AMD: the newest ROCm build on torch's own index.", [build("rocm")]),
-        "xpu": ("Intel: torch's own index.", [build("xpu")]),
-        "mps": ("Apple: PyPI's build.", [torch]),
-        "cpu": ("No graphics card: PyPI's build, but on Linux torch's own index (PyPI's is for CUDA there).",
-                [on("sys_platform != 'linux'"), build("cpu", "sys_platform == 'linux'")]),
+    (toolkit,) = (one["version"].split(".") for one in cuda if one["name"] == "cuda-toolkit")
+    parts: dict[str, tuple[list[Package], list[str]]] = {
+        "cuda": (
+            [*cuda, only("sys_platform == 'linux'")],
+            [build(version, f"cu{toolkit[0]}{toolkit[1]}", "sys_platform == 'win32'")],
+        ),
+        "rocm": ([], [build(version, "rocm")]),
+        "xpu": ([], [build(version, "xpu")]),
+        "mps": ([only("sys_platform == 'darwin'")], []),
+        # PyPI's for Linux is for CUDA
+        "cpu": ([only("sys_platform != 'linux'")], [build(version, "cpu", "sys_platform == 'linux'")]),
     }
-    files = {"engine.txt": f"{_NOTE}Everything but torch.\n" + "\n".join(blocks[name] for name in sorted(blocks)) + "\n"}
-    for name, (text, lines) in parts.items():
-        files[f"{name}.txt"] = f"{_NOTE}{text}\n-r engine.txt\n" + "\n".join(lines) + "\n"
-    return files
+    files = {"engine": head() + "\n".join(entry(one) for one in packages if one is not torch and one not in cuda)}
+    for name, (own, builds) in parts.items():
+        files[name] = head(include="pylock.engine.toml", empty=not own) + "\n".join([*builds, *map(entry, own)])
+    return {f"pylock.{name}.toml": text for name, text in files.items()}
+
+
+def head(include: str = "", empty: bool = False) -> str:
+    """Return a lock file's first lines. `empty`: it has no packages of its own."""
+    lines = [
+        'lock-version = "1.0"',
+        'created-by = "scripts/lock.py"',
+        'requires-python = ">=3.11"',
+        *(["packages = []"] if empty else []),
+    ]
+    return "\n".join([*lines, "", *(["[tool.blender_sd]", f'include = ["{include}"]', ""] if include else [])]) + "\n"
 
 
 def main() -> int:
+    argparse.ArgumentParser(description="Write the lock files from which the add-on installs its engine.").parse_args()
+    if Path(sys.prefix).name != ".venv-lock":
+        return subprocess.run([str(tools()), __file__]).returncode
     try:
         files = locks()
     except envs.EnvError as error:
@@ -90,7 +191,7 @@ def main() -> int:
     LOCKS.mkdir(exist_ok=True)
     for name, content in files.items():
         (LOCKS / name).write_text(content, encoding="utf-8", newline="\n")
-        print(f"{name}: {len(re.findall('^[a-z0-9_.-]+==', content, re.M | re.I))} packages")
+        print(f"{name}: {content.count('[[packages]]')} packages, {content.count('[[tool.blender_sd.builds]]')} builds")
     return 0
 
 

@@ -1,6 +1,7 @@
-"""What scripts/test.py is made of: one step is one process with a log, a time limit and counts at its end.
+"""Run the steps of scripts/test.py. A step is a process with a log, a limit on its silence, and counts at its end.
 
-A step that dies (a segfault of bpy, a kill, a hang) counts as a failure and shows the tail of its log. Standard library only.
+A step that dies (a segfault of bpy, a kill, a hang) counts as a failure and shows the end of its log. Standard library
+only.
 """
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NO_TESTS = 5  # pytest's exit status where nothing was collected
+NO_TESTS = 5  # pytest's exit status if no test was collected
 HEARTBEAT = 30.0  # seconds between two signs of life of a long step
-TAIL = 60  # lines of the log that are shown of a step that failed
+TAIL = 60  # lines of a failed step's log that are shown
 
 Log = Callable[[str], None]
 _RUNNING: set[subprocess.Popen] = set()
@@ -26,25 +27,34 @@ _RUNNING: set[subprocess.Popen] = set()
 
 @dataclass(frozen=True)
 class Step:
-    """One process. `junit`: where pytest writes its counts; None for a plain check, which counts as one.
+    """Describe one process.
 
-    `missing`: why the step cannot run on this machine ("" = it can). `may_be_empty`: finding no test is no failure
-    (a selection was asked for). `late`: it starts when all others have ended, beside those that are late too."""
+    Attributes:
+        layer, name: Its layer and its own name.
+        command, variables: The command, and additions to the environment.
+        junit: Where pytest writes its counts; None for a plain check, which counts as one test.
+        silence: Seconds without output after which the step is ended. The whole step may take as long as it needs.
+        missing: Why the step cannot run on this machine, "" if it can.
+        may_be_empty: Whether finding no test is fine, because a selection was requested.
+        late: Whether it starts only after the others have ended, together with the other late ones.
+        most_skipped: How many of its tests may be skipped; more are a failure. None for any number.
+    """
 
     layer: str
     name: str
     command: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     junit: Path | None = None
-    timeout: float = 900.0  # seconds
+    silence: float = 600.0  # more than one window test needs on a machine three times as busy
     missing: str = ""
     may_be_empty: bool = False
     late: bool = False
+    most_skipped: int | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step ended. `note`: what went wrong beyond its tests' own failures, or why it was skipped."""
+    """Say how a step ended. `note`: what went wrong besides failing tests, or why it was skipped."""
 
     step: Step
     passed: int = 0
@@ -55,8 +65,11 @@ class Outcome:
 
 
 def run_all(steps: Iterable[Step], logs: Path, cwd: Path, log: Log, jobs: int, strict: bool) -> list[Outcome]:
-    """Runs the steps, up to `jobs` side by side and those marked `late` after the others; outcomes in the
-    steps' order. `strict`: a step that cannot run here counts as failed instead of skipped."""
+    """Run the steps, up to `jobs` in parallel, those marked `late` after the others. Return the outcomes in the steps'
+    order.
+
+    `strict`: a step that cannot run here counts as failed instead of skipped.
+    """
     steps = list(steps)
     logs.mkdir(parents=True, exist_ok=True)
     outcomes: dict[int, Outcome] = {}
@@ -68,7 +81,7 @@ def run_all(steps: Iterable[Step], logs: Path, cwd: Path, log: Log, jobs: int, s
     try:
         for late in (False, True):
             list(pool.map(work, [index for index, step in enumerate(steps) if step.late == late]))
-    finally:  # Ctrl-C does not reach the steps' processes, which have sessions of their own
+    finally:  # Ctrl-C does not reach the processes of the steps, which have their own sessions
         pool.shutdown(wait=False, cancel_futures=True)
         for process in list(_RUNNING):
             end_tree(process)
@@ -76,7 +89,7 @@ def run_all(steps: Iterable[Step], logs: Path, cwd: Path, log: Log, jobs: int, s
 
 
 def run(step: Step, logs: Path, cwd: Path, log: Log, strict: bool = False) -> Outcome:
-    """Runs one step to its end and tells of it through `log`."""
+    """Run one step to its end and report through `log`."""
     if step.missing:
         log(f"{step.name}: {'CANNOT RUN' if strict else 'SKIPPED'}: {step.missing}")
         return Outcome(step, failed=int(strict), skipped=int(not strict), note=step.missing)
@@ -85,7 +98,7 @@ def run(step: Step, logs: Path, cwd: Path, log: Log, strict: bool = False) -> Ou
     if step.junit is not None:
         step.junit.unlink(missing_ok=True)
     started = time.monotonic()
-    status, note = _watch(step, path, cwd, log, started)
+    status, note = _watch(step, path, cwd, log)
     seconds = time.monotonic() - started
     passed, failed, skipped, verdict = count(step, status)
     outcome = Outcome(step, passed, failed, skipped, seconds, note or verdict)
@@ -95,28 +108,32 @@ def run(step: Step, logs: Path, cwd: Path, log: Log, strict: bool = False) -> Ou
     return outcome
 
 
-def _watch(step: Step, path: Path, cwd: Path, log: Log, started: float) -> tuple[int, str]:
-    """The exit status of the step's process, and a note where it had to be ended."""
+def _watch(step: Step, path: Path, cwd: Path, log: Log) -> tuple[int, str]:
+    """Return the exit status of the step's process, and a note if it had to be ended."""
     variables = {**os.environ, "PYTHONUNBUFFERED": "1", **step.variables}
     with open(path, "wb") as output:
         process = subprocess.Popen(step.command, cwd=cwd, env=variables, stdin=subprocess.DEVNULL, stdout=output,
                                    stderr=subprocess.STDOUT, start_new_session=os.name != "nt")
         _RUNNING.add(process)
+        started = heard = time.monotonic()
+        size = 0
         try:
             while True:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    return process.wait(HEARTBEAT), ""
-                elapsed = time.monotonic() - started
-                if elapsed > step.timeout:
-                    return -int(signal.SIGTERM), f"ended after its limit of {step.timeout:.0f} s"
-                log(f"{step.name}: {elapsed:.0f} s … {tail_of(path, 1)[:110]}")
+                    return process.wait(min(HEARTBEAT, step.silence)), ""
+                now, before, size = time.monotonic(), size, path.stat().st_size
+                if size != before:
+                    heard = now
+                elif now - heard >= step.silence:
+                    return -int(signal.SIGTERM), f"ended: no output for {now - heard:.0f} s"
+                log(f"{step.name}: {now - started:.0f} s … {tail_of(path, 1)[:110]}")
         finally:
             end_tree(process)
             _RUNNING.discard(process)
 
 
 def end_tree(process: subprocess.Popen) -> None:
-    """Ends a process that was started in a session of its own, with all that it started."""
+    """End a process that was started in a session of its own, and everything that it started."""
     if os.name == "nt":
         if process.poll() is None:
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True)
@@ -127,7 +144,7 @@ def end_tree(process: subprocess.Popen) -> None:
 
 
 def count(step: Step, status: int) -> tuple[int, int, int, str]:
-    """(passed, failed, skipped, note) of a step that ended with `status`."""
+    """Return (passed, failed, skipped, note) for a step that ended with `status`."""
     if step.junit is None:
         return int(status == 0), int(status != 0), 0, ""
     if status == NO_TESTS:
@@ -138,11 +155,13 @@ def count(step: Step, status: int) -> tuple[int, int, int, str]:
     passed, failed, skipped = counted
     if status not in (0, 1) or (status == 1 and failed == 0):
         return passed, failed + 1, skipped, f"the process ended {how(status)} after its tests"
+    if step.most_skipped is not None and skipped > step.most_skipped:
+        return passed, failed + 1, skipped, f"{skipped} tests were skipped; {step.most_skipped} may be"
     return passed, failed, skipped, ""
 
 
 def how(status: int) -> str:
-    """An exit status in words: "with status 3", "by SIGSEGV"."""
+    """Return an exit status in words: "with status 3", "by SIGSEGV"."""
     if status < 0:
         with contextlib.suppress(ValueError):
             return f"by {signal.Signals(-status).name}"
@@ -150,7 +169,7 @@ def how(status: int) -> str:
 
 
 def read_junit(path: Path) -> tuple[int, int, int] | None:
-    """(passed, failed, skipped) in pytest's JUnit file, None where there is no whole one."""
+    """Return (passed, failed, skipped) from pytest's JUnit file; None if it is missing or incomplete."""
     try:
         suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
     except (OSError, ElementTree.ParseError):
@@ -161,7 +180,7 @@ def read_junit(path: Path) -> tuple[int, int, int] | None:
 
 
 def tail_of(path: Path, lines: int = TAIL) -> str:
-    """The last lines of a log that say anything."""
+    """Return the last lines of a log that are not empty."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -170,22 +189,27 @@ def tail_of(path: Path, lines: int = TAIL) -> str:
 
 
 def failure_in(path: Path) -> str:
-    """What a person wants to see of a failed step's log: pytest's own account of the failures, else the last lines."""
-    told = re.search(r"^=+ (FAILURES|ERRORS) =+$.*", tail_of(path, 10 * TAIL), re.MULTILINE | re.DOTALL)
-    return told[0] if told else tail_of(path)
+    """Return the useful part of a failed step's log: pytest's own list of failures, or else the last lines."""
+    failures = re.search(r"^=+ (FAILURES|ERRORS) =+$.*", tail_of(path, 10 * TAIL), re.MULTILINE | re.DOTALL)
+    return failures[0] if failures else tail_of(path)
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """One row for each step, for people."""
+    """Return a table with a row for each step."""
     width = max([len(outcome.step.name) for outcome in outcomes] + [5])
     rows = [f"{'layer':{width}}  passed  failed  skipped  seconds"]
     for outcome in outcomes:
-        rows.append(f"{outcome.step.name:{width}}  {outcome.passed:6}  {outcome.failed:6}  {outcome.skipped:7}  {outcome.seconds:7.1f}"
-                    + (f"  {outcome.note}" if outcome.note else ""))
+        rows.append(
+            f"{outcome.step.name:{width}}  {outcome.passed:6}  {outcome.failed:6}  {outcome.skipped:7}"
+            f"  {outcome.seconds:7.1f}"
+            + (f"  {outcome.note}" if outcome.note else "")
+        )
     return "\n".join(rows)
 
 
 def closing(outcomes: list[Outcome]) -> str:
-    """The one line that sums it all up: "12 passed, 0 failed" or "12 passed, 0 failed, 1 skipped"."""
-    passed, failed, skipped = (sum(getattr(outcome, key) for outcome in outcomes) for key in ("passed", "failed", "skipped"))
+    """Return the line with the totals: "12 passed, 0 failed" or "12 passed, 0 failed, 1 skipped"."""
+    passed, failed, skipped = (
+        sum(getattr(outcome, key) for outcome in outcomes) for key in ("passed", "failed", "skipped")
+    )
     return f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else "")

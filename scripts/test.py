@@ -1,17 +1,20 @@
-"""python scripts/test.py: every check of the project, from a fresh clone on.
+"""Run every check of the project, from a fresh clone on: python scripts/test.py.
 
-    python scripts/test.py                       lint, import contracts, unit, engine, Blender 4.2 4.5 5.0 5.2, window 4.2 5.2
-    python scripts/test.py --fast                lint, import contracts, quick unit and engine tests; no Blender
+    python scripts/test.py                       all layers: lint, unit, engine, Blender 4.2 4.5 5.0 5.2, window 4.2 5.2
+    python scripts/test.py --fast                lint, quick unit and engine tests; no Blender
     python scripts/test.py --layer blender --blender 5.0 -k commit
     python scripts/test.py --layer unit -- --durations=5     (what follows "--" goes to pytest)
+    python scripts/test.py --windows             plain tests, one chain and the installation under Wine (windows.py)
+    python scripts/test.py --complete            languages and command line in a complete Blender (scripts/complete.py)
 
-It makes the environments it needs (scripts/envs.py), writes one log for each step into out/test/, and ends with a table and
-the line "N passed, N failed". What this machine lacks is said aloud and skipped; with CI=true in the environment it
-counts as a failure.
+It creates the environments that it needs (scripts/envs.py), writes a log for each step into out/test/, and ends with a
+table and the line "N passed, N failed". What this machine lacks is named and skipped; with CI=true in the environment
+it counts as a failure.
 """
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import shutil
 import sys
@@ -19,37 +22,59 @@ import tempfile
 import time
 from pathlib import Path
 
+import complete
 import envs
 import steps
+import windows
 from steps import Step
 
 ROOT = envs.ROOT
 LOGS = ROOT / "out" / "test"
 LAYERS = ("lint", "unit", "engine", "blender", "window")
+MARKS = {"engine": "torch", "blender": "bpy", "window": "window", "complete": "complete",
+         "unit": "not torch and not bpy and not window and not complete"}  # layer -> pytest's -m
 WINDOW_BLENDERS = ("4.2", "5.2")
-WINDOW_TOOLS = {"Xvfb": "xvfb", "openbox": "openbox", "xdotool": "xdotool", "tesseract": "tesseract-ocr tesseract-ocr-eng",
-                "nm": "binutils", "objdump": "binutils"}  # program -> Debian packages
+WINDOWS_SKIPPED = 25  # tests that run on POSIX only, each with its reason
+WINDOWS_SILENCE = 3600.0  # seconds for one test under Wine on a busy machine: it unpacks and loads 1 GB of libraries
+WINDOW_TOOLS = {"Xvfb": "xvfb", "openbox": "openbox", "xdotool": "xdotool", "nm": "binutils",
+                "objdump": "binutils"}  # program -> Debian package
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
-    """The command line; everything after "--" is `pytest`."""
+    """Parse the command line; everything after "--" becomes `pytest`."""
     at = arguments.index("--") if "--" in arguments else len(arguments)
     own, extra = arguments[:at], arguments[at + 1 :]
-    parser = argparse.ArgumentParser(description="Runs the project's checks and tests.")
-    parser.add_argument("--fast", action="store_true", help="lint, import contracts and the quick tests without Blender")
-    parser.add_argument("--layer", action="append", choices=LAYERS, help="only this layer (may be given again)")
-    parser.add_argument("--blender", action="append", choices=tuple(envs.BLENDERS), help="only this Blender (may be given again)")
+    parser = argparse.ArgumentParser(description="Run the project's checks and tests.")
+    parser.add_argument(
+        "--fast", action="store_true", help="lint, import contracts, types and the quick tests without Blender"
+    )
+    parser.add_argument("--layer", action="append", choices=LAYERS, help="only this layer (repeatable)")
+    parser.add_argument(
+        "--blender", action="append", choices=tuple(envs.BLENDERS), help="only this Blender (repeatable)"
+    )
+    parser.add_argument(
+        "--windows", action="store_true", help="the plain tests and one chain under Wine, as on Windows"
+    )
+    parser.add_argument(
+        "--complete", action="store_true", help="the languages and the command line in a complete Blender"
+    )
     parser.add_argument("-k", metavar="EXPR", default="", help="only tests whose names match, as pytest's -k")
-    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="steps that run side by side (default: %(default)s)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=min(2, os.cpu_count() or 1),
+        help="steps that run in parallel (default: %(default)s)",
+    )
     chosen = parser.parse_args(own)
-    if chosen.fast and (chosen.layer or chosen.blender):
-        parser.error("--fast chooses its layers itself")
+    alone = chosen.fast + chosen.windows + chosen.complete
+    if alone > 1 or alone and (chosen.layer or chosen.blender):
+        parser.error("--fast, --windows and --complete choose their layers themselves")
     chosen.pytest = extra
     return chosen
 
 
 class Plan:
-    """Turns the options into steps; makes the environments on the way."""
+    """Turn the options into steps, and create the environments for them."""
 
     def __init__(self, chosen: argparse.Namespace, scratch: Path) -> None:
         self.chosen = chosen
@@ -61,6 +86,10 @@ class Plan:
     def steps(self) -> list[Step]:
         if self.chosen.fast:
             layers: tuple[str, ...] = ("lint", "unit", "engine")
+        elif self.chosen.windows:
+            layers = ("windows",)
+        elif self.chosen.complete:
+            layers = ("complete",)
         else:
             layers = tuple(layer for layer in LAYERS if layer in (self.chosen.layer or LAYERS))
             if self.chosen.blender and not self.chosen.layer:
@@ -69,9 +98,17 @@ class Plan:
 
     def lint(self) -> list[Step]:
         contracts = Path(self.python).with_name("lint-imports.exe" if envs.WINDOWS else "lint-imports")
-        return [Step("lint", "lint", (self.python, "-m", "ruff", "check", "--no-cache", "--output-format=concise", ".")),
-                Step("lint", "contracts", (str(contracts), "--no-cache", "--no-logo"), {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}),
-                Step("lint", "docs", (self.python, "scripts/docs.py", "--output", str(self.scratch / "docs")))]
+        return [
+            Step("lint", "lint", (self.python, "-m", "ruff", "check", "--no-cache", "--output-format=concise", ".")),
+            Step(
+                "lint",
+                "contracts",
+                (str(contracts), "--no-cache", "--no-logo"),
+                {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
+            ),
+            Step("lint", "types", (str(envs.ensure(envs.types_env())), "-m", "mypy")),
+            Step("lint", "docs", (self.python, "scripts/docs.py", "--output", str(self.scratch / "docs"))),
+        ]
 
     def unit(self) -> list[Step]:
         return [self._pytest("unit", "unit", self.python)]
@@ -85,6 +122,42 @@ class Plan:
     def window(self) -> list[Step]:
         return [self._in_blender("window", blender) for blender in self.chosen.blender or WINDOW_BLENDERS]
 
+    def windows(self) -> list[Step]:
+        """Return the steps under Wine. They run one after the other, since each waits for the lock."""
+        missing = windows.missing()
+        if missing:
+            return [Step("windows", "windows", missing=missing)]
+        python = (self.python, "scripts/windows.py", "--share", str(self.scratch))
+        chain = [
+            self._pytest(
+                "windows",
+                name,
+                *python,
+                variables={"SD_EXTENSION_ZIP": f"Z:{self.scratch / 'extension.zip'}", **variables},
+                tests="tests/test_installed_picture.py",
+                most_skipped=0,
+            )
+            for name, variables in (
+                ("windows chain", {"SD_ENGINE_PYTHON": windows.PYTHON_EXE}),
+                ("windows set-up", {"SD_SETUP_WHEELS": windows.OFFER}),
+            )
+        ]
+        return [self._pytest("windows", "windows unit", *python, marks=MARKS["unit"], most_skipped=WINDOWS_SKIPPED),
+                *(dataclasses.replace(step, silence=WINDOWS_SILENCE) for step in chain)]
+
+    def complete(self) -> list[Step]:
+        missing = complete.missing() or missing_for_windows()
+        if missing:
+            return [Step("complete", "complete", missing=missing)]
+        step = self._pytest(
+            "complete",
+            "complete",
+            self.python,
+            variables={"SD_EXTENSION_ZIP": str(self.scratch / "extension.zip")},
+            most_skipped=0,
+        )
+        return [dataclasses.replace(step, silence=complete.MAKING)]
+
     def _in_blender(self, layer: str, blender: str) -> Step:
         name = f"{layer} {blender}"
         missing = missing_for_windows() if layer == "window" else ""
@@ -96,38 +169,52 @@ class Plan:
             return Step(layer, name, missing=missing)
         variables = {"SD_ENGINE_PYTHON": self.python, "SD_EXTENSION_ZIP": str(self.scratch / "extension.zip")}
         if layer == "blender":
-            return self._pytest(layer, name, python, variables)
+            return self._pytest(layer, name, python, variables=variables)
         variables |= {"SD_WINDOW_PYTHON": python, "SD_WINDOW_BLENDER": blender}
-        return self._pytest(layer, name, self.python, variables, late=True)
+        return self._pytest(layer, name, self.python, variables=variables, late=True)
 
-    def _pytest(self, layer: str, name: str, python: str, variables: dict[str, str] | None = None, late: bool = False) -> Step:
+    def _pytest(self, layer: str, name: str, *python: str, variables: dict[str, str] | None = None, late: bool = False,
+                tests: str = "tests", marks: str = "", most_skipped: int | None = None) -> Step:
         junit = self.scratch / f"{name.replace(' ', '-')}.xml"
-        command = [python, "-m", "pytest", f"tests/{layer}", "-v", "--tb=short", f"--junitxml={junit}"]
-        if self.chosen.fast:
-            command += ["-m", "not slow"]
+        command = [*python, "-m", "pytest", tests, "-v", "--tb=short", f"--junitxml={junit}"]
+        marks = " and ".join(filter(None, (marks or MARKS.get(layer, ""), "not slow" if self.chosen.fast else "")))
+        if marks:
+            command += ["-m", marks]
         if self.chosen.k:
             command += ["-k", self.chosen.k]
-        user = self.scratch / f"user-{name.replace(' ', '-')}"  # Blender's settings: never the person's own
+        user = self.scratch / f"user-{name.replace(' ', '-')}"  # Blender's settings, never your own
         user.mkdir()
-        return Step(layer, name, (*command, *self.chosen.pytest), {"BLENDER_USER_RESOURCES": str(user), **(variables or {})}, junit,
-                    may_be_empty=self.narrowed, late=late)
+        return Step(
+            layer,
+            name,
+            (*command, *self.chosen.pytest),
+            {"BLENDER_USER_RESOURCES": str(user), **(variables or {})},
+            junit,
+            may_be_empty=self.narrowed,
+            late=late,
+            most_skipped=most_skipped,
+        )
 
 
 def missing_for_windows() -> str:
-    """What the window tests lack on this machine, in words that say what to do; "" where they can run."""
+    """Return what this machine lacks for the window tests and what to do about it; "" if nothing is missing."""
     if not sys.platform.startswith("linux"):
         return "window tests drive Blender under Xvfb, which needs Linux"
     absent = [tool for tool in WINDOW_TOOLS if shutil.which(tool) is None]
     packages = dict.fromkeys(name for tool in absent for name in WINDOW_TOOLS[tool].split())
-    return f"{', '.join(absent)} not found; install with: sudo apt-get install -y {' '.join(packages)}" if absent else ""
+    return (
+        f"{', '.join(absent)} not found; install with: sudo apt-get install -y {' '.join(packages)}" if absent else ""
+    )
 
 
 def build_extension(plan: Plan, todo: list[Step]) -> list[steps.Outcome]:
-    """Builds the zip that the Blender and window tests install, as a step of its own; nothing where none of them runs."""
-    if not any(step.layer in ("blender", "window") and not step.missing for step in todo):
+    """Build the zip that the Blender and window tests install, as a step of its own, if any of them runs."""
+    if not any(step.layer in ("blender", "window", "windows", "complete") and not step.missing for step in todo):
         return []
     folder = plan.scratch / "built"
-    outcome = steps.run(Step("build", "build", (plan.python, "scripts/build.py", "--output", str(folder))), LOGS, ROOT, say)
+    outcome = steps.run(
+        Step("build", "build", (plan.python, "scripts/build.py", "--output", str(folder))), LOGS, ROOT, say
+    )
     for archive in folder.glob("*.zip"):
         archive.replace(plan.scratch / "extension.zip")
     return [outcome]

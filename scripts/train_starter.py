@@ -1,17 +1,19 @@
 """Train the embedded starter model from nothing: ``python scripts/train_starter.py``.
 
-Stages, each resumable (run again to go on): data, classifier, vae, latents, decoder, unet, control, export, evaluate.
-``--stage`` runs only some of them, ``--minutes`` sets a stage's length in all (work done in earlier runs counts), as in
+Stages, each resumable (run again to continue): data, classifier, vae, latents, decoder, unet, control, export,
+evaluate. ``--stage`` runs only some of them, ``--minutes`` sets a stage's length in all (work done in earlier runs
+counts), as in
 
     python scripts/train_starter.py --stage unet --stage export --minutes unet=240
 
 The stage "restore" runs only when asked for: it makes checkpoints of the model that is shipped, so that a fresh machine
-can go on from there, here with an hour more of the denoiser:
+can continue from there, here with one more hour for the denoiser:
 
-    python scripts/train_starter.py --stage restore --stage data --stage latents --stage unet --stage export --minutes unet=60
+    python scripts/train_starter.py --stage restore --stage data --stage latents --stage unet --stage export --minutes
+    unet=60
 
-Checkpoints and rendered data live in ``.cache/starter``; the result is ``blender_sd/models/starter`` and, beside it, its
-ControlNet ``starter_control``. Five to six hours on two CPU cores; a CUDA device is used when there is one.
+Checkpoints and rendered data live in ``.cache/starter``; the result is ``blender_sd/models/starter`` and, beside it,
+its ControlNet ``starter_control``. Five to six hours on two CPU cores; a CUDA device is used when there is one.
 """
 
 from __future__ import annotations
@@ -28,9 +30,11 @@ STAGES = ("data", "classifier", "vae", "latents", "decoder", "unet", "control", 
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stage", action="append", choices=(*STAGES, "restore"), help="run only this stage (repeatable)")
+    parser.add_argument(
+        "--stage", action="append", choices=(*STAGES, "restore"), help="run only this stage (repeatable)"
+    )
     parser.add_argument("--minutes", action="append", default=[], metavar="STAGE=N", help="length of a stage in all")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 2, help="processes (default: all cores)")
     return parser.parse_args(argv)
@@ -87,7 +91,7 @@ def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
 
 
 def main() -> None:
-    """Run the stages asked for, in order."""
+    """Run the chosen stages in order."""
     args = arguments()
     minutes = dict(MINUTES)
     for item in args.minutes:

@@ -1,56 +1,68 @@
-"""What Blender shows: properties, preferences, operators, panels, menus, and the timer. Thin: everything real is in `api`."""
+"""Define Blender's interface: properties, preferences, operators, panels, menus, the timer. The work is in `calls`."""
 from __future__ import annotations
 
 import bpy
 
-from .. import api, config
+from ..calls import job_queue
+from ..calls.runtime import runtime
 from . import (
+    causes,
     command_line,
     controls,
     downloads,
     history,
-    installing,
+    image_origin,
+    installation,
     keymap,
     live,
     live_settings,
+    model_choices,
     marking,
+    mask_painting,
     menus,
     operators,
     panels,
+    policy,
     preferences,
     presets,
     properties,
-    provenance,
-    safeguards,
     state,
+    status_bar,
+    style_icons,
+    task_prompts,
     tick,
     translations,
+    visible,
     wipe,
 )
 
-_CLASSES = (*controls.CLASSES, *properties.CLASSES, *state.CLASSES, *live_settings.CLASSES, *downloads.CLASSES, *installing.CLASSES,
-            *history.CLASSES, *preferences.CLASSES, *operators.CLASSES, *presets.CLASSES, *panels.CLASSES, *wipe.CLASSES,
-            *menus.CLASSES)
+_CLASSES = (*controls.CLASSES, *properties.CLASSES, *mask_painting.CLASSES, *state.CLASSES, *live_settings.CLASSES,
+            *model_choices.CLASSES, *downloads.CLASSES, *installation.CLASSES, *history.CLASSES, *preferences.CLASSES,
+            *operators.CLASSES, *presets.CLASSES, *panels.CLASSES, *wipe.CLASSES, *visible.CLASSES, *menus.CLASSES)
 # Registered in this order, unregistered in the opposite one.
-_PARTS = (translations, properties, state, live_settings, downloads, installing, safeguards, history, provenance, wipe, menus, keymap,
-          marking, command_line, live, tick)
+_PARTS = (translations, properties, mask_painting, state, live_settings, model_choices, downloads, installation, policy,
+          history, image_origin, task_prompts, wipe, menus, status_bar, keymap, marking, command_line, causes, live,
+          style_icons, tick)
 
 
 def register() -> None:
-    """Adds everything to Blender. Starts nothing: the engine waits until the tab is first seen."""
-    config.start_log()
+    """Add everything to Blender. The engine starts only when the tab is first seen."""
+    runtime.start_log()
+    runtime.scene  # noqa: B018 (asks from now on whether pictures are marked)
     for cls in _CLASSES:
+        translations.claim(cls)
         bpy.utils.register_class(cls)
     for part in _PARTS:
         part.register()
+    preferences.restore()
     preferences.apply()
 
 
 def unregister() -> None:
-    """Stops the engine and takes everything away again."""
+    """Stop the engine and remove everything."""
     for part in reversed(_PARTS):
         part.unregister()
-    api.shutdown()
+    job_queue.shutdown()
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)
-    config.stop_log()
+    runtime.stop_log()

@@ -1,19 +1,23 @@
-"""The add-on's keys. Each can be changed in its preferences, which list them.
+"""Add the add-on's keys. Each can be changed in its preferences, which list them.
 
-Esc cancels the running job, wherever the mouse is; with no job, the operator's poll lets Esc through. The others are free in
-Blender's own keymap from 4.2 to 5.2 (`tests/blender/addon/test_addon_keys.py`).
+Esc cancels the running job wherever the mouse is, if it stops nothing else (`escape.py`); without a job, the operator's
+poll lets Esc through. While a mask is painted, Esc ends that first. Blender's own keymap does not use the other keys
+from 4.2 to 5.2 (`tests/addon/test_keymap.py`).
 """
 from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
 
 import bpy
 import rna_keymap_ui
 
-from .layout import PIE, POPOVER
+from .layout import POPOVER
 
 _EDITORS = (("3D View", "VIEW_3D"), ("Image", "IMAGE_EDITOR"), ("Node Editor", "NODE_EDITOR"))
-_KEYS = (  # operator, its name property, key, modifiers
-    ("wm.call_menu_pie", PIE, "I", {"ctrl": True, "shift": True}),
-    ("wm.call_panel", POPOVER, "I", {"ctrl": True, "shift": True, "alt": True}),
+_KEYS = (  # operator, its name property if it has one, key, modifiers
+    ("sd.pie", "", "I", ("ctrl", "shift")),
+    ("wm.call_panel", POPOVER, "I", ("ctrl", "shift", "alt")),
 )
 _items: list[tuple[bpy.types.KeyMap, bpy.types.KeyMapItem]] = []
 
@@ -24,12 +28,21 @@ def register() -> None:
         return
     keymap = config.keymaps.new(name="Window", space_type="EMPTY")
     _items.append((keymap, keymap.keymap_items.new("sd.cancel", "ESC", "PRESS")))
+    # Texture Paint, and Image Editors in Paint mode
+    keymap = config.keymaps.new(name="Image Paint", space_type="EMPTY")
+    _items.append((keymap, keymap.keymap_items.new("sd.finish_mask", "ESC", "PRESS")))
     for name, space in _EDITORS:
         keymap = config.keymaps.new(name=name, space_type=space)
         for operator, shown, key, modifiers in _KEYS:
-            item = keymap.keymap_items.new(operator, key, "PRESS", **modifiers)
-            item.properties.name = shown
+            item = keymap.keymap_items.new(operator, key, "PRESS", **dict.fromkeys(on_this_system(modifiers), True))
+            if shown:
+                item.properties.name = shown
             _items.append((keymap, item))
+
+
+def on_this_system(modifiers: Iterable[str], platform: str = sys.platform) -> tuple[str, ...]:
+    """Return `modifiers` with Cmd in place of Ctrl on macOS, as in Blender's own keymap there."""
+    return tuple("oskey" if name == "ctrl" and platform == "darwin" else name for name in modifiers)
 
 
 def unregister() -> None:
@@ -39,18 +52,24 @@ def unregister() -> None:
 
 
 def draw(context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
-    """The keys as the person has them, each to be changed, as in Blender's own Keymap preferences."""
+    """Draw the keys as the artist has set them, to be changed as in Blender's own Keymap preferences."""
     config = context.window_manager.keyconfigs.user
+    heading = ""
     for keymap, item in _items:
         mine = config.keymaps.get(keymap.name)
-        found = next((one for one in mine.keymap_items if _same(one, item)), None) if mine is not None else None
-        if found is not None:
+        own_items = mine.keymap_items if mine is not None else ()
+        own_item = next((candidate for candidate in own_items if _same(candidate, item)), None)
+        if own_item is not None:
             column = layout.column()
+            if keymap.name != heading:
+                heading = keymap.name
+                column.label(text=heading, text_ctxt=bpy.app.translations.contexts.id_windowmanager)
             column.context_pointer_set("keymap", mine)
-            rna_keymap_ui.draw_kmi([], config, mine, found, column, 0)
+            rna_keymap_ui.draw_kmi([], config, mine, own_item, column, 0)
 
 
-def _same(one: bpy.types.KeyMapItem, item: bpy.types.KeyMapItem) -> bool:
-    """Whether the person's `one` is our `item`, whatever key it has now."""
-    return one.idname == item.idname and (
-        one.properties is None or getattr(one.properties, "name", None) == getattr(item.properties, "name", None))
+def _same(candidate: bpy.types.KeyMapItem, item: bpy.types.KeyMapItem) -> bool:
+    """Return whether `candidate`, of the artist's keymap, is our `item`, whatever its key is now."""
+    own, ours = candidate.properties, item.properties
+    return candidate.idname == item.idname and (
+        own is None or getattr(own, "name", None) == getattr(ours, "name", None))

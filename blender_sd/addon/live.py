@@ -1,7 +1,7 @@
-"""Live mode: watches a 3D View or a texture, has it restyled again and again, and draws the newest picture over it.
+"""Run live mode: watch a 3D View or a texture, restyle it again and again, and draw the newest picture over it.
 
-`session.live.Live` decides; this file looks, orders, shows and says. It is driven by the timer's tick alone: nothing is captured in
-a draw handler, and while nothing changes nothing is captured at all.
+`session.live.Live` decides; this module captures, sends requests, and shows pictures and state. Only the timer's tick
+drives it: nothing is captured in a draw handler, or while nothing changes.
 """
 from __future__ import annotations
 
@@ -15,33 +15,38 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
-from .. import api, scene
-from ..protocol.errors import PictureWithheld, SDError
-from ..protocol.request import Request, round_size
-from ..scene import images, overlay, surfaces, watching
+from .. import scene
+from ..calls import job_queue, live_frames, recalling
+from ..core.errors import PictureWithheld, SDError
+from ..core.request import Request, round_size
+from ..scene import overlay, screens, surfaces, watching
 from ..session.live import CANCEL, CAPTURE, OFF, PAINTING, PAUSED, Live
 from . import state
 
 if TYPE_CHECKING:
     from ..session.job import Job
-    from ..session.library import ModelInfo
+    from ..library.models import ModelInfo
 
 log = logging.getLogger("blender_sd")
 
-GENTLE = 0.03  # seconds that a look may hold up Blender; where drawing is slower, smaller pictures are taken
-BEARABLE = 0.5  # seconds: where even small ones take longer, twice in a row, looking is given up until the shading changes
-SMALLEST = 0.5  # of the size, where drawing is slow
-FADED = 0.35  # of the mix is left of a picture that is behind
-RIPE = 1.0  # seconds after which a shading that Blender gets ready bit by bit is looked at again
-SLOW = 0.5  # seconds a picture, from which on it fades
-_STOPPED = 0.5  # seconds until the timer's next tick, when a turn has ended live mode
+GENTLE = 0.03  # seconds that a capture may block Blender; smaller pictures are captured if it takes longer
+BEARABLE = 0.5  # seconds; if small captures take longer twice in a row, capturing stops until the shading changes
+SMALLEST = 0.5  # least factor of the size if drawing is slow
+FADED = 0.35  # factor of the mix for an outdated picture
+RIPE = 1.0  # seconds until a shading that Blender refines over time is captured again
+SLOW = 0.5  # seconds per picture from which on outdated pictures fade
+_STOPPED = 0.5  # seconds until the timer's next tick after live mode ended
 _CHANGES = ("depsgraph_update_post", "frame_change_post", "undo_post", "redo_post")
 
 
 @dataclass(eq=False)
 class _Frame:
-    """A picture that is being painted, or shown. `target`: the texture's place, None for the view; `sight`: how often what is seen
-    had changed when it was looked at."""
+    """A picture that is being painted, or shown.
+
+    Attributes:
+        target: The texture's place; None for the view.
+        sight: How often the view had changed when it was captured.
+    """
 
     pixels: np.ndarray
     how: tuple
@@ -59,19 +64,19 @@ class _Run:
         self.job: Job | None = None
         self.frame: _Frame | None = None  # in flight
         self.shown: _Frame | None = None
-        self.withheld: _Frame | None = None  # the newest, where the safety filter has kept its picture back
+        self.withheld: _Frame | None = None  # the newest, if the safety filter withheld its picture
         self.sight = 0
-        self.touched = False  # by a handler: something in the file has changed
-        self.reshaped = False  # so has the shape of something
+        self.touched = False  # set by a handler: something in the file has changed
+        self.reshaped = False  # set by a handler: some shape has changed
         self._how: tuple = ()
         self._sign: tuple = ()
-        self._order: tuple[Request, ModelInfo] | None = None
+        self._request: tuple[Request, ModelInfo] | None = None
         self._refusal = ""
         self._scale = 1.0
-        self._slow: tuple = ()  # the shading, or size, that cannot be looked at
+        self._slow: tuple = ()  # the shading or size that takes too long to capture
         self._looks = self._too_long = 0
-        self._rate = 0.0  # as it was said
-        self._again_at: float | None = None  # when to look again although nothing has changed
+        self._rate = 0.0  # as shown
+        self._again_at: float | None = None  # when to capture again although nothing has changed
         self._image: bpy.types.Image | None = None  # for one turn
         self._target: scene.Target | None = None
         self._surfaces: list[surfaces.Surface] = []
@@ -80,7 +85,7 @@ class _Run:
     # ---- one turn --------------------------------------------------------------------------------------------------
 
     def turn(self) -> float:
-        """Seconds until the next."""
+        """Run one turn; return the seconds until the next."""
         now = time.monotonic()
         view = watching.find_view(self.space)
         self._take_in(now, view)
@@ -103,7 +108,7 @@ class _Run:
         return self.machine.pause(now)
 
     def _take_in(self, now: float, view: watching.View | None) -> None:
-        """The frame in flight, if it is over."""
+        """Take over the current frame if it is finished."""
         job = self.job
         if job is None or not job.done:
             return
@@ -114,7 +119,7 @@ class _Run:
             state.show_error(job.error)
             return
         self.withheld = frame if withheld else None
-        if withheld:  # live mode goes on: what is seen next may pass
+        if withheld:  # live mode goes on, since the next picture may pass
             self.machine.ended(now, True)
             self.shown = None
             overlay.hide(overlay.LIVE)
@@ -135,7 +140,7 @@ class _Run:
             overlay.show_over(self.space, pixels, share, corner=self._target is not None)
 
     def _faces(self, view: watching.View) -> list[surfaces.Surface]:
-        """The faces that the watched texture lies on; the same list while nothing about them has changed."""
+        """Return the faces that use the watched texture; the same list while nothing about them has changed."""
         if self.reshaped or self._surfaces_of != self._target:
             with _in(view):
                 self._surfaces, self._surfaces_of, self.reshaped = _surfaces(self._target), self._target, False
@@ -145,13 +150,13 @@ class _Run:
         behind = self.shown is not None and self.shown.sight != self.sight and self.machine.pace > SLOW
         return settings.mix * (FADED if settings.fade and behind else 1.0)
 
-    # ---- noticing --------------------------------------------------------------------------------------------------
+    # ---- changes --------------------------------------------------------------------------------------------------
 
     def _hindrance(self, view: watching.View | None) -> str:
-        """Why nothing can be painted now, in words; "" where it can."""
+        """Return why nothing can be painted now; "" if it can."""
         if view is None:
             return "its 3D View is not shown"
-        if any(not job.done for job in api.jobs()):
+        if any(not job.done for job in job_queue.jobs()):
             return "the queue comes first"
         if not bpy.app.background and bpy.app.is_job_running("RENDER"):
             return "Blender is rendering"
@@ -160,7 +165,7 @@ class _Run:
         return ""
 
     def _notice(self, view: watching.View, now: float) -> str:
-        """Tells the machine of changes. Returns what stands in the way of painting."""
+        """Inform the machine of changes. Return what prevents painting."""
         self.machine.idle = view.window.scene.sd_live.idle
         try:
             sign = self._look(view)
@@ -176,14 +181,14 @@ class _Run:
         if ripe:
             self._again_at = None
         if how != self._how:
-            self._order, self._refusal = _ordered(view.window.scene)
+            self._request, self._refusal = _frame_request(view.window.scene)
         self._sign, self._how, self.touched = sign, how, False
         if self._slow and self._slow == self._cause(view):
             return "drawing this shading takes too long on this machine, choose Solid"
         return self._refusal
 
     def _look(self, view: watching.View) -> tuple:
-        """What is watched, and its sign. Raises SDError where there is no texture to watch."""
+        """Return the state of what is watched. Raise SDError if there is no texture to watch."""
         if view.window.scene.sd_live.source == "VIEW":
             if self._target is not None:
                 self._target = None
@@ -200,19 +205,20 @@ class _Run:
         settings = view.window.scene.sd_live
         return (settings.source, view.space.shading.type, settings.size)
 
-    # ---- looking ---------------------------------------------------------------------------------------------------
+    # ---- capture ---------------------------------------------------------------------------------------------------
 
     def _capture(self, view: watching.View) -> None:
-        """Looks, and orders a frame where what is seen is another than was painted last."""
-        request, info = self._order
+        """Capture the view or texture, and request a frame if it differs from the last one."""
+        request, info = self._request
         aspect = self._image.size if self._image is not None else (view.region.width, view.region.height)
         longest = view.window.scene.sd_live.size
         size = round_size(*(max(1, round(side * longest / max(aspect))) for side in aspect), info.multiple)
         small = tuple(max(16, round(side * self._scale)) for side in size)
         started = time.perf_counter()
         try:
-            pixels = watching.texture_pixels(self._image, small) if self._image is not None else watching.view_pixels(view, small)
-        except Exception:  # whatever the graphics driver says, it would say it again at the next tick
+            pixels = watching.texture_pixels(self._image, small) if self._image is not None else watching.view_pixels(
+                view, small)
+        except Exception:  # a graphics driver's error would recur at every tick
             log.exception("live mode cannot look")
             stop()
             state.show_error(SDError("Live mode could not draw what it watches.", "The log holds the details."))
@@ -220,17 +226,18 @@ class _Run:
         cost = time.perf_counter() - started
         self._adapt(cost, view)
         last = self.frame or self.shown or self.withheld
-        differs = last is None or (last.how, last.target) != (self._how, self._target) or not np.array_equal(last.pixels, pixels)
+        differs = last is None or (last.how, last.target) != (self._how,
+                                                              self._target) or not np.array_equal(last.pixels, pixels)
         self.machine.looked(time.monotonic(), cost, differs)
         if differs:
             self.frame = _Frame(pixels, self._how, self._target, self.sight)
             self._again_at = time.monotonic() + RIPE if watching.ripens(view) else None
-            self.job = api.paint_frame(replace(request, width=size[0], height=size[1]), info, pixels)
+            self.job = live_frames.paint_frame(replace(request, width=size[0], height=size[1]), info, pixels)
         else:
             last.sight = self.sight
 
     def _adapt(self, cost: float, view: watching.View) -> None:
-        """Takes smaller pictures where drawing is slow. The first looks count for nothing: shaders are made in them."""
+        """Capture smaller pictures if drawing is slow. The first captures do not count, since they compile shaders."""
         self._looks += 1
         if self._looks < 3:
             return
@@ -241,13 +248,13 @@ class _Run:
             self._slow = self._cause(view)
             self._looks = self._too_long = 0
 
-    # ---- saying ----------------------------------------------------------------------------------------------------
+    # ---- state ----------------------------------------------------------------------------------------------------
 
     def tell(self, now: float) -> None:
-        """Writes `WindowManager.sd_live` where it has changed."""
+        """Update `WindowManager.sd_live` if it has changed."""
         machine = self.machine
         kind = machine.state(now)
-        if abs(machine.rate - self._rate) > 0.1 * self._rate:  # said anew only where a person would see a difference
+        if abs(machine.rate - self._rate) > 0.1 * self._rate:  # small changes are not shown
             self._rate = machine.rate
         speed = f" · {self._rate:.1f} pictures/s" if machine.frames else ""
         if kind == PAUSED:
@@ -269,7 +276,7 @@ def running() -> bool:
 
 
 def start(space: bpy.types.SpaceView3D) -> None:
-    """Switches live mode on in that 3D View; it ends in the one where it was on."""
+    """Switch live mode on in that 3D View, and off in any other."""
     global _run
     stop()
     _run = _Run(space.as_pointer())
@@ -279,7 +286,7 @@ def start(space: bpy.types.SpaceView3D) -> None:
 
 
 def stop() -> None:
-    """Switches live mode off and takes its picture away. Does nothing where it is off."""
+    """Switch live mode off and remove its picture. Do nothing if it is off."""
     global _run
     if _run is None:
         return
@@ -300,12 +307,15 @@ def turn() -> float | None:
 
 
 def keep() -> Job:
-    """Orders the picture that is shown as an ordinary one: painted again, the same pixels, with its settings, into the output folder
-    and as a new image. Raises SDError."""
+    """Submit the shown picture as an ordinary request: the same pixels and settings, saved and as a new image.
+
+    Raises:
+        SDError: There is no picture, or it cannot be painted again.
+    """
     if _run is None or _run.shown is None:
         raise SDError("There is no live picture yet.", "Wait until the first one is shown.")
     shown = _run.shown
-    return api.run(shown.request, shown.pixels, label=shown.request.prompt or "Live picture")
+    return recalling.run(shown.request, shown.pixels, label=shown.request.prompt or "Live picture")
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
@@ -313,7 +323,7 @@ def keep() -> Job:
 
 @contextmanager
 def _in(view: watching.View):
-    """The view's own context, for looking things up; no operator may be called in it: see `scene.compat.in_window`."""
+    """Provide the view's own context for look-ups; no operator may be called in it (see `scene.compat.in_window`)."""
     with bpy.context.temp_override(window=view.window, area=view.area, region=view.region):
         yield
 
@@ -322,23 +332,24 @@ def _surfaces(target: scene.Target) -> list[surfaces.Surface]:
     try:
         return surfaces.surfaces_of(target, bpy.context)
     except SDError:
-        return []  # the object is gone: the picture is shown in the corner
+        return []  # the object was deleted: the picture is shown in the corner
 
 
 def _how(owner: bpy.types.Scene) -> tuple:
-    """All settings that make another picture of the same sight."""
+    """Return all settings that change the picture of the same view."""
     settings, live = owner.sd, owner.sd_live
     return (settings.words(), settings.negative, settings.model, settings.guidance, settings.sampler, settings.tiling,
             live.source, live.size, live.steps, live.strength, live.seed)
 
 
-def _ordered(owner: bpy.types.Scene) -> tuple[tuple[Request, ModelInfo] | None, str]:
-    """The order for frames; or None, and why there can be none."""
+def _frame_request(owner: bpy.types.Scene) -> tuple[tuple[Request, ModelInfo] | None, str]:
+    """Return the request for frames, or None and why there is none."""
     settings, live = owner.sd, owner.sd_live
     try:
-        return api.live_request(
-            settings.words(), negative=settings.negative, model=settings.model, guidance=settings.guidance, sampler=settings.sampler,
-            steps=live.steps, strength=live.strength, seed=live.seed, tiling=settings.tiling if live.source == "TEXTURE" else "none"), ""
+        return live_frames.live_request(settings.words(), negative=settings.negative, model=settings.model,
+                                        guidance=settings.guidance, sampler=settings.sampler, steps=live.steps,
+                                        strength=live.strength, seed=live.seed,
+                                        tiling=settings.tiling if live.source == "TEXTURE" else "none"), ""
     except SDError as error:
         return None, str(error)
 
@@ -359,7 +370,7 @@ def _before_load(*_: object) -> None:
 
 @persistent
 def _after_load(*_: object) -> None:
-    _write(False, OFF, "", False)  # a file that was saved in live mode says otherwise
+    _write(False, OFF, "", False)  # a file that was saved in live mode has another state
 
 
 def _write(on: bool, kind: str, text: str, picture: bool) -> None:
@@ -367,7 +378,7 @@ def _write(on: bool, kind: str, text: str, picture: bool) -> None:
     if (shown.running, shown.state, shown.text, shown.picture) == (on, kind, text, picture):
         return
     shown.running, shown.state, shown.text, shown.picture = on, kind, text, picture
-    images.redraw("VIEW_3D")
+    screens.redraw("VIEW_3D")
 
 
 def register() -> None:

@@ -1,17 +1,18 @@
-"""`Scene.sd_live`: how live mode paints, saved with the file; `WindowManager.sd_live`: what it is doing now, ready to be drawn.
+"""Define `Scene.sd_live`, live mode's settings in the file, and `WindowManager.sd_live`, its state for drawing.
 
 (No `from __future__ import annotations` here: Blender reads properties from the annotations themselves.)
 """
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
-from ..protocol.request import Request
+from ..core.request import Request
 from ..scene import overlay
 from .declared import declared
 
 SOURCES = (
     ("VIEW", "3D View", "Restyle what the 3D View shows, and lay the picture over it", "VIEW3D", 0),
-    ("TEXTURE", "Texture", "Restyle the texture that is being painted, else that of the active image node, and show it on the mesh",
+    ("TEXTURE", "Texture",
+     "Restyle the texture that is being painted, else that of the active image node, and show it on the mesh",
      "TPAINT_HLT", 1),
 )
 
@@ -33,10 +34,11 @@ class SD_PG_live_settings(bpy.types.PropertyGroup):
     mix: FloatProperty(name="Mix", default=0.75, min=0.0, max=1.0, subtype="FACTOR", update=_mixed, description=(
         "How much the live picture covers what is below it: 0 shows the scene alone, 1 the picture alone"))
     fade: BoolProperty(name="Fade While Behind", default=True, description=(
-        "Let the picture fade while it is older than what you do, so that you see your work. Has no effect where two pictures a second "
-        "or more are painted"))
-    idle: IntProperty(name="Rest After", default=30, min=5, max=3600, soft_max=300, subtype="TIME_ABSOLUTE", description=(
-        "Seconds without a change after which live mode goes to sleep. It wakes with the next change"))
+        "Let the picture fade while it is older than what you do, so that you see your work. Has no effect where two "
+        "pictures a second or more are painted"))
+    idle: IntProperty(
+        name="Rest After (s)", default=30, min=5, max=3600, soft_max=300, subtype="TIME_ABSOLUTE",
+        description=("Seconds without a change after which live mode stops painting. It goes on with the next change"))
 
 
 class SD_PG_live(bpy.types.PropertyGroup):
@@ -52,8 +54,10 @@ CLASSES = (SD_PG_live_settings, SD_PG_live)
 
 
 def register() -> None:
-    bpy.types.Scene.sd_live = PointerProperty(type=SD_PG_live_settings, name="Live Mode", description="Settings of live mode")
-    bpy.types.WindowManager.sd_live = PointerProperty(type=SD_PG_live, name="Live Mode", description="What live mode is doing now")
+    bpy.types.Scene.sd_live = PointerProperty(type=SD_PG_live_settings, name="Live Mode",
+                                              description="Settings of live mode")
+    bpy.types.WindowManager.sd_live = PointerProperty(type=SD_PG_live, name="Live Mode",
+                                                      description="What live mode is doing now")
 
 
 def unregister() -> None:

@@ -1,4 +1,4 @@
-"""Keeps the marks of generated images true (`scene.marks`): when a file is saved, and when Blender has baked."""
+"""Keep the marks of generated images (`scene.marks`) up to date when a file is saved and when Blender has baked."""
 from __future__ import annotations
 
 import logging
@@ -15,16 +15,16 @@ log = logging.getLogger("blender_sd")
 def _on_save(*_: object) -> None:
     try:
         scene.on_save()
-    except Exception:  # whatever it is, the file has to be saved
+    except Exception:  # any error: the file must still be saved
         log.exception("the marks of generated images were not brought up to date")
 
 
 @persistent
 def _on_bake(active: bpy.types.Object, *_: object) -> None:
-    """Blender calls this on the main thread when a bake that the button has started is done, with the active object."""
+    """Update marks after a bake. Blender calls this on the main thread, with the active object, when a bake is done."""
     try:
         scene.baked_by(bpy.context, active)
-    except Exception:  # the bake is done; nobody waits for this
+    except Exception:  # any error: the bake itself is done
         log.exception("a baked image was not marked")
 
 

@@ -1,4 +1,4 @@
-"""Copies what the session says into `WindowManager.sd`, in words, and only when it has changed."""
+"""Copy the session's state to `WindowManager.sd`, as text, and only when it has changed."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from .. import api
-from . import state
+from ..calls import engine_control, job_queue
+from . import outcome, state
 
 if TYPE_CHECKING:
     from ..session.job import Job
@@ -29,32 +29,34 @@ class _Row:
 
 
 class Mirror:
-    """What `WindowManager.sd` last said, to be compared with what it should say."""
+    """The last state that was copied to `WindowManager.sd`, to be compared with the current one."""
 
     def __init__(self) -> None:
         self._shown: tuple | None = None
         self._states: dict[str, str] = {}  # of every job, as last seen
 
     def forget(self) -> None:
-        """The window manager is another one now (a file was loaded): write everything at the next update."""
+        """Write everything at the next update, because a file was loaded and the window manager may be another one."""
         self._shown = None
 
     def update(self) -> bool:
-        """Brings `WindowManager.sd` up to date; whether anything changed."""
-        jobs = api.jobs()
+        """Update `WindowManager.sd`; return whether anything changed."""
+        jobs = job_queue.jobs()
         self._announce(jobs)
-        rows = [_row(job) for job in jobs]
+        rows = [_row(job) for job in _in_turn(jobs)]
         current = current_job(jobs)
         notes = "\n".join(jobs[-1].notes) if jobs else ""
-        now = (rows, current and current.id, current and (current.progress, progress_text(current)), notes, api.engine_status())
+        result = next((outcome.sentence(placed) for job in reversed(jobs) if (placed := job.placement) is not None), "")
+        now = (rows, current and current.id, current and (current.progress, progress_text(current)), notes, result,
+               engine_control.engine_status())
         if now == self._shown:
             return False
         self._shown = now
-        self._write(rows, current, notes)
+        self._write(rows, current, notes, result)
         return True
 
     def _announce(self, jobs: list[Job]) -> None:
-        """A new job clears the last error; a job that has just failed shows its own."""
+        """Clear the last error for a new job; show the error of a job that has just failed."""
         for job in jobs:
             before = self._states.get(job.id)
             if before is None:
@@ -63,48 +65,58 @@ class Mirror:
                 state.show_error(job.error)
         self._states = {job.id: job.state for job in jobs}
 
-    def _write(self, rows: list[_Row], current: Job | None, notes: str) -> None:
+    def _write(self, rows: list[_Row], current: Job | None, notes: str, result: str) -> None:
         shown = bpy.context.window_manager.sd
-        shown.engine, shown.engine_text = api.engine_status()
+        shown.engine, shown.engine_text = engine_control.engine_status()
+        selected = shown.jobs[shown.job_index].job_id if 0 <= shown.job_index < len(shown.jobs) else ""
         while len(shown.jobs) > len(rows):
             shown.jobs.remove(len(shown.jobs) - 1)
         while len(shown.jobs) < len(rows):
             shown.jobs.add()
         for item, row in zip(shown.jobs, rows, strict=True):
-            item.job_id, item.name, item.state, item.text, item.progress = row.id, row.label, row.state, row.text, row.progress
-        shown.job_index = max(0, min(shown.job_index, len(rows) - 1))
+            item.job_id, item.name, item.state = row.id, row.label, row.state
+            item.text, item.progress = row.text, row.progress
+        shown.job_index = next((place for place, row in enumerate(rows) if row.id == selected), 0)
         shown.active = current is not None
+        shown.waiting = sum(row.state == "queued" for row in rows if row.id != current.id) if current else 0
         shown.progress = current.progress if current else 0.0
         shown.progress_text = progress_text(current) if current else ""
-        shown.notes = notes
+        shown.notes, shown.outcome = notes, result
 
 
 class Newest:
-    """What was last shown of the newest of some transfers, to be compared with how it stands."""
+    """What was last shown of the newest of some transfers, to be compared with its current state."""
 
     def __init__(self) -> None:
         self._shown: tuple | None = None
 
     def forget(self) -> None:
-        """As `Mirror.forget`."""
+        """Forget what was shown, as `Mirror.forget` does."""
         self._shown = None
 
-    def look(self, one: Transfer | None, text: Callable[[Any], str]) -> tuple[bool, bool]:
-        """(whether `one`, or its `text`, is another than was shown; whether it has ended since)."""
-        now, before = one and (one.id, one.state, one.progress, text(one)), self._shown
+    def look(self, transfer: Transfer | None, text: Callable[[Any], str]) -> tuple[bool, bool]:
+        """Return whether `transfer` or its `text` differs from what was shown, and whether it has ended since."""
+        now, before = transfer and (transfer.id, transfer.state, transfer.progress, text(transfer)), self._shown
         self._shown = now
-        ended = one is not None and one.done and (before is None or before[:2] != now[:2])
+        ended = transfer is not None and transfer.done and (before is None or before[:2] != now[:2])
         return now != before, ended
 
 
 def current_job(jobs: list[Job]) -> Job | None:
-    """The job that Cancel and the bar mean: the one at work, else the first that waits."""
+    """Return the job that Cancel and the progress bar apply to: the running one, or else the first that waits."""
     waiting = [job for job in jobs if not job.done]
     return next((job for job in waiting if job.state != "queued"), waiting[0] if waiting else None)
 
 
+def _in_turn(jobs: list[Job]) -> list[Job]:
+    """Return the running job, then the waiting ones in the order of their turns, then the ended ones, newest first."""
+    current = current_job(jobs)
+    waiting = [job for job in jobs if not job.done and job is not current]
+    return [*([current] if current else []), *waiting, *reversed([job for job in jobs if job.done])]
+
+
 def progress_text(job: Job) -> str:
-    """What stands in the bar: "7/20 · 4 s left", with the picture's number where there are several."""
+    """Return the text of the progress bar, such as "7/20 · 4 s left", with the image's number if there are several."""
     if job.cancelling:
         return "Cancelling…"
     if job.state != "running":
@@ -115,7 +127,7 @@ def progress_text(job: Job) -> str:
 
 
 def duration(seconds: float) -> str:
-    """"4 s", "2 min", "1.5 h": as exact as a person cares for."""
+    """Return a duration such as "4 s", "2 min" or "1.5 h"."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     if seconds < 90 * 60:

@@ -1,5 +1,8 @@
-"""Blender's own presets for the panel Settings. They lie in Blender's folder for the person's scripts, in presets/blender_sd, and are
-Python files that Blender runs itself, as all its presets; an error in one is reported by Blender and harms nothing else."""
+"""Use Blender's own presets for the panel Settings.
+
+They are in presets/blender_sd in Blender's folder for the user's scripts. As all presets they are Python files that
+Blender runs itself; it reports an error in a preset, which affects nothing else.
+"""
 from __future__ import annotations
 
 import os
@@ -35,7 +38,7 @@ class SD_OT_setting_preset_add(AddPresetBase, bpy.types.Operator):
 
 
 def make_folder() -> None:
-    """Without a folder for presets Blender's list says that a path is missing, which is no news for anybody who has none yet."""
+    """Make the folder for presets, because Blender's list complains about a missing path."""
     bpy.utils.user_resource("SCRIPTS", path=os.path.join("presets", _SUBDIR), create=True)
 
 

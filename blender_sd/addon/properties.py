@@ -1,4 +1,4 @@
-"""`Scene.sd`: the settings of the panel, saved with the file. Labels, tips and limits come from `protocol.request`.
+"""Define `Scene.sd`: the panel's settings, saved with the file. Labels, tips and limits come from `core.request`.
 
 (No `from __future__ import annotations` here: Blender reads properties from the annotations themselves.)
 """
@@ -7,16 +7,34 @@ from contextlib import suppress
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty,
+)
 
-from .. import api, catalogue, scene, studio
-from ..protocol import parts
-from ..protocol.errors import SDError, SourceUnusable
-from ..protocol.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, TEXT_TO_IMAGE, UPSCALE, Request, default, setting
-from ..protocol.samplers import SAMPLERS
-from ..protocol.wording import lora_tag
+from .. import scene
+from ..calls import models, recalling
+from ..calls.request_builder import ControlInput
+from ..calls.runtime import runtime
+from ..core import parts
+from ..core.errors import InvalidRequest, SDError, SourceUnusable
+from ..core.prompt_choices import lora_tag
+from ..core.request import (
+    IMAGE_TO_IMAGE,
+    INPAINT,
+    MAKE_SEAMLESS,
+    MAX_SEED,
+    OUTPAINT,
+    PANEL_SEED,
+    TEXT_TO_IMAGE,
+    UPSCALE,
+    Request,
+    default,
+    setting,
+)
+from ..core.samplers import SAMPLERS
 from .controls import STARTER, SD_PG_control
 from .declared import declared, rule_of
+from .task_prompts import FIELDS, Words
 
 TASKS = (
     ("TEXT", "Text", "Paint what the prompt says, from nothing else", "FILE_TEXT", 0),
@@ -26,8 +44,13 @@ TASKS = (
 TARGETS = (  # in lower case: what `scene.freeze_target` calls them
     ("NEW", "New Image", "Make a new image and leave the scene as it is", "IMAGE_DATA", 0),
     ("MATERIAL", "Material's Base Color", "Put the image into the base color of the active object's material; "
-     "material, shader, UV map and image node are made where missing", "MATERIAL", 1),
-    ("SLOT", "Active Image Slot", "Put the image into the active image texture node, paint slot or Image Editor", "NODE_TEXTURE", 2),
+                                          "material, shader, UV map and image node are made where missing",
+                                          "MATERIAL", 1),
+    ("SLOT", "Active Image Slot",
+             "Put the image into the active image texture node, paint slot or Image Editor", "NODE_TEXTURE", 2),
+    ("AUTO", "Automatic", "Put the image into the base color of the selected mesh; material, shader, UV map and image "
+                          "node are made where missing. Where no mesh is selected, make a new image and open it",
+                          "MESH_DATA", 3),
 )
 SOURCES = (
     ("RENDER", "Render Result", "The last render, as it is shown", "RENDER_RESULT", 0),
@@ -35,54 +58,69 @@ SOURCES = (
     ("VIEWPORT", "3D View", "The 3D View exactly as you see it", "VIEW3D", 2),
 )
 AXES = tuple((name, setting(name).label, setting(name).tip, number) for number, name in enumerate(parts.AXES))
-EXAMPLES = {"steps": "8, 20, 40", "guidance": "3, 5, 8", "sampler": "Euler, DPM++ 2M", "strength": "0.3, 0.5, 0.7", "seed": "1, 2, 3",
-            "variation_strength": "0.1, 0.2, 0.3", "refine_strength": "0.2, 0.35, 0.5"}  # what an axis begins with
+EXAMPLES = {
+    "steps": "8, 20, 40", "guidance": "3, 5, 8", "sampler": "Euler, DPM++ 2M", "strength": "0.3, 0.5, 0.7",
+    "seed": "1, 2, 3", "variation_strength": "0.1, 0.2, 0.3",
+    "refine_strength": "0.2, 0.35, 0.5"}  # what an axis begins with
 NO_AXIS = ("none", "Nothing", "One row of pictures", len(AXES))
 GROWTH = (
     ("SIDES", "By Pixels", "Add so many pixels on each side", 0),
     ("ASPECT", "To Aspect", "Add what it takes to reach a shape", 1),
 )
-MASKS = (  # as `api.inpaint` calls them, but for the painted one
+MASKS = (  # named as in `inpaint`, except the painted mask
     ("PAINTED", "Painted Mask", "The white parts of the mask that belongs to the image", "BRUSH_DATA", 0),
     ("FACES", "Selected Faces", "The UV area of the active object's selected faces", "FACESEL", 1),
     ("ALPHA", "Image Alpha", "The transparent parts of the image, which become opaque", "IMAGE_ALPHA", 2),
 )
-_TILING = {"none": ("Off", "The picture does not repeat"), "x": ("X", "Repeats without a seam from left to right"),
-           "y": ("Y", "Repeats without a seam from bottom to top"), "xy": ("Both", "Repeats without a seam in both directions")}
+_TILING = {
+    "none": ("Off", "The picture does not repeat"), "x": ("X", "Repeats without a seam from left to right"),
+    "y": ("Y", "Repeats without a seam from bottom to top"),
+    "xy": ("Both", "Repeats without a seam in both directions")}
 TILINGS = [(key, *_TILING[key], number) for number, key in enumerate(setting("tiling").choices)]
 
 
 def _starter_default(name: str) -> Any:
-    """What suits the built-in model, so that the first click gives its best picture; the request's default without one."""
-    of_model = {"width": "default_width", "height": "default_height", "steps": "steps", "guidance": "guidance", "sampler": "sampler",
-                "tile": "default_width"}
+    """Return the built-in model's default, so that the first click works well; without the model, the request's."""
+    of_model = {
+        "width": "default_width", "height": "default_height", "steps": "steps", "guidance": "guidance",
+        "sampler": "sampler", "tile": "default_width"}
     try:
-        return getattr(catalogue.find_model(STARTER), of_model[name]) if name in of_model else default(name)
+        return getattr(models.find_model(STARTER), of_model[name]) if name in of_model else default(name)
     except SDError:
         return default(name)
 
 
 def _setting(kind: Callable[..., Any], name: str, **extra: Any) -> Any:
-    """The Blender property of the request field `name`."""
+    """Return a Blender property for the request's field `name`."""
     return declared(kind, Request, name, **{"default": _starter_default(name), **extra})
 
 
+_own_prompt = StringProperty(name="Prompt", maxlen=8192, description=(
+    "What is painted here. Empty: the prompt that made the image, or where that is not known the main prompt"))
+
+
+def _adjust_camera(self: "SD_PG_settings", _context: bpy.types.Context) -> None:
+    scene.adjust_camera_background(self.id_data, self.camera_background, self.camera_opacity)
+    scene.screens.redraw("VIEW_3D")
+
+
 # ---- the model menu ------------------------------------------------------------------------------------------------
-# What is saved is the model's id, a text; the menu is a view of it. An enum's number would name another model as soon
-# as a folder is added.
+# The model's id, a text, is saved; the menu is a view of it. An enum's number would name another model as soon as a
+# folder is added.
 
 _model_items: list[tuple[str, str, str, int]] = []  # kept: Blender does not hold the strings of a dynamic enum
 
 
 def refresh_model_items() -> None:
-    """Reads the models anew into the menu. Reads folders: never called while drawing."""
-    _model_items[:] = [(info.id, info.name, info.text or info.folder, index) for index, info in enumerate(catalogue.models())]
+    """Read the models into the menu again. Never call this while drawing: it reads folders."""
+    _model_items[:] = [
+        (info.id, info.name, info.text or info.folder, index) for index, info in enumerate(models.models())]
 
 
 def _items_with(model: str) -> list[tuple[str, str, str, int]]:
     if not any(item[0] == model for item in _model_items):
         label = bpy.path.display_name_from_filepath(model) or model
-        if studio.refusal(model):
+        if runtime.policy.refusal(model):
             label = f"{label} (not allowed)"
         elif model != STARTER:
             label = f"{label} (not in the model folders)"
@@ -107,7 +145,8 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     prompt_text: PointerProperty(type=bpy.types.Text, name="Text Block", description=(
         "The text block that holds the prompt. Empty it to type into a field again"))
     negative: _setting(StringProperty, "negative", maxlen=8192)
-    style: StringProperty(name="Style", description="The style whose words go round the prompt when you paint; empty for none")
+    style: StringProperty(name="Style",
+                          description="The style whose words go round the prompt when you paint; empty for none")
     model: _setting(StringProperty, "model")
     model_choice: EnumProperty(name=setting("model").label, description=setting("model").tip,
                                items=lambda self, _context: _items_with(self.model), get=_get_model, set=_set_model)
@@ -115,58 +154,78 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     height: _setting(IntProperty, "height", subtype="PIXEL", step=64)
     steps: _setting(IntProperty, "steps")
     guidance: _setting(FloatProperty, "guidance", step=50, precision=1)
-    sampler: _setting(EnumProperty, "sampler", items=[(s.id, s.label, s.tip, i) for i, s in enumerate(SAMPLERS.values())])
+    sampler: _setting(EnumProperty, "sampler",
+                      items=[(s.id, s.label, s.tip, i) for i, s in enumerate(SAMPLERS.values())])
     seed: _setting(IntProperty, "seed")
+    large_seed: StringProperty(
+        name="Large Seed", maxlen=20, description=(
+            "A seed of another program that is too large for the field Seed. It counts instead of that until this "
+            "field is empty"
+        ))
     random_seed: BoolProperty(name="Random", default=True, description=(
         "Choose a new seed at every click. The seed shown is the last one used: switch this off to keep it"))
     count: _setting(IntProperty, "count")
     tiling: _setting(EnumProperty, "tiling", items=TILINGS)
     refine_scale: _setting(FloatProperty, "refine_scale", step=50, precision=2)
     refine_strength: _setting(FloatProperty, "refine_strength", subtype="FACTOR")
-    upscale_scale: FloatProperty(name="Scale", default=2.0, min=1.0, max=8.0, soft_max=4.0, step=50, precision=2, description=(
-        "How many times as wide and as high the result is"))
+    upscale_scale: FloatProperty(name="Scale", default=2.0, min=1.0, max=8.0, soft_max=4.0, step=50, precision=2,
+                                 description=("How many times as wide and as high the result is"))
     upscale_strength: _setting(FloatProperty, "refine_strength", subtype="FACTOR")
     tile: _setting(IntProperty, "tile", subtype="PIXEL", step=64)
-    upscaler: StringProperty(name=setting("upscaler").label, search=lambda self, context, text: [one.name for one in catalogue.upscalers()],
-                             description="What enlarges before the model refines: an upscaler's name from the model folders, or its "
-                             "file or folder. Empty: plain resampling")
+    upscaler: StringProperty(name=setting("upscaler").label,
+                             search=lambda self, context, text: [item.name for item in models.upscalers()],
+                             description="What enlarges before the model refines: an upscaler's name from the model "
+                                         "folders, or its file or folder. Empty: plain resampling")
     upscaler_noise: _setting(IntProperty, "upscaler_noise")
-    target: EnumProperty(name="Target", description="Where the finished picture goes", items=TARGETS, default="NEW")
+    target: EnumProperty(name="Target", description="Where the finished picture goes", items=TARGETS, default="AUTO")
     slot_strength: _setting(FloatProperty, "strength", subtype="FACTOR")
     render_strength: _setting(FloatProperty, "strength", subtype="FACTOR")
     render_source: EnumProperty(name="Source", description="What is restyled", items=SOURCES, default="RENDER")
-    camera_background: BoolProperty(name="Set as Camera Background", default=False, description=(
-        "Show the result behind the scene when looking through the camera"))
+    camera_background: BoolProperty(name="Show in Camera", default=True, update=_adjust_camera, description=(
+        "Show the result in front of the scene when looking through the camera. Renders are not changed by it"))
+    camera_opacity: FloatProperty(name="Opacity", default=1.0, min=0.0, max=1.0, subtype="FACTOR",
+                                  update=_adjust_camera,
+                                  description=("How much the result covers the scene when looking through the camera"))
 
     variation_strength: _setting(FloatProperty, "variation_strength", subtype="FACTOR")
     variation_seed: _setting(IntProperty, "variation_seed")
     use_grid: BoolProperty(name="Grid", default=False, description=(
         "Make a picture for each value below, and a labelled contact sheet of them all"))
-    x_setting: EnumProperty(name="Across", description="What changes from column to column", items=AXES, default="steps",
-                            update=lambda self, _context: self.suggest_values("x"))
+    x_setting: EnumProperty(name="Across", description="What changes from column to column", items=AXES,
+                            default="steps", update=lambda self, _context: self.suggest_values("x"))
     x_values: StringProperty(name="Values", description=rule_of(parts.Axis, "values").tip, default=EXAMPLES["steps"])
-    y_setting: EnumProperty(name="Down", description="What changes from row to row", items=(*AXES, NO_AXIS), default="none",
-                            update=lambda self, _context: self.suggest_values("y"))
+    y_setting: EnumProperty(name="Down", description="What changes from row to row", items=(*AXES, NO_AXIS),
+                            default="none", update=lambda self, _context: self.suggest_values("y"))
     y_values: StringProperty(name="Values", description=rule_of(parts.Axis, "values").tip)
 
     use_reference: BoolProperty(name="Use Reference", default=False, description=(
         "Take over the look of an image, with an IP-Adapter from the model folders"))
-    reference_image: PointerProperty(type=bpy.types.Image, name="Image", description="The image whose look is taken over")
+    reference_image: PointerProperty(type=bpy.types.Image, name="Image",
+                                     description="The image whose look is taken over")
     ip_adapter: StringProperty(
-        name=setting("ip_adapter").label, search=lambda self, context, text: [one.name for one in catalogue.ip_adapters()],
+        name=setting("ip_adapter").label,
+        search=lambda self, context, text: [item.name for item in models.ip_adapters()],
         description="The IP-Adapter that reads the image: a name from the model folders, or a file")
     ip_adapter_weight: _setting(FloatProperty, "ip_adapter_weight")
 
-    controls: CollectionProperty(type=SD_PG_control, name="Controls", description="The ControlNets that steer what is painted")
+    controls: CollectionProperty(type=SD_PG_control, name="Controls",
+                                 description="The ControlNets that steer what is painted")
     control_index: IntProperty(name="Selected Control", description="The control whose settings are shown")
 
-    mask_source: EnumProperty(name="Mask", description="What is painted anew", items=MASKS, default="PAINTED")
+    inpaint_prompt: _own_prompt
+    outpaint_prompt: _own_prompt
+    upscale_prompt: _own_prompt
+    seamless_prompt: _own_prompt
+
+    mask_source: EnumProperty(name="Mask From", description="Which part of the image Inpaint repaints", items=MASKS,
+                              default="PAINTED")
     inpaint_strength: _setting(FloatProperty, "strength", subtype="FACTOR", default=1.0)
     mask_grow: _setting(IntProperty, "mask_grow", subtype="PIXEL")
     mask_feather: _setting(IntProperty, "mask_feather", subtype="PIXEL")
     mask_full_res: _setting(BoolProperty, "mask_full_res")
     mask_context: _setting(IntProperty, "mask_context", subtype="PIXEL")
-    expand_to: EnumProperty(name="Grow", description="How far Outpaint lets the picture grow", items=GROWTH, default="SIDES")
+    expand_to: EnumProperty(name="Grow", description="How far Outpaint lets the picture grow", items=GROWTH,
+                            default="SIDES")
     aspect_x: FloatProperty(name="Aspect X", default=16.0, min=0.1, max=100.0, precision=2, description=(
         "Width of the shape that the picture grows to, in any unit; it grows alike on both sides"))
     aspect_y: FloatProperty(name="Y", default=9.0, min=0.1, max=100.0, precision=2, description=(
@@ -179,72 +238,106 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     seamless_strength: _setting(FloatProperty, "strength", subtype="FACTOR", default=0.75)
 
     def words(self) -> str:
-        """The prompt: the text block's where one is chosen, or else the field's."""
+        """Return the prompt: the text block's if one is chosen, or else the field's."""
         return scene.prompt_in(self.prompt_text) if self.prompt_text is not None else self.prompt.strip()
 
     def suit_model(self) -> None:
-        """Takes over the size, steps, guidance and sampler that suit the chosen model."""
+        """Set the size, steps, guidance and sampler that suit the chosen model."""
         try:
-            info = catalogue.find_model(self.model)
+            info = models.find_model(self.model)
         except SDError:
-            return  # the folder is gone; the click says so
+            return  # the folder is missing; Generate reports it
         self.width, self.height = info.default_width, info.default_height
         self.tile = min(max(info.default_width, 64), 4096)
         self.steps, self.guidance, self.sampler = info.steps, info.guidance, info.sampler
 
-    def order(self, without: str = "") -> dict[str, Any]:
-        """The keywords that the API's orders share, but for `without`; the seed is left to the caller."""
-        names = ("negative", "steps", "guidance", "sampler", "model", "count", "tiling", "variation_strength", "variation_seed", "style")
-        return {**{name: getattr(self, name) for name in names if name != without}, "axes": self.axes(), **self.reference()}
+    def request_keywords(self, words: Words | None = None, without: str = "") -> dict[str, Any]:
+        """Return the keywords that the API's requests share, except the seed.
+
+        Args:
+            words: Replaces the settings that belong to the prompt; None for those set here.
+            without: A keyword to leave out.
+
+        Raises:
+            SDError: The grid or the reference image cannot be used.
+        """
+        names = ("negative", "steps", "guidance", "sampler", "model", "count", "tiling", "variation_strength",
+                 "variation_seed", "style")
+        keywords = {name: getattr(self, name) for name in names if name != without}
+        return {**keywords, **(words.keywords() if words is not None else {}), "axes": self.axes(), **self.reference()}
 
     def reference(self) -> dict[str, Any]:
-        """The reference image's keywords of the API; none where it is off. Raises SDError where something is missing."""
+        """Return the reference image's keywords, none if it is off. Raise SDError if something is missing."""
         if not self.use_reference:
             return {}
         if self.reference_image is None or not self.ip_adapter.strip():
             raise SourceUnusable("The reference lacks its image or its IP-Adapter.",
                                  "Choose both in the Reference panel, or switch it off.")
-        return {"reference": self.reference_image, "ip_adapter": self.ip_adapter, "ip_adapter_weight": self.ip_adapter_weight}
+        return {
+            "reference": self.reference_image, "ip_adapter": self.ip_adapter,
+            "ip_adapter_weight": self.ip_adapter_weight}
 
     def suggest_values(self, side: str) -> None:
-        """Values that suit the axis, where those that stand there are only another one's suggestion."""
+        """Set example values for the axis, unless the artist has entered other ones."""
         if getattr(self, f"{side}_values") in ("", *EXAMPLES.values()):
             setattr(self, f"{side}_values", EXAMPLES.get(getattr(self, f"{side}_setting"), ""))
 
     def axes(self) -> list[tuple[str, str]]:
-        """The grid's axes as the API takes them; none where it is off."""
+        """Return the grid's axes as the API takes them, none if it is off."""
         down = [(self.y_setting, self.y_values)] if self.y_setting != "none" else []
         return [(self.x_setting, self.x_values), *down] if self.use_grid else []
 
-    def steers(self) -> list[api.Steer]:
-        """The controls that are on, as the API takes them. Raises SDError where something is missing."""
-        return [control.steer() for control in self.controls if control.enabled]
+    def control_inputs(self) -> list[ControlInput]:
+        """Return the enabled controls as the API takes them. Raise SDError if something is missing."""
+        return [control.control_input() for control in self.controls if control.enabled]
 
     def active_control(self) -> SD_PG_control | None:
-        """The control that is selected in the list."""
+        """Return the control that is selected in the list."""
         return self.controls[self.control_index] if 0 <= self.control_index < len(self.controls) else None
 
     def growth(self) -> dict[str, Any]:
-        """How Outpaint lets the picture grow, in the keywords of `api.outpaint`."""
+        """Return by how much Outpaint extends the picture, as keywords of `outpaint`."""
         if self.expand_to == "ASPECT":
             return {"aspect": (self.aspect_x, self.aspect_y)}
-        return {"left": self.expand_left, "right": self.expand_right, "top": self.expand_top, "bottom": self.expand_bottom}
+        return {
+            "left": self.expand_left, "right": self.expand_right, "top": self.expand_top, "bottom": self.expand_bottom}
+
+    def chosen_seed(self) -> int:
+        """Return the seed to use. Raise InvalidRequest if the large seed is not a valid one."""
+        text = self.large_seed.strip()
+        if not text:
+            return self.seed
+        if not text.isdecimal() or int(text) > MAX_SEED:
+            raise InvalidRequest(f"The large seed '{text}' is no number from 0 to {MAX_SEED}.",
+                                 "Correct it, or empty the field.")
+        return int(text)
+
+    def take_seed(self, seed: int) -> None:
+        """Show `seed`, in the text field if it is too large for the number field."""
+        self.large_seed = str(seed) if seed > PANEL_SEED else ""
+        if seed <= PANEL_SEED:
+            self.seed = seed
 
     def fill_from(self, request: Request) -> None:
-        """Takes over everything that made a picture, so that the next click makes it again."""
-        for name in ("negative", "model", "width", "height", "steps", "guidance", "sampler", "seed", "count", "tiling",
-                     "tile", "refine_scale", "refine_strength", "upscaler", "upscaler_noise", "variation_strength", "variation_seed"):
+        """Set everything that made a picture, so that the next click makes it again."""
+        for name in ("negative", "model", "width", "height", "steps", "guidance", "sampler", "count", "tiling",
+                     "tile", "refine_scale", "refine_strength", "upscaler", "upscaler_noise", "variation_strength"):
             setattr(self, name, getattr(request, name))
-        names = {lora.file: lora.name for lora in catalogue.loras()} if request.loras else {}
-        tags = [lora_tag(names.get(lora.file, lora.file), lora.weight) for lora in request.loras]
+        self.take_seed(request.seed)
+        self.variation_seed = min(request.variation_seed, PANEL_SEED)
+        names = {lora.file: lora.name for lora in models.loras()} if request.loras else {}
+        tags = [lora_tag(names.get(lora.file, lora.file), lora.weight, lora.text_weight)
+                for lora in request.loras if not lora.tag]
         self.prompt = " ".join([request.prompt, *tags]).strip()
         self.prompt_text = None
-        self.style = ""  # whose words are in the prompt already
+        if request.task in FIELDS:
+            setattr(self, FIELDS[request.task], self.prompt)
+        self.style = ""  # the prompt already contains the style's words
         self.random_seed = False
         self.use_reference = bool(request.ip_adapter)
         if request.reference:
-            with suppress(SDError):  # the copy is gone: the image that is chosen stays
-                self.reference_image = api.kept_image("reference", request.reference)
+            with suppress(SDError):  # the copy is missing: the chosen image stays
+                self.reference_image = recalling.kept_image("reference", request.reference)
         self.ip_adapter, self.ip_adapter_weight = request.ip_adapter, request.ip_adapter_weight
         self.use_grid = bool(request.axes)
         for side, axis in zip("xy", request.axes, strict=False):
@@ -260,15 +353,16 @@ class SD_PG_settings(bpy.types.PropertyGroup):
             was_text = self.task == "TEXT"
             self.task = "TEXT" if request.task == TEXT_TO_IMAGE else "TEXTURE" if was_text else self.task
         if request.task == OUTPAINT:
-            self.expand_to = "SIDES"  # what an aspect came to
+            self.expand_to = "SIDES"  # the sides that resulted from an aspect
         for name in _OF_TASK.get(request.task, ()):
             setattr(self, name, getattr(request, name))
         for name in _STRENGTHS.get(request.task, ()):
             setattr(self, name, request.strength)
 
 
-_STRENGTHS = {IMAGE_TO_IMAGE: ("slot_strength", "render_strength"), UPSCALE: ("upscale_strength",), INPAINT: ("inpaint_strength",),
-              MAKE_SEAMLESS: ("seamless_strength",)}
+_STRENGTHS = {
+    IMAGE_TO_IMAGE: ("slot_strength", "render_strength"), UPSCALE: ("upscale_strength",),
+    INPAINT: ("inpaint_strength",), MAKE_SEAMLESS: ("seamless_strength",)}
 _OF_TASK = {INPAINT: ("mask_grow", "mask_feather", "mask_full_res", "mask_context"), MAKE_SEAMLESS: ("band",),
             OUTPAINT: ("expand_left", "expand_right", "expand_top", "expand_bottom")}
 
@@ -276,9 +370,10 @@ CLASSES = (SD_PG_settings,)
 
 
 def register() -> None:
-    bpy.types.Image.sd_mask = PointerProperty(type=bpy.types.Image, name="Mask", description=(
-        "The image whose white parts Inpaint paints anew"))
-    bpy.types.Scene.sd = PointerProperty(type=SD_PG_settings, name="Stable Diffusion", description="Settings of the SD tab")
+    bpy.types.Image.sd_mask = PointerProperty(type=bpy.types.Image, name="Mask Image", description=(
+        "The image whose white parts mark what Inpaint repaints"))
+    bpy.types.Scene.sd = PointerProperty(type=SD_PG_settings, name="Stable Diffusion",
+                                         description="Settings of the SD tab")
 
 
 def unregister() -> None:

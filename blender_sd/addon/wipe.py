@@ -1,6 +1,6 @@
-"""The wipe: the second of two compared pictures, drawn over the first in the Image Editor, right of a line that the mouse can drag.
+"""Draw the wipe: the second of two compared pictures over the first, right of a line that the mouse can drag.
 
-A draw handler paints, a gizmo is the line: nothing waits for events in between, so autosave and everything else go on as always.
+A draw handler paints and a gizmo is the line: no modal operator waits for events, so autosave and the rest go on.
 """
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _shader: gpu.types.GPUShader | None = None
 
 
 def rectangle(context: bpy.types.Context) -> tuple[float, float, float, float]:
-    """Where the Image Editor shows its image: left, bottom, right, top in pixels of the region."""
+    """Return where the Image Editor shows its image: left, bottom, right, top in pixels of the region."""
     view = context.region.view2d
     left, bottom = view.view_to_region(0, 0, clip=False)
     right, top = view.view_to_region(1, 1, clip=False)
@@ -29,10 +29,11 @@ def rectangle(context: bpy.types.Context) -> tuple[float, float, float, float]:
 
 
 def wiping(context: bpy.types.Context) -> bpy.types.Image | None:
-    """The picture to be drawn over the one that the Image Editor shows; None where there is none."""
+    """Return the picture to draw over the one in the Image Editor; None if there is none."""
     comparison = history.shown().comparison
     space = context.space_data
-    if comparison is None or not history.state().wipe or space is None or space.type != "IMAGE_EDITOR" or space.image is None:
+    if comparison is None or not history.state(
+    ).wipe or space is None or space.type != "IMAGE_EDITOR" or space.image is None:
         return None
     a, b = scene.sides(comparison)
     return b if a is not None and space.image == a else None
@@ -41,7 +42,7 @@ def wiping(context: bpy.types.Context) -> bpy.types.Image | None:
 def _draw() -> None:
     try:
         _paint(bpy.context)
-    except Exception:  # an exception here would come again with every redraw
+    except Exception:  # any error would recur with every redraw
         log.exception("the wipe cannot be drawn")
         history.state().wipe = False
 
@@ -64,8 +65,10 @@ def _paint(context: bpy.types.Context) -> None:
 
 
 def _picture_shader() -> gpu.types.GPUShader:
-    """Shows an image's texture as the Image Editor shows 8-bit images. It holds linear values with premultiplied alpha; what an editor's
-    draw handler paints is encoded to sRGB as it is written."""
+    """Return a shader that draws an image's texture as the Image Editor draws 8-bit images.
+
+    The texture has linear values with premultiplied alpha; what a draw handler of an editor paints is encoded to sRGB.
+    """
     global _shader
     if _shader is None:
         info = gpu.types.GPUShaderCreateInfo()
@@ -96,7 +99,8 @@ class SD_GT_wipe_line(bpy.types.Gizmo):
         bottom, top = max(bottom, 0), min(top, context.region.height)
         shader = gpu.shader.from_builtin("UNIFORM_COLOR")
         shader.bind()
-        for half, colour in ((2.5, (0.0, 0.0, 0.0, 0.5)), (1.0, (1.0, 1.0, 1.0, 1.0) if not self.is_highlight else (1.0, 0.7, 0.2, 1.0))):
+        for half, colour in ((2.5, (0.0, 0.0, 0.0, 0.5)), (1.0, (1.0, 1.0, 1.0, 1.0) if not self.is_highlight else
+                                                           (1.0, 0.7, 0.2, 1.0))):
             half *= context.preferences.system.ui_scale
             corners = ((x - half, bottom), (x + half, bottom), (x + half, top), (x - half, top))
             gpu.state.blend_set("ALPHA")

@@ -1,9 +1,9 @@
-"""Stable Diffusion itself: models, tasks, samplers, tiling, previews. torch and diffusers; never bpy, session or api.
+"""Stable Diffusion itself: models, tasks, samplers, tiling, previews. torch and diffusers; never bpy, scene or session.
 
     from blender_sd.engine import Engine
     picture = Engine().generate("red brick wall", seed=7)[0]          # a PIL image, in any Python with torch
 
-`Engine` is imported only when it is asked for, so that `boot` can say in plain words what an interpreter lacks.
+`Engine` is imported only on first use, so that `protocol.boot` can tell in plain words what an interpreter lacks.
 """
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The ground floor: what an order, its events and its errors are, and how they travel. Standard library and numpy only."""
+"""Messages between processes, their framing, and the loop that serves them. Standard library and numpy only."""

@@ -1,6 +1,6 @@
-"""The closed set of messages between the session and an engine, and the pipeline that both speak of.
+"""Define the closed set of messages between the session and its child processes, and the pipeline that both implement.
 
-Every event carries its job's id: a stale one is dropped, never mistaken for the next job's. A job ends with exactly
+Every event carries its job's id: a stale one is dropped and never mistaken for the next job's. A job ends with exactly
 one of ENDINGS.
 """
 from __future__ import annotations
@@ -8,72 +8,59 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, Union
+from typing import Protocol, TypeVar, get_args
 
 import numpy as np
 
-from .errors import SDError, WordBlocked, error_of_kind
-from .request import Request
+from ..core.errors import SDError, WordBlocked, error_of_kind
+from ..core.request import Request
+from .engine_config import EngineConfig
 
-PROTOCOL = 1
-# The roles of a child process: see `engine.boot`.
+PROTOCOL = 2
+# The roles of a child process: see `protocol.boot`.
 PAINT, FETCH, INSTALL, CHECK, VERIFY = "paint", "fetch", "install", "check", "verify"
-ATTENTION = ("auto", "flash", "sage", "xformers")  # what computes it: torch itself, or a package beside it
 
 
-@dataclass(frozen=True)
-class EngineConfig:
-    """How an engine runs. `device`: auto, cpu, cuda, mps, xpu (with ":1" for the second …); `precision`: auto, fp32,
-    bf16, fp16; `threads`: CPU threads, 0 = all cores; `memory_mb`: budget for models kept loaded, 0 = half of
-    what the machine has; `memory_use`: auto, or the rung (`protocol.rungs`) to begin at; `preview_px`: longest side of
-    previews, 0 = none; `attention`: one of `ATTENTION`; `compile`: whether torch compiles the model's blocks, which makes the
-    first picture of each size wait and later ones faster. `marking`: whether files say in ways that other programs read that a model made
-    them (XMP, content credentials). `credentials`: the folder for the key that credentials are signed with, "" = they are not signed;
-    `certificate`, `private_key`: PEM files to sign with instead. `safety_filter`: the folder of the model that looks at every
-    finished picture, "" = none, `safety_labels`: which of its labels are unsafe, separated by commas, "" = those known by their names,
-    `safety_threshold`: from which share of certainty on (above 0, up to 1); `blocked_words`: a text file of words that prompts may not
-    hold, "" = none. What a studio's policy (`protocol.policy`) says of these counts before."""
-
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int = 0
-    memory_mb: int = 0
-    memory_use: str = "auto"
-    preview_px: int = 256
-    attention: str = "auto"
-    compile: bool = False
-    marking: bool = True
-    credentials: str = ""
-    certificate: str = ""
-    private_key: str = ""
-    safety_filter: str = ""
-    safety_labels: str = ""
-    safety_threshold: float = 0.5
-    blocked_words: str = ""
+PROSE = "prose"  # in a field's metadata: a text for people, which may be of any length
+_TEXT = {PROSE: True}
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """An input picture of a request, as it travels. Either `pixels` (H×W×4 uint8, row 0 on top, sRGB as displayed,
-    straight alpha) or `encoded` (the bytes of a PNG, JPEG, … file holding the same)."""
+    """An input picture of a request, as it is sent.
+
+    Attributes:
+        pixels: H×W×4 uint8, row 0 on top, sRGB as displayed, straight alpha; or None.
+        encoded: The bytes of a PNG, JPEG, … file with the picture; or None.
+    """
 
     pixels: np.ndarray | None = None
     encoded: bytes | None = None
 
     def digest(self) -> str:
-        """What the request says of it: "sha256:…" of the encoded bytes, or of "HxWxC\\n" (ASCII) and the pixel bytes."""
+        r"""Return the digest by which the request names it.
+
+        It is "sha256:…" of the encoded bytes, or of "HxWxC\n" (ASCII) and the pixel bytes.
+        """
         if self.encoded is not None:
             return f"sha256:{hashlib.sha256(self.encoded).hexdigest()}"
+        if self.pixels is None:
+            raise ValueError("an input picture has neither pixels nor encoded bytes")
         digest = hashlib.sha256("x".join(map(str, self.pixels.shape)).encode("ascii") + b"\n")
-        digest.update(memoryview(np.ascontiguousarray(self.pixels)).cast("B"))
+        digest.update(np.ascontiguousarray(self.pixels).data.cast("B"))
         return f"sha256:{digest.hexdigest()}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """One finished picture. `request` is the picture's own (`Request.single`). It is on disk already, under `path`; or, where the
-    order named no folder or that can no longer be written, it is here alone: `pixels`, H×W×4 uint8, sRGB as displayed, row 0 on
-    top, straight alpha."""
+    """One finished picture.
+
+    Attributes:
+        path: Its file; "" if the request named no folder or that became unwritable.
+        request: The picture's own request (`Request.single`).
+        width, height: Its size in pixels.
+        pixels: H×W×4 uint8, sRGB as displayed, row 0 on top, straight alpha; only if there is no file.
+    """
 
     path: str
     request: Request
@@ -87,7 +74,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Hello:
-    """The first message: which protocol the session speaks and how the engine is to run."""
+    """The first message: the session's protocol and the engine's configuration."""
 
     config: EngineConfig
     protocol: int = PROTOCOL
@@ -95,23 +82,40 @@ class Hello:
 
 @dataclass(frozen=True, eq=False)
 class Generate:
-    """Make `request`'s pictures with the model in `folder` and write them into `output` (a folder; "" = nowhere:
-    the results then carry their pixels, as the frames of live mode do). `inputs`: the request's input pictures by role (`Request.inputs`).
-    `borrowed`: where `folder` is a file with a denoiser alone, the model folder that it takes all other parts from."""
+    """Make a request's pictures.
+
+    Attributes:
+        job: The job's id.
+        request: The request.
+        folder: The folder or file of the model.
+        output: The folder to write them to; "" for none: then the results carry their pixels, as live mode's frames do.
+        inputs: The request's input pictures by role (`Request.inputs`).
+        base_model: If `folder` is a file with only a denoiser, the folder of the model that provides all other parts.
+        controls_only: Whether to paint nothing and return the pixels that the ControlNets would read, a picture for
+            each.
+    """
 
     job: str
     request: Request
     folder: str
     output: str
     inputs: dict[str, Source] = field(default_factory=dict)
-    borrowed: str = ""
+    base_model: str = ""
+    controls_only: bool = False
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """Bring what diffusers needs of the repository `repo` (owner/name) on the Hugging Face hub, or of its one `file`, into
-    the folder `folder`. `accepted`: whether a person has accepted its licence; nothing is downloaded before. `token`: the
-    person's, "" = what the environment has."""
+    """Download from the Hugging Face hub what diffusers needs.
+
+    Attributes:
+        job: The job's id.
+        repo: The repository, owner/name.
+        file: One file of it; "" for the whole model.
+        folder: The folder to download to.
+        accepted: Whether the person has accepted the licence; nothing is downloaded before.
+        token: The person's access token; "" for the one in the environment.
+    """
 
     job: str
     repo: str
@@ -123,9 +127,17 @@ class Fetch:
 
 @dataclass(frozen=True)
 class Install:
-    """`action` "install": set up the engine's environment in the folder `place` with what the lock file `lock` names, unless the one
-    there is sound; "repair": anew in any case; "remove": delete it and all that belongs to it. `wheels`: a folder of wheels to take
-    everything from, with no network; "" = the package index."""
+    """Manage the engine's environment.
+
+    Attributes:
+        job: The job's id.
+        action: "install": install what the lock names, unless a working environment exists; "repair": install in any
+            case; "remove": delete the environment and everything that belongs to it; "download": collect the needed
+            wheels in `place`.
+        place: The folder of the environment.
+        lock: The lock file.
+        wheels: A folder with all wheels, to use no network; "" for the package index.
+    """
 
     job: str
     action: str
@@ -136,7 +148,7 @@ class Install:
 
 @dataclass(frozen=True)
 class Check:
-    """Say whether the interpreter that is running can be the engine's."""
+    """Check whether the running interpreter can be the engine's."""
 
     job: str
 
@@ -152,12 +164,14 @@ class Verify:
 
 @dataclass(frozen=True)
 class Cancel:
+    """Cancel a job."""
+
     job: str
 
 
 @dataclass(frozen=True)
 class Shutdown:
-    pass
+    """End the process."""
 
 
 # ---- from the engine -----------------------------------------------------------------------------------------------
@@ -165,28 +179,51 @@ class Shutdown:
 
 @dataclass(frozen=True)
 class Ready:
-    """The engine can take orders. `versions`: package name -> version."""
+    """Report that the engine can take requests.
+
+    Attributes:
+        device: The device that it uses.
+        precision: The number format that it uses.
+        versions: Package names and versions.
+        card: The name of the graphics card; "" for none.
+    """
 
     device: str
     precision: str
     versions: dict[str, str]
+    card: str = ""
 
 
 @dataclass(frozen=True)
 class Alive:
-    """A heartbeat, about once a second, from a thread of its own."""
+    """A heartbeat, about once a second, from a thread of its own.
+
+    `worked`: the processor time used so far, in milliseconds.
+    """
+
+    worked: int = 0
 
 
 @dataclass(frozen=True)
 class Loading:
+    """Report what is being loaded."""
+
     job: str
-    text: str
+    text: str = field(metadata=_TEXT)
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """`step` of `steps` of picture `image` of `images` (all from 1) is done; step 0: the model is loaded, and painting begins.
-    `preview`: h×w×3 uint8 sRGB, row 0 on top."""
+    """Report progress.
+
+    Attributes:
+        job: The job's id.
+        step: The finished step, from 1; 0 when the model is loaded and painting begins.
+        steps: The number of steps.
+        image: The picture, from 1.
+        images: The number of pictures.
+        preview: h×w×3 uint8 sRGB, row 0 on top; or None.
+    """
 
     job: str
     step: int
@@ -198,27 +235,34 @@ class Step:
 
 @dataclass(frozen=True)
 class Note:
-    """Something the artist should know that is no error, such as what of the prompt was cut."""
+    """Tell the artist something that is not an error, such as which part of the prompt was cut."""
 
     job: str
-    text: str
+    text: str = field(metadata=_TEXT)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a `Fetch` is about: the licence as the model card names it ("" where it names none), `link` to its text or
-    page, and how many bytes of `total` are here already."""
+    """Report what a `Fetch` is about to download.
+
+    Attributes:
+        job: The job's id.
+        licence: The licence as the model card names it; "" if it names none.
+        link: The address of its text or page.
+        done: The bytes that are on disk already.
+        total: The bytes in all.
+    """
 
     job: str
-    licence: str
-    link: str
+    licence: str = field(metadata=_TEXT)
+    link: str = field(metadata=_TEXT)
     done: int
     total: int
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """`done` bytes of a `Fetch` are on disk."""
+    """Report that `done` bytes of a `Fetch` are on disk."""
 
     job: str
     done: int
@@ -226,18 +270,24 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Stage:
-    """An `Install` is at the stage `text`, of which `done` of `total` bytes are done; a `total` of 0: not counted in bytes."""
+    """Report the stage of an `Install`: its text, and how many of its `total` bytes are done (0: not counted in bytes).
+    """
 
     job: str
-    text: str
+    text: str = field(metadata=_TEXT)
     done: int = 0
     total: int = 0
 
 
 @dataclass(frozen=True)
 class Installed:
-    """An order is complete. `path`: of a `Fetch` the model's folder, or the one file that was asked for; of an `Install` the
-    environment's interpreter ("" after a removal); of a `Check` the interpreter."""
+    """Report that a request is complete.
+
+    Attributes:
+        job: The job's id.
+        path: The model's folder or the one file of a `Fetch`; the interpreter of an `Install` ("" after removing it) or
+            a `Check`.
+    """
 
     job: str
     path: str
@@ -245,7 +295,7 @@ class Installed:
 
 @dataclass(frozen=True)
 class Verified:
-    """A `Verify` is complete; `report`: a `protocol.proof.Proof` as JSON."""
+    """Report that a `Verify` is complete, with a `core.content_credentials.Proof` as JSON in `report`."""
 
     job: str
     report: str
@@ -253,61 +303,78 @@ class Verified:
 
 @dataclass(frozen=True)
 class Finished:
+    """Report the finished pictures."""
+
     job: str
     results: tuple[Result, ...]
 
 
 @dataclass(frozen=True)
 class Cancelled:
+    """Report that a job was cancelled."""
+
     job: str
 
 
 @dataclass(frozen=True)
 class Failed:
-    """`job` is "" where the engine itself failed (it could not start)."""
+    """Report an error (see `core.errors`); `job` is "" if the engine itself could not start."""
 
     job: str
     kind: str
-    message: str
-    hint: str = ""
-    detail: str = ""
+    message: str = field(metadata=_TEXT)
+    hint: str = field(default="", metadata=_TEXT)
+    detail: str = field(default="", metadata=_TEXT)
 
     @classmethod
     def of(cls, job: str, error: SDError) -> Failed:
+        """Return the message for an error."""
         return cls(job, error.kind, error.message, error.hint, error.detail)
 
     @property
     def logged(self) -> str:
-        """What a log may hold of it: a blocked word is of the prompt, which is the person's alone."""
+        """The text for a log. A blocked word is part of the prompt, which is private."""
         return f"({self.kind})" if self.kind == WordBlocked.kind else f"({self.kind}): {self.message}\n{self.detail}"
 
     def error(self) -> SDError:
+        """Return the error as an exception."""
         return error_of_kind(self.kind, self.message, self.hint, self.detail)
 
 
-Order = Union[Generate, Fetch, Install, Check, Verify]
-ORDERS = (Generate, Fetch, Install, Check, Verify)
-Command = Union[Hello, Generate, Fetch, Install, Check, Verify, Cancel, Shutdown]
-Event = Union[Ready, Alive, Loading, Step, Note, Finished, Found, Fetched, Stage, Installed, Verified, Cancelled, Failed]
-ENDINGS = (Finished, Installed, Verified, Cancelled, Failed)
+WorkRequest = Generate | Fetch | Install | Check | Verify
+Ending = Finished | Installed | Verified | Cancelled | Failed
+Event = Ready | Alive | Loading | Step | Note | Found | Fetched | Stage | Ending
+ENDINGS: tuple[type, ...] = get_args(Ending)
+EVENTS: tuple[type, ...] = get_args(Event)
+MESSAGES: tuple[type, ...] = (Hello, *get_args(WorkRequest), Cancel, Shutdown, *EVENTS)
 
 
-class Pipeline(Protocol):
-    """What carries out orders: an engine process at arm's length, an engine inside the thread, or a download."""
+_Work = TypeVar("_Work", bound=WorkRequest, contravariant=True)
+
+
+class Pipeline(Protocol[_Work]):
+    """Run requests of the type `_Work`: in an engine process, in an engine inside the thread, or in another child
+    process."""
 
     def warm(self) -> Ready:
-        """Get ready to take orders (start the process, import the libraries). Idempotent; raises SDError."""
+        """Prepare to take requests (start the process, import the libraries). May be called repeatedly; raises SDError.
+        """
 
-    def run(self, order: Order, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
-        """Carry out one order. Emits its events, the last being exactly one of ENDINGS; raises nothing for the
-        order's own failures. `cancelled()` is polled; it may be asked from any thread."""
+    def run(self, request: _Work, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
+        """Run one request.
+
+        Args:
+            request: The request.
+            emit: Takes its events; the last one is exactly one of ENDINGS, also for the request's own failures.
+            cancelled: Returns whether to stop; may be called from any thread.
+        """
 
     def close(self) -> None:
-        """Free everything. Idempotent."""
+        """Free everything. May be called repeatedly."""
 
 
 def text_of(error: BaseException) -> str:
-    """The traceback text of `error`, for `detail`."""
+    """Return the traceback of `error` as text, for `detail`."""
     import traceback
 
     return "".join(traceback.format_exception(error))

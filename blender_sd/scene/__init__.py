@@ -1,29 +1,62 @@
-"""What Blender holds, to arrays and back: image datablocks, material slots, cameras, renders. bpy and numpy; no UI."""
+"""Convert what Blender holds to arrays and back: image datablocks, material slots, cameras, renders. bpy and numpy; no
+UI.
+"""
 from .assets import About, facts, image_facts, image_of, write_image, write_material, write_result
 from .commit import commit
 from .comparison import Comparison, compare, end_comparison, show_side, sides
-from .control import control_image, open_control
-from .images import file_of, load_kept, load_result, picture_of, request_of, show_in_editor, size_of, source_of, warm_up
+from .control import control_image, is_drawn, open_control
+from .embedded import foreign_settings_of
+from .handlers import check_thread, check_turn, give_up
+from .images import (
+    file_of, load_kept, load_result, local_path, picture_of, request_of, request_reader, size_of, source_of, warm_up,
+)
 from .inventory import generated
-from .marks import MARK_PROPERTY, ask_marking, baked_by, facts_of, generated_in, is_marked, mark_baked, on_save, result_facts
-from .masks import mask_of, masked_image, new_mask, show_mask
+from .marks import (
+    MARK_PROPERTY, ask_marking, baked_by, facts_of, generated_in, is_marked, mark_baked, on_save, result_facts,
+)
+from .masks import (
+    bring_back as bring_back_masks, check_maskable, keep_painted as keep_painted_masks, mask_of, masked_image,
+    painted_image, remember as remember_masks,
+)
 from .materials import apply_image
-from .previews import clear_preview, release, show_preview
-from .renders import as_shown, render_camera, render_result_source, set_camera_background, start_camera_render
 from .nodes import add_image_node
-from .slots import active_slot, active_slot_image
-from .sources import array_source, open_mask, open_source
-from .targets import Target, freeze_target, new_image_target, place, push_undo, target_of_object
+from .outputs import hold, recall
+from .painting import (
+    change as change_mask, finish as finish_painting, forget as forget_painting, settle as settle_painting,
+    start as start_painting,
+)
+from .previews import clear_preview, show_preview
+from .renders import (
+    adjust_camera_background, as_shown, render_camera, render_result_source, set_camera_background, start_camera_render,
+)
+from .replacing import purge as purge_replaced
+from .screens import release, show_in_editor
+from .slots import active_slot, active_slot_image, freeze_target
+from .handlers import unwatch as unwatch_renders
+from .handlers import watch as watch_renders
+from .stamps import note as note_render
+from .sources import array_source, open_mask, open_source, source_size
+from .targets import (
+    Identity, Placement, Target, identity, is_mesh_selected, is_on_screen, lookup, new_image_target,
+    place, push_undo, remarks, target_of_object,
+)
 from .texts import append_line, prompt_in, prompt_text, show_text, text_named, text_names, write_text
 from .viewport import viewport_source
 
 __all__ = [
-    "About", "Comparison", "MARK_PROPERTY", "Target", "active_slot", "active_slot_image", "add_image_node", "append_line", "apply_image",
-    "array_source", "as_shown", "ask_marking", "baked_by", "clear_preview", "commit", "compare", "control_image", "end_comparison",
-    "facts", "facts_of", "file_of", "freeze_target", "generated", "generated_in", "image_facts", "image_of", "is_marked", "load_kept",
-    "load_result", "mark_baked", "mask_of", "masked_image", "new_image_target", "new_mask", "on_save", "open_control", "open_mask",
-    "open_source", "picture_of", "place", "prompt_in", "prompt_text", "push_undo", "release", "render_camera", "render_result_source",
-    "request_of", "result_facts", "set_camera_background", "show_in_editor", "show_mask", "show_preview", "show_side", "show_text",
-    "sides", "size_of", "source_of", "start_camera_render", "target_of_object", "text_named", "text_names", "viewport_source", "warm_up",
-    "write_image", "write_material", "write_result", "write_text",
+    "About", "Comparison", "Identity", "MARK_PROPERTY", "Placement", "Target", "active_slot", "active_slot_image",
+    "add_image_node", "adjust_camera_background", "append_line", "apply_image", "array_source", "as_shown",
+    "ask_marking", "baked_by", "bring_back_masks", "change_mask", "check_maskable", "check_thread", "check_turn",
+    "clear_preview", "commit", "compare", "control_image", "end_comparison", "facts", "facts_of", "file_of",
+    "finish_painting", "foreign_settings_of",
+    "forget_painting", "freeze_target", "generated", "generated_in", "give_up", "hold", "identity",
+    "image_facts", "image_of", "is_drawn", "is_marked", "is_mesh_selected", "is_on_screen", "keep_painted_masks",
+    "load_kept", "load_result", "local_path", "lookup", "mark_baked", "mask_of", "masked_image", "new_image_target",
+    "note_render", "on_save", "open_control", "open_mask", "open_source", "painted_image", "picture_of", "place",
+    "prompt_in", "prompt_text", "purge_replaced", "push_undo", "recall", "release", "remarks", "remember_masks",
+    "render_camera", "render_result_source", "request_of", "request_reader", "result_facts", "set_camera_background",
+    "settle_painting", "show_in_editor", "show_preview", "show_side", "show_text", "sides", "size_of", "source_of",
+    "source_size", "start_camera_render", "start_painting", "target_of_object", "text_named", "text_names",
+    "unwatch_renders", "viewport_source", "warm_up", "watch_renders", "write_image", "write_material", "write_result",
+    "write_text",
 ]

@@ -1,29 +1,38 @@
-"""Material assets: a picture as a material that repeats, in a .blend file of its own in an asset library."""
+"""Material assets: save a picture as a material that repeats, in a .blend file of its own in an asset library."""
 from __future__ import annotations
 
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
 
-from ..protocol.errors import AssetUnusable, SDError
-from ..protocol.facts import Facts
+from ..core.errors import AssetUnusable, SDError
+from ..core.request import Request
+from ..library.files import make_folders, replace, temporary
+from ..library.image_origin import Facts
 from ..protocol.messages import Result
-from ..protocol.request import Request
 from . import compat, images, marks
 from .materials import base_color_node
 
-PREVIEW = 256  # pixels; what Blender's own previews have
+PREVIEW = 256  # pixels; the size of Blender's own previews
 _UV = "UV"
 
 
 @dataclass(frozen=True)
 class About:
-    """What the asset says of itself. `catalog`: the id of its catalog, "" for none."""
+    """What an asset's metadata says.
+
+    Attributes:
+        name: The asset's name.
+        description: A line for people.
+        tags: Words to find it by.
+        licence: The model's licence.
+        catalog: The id of its catalog, "" for none.
+    """
 
     name: str
     description: str = ""
@@ -33,26 +42,37 @@ class About:
 
 
 def new_material(image: bpy.types.Image, name: str) -> bpy.types.Material:
-    """A material with `image` as its base color: texture coordinate, mapping, image node, Principled BSDF. It has no user yet."""
+    """Return a new material with `image` as its base color. It has no user yet.
+
+    Its nodes are texture coordinate, mapping, image, Principled BSDF and output.
+    """
     material = bpy.data.materials.new(name)
     tree = compat.node_tree_of(material)
     tree.nodes.clear()
-    nodes = [tree.nodes.new(f"ShaderNode{kind}") for kind in ("TexCoord", "Mapping", "TexImage", "BsdfPrincipled", "OutputMaterial")]
+    nodes = [tree.nodes.new(f"ShaderNode{kind}")
+             for kind in ("TexCoord", "Mapping", "TexImage", "BsdfPrincipled", "OutputMaterial")]
     for node, x in zip(nodes, (-900.0, -700.0, -480.0, -160.0, 160.0), strict=True):
         node.location = x, 0.0
     coordinate, mapping, texture, shader, output = nodes
     texture.image, texture.extension = image, "REPEAT"
-    for start, end in ((coordinate.outputs[_UV], mapping.inputs["Vector"]), (mapping.outputs["Vector"], texture.inputs["Vector"]),
-                       (texture.outputs["Color"], shader.inputs["Base Color"]), (shader.outputs["BSDF"], output.inputs["Surface"])):
+    for start, end in ((coordinate.outputs[_UV], mapping.inputs["Vector"]),
+                       (mapping.outputs["Vector"], texture.inputs["Vector"]),
+                       (texture.outputs["Color"], shader.inputs["Base Color"]),
+                       (shader.outputs["BSDF"], output.inputs["Surface"])):
         tree.links.new(start, end)
-    shader.inputs["Roughness"].default_value = 0.7  # a picture holds no gloss; plastic is the wrong guess for most surfaces
+    shader.inputs["Roughness"].default_value = 0.7  # a picture says nothing about gloss; few surfaces look like plastic
     tree.nodes.active = texture
     return material
 
 
 def write_image(image: bpy.types.Image, path: str, about: About) -> None:
-    """Writes a new material of `image` (see `new_material`) as an asset into the .blend file `path`, in one step. The open file stays as
-    it is, but that a painted image is packed. Raises AssetUnusable."""
+    """Write a new material with `image` (see `new_material`) as an asset into the .blend file `path`, in one step.
+
+    The open file stays as it is, except that a painted image is packed.
+
+    Raises:
+        AssetUnusable: The file cannot be written, or the image cannot be packed.
+    """
     material = new_material(image, about.name)
     try:
         _write(material, path, about)
@@ -61,10 +81,16 @@ def write_image(image: bpy.types.Image, path: str, about: About) -> None:
 
 
 def write_material(material: bpy.types.Material, path: str, about: About) -> None:
-    """Writes a copy of `material`, with all that it uses, as an asset into the .blend file `path`, in one step; the original, its name
-    included, stays as it is. Raises AssetUnusable."""
+    """Write a copy of `material`, with everything that it uses, as an asset into the .blend file `path`, in one step.
+
+    The original stays as it is, its name included.
+
+    Raises:
+        AssetUnusable: The material is linked, the file cannot be written, or an image cannot be packed.
+    """
     if material.library is not None:
-        raise AssetUnusable(f"The material '{material.name}' is linked from another file.", "Save it as an asset in that file.")
+        raise AssetUnusable(f"The material '{material.name}' is linked from another file.",
+                            "Save it as an asset in that file.")
     copy = material.copy()
     try:
         _write(copy, path, about)
@@ -73,7 +99,9 @@ def write_material(material: bpy.types.Material, path: str, about: About) -> Non
 
 
 def write_result(result: Result, path: str, about: About) -> None:
-    """Writes a finished picture as an asset, as `write_image` does, and leaves nothing of it in the open file. Raises SDError."""
+    """Write a finished picture as an asset, as `write_image` does. Nothing of it stays in the open file. Raises
+    SDError.
+    """
     image = images.load_result(result, about.name)
     try:
         write_image(image, path, about)
@@ -82,13 +110,13 @@ def write_result(result: Result, path: str, about: About) -> None:
 
 
 def image_of(material: bpy.types.Material) -> bpy.types.Image | None:
-    """The picture in the material's base color, if there is one."""
+    """Return the picture in the material's base color, or None."""
     node = base_color_node(material) if material.node_tree is not None else None
     return node.image if node is not None else None
 
 
 def image_facts(image: bpy.types.Image | None) -> tuple[str, Facts]:
-    """(description, facts) of a generated picture; empty where nothing is known of it."""
+    """Return (description, facts) of a generated picture; both are empty if nothing is known about it."""
     if image is None:
         return "", Facts()
     known = marks.facts_of(image)
@@ -101,14 +129,11 @@ def image_facts(image: bpy.types.Image | None) -> tuple[str, Facts]:
 
 
 def facts(request: Request) -> str:
-    """What made a picture, in a line for people."""
+    """Return how a picture was made, in a line for people."""
     model = os.path.basename(request.model.rstrip("/\\"))
     style = f", style {request.style}" if request.style else ""
     repeats = f", repeats along {request.tiling}" if request.tiling != "none" else ""
     return f"{request.prompt} (Stable Diffusion, model {model}, seed {request.seed}{style}{repeats})"
-
-
-# ---- inside --------------------------------------------------------------------------------------------------------
 
 
 def _write(material: bpy.types.Material, path: str, about: About) -> None:
@@ -124,23 +149,26 @@ def _write(material: bpy.types.Material, path: str, about: About) -> None:
         data.tags.new(tag, skip_if_exists=True)
     if (image := image_of(material)) is not None:
         _set_preview(material, image)
-    fresh = f"{path}.{os.getpid()}.new"  # no ending that a library looks at
+    fresh = temporary(path)  # asset libraries do not look at files with this ending
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_folders(os.path.dirname(path))
         with _called(material, about.name):
             bpy.data.libraries.write(fresh, {material}, fake_user=True, compress=True)
-        os.replace(fresh, path)
+        replace(fresh, path)
     except (OSError, RuntimeError) as error:
-        if os.path.exists(fresh):
+        with suppress(OSError):
             os.remove(fresh)
-        raise AssetUnusable(f"The asset cannot be written to {path}.", "Look whether the folder can be written to and has room.",
+        raise AssetUnusable(f"The asset cannot be written to {path}.",
+                            "Look whether the folder can be written to and has room.",
                             repr(error)) from None
 
 
 @contextmanager
 def _called(material: bpy.types.Material, name: str) -> Iterator[None]:
-    """Within the block `material` has that very name; whoever has it in this file is called something else meanwhile."""
-    other = next((one for one in bpy.data.materials if one.name == name and one.library is None and one != material), None)
+    """Return a context in which `material` has exactly that name; another material of that name is renamed meanwhile.
+    """
+    other = next((other for other in bpy.data.materials
+                  if other.name == name and other.library is None and other != material), None)
     if other is not None:
         other.name = "SD Aside"
     material.name = name
@@ -161,18 +189,20 @@ def _images(tree: bpy.types.NodeTree | None, depth: int = 4) -> Iterable[bpy.typ
 
 
 def _pack(image: bpy.types.Image) -> None:
-    """The asset carries its pictures: a library is copied about, and paths into the person's folders would break."""
-    if image.packed_file is not None and not image.is_dirty or image.source not in ("FILE", "GENERATED") or image.library is not None:
+    """Pack an image: libraries are copied from place to place, and paths into the person's folders would break."""
+    if (image.packed_file is not None and not image.is_dirty or image.source not in ("FILE", "GENERATED")
+            or image.library is not None):
         return
     try:
         image.pack()
     except RuntimeError as error:
-        raise AssetUnusable(f"The image '{image.name}' cannot be put into the asset.", "Find its file (File ▸ External Data).",
+        raise AssetUnusable(f"The image '{image.name}' cannot be put into the asset.",
+                            "Find its file (File ▸ External Data).",
                             str(error)) from None
 
 
 def _set_preview(material: bpy.types.Material, image: bpy.types.Image) -> None:
-    """The picture itself as the preview: it shows more than a lit ball, and needs no render."""
+    """Use the picture itself as the asset's preview: it shows more than a lit ball and needs no render."""
     width, height = image.size
     if not width or not height:
         return

@@ -1,23 +1,35 @@
-"""A finished job's pictures into the open file: load, place, show, one undo step."""
+"""Bring a finished job's pictures into the open file: load, place, show, one undo step."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import bpy
 
-from ..protocol.errors import SDError
+from ..core.errors import SDError
 from ..protocol.messages import Result
 from . import images, targets
 
 
-def commit(target: targets.Target, results: Sequence[Result], label: str = "") -> list[bpy.types.Image]:
-    """Loads `results` as image datablocks and puts the first where `target` says. `label` names the undo step.
+def commit(target: targets.Target, results: Sequence[Result], label: str = "",
+           placed: Callable[[targets.Placement], None] = lambda placement: None) -> list[bpy.types.Image]:
+    """Load results as image datablocks and put the first one where `target` says.
 
-    Raises TargetUnusable where the place is gone: in the same file the images stay (with a fake user); into another
-    file nothing is loaded but what is not on disk. Raises SourceUnusable where a picture's file is gone; nothing has been changed then.
+    Args:
+        target: Where the first picture goes.
+        results: The job's finished pictures.
+        label: Names the undo step.
+        placed: Called with the placement of the first picture.
+
+    Returns:
+        The loaded images.
+
+    Raises:
+        TargetUnusable: The target is gone. In the same file the images stay, with a fake user; into another file only
+            pictures that are not on disk are loaded.
+        SourceUnusable: A picture's file is gone; then nothing has been changed.
     """
     if all(result.path for result in results):
-        targets.check_file(target)  # a picture that is nowhere else goes into any file
+        targets.check_file(target)  # a picture that exists nowhere else goes into any file
     loaded: list[bpy.types.Image] = []
     try:
         for result in results:
@@ -27,7 +39,14 @@ def commit(target: targets.Target, results: Sequence[Result], label: str = "") -
             bpy.data.images.remove(image)
         raise
     try:
-        targets.place(target, loaded)
+        placement = targets.place(target, loaded)
+        if placement is not None:
+            loaded[0], plain = targets.find(placement.image), loaded[0]
+            if loaded[0] != plain and loaded[0].source == "TILED" and plain.users == plain.use_fake_user:
+                name = plain.name
+                bpy.data.images.remove(plain)  # its pixels are in a tile now
+                loaded[0].name = name
+            placed(placement)
     finally:
         targets.push_undo(f"SD: {images.short_name(label)}" if label else "Stable Diffusion")
     return loaded

@@ -1,20 +1,30 @@
-"""A/B: the image of a slot against another one, shown in that slot by turns, or both at once in the Image Editor (`addon/wipe.py`)."""
+"""A/B comparison of a slot's image with another one, in the slot by turns or side by side in the Image Editor
+(`addon/wipe.py`).
+"""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import bpy
 
-from ..protocol.errors import SourceUnusable, TargetUnusable
-from . import images, materials, slots, targets
+from ..core.errors import SourceUnusable, TargetUnusable
+from . import replacing, screens, slots, targets
 
 A, B = "A", "B"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared where. `a`: the image that was in the slot; `b`: the other; `fake`: whether `a` had a fake user. `added`: `b`
-    was loaded for this alone. Holds no bpy references, as targets do not."""
+    """Two images and the slot that they are compared in. Holds no bpy references, as targets do not.
+
+    Attributes:
+        target: The slot.
+        a: The image that was in the slot.
+        b: The other image.
+        fake: Whether `a` had a fake user.
+        added: Whether `b` was loaded for the comparison only.
+        shown: Which of them is in the slot now, `A` or `B`.
+    """
 
     target: targets.Target
     a: targets.Identity
@@ -25,13 +35,17 @@ class Comparison:
 
     @property
     def in_editor(self) -> bool:
-        """Whether the slot is an Image Editor."""
+        """Return whether the slot is an Image Editor."""
         return self.target.kind in ("editor", "new")
 
 
 def compare(context: bpy.types.Context, image: bpy.types.Image, added: bool = False) -> Comparison:
-    """Begins to compare `image` with that of the active slot (see `slots.active_slot_image`), and changes nothing yet. Raises
-    SourceUnusable, TargetUnusable."""
+    """Start a comparison of `image` with the active slot's (see `slots.active_slot_image`). Nothing is changed yet.
+
+    Raises:
+        SourceUnusable: The slot is empty or holds `image` already.
+        TargetUnusable: The slot cannot be changed.
+    """
     current, target = slots.active_slot_image(context)
     if current == image:
         raise SourceUnusable("This picture is in the slot already.", "Choose another one to compare it with.")
@@ -39,35 +53,49 @@ def compare(context: bpy.types.Context, image: bpy.types.Image, added: bool = Fa
 
 
 def sides(comparison: Comparison) -> tuple[bpy.types.Image | None, bpy.types.Image | None]:
-    """Both images; None for one that is gone."""
+    """Return both images; None for one that is gone."""
     return targets.lookup(comparison.a), targets.lookup(comparison.b)
 
 
 def show_side(comparison: Comparison, side: str) -> Comparison:
-    """Puts A or B into the slot; nodes, canvases and editors alike. The caller pushes the undo step. Raises TargetUnusable where the
-    image or the slot is gone."""
+    """Put A or B into the slot: node, canvas and editors. The caller pushes the undo step.
+
+    Raises:
+        TargetUnusable: The image or the slot is gone.
+    """
     a, b = sides(comparison)
     if a is None or b is None:
         raise TargetUnusable("One of the two pictures is no longer in this file.", "Begin the comparison again.")
     wanted, shown = (b if side == B else a), (b if comparison.shown == B else a)
     if comparison.in_editor:
-        spaces = [space for space in images.editors() if space.image in (a, b)]
+        spaces = [space for space in screens.editors() if space.image in (a, b)]
         for space in [space for space in spaces if space.image == shown] or spaces:  # undo may have turned them round
             space.image = wanted
-        images.redraw("IMAGE_EDITOR")
+        screens.redraw("IMAGE_EDITOR")
     else:
-        targets.place(replace(comparison.target, image=targets.identity(shown)), [wanted])
+        placement = targets.place(replace(comparison.target, image=targets.identity(shown)), [wanted])
+        # The picture in one tile, and the others: that is B from now on
+        if side == B and placement.image.uid != wanted.session_uid:
+            if comparison.added and wanted.users == wanted.use_fake_user:
+                bpy.data.images.remove(wanted)
+            return replace(comparison, shown=side, b=placement.image, added=True)
     return replace(comparison, shown=side)
 
 
 def end_comparison(comparison: Comparison, keep: bool) -> None:
-    """Leaves B in the slot (`keep`; A stays in the file), or A as it was, and takes B out of the file again where it was loaded for this
-    alone. Raises TargetUnusable as `show_side` does."""
+    """Leave B in the slot, with A in the file (`keep`), or restore A and remove B if it was loaded for the comparison
+    only.
+
+    Raises:
+        TargetUnusable: The image or the slot is gone.
+    """
     show_side(comparison, B if keep else A)
     a, b = sides(comparison)
+    if keep and comparison.target.kind == "editor":
+        replacing.replace_everywhere(a, b)  # until now it was in the editor alone
     if keep:
-        if a.type not in images.RENDERED:
-            materials.keep(a)
+        if a.type not in screens.RENDERED:
+            replacing.keep(a)
         return
     a.use_fake_user = comparison.fake
     if comparison.added and b.users - b.use_fake_user <= 0:

@@ -1,10 +1,10 @@
-"""Marks: what image datablocks say of where they come from, and that materials, worlds, lights and node groups use such images.
+"""Marks: what image datablocks record about their origin, and which materials, worlds, lights and node groups use them.
 
-An image carries `blender_sd` (its request, which Recall reads), `blender_sd_origin`, `ai_generated` (IPTC's term for its kind), and a
-baked one `blender_sd_sources`. What uses marked images carries `ai_generated` too, with their names; that is set where the add-on places
-an image, and for all links of the artist's own when the file is saved. These are custom properties: they are copied, appended, linked and
-saved with their datablock, whatever is painted on it. Only text of our own is ever changed or taken away; datablocks that are linked or
-overrides of linked ones are never touched.
+An image carries `blender_sd` (its request, which Recall reads), `blender_sd_origin`, `ai_generated` (IPTC's term for
+its kind), and a baked one `blender_sd_sources`. Users of marked images carry `ai_generated` too, with the images'
+names; it is set where the add-on places an image, and for links of the artist's own when the file is saved. These are
+custom properties: they are copied, appended, linked and saved with their datablock, whatever is painted on it. Only
+text of our own is ever changed or removed; datablocks that are linked, or overrides of linked ones, are never touched.
 """
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import bpy
 
-from ..protocol import png
-from ..protocol.facts import SOURCES_KEY, Facts, from_json, said_in, to_json
+from ..core.image_origin import COMPOSITE, ORIGIN_KEY
+from ..library import png
+from ..library.image_origin import SOURCES_KEY, Facts, from_json, facts_in, to_json
 from ..protocol.messages import Result
-from ..protocol.origin import COMPOSITE, ORIGIN_KEY
 
 REQUEST_PROPERTY = png.REQUEST_KEY
 MARK_PROPERTY = "ai_generated"
-USES = "Uses generated images: "  # how the mark of a user of images begins; what does not begin so is not ours
-_TIPS = {MARK_PROPERTY: "Made with a generative model, wholly or partly: IPTC's digital source type, or the generated images used",
+USES = "Uses generated images: "  # the start of a user's mark; other texts are not ours
+_TIPS = {MARK_PROPERTY: "Made with a generative model, wholly or partly: IPTC's digital source type, or the generated "
+                        "images used",
          REQUEST_PROPERTY: "The settings that made this image; Recall reads them",
          ORIGIN_KEY: "Model, licence, date and version of the add-on that made this image",
          SOURCES_KEY: "The generated images that this one was baked from"}
 _USERS = {"MATERIAL", "WORLD", "LIGHT", "NODETREE"}
 _MAX_NAMES = 900  # characters
 
+_Inside = tuple[set[bpy.types.Image], set[bpy.types.NodeTree]]  # the images and groups of one tree
 _ask: Callable[[], bool] | None = None
 
 
 def ask_marking(ask: Callable[[], bool]) -> None:
-    """Has `ask()` say from now on whether new marks are set: this room knows no settings. Until then they are."""
+    """Set the function that tells whether new marks are set: this package knows no settings. Without one they are."""
     global _ask
     _ask = ask
 
@@ -46,7 +48,9 @@ def _marking() -> bool:
 
 
 def mark_loaded(image: bpy.types.Image, facts: Facts) -> None:
-    """Puts onto `image` what its file says: its settings and origin, and the mark, unless marking is off. Nothing where it says nothing."""
+    """Put what its file says onto `image`: settings, origin and, unless marking is off, the mark. Nothing if it says
+    nothing.
+    """
     if facts.request is None:
         return
     _put(image, REQUEST_PROPERTY, facts.request.to_json())
@@ -57,36 +61,55 @@ def mark_loaded(image: bpy.types.Image, facts: Facts) -> None:
 
 
 def result_facts(result: Result) -> Facts:
-    """What is known of a finished picture: its request, and its origin from its file."""
+    """Return what is known of a finished picture: its request, and its origin from its file."""
     return dataclasses.replace(file_facts(result.path), request=result.request)
 
 
 def file_facts(path: str | os.PathLike) -> Facts:
-    """What the PNG file at `path` says before its pixels; nothing, where it is none or cannot be read (whoever needs it says so)."""
+    """Return what the PNG file at `path` says before its pixels; empty facts if it is none or cannot be read."""
     try:
         head = png.read_head(path)
     except OSError:
         head = None
-    return said_in(head.text if head is not None else {}, os.path.basename(path))
+    return facts_in(head.text if head is not None else {}, os.path.basename(path))
 
 
 def facts_of(image: bpy.types.Image) -> Facts:
-    """What the datablock says of itself. Reads memory alone."""
-    return dataclasses.replace(said_in(image, image.name), baked=from_json(image.get(SOURCES_KEY)), marked=is_marked(image))
+    """Return what the datablock says about itself. Reads only memory."""
+    return dataclasses.replace(facts_in(image, image.name), baked=from_json(image.get(SOURCES_KEY)),
+                               marked=is_marked(image))
+
+
+def mark_tiles(image: bpy.types.Image, picture: bpy.types.Image, former: bpy.types.Image) -> None:
+    """Mark a UDIM image with what is known of `picture`, now in one of its tiles, and of `former`, which had the
+    others.
+    """
+    mark_loaded(image, facts_of(picture))
+    _baked(image, {block for block in (former,) if is_marked(block)})
+    if is_marked(image) and len(image.tiles) > 1:
+        _put(image, MARK_PROPERTY, COMPOSITE)
 
 
 def marked() -> list[bpy.types.Image]:
-    """Every marked image of the file."""
+    """Return every marked image of the file."""
     return [image for image in bpy.data.images if is_marked(image)]
 
 
 def is_marked(block: bpy.types.ID) -> bool:
+    """Return whether a datablock carries a mark."""
     return bool(block.get(MARK_PROPERTY))
 
 
 def mark_baked(obj: bpy.types.Object, others: Iterable[bpy.types.Object] = ()) -> list[bpy.types.Image]:
-    """Marks what was baked from the materials of `obj`, or also from those of `others` onto it (Selected to Active): the images of its
-    materials' active image nodes. Those that have sources now, none without marking."""
+    """Mark images that were baked from marked ones.
+
+    Args:
+        obj: The object whose materials' active image nodes were baked into.
+        others: Objects that were baked from as well (Selected to Active).
+
+    Returns:
+        The images that have sources now; none if marking is off.
+    """
     if not _marking():
         return []
     materials = {slot.material for source in (obj, *others) for slot in source.material_slots} - {None}
@@ -95,37 +118,52 @@ def mark_baked(obj: bpy.types.Object, others: Iterable[bpy.types.Object] = ()) -
 
 
 def baked_by(context: bpy.types.Context, active: bpy.types.Object) -> list[bpy.types.Image]:
-    """As `mark_baked`, for a bake that has just ended: from what is selected, as Blender does it, and only images that it has changed.
-    Selected to Active is known by the scene's setting; where a script has said otherwise, by objects that were not baked into."""
+    """Do what `mark_baked` does for a bake that has just ended: from the selection, and only for images that it
+    changed.
+
+    Selected to Active is known from the scene's setting; if a script overrode it, from objects that were not baked
+    into.
+    """
     others = [obj for obj in context.view_layer.objects if obj.select_get() and obj != active and obj.type == "MESH"]
     onto_active = context.scene.render.bake.use_selected_to_active or any(
         not any(image.is_dirty for image in _bake_images(obj)) for obj in others)
     pairs = [(active, others)] if onto_active else [(obj, []) for obj in (active, *others)]
-    return [image for obj, sources in pairs if any(image.is_dirty for image in _bake_images(obj)) for image in mark_baked(obj, sources)]
+    return [image for obj, sources in pairs if any(image.is_dirty for image in _bake_images(obj))
+            for image in mark_baked(obj, sources)]
 
 
-# ---- what uses them ----------------------------------------------------------------------------------------------------
+# ---- what uses them --------------------------------------------------------------------------------------------------
 
 
 def refresh(images: Iterable[bpy.types.Image]) -> None:
-    """Makes the marks of what uses one of `images` true: materials, worlds, lights and node groups. Makes no undo step."""
+    """Update the marks of materials, worlds, lights and node groups that use one of `images`. Makes no undo step."""
     for block, used in using(images).items():
         _mark_user(block, used)
 
 
 def refresh_one(block: bpy.types.Material) -> None:
-    """Makes the mark of one user of images true."""
+    """Update the mark of one user of images."""
     _mark_user(block, generated_in(block))
 
 
 def generated_in(block: bpy.types.Material) -> list[bpy.types.Image]:
-    """The marked images that a material uses, also through groups, by name."""
-    return sorted((image for image in _images_in(_tree_of(block), {}) if is_marked(image)), key=lambda image: image.name)
+    """Return the marked images that a material uses, also through groups, by name."""
+    return sorted((image for image in _images_in(_tree_of(block), {}) if is_marked(image)),
+                  key=lambda image: image.name)
+
+
+def images_in(block: bpy.types.Material) -> set[bpy.types.Image]:
+    """Return the images that a material uses, also through groups."""
+    return _images_in(_tree_of(block), {})
 
 
 def using(images: Iterable[bpy.types.Image]) -> dict[bpy.types.ID, list[bpy.types.Image]]:
-    """Materials, worlds, lights and node groups that use one of `images`, also through groups; linked ones too -> all marked images, and
-    those of `images`, that they use, by name."""
+    """Return the materials, worlds, lights and node groups that use one of `images`, also through groups; linked ones
+    too.
+
+    Returns:
+        By user: all marked images, and those of `images`, that it uses, by name.
+    """
     wanted = set(images)
     if not wanted:
         return {}
@@ -135,25 +173,38 @@ def using(images: Iterable[bpy.types.Image]) -> dict[bpy.types.ID, list[bpy.type
         more = _users_of(groups) - far
         far |= more
         groups = {block for block in more if isinstance(block, bpy.types.NodeTree)}
-    inside: dict[bpy.types.NodeTree, set[bpy.types.Image]] = {}
-    found = {block: _images_in(_tree_of(block), inside) for block in far}
-    return {block: sorted((one for one in used if one in wanted or is_marked(one)), key=lambda image: image.name)
-            for block, used in found.items() if not wanted.isdisjoint(used)}
+    inside: dict[bpy.types.NodeTree, _Inside] = {}
+    images_of = {block: _images_in(_tree_of(block), inside) for block in far}
+    return {block: sorted((image for image in used if image in wanted or is_marked(image)),
+                          key=lambda image: image.name)
+            for block, used in images_of.items() if not wanted.isdisjoint(used)}
 
 
-def unmarked_bakes(users: Mapping[bpy.types.ID, list[bpy.types.Image]]) -> Iterator[tuple[bpy.types.Image, list[bpy.types.Image]]]:
-    """(image, what it was baked from) of bakes by scripts, of which Blender tells nobody: an image that is painted on and unmarked, in the
-    active image node of a material, linked to nothing there (which is how bakes are set up), beside marked images. `users`: those of all
-    marked images, as `using` gives them."""
+def unmarked_bakes(users: Mapping[bpy.types.ID, list[bpy.types.Image]]) -> Iterator[tuple[bpy.types.Image,
+                                                                                          list[bpy.types.Image]]]:
+    """Yield bakes by scripts, which Blender does not report.
+
+    Such a bake is an image that is painted on and unmarked, in the active image node of a material, linked to nothing
+    there (which is how bakes are set up), beside marked images.
+
+    Args:
+        users: The users of all marked images, as `using` returns them.
+
+    Yields:
+        (image, the marked images that it was baked from).
+    """
     for block, images in users.items():
         node = _bake_node(block) if isinstance(block, bpy.types.Material) else None
-        if (node is not None and not any(out.is_linked for out in node.outputs) and node.image.is_dirty and not is_marked(node.image)
+        if (node is not None and not any(out.is_linked for out in node.outputs) and node.image.is_dirty
+            and not is_marked(node.image)
                 and _may_mark(node.image)):
             yield node.image, images
 
 
 def on_save() -> None:
-    """What saving makes true: bakes by scripts, and the marks of all materials, worlds, lights and node groups."""
+    """Update what saving must find true: bakes by scripts, and the marks of all materials, worlds, lights and node
+    groups.
+    """
     users = using(marked())
     if _marking():
         bakes = list(unmarked_bakes(users))
@@ -166,18 +217,15 @@ def on_save() -> None:
             _mark_user(block, users.get(block, ()))
 
 
-# ---- inside --------------------------------------------------------------------------------------------------------
-
-
 def _put(block: bpy.types.ID, key: str, value: str) -> None:
-    """Sets a custom property, with its tip, where it is not so already."""
+    """Set a custom property, with its tooltip, if it differs."""
     if block.get(key) != value:
         block[key] = value
         block.id_properties_ui(key).update(description=_TIPS[key])
 
 
 def _may_mark(block: bpy.types.ID) -> bool:
-    """Neither linked nor an override of what is linked."""
+    """Return whether a datablock is neither linked nor an override of a linked one."""
     return block.library is None and block.override_library is None
 
 
@@ -195,11 +243,11 @@ def _mark_user(block: bpy.types.ID, used: Sequence[bpy.types.Image]) -> None:
 
 
 def _baked(image: bpy.types.Image, sources: set[bpy.types.Image]) -> bool:
-    """Marks `image` as baked from those of `sources` that are others; whether there are any."""
+    """Mark `image` as baked from the others of `sources`. Return whether there are any."""
     sources = sources - {image}
     if not sources or not _may_mark(image):
         return False
-    known = tuple(facts_of(one) for one in sorted(sources, key=lambda one: one.name))
+    known = tuple(facts_of(source) for source in sorted(sources, key=lambda source: source.name))
     _put(image, SOURCES_KEY, to_json((*from_json(image.get(SOURCES_KEY)), *known)))
     if not is_marked(image):
         _put(image, MARK_PROPERTY, COMPOSITE)
@@ -207,13 +255,13 @@ def _baked(image: bpy.types.Image, sources: set[bpy.types.Image]) -> bool:
 
 
 def _bake_node(material: bpy.types.Material | None) -> bpy.types.Node | None:
-    """The image node that Blender bakes into."""
+    """Return the image node that Blender bakes into."""
     node = material.node_tree.nodes.active if material is not None and material.node_tree is not None else None
     return node if node is not None and getattr(node, "image", None) is not None else None
 
 
 def _bake_images(obj: bpy.types.Object) -> list[bpy.types.Image]:
-    """The images that a bake of `obj` goes into."""
+    """Return the images that a bake of `obj` goes into."""
     nodes = (_bake_node(slot.material) for slot in obj.material_slots)
     return sorted({node.image for node in nodes if node is not None}, key=lambda image: image.name)
 
@@ -226,18 +274,36 @@ def _tree_of(block: bpy.types.ID) -> bpy.types.NodeTree | None:
     return block if isinstance(block, bpy.types.NodeTree) else block.node_tree
 
 
-def _images_in(tree: bpy.types.NodeTree | None, inside: dict[bpy.types.NodeTree, set[bpy.types.Image]]) -> set[bpy.types.Image]:
-    """The images that the nodes of `tree` use, also through groups; `inside` remembers groups."""
-    found: set[bpy.types.Image] = set()
-    for node in tree.nodes if tree is not None else ():
+def _images_in(tree: bpy.types.NodeTree | None, known: dict[bpy.types.NodeTree, _Inside]) -> set[bpy.types.Image]:
+    """Return the images that the nodes of `tree` use, also through groups at any depth. `known` remembers each tree's
+    contents.
+
+    A broken file may have a group inside itself.
+    """
+    every_image: set[bpy.types.Image] = set()
+    waiting, seen = [tree] if tree is not None else [], {tree}
+    while waiting:
+        current = waiting.pop()
+        if current not in known:
+            known[current] = _inside(current)
+        images, groups = known[current]
+        every_image |= images
+        waiting += groups - seen
+        seen |= groups
+    return every_image
+
+
+def _inside(tree: bpy.types.NodeTree) -> _Inside:
+    """Return the images and the groups that `tree` itself holds."""
+    images: set[bpy.types.Image] = set()
+    groups: set[bpy.types.NodeTree] = set()
+    for node in tree.nodes:
         image = getattr(node, "image", None)
         if isinstance(image, bpy.types.Image):
-            found.add(image)
+            images.add(image)
         elif (group := getattr(node, "node_tree", None)) is not None:
-            if group not in inside:
-                inside[group] = set()  # a broken file may have a group in itself
-                inside[group] = _images_in(group, inside)
-            found |= inside[group]
+            groups.add(group)
         elif tree.type == "GEOMETRY":
-            found |= {item.default_value for item in node.inputs if item.type == "IMAGE" and item.default_value is not None}
-    return found
+            images |= {item.default_value for item in node.inputs if item.type == "IMAGE"
+                       and item.default_value is not None}
+    return images, groups

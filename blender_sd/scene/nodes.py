@@ -3,17 +3,23 @@ from __future__ import annotations
 
 import bpy
 
-from ..protocol.errors import SourceUnusable
+from ..core.errors import SourceUnusable
 from . import materials
 
 
 def add_image_node(space: bpy.types.SpaceNodeEditor) -> bpy.types.ShaderNodeTexImage:
-    """A new, empty Image Texture node at the cursor of a Shader Editor, selected alone and active. Raises SourceUnusable where the
-    editor shows no tree, TargetUnusable where the tree is linked from another file."""
+    """Add an empty Image Texture node at the cursor of a Shader Editor, selected alone and active.
+
+    Raises:
+        SourceUnusable: The editor shows no tree.
+        TargetUnusable: The tree is linked from another file.
+    """
     tree = space.edit_tree
     if tree is None:
-        raise SourceUnusable("The Shader Editor shows no material.", "Add one with its New button, or select an object that has one.")
-    materials.check_editable(space.id if tree.is_embedded_data else tree, "material" if tree.is_embedded_data else "node tree")
+        raise SourceUnusable("The Shader Editor shows no material.",
+                             "Add one with its New button, or select an object that has one.")
+    materials.check_editable(space.id if tree.is_embedded_data else tree,
+                             "material" if tree.is_embedded_data else "node tree")
     for node in tree.nodes:
         node.select = False
     node = tree.nodes.new("ShaderNodeTexImage")

@@ -5,10 +5,17 @@ import numpy as np
 
 
 def covered(triangles: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The pixels of an image of `size` (width, height) that N×3×2 UV `triangles` touch, as H×W bool with row 0 on top.
+    """Return the pixels of an image that UV triangles touch.
 
-    UVs beyond 0..1 fall on the image as a repeating texture does. A pixel counts where the triangle comes within half a
+    UVs beyond 0..1 fall on the image as a repeating texture does. A pixel counts if the triangle comes within half a
     pixel of its middle, so that no sliver is lost and neighbouring faces leave no gap.
+
+    Args:
+        triangles: N×3×2 UVs.
+        size: (width, height) of the image in pixels.
+
+    Returns:
+        H×W bool, row 0 on top.
     """
     width, height = size
     mask = np.zeros((height, width), bool)
@@ -19,7 +26,7 @@ def covered(triangles: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _draw(mask: np.ndarray, corner: np.ndarray) -> None:
-    """Marks one triangle (3×2, in pixels, v upwards) in `mask` (row 0 at the bottom)."""
+    """Mark one triangle (3×2, in pixels, v upwards) in `mask` (row 0 at the bottom)."""
     height, width = mask.shape
     low = np.floor(corner.min(0) - 0.5).astype(np.int64)
     high = np.ceil(corner.max(0) + 0.5).astype(np.int64)

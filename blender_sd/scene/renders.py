@@ -1,4 +1,4 @@
-"""Sources that are pictures of the scene, as shown: Render Result and camera.
+"""Sources that are pictures of the scene as shown: Render Result and camera.
 
 A result comes back as an sRGB image, which Blender shows without the scene's view transform. So a source must be what
 the artist saw: pixels *after* the view transform. Then strength 0 shows the same picture again, whatever the transform.
@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import bpy
 
-from ..protocol.errors import SourceUnusable
+from ..core.errors import NoRender, SourceUnusable
 from ..protocol.messages import Source
-from . import compat, pixels
+from . import compat, frames, handlers, pixels, stamps
 
 _NO_VIEW = {"view_transform": "Standard", "look": "None", "exposure": 0.0, "gamma": 1.0, "use_curve_mapping": False,
             "use_white_balance": False}  # white balance: since 4.3
@@ -25,64 +25,95 @@ _NO_RENDER = ("There is no Render Result yet.", "Render the scene first (F12), o
 
 
 def render_result_source(scene: bpy.types.Scene) -> Callable[[], Source]:
-    """The Render Result through `scene`'s view transform, as the Image Editor shows it, with straight alpha.
+    """Return the Render Result through `scene`'s view transform, as the Image Editor shows it, with straight alpha.
 
-    Blender's own colour management writes it into memory-cached uncompressed Targa (about 0.1 s at 1024²; no Python
-    interface to it is quicker), without dithering, since noise would not survive being encoded twice. The callable
-    turns the bytes into pixels, on any thread. Raises SourceUnusable where nothing was rendered yet.
+    Blender's own colour management writes it into uncompressed Targa in the memory cache (about 0.1 s at 1024²; no
+    Python interface to it is quicker), without dithering, since noise would not survive being encoded twice.
+
+    Returns:
+        A function that turns the bytes into pixels, on any thread.
+
+    Raises:
+        SourceUnusable: Nothing was rendered yet.
     """
     return as_shown(_render_result(), scene)
 
 
 def render_result_size(scene: bpy.types.Scene) -> tuple[int, int]:
-    """(width, height) that the camera's render of `scene` has, in pixels."""
-    render = scene.render
-    return tuple(max(1, side * render.resolution_percentage // 100) for side in (render.resolution_x, render.resolution_y))
+    """Return (width, height) in pixels of the camera's render of `scene`."""
+    return frames.region_of(scene).size
 
 
 def as_shown(image: bpy.types.Image, scene: bpy.types.Scene) -> Callable[[], Source]:
-    """`image` as the Image Editor shows it in `scene`: the Render Result (and images set to "View as Render") through the
-    scene's view transform, all others without one. Raises SourceUnusable where there are no pixels."""
+    """Return `image` as the Image Editor shows it in `scene`.
+
+    The Render Result, and images set to "View as Render", go through the scene's view transform, all others through
+    none.
+
+    Raises:
+        SourceUnusable: There are no pixels.
+    """
     if image.use_view_as_render:
         return _written(image, scene, standard=False)
     return through_standard_view(image, scene)
 
 
 def through_standard_view(image: bpy.types.Image, scene: bpy.types.Scene) -> Callable[[], Source]:
-    """`image` from its own colour space to sRGB, with no look or tone mapping. `scene` only lends its output settings,
-    which are set back."""
+    """Return `image` converted from its own colour space to sRGB, with no look or tone mapping.
+
+    `scene` only lends its output settings, which are restored.
+    """
     return _written(image, scene, standard=True)
 
 
 def render_camera(scene: bpy.types.Scene, size: tuple[int, int] | None = None) -> Callable[[], Source]:
-    """Renders `scene` from its camera now, waits, and gives the result as shown. For scripts: it blocks Blender.
-    `size`: (width, height) in pixels instead of the scene's own. Raises SourceUnusable without a camera."""
-    check_camera(scene)
+    """Render `scene` from its camera now, wait, and return the result as shown. For scripts: it blocks Blender.
+
+    Args:
+        scene: The scene.
+        size: (width, height) in pixels instead of the scene's own.
+
+    Raises:
+        SourceUnusable: There is no camera.
+    """
+    handlers.check_render()
+    frames.camera_of(scene)
     before = _values(scene.render, ("resolution_x", "resolution_y", "resolution_percentage"))
     try:
         if size is not None:
             _set(scene.render, [("resolution_x", size[0]), ("resolution_y", size[1]), ("resolution_percentage", 100)])
-        _render(scene)
+        set_back = _as_one_picture(scene)
+        try:
+            with handlers.unheard_by_callers():
+                _render(scene)
+            stamps.note(scene)
+        finally:
+            set_back()
     finally:
         _set(scene.render, before)
     return render_result_source(scene)
 
 
-def check_camera(scene: bpy.types.Scene) -> None:
-    """Raises SourceUnusable where `scene` has no camera to render from."""
-    if scene.camera is None:
-        raise SourceUnusable(f"The scene '{scene.name}' has no camera.", "Add one (Add ▸ Camera), or choose another source.")
-
-
 def start_camera_render(scene: bpy.types.Scene, on_done: Callable[[], None], on_cancel: Callable[[], None]) -> None:
-    """Starts a render of `scene` that leaves the interface usable. Exactly one of `on_done()` and `on_cancel()` is called
-    later on the main thread, outside the render (from a timer; in background mode before this returns). After `on_done`
-    the picture is `render_result_source(scene)`. Raises SourceUnusable without a camera, or where Blender is rendering already.
+    """Start a render of `scene` that leaves the interface usable. After `on_done`, `render_result_source` has the
+    picture.
+
+    Exactly one of the two functions is called later on the main thread, outside the render (from a timer; in background
+    mode before this returns).
+
+    Args:
+        scene: The scene.
+        on_done: Called without arguments after the render.
+        on_cancel: Called without arguments if the render was cancelled.
+
+    Raises:
+        SourceUnusable: There is no camera, or Blender is rendering already.
     """
-    check_camera(scene)
+    frames.camera_of(scene)
     if not bpy.app.background and bpy.app.is_job_running("RENDER"):
         raise SourceUnusable("Blender is rendering already.", "Wait for it, or cancel it.")
-    watch = _Watch(on_done, on_cancel)
+    handlers.check_render()
+    watch = _Watch(on_done, on_cancel, _as_one_picture(scene))
     view = bpy.context.preferences.view
     display, dirty = view.render_display_type, bpy.context.preferences.is_dirty
     try:
@@ -100,33 +131,107 @@ def start_camera_render(scene: bpy.types.Scene, on_done: Callable[[], None], on_
         bpy.app.timers.register(watch.poll, first_interval=_POLL, persistent=True)
 
 
-def set_camera_background(image: bpy.types.Image, camera: bpy.types.Object) -> None:
-    """Shows `image` behind the scene when looking through `camera`; a former one of ours is replaced.
-    The caller has checked that `camera` is an editable camera object."""
+def set_camera_background(image: bpy.types.Image, camera: bpy.types.Object, opacity: float = 1.0) -> None:
+    """Show `image` in front of the scene when looking through `camera`; a former image of ours is replaced.
+
+    Args:
+        image: The picture.
+        camera: An editable camera object.
+        opacity: 0 to 1; a former image's opacity is kept.
+    """
     data = camera.data
-    ours = next((shown for shown in data.background_images if shown.image is not None and "blender_sd" in shown.image), None)
-    shown = ours or data.background_images.new()
+    shown = _our_background(data)
+    if shown is None:
+        shown = data.background_images.new()
+        shown.alpha = opacity
     shown.source = "IMAGE"
     shown.image = image
-    shown.alpha = 1.0
+    shown.display_depth = "FRONT"
     shown.frame_method = "FIT"
     shown.show_background_image = True
     data.show_background_images = True
 
 
+def adjust_camera_background(scene: bpy.types.Scene, shown: bool, opacity: float) -> None:
+    """Show or hide the result in front of `scene`'s camera, if there is one, and set its opacity (0 to 1)."""
+    camera = scene.camera
+    ours = _our_background(
+        camera.data) if camera is not None and camera.type == "CAMERA" and camera.data.is_editable else None
+    if ours is not None:
+        ours.show_background_image, ours.alpha = shown, opacity
+
+
 # ---- inside --------------------------------------------------------------------------------------------------------
 
 
-class _Watch:
-    """Waits for one render to end. Blender's handlers run on the render's own thread, so they only take a note; a timer on
-    the main thread reads it. That also ends the wait where neither handler was ever called."""
+def _as_one_picture(scene: bpy.types.Scene) -> Callable[[], None]:
+    """Make the next render of `scene` the camera's whole picture: no stereo, border, strips or overwritten files.
 
-    def __init__(self, on_done: Callable[[], None], on_cancel: Callable[[], None]) -> None:
-        self._on_done, self._on_cancel = on_done, on_cancel
+    Returns:
+        A function that restores all settings; it does nothing if the scene is gone.
+    """
+    render, camera = scene.render, frames.camera_of(scene)
+    cropped = render.use_border and render.use_crop_to_border
+    wanted = {"use_multiview": False, "use_sequencer": False, "use_stamp": False, "use_border": cropped}
+    before, seen_by = _values(render, tuple(wanted)), scene.camera
+    _set(render, list(wanted.items()))
+    used = _render_one_layer(scene) if render.use_single_layer else {}
+    other = frames.stand_in(camera, scene) if camera.type != "CAMERA" else None
+    if other is not None:
+        scene.camera = other
+
+    def set_back() -> None:
+        with suppress(ReferenceError):
+            _set(scene.render, before)
+            scene.camera = seen_by
+            if used:
+                scene.render.use_single_layer = True
+                _use_layers(scene, used)
+            if other is not None:
+                bpy.data.batch_remove([other, other.data])
+
+    return set_back
+
+
+def _render_one_layer(scene: bpy.types.Scene) -> dict[str, bool]:
+    """Have `scene` use only the view layer that Render Single Layer would render, and return which ones it used.
+
+    After Render Single Layer itself, the Render Result may show another layer.
+    """
+    used, only = {layer.name: layer.use for layer in scene.view_layers}, frames.layer_of(scene).name
+    scene.render.use_single_layer = False
+    _use_layers(scene, {name: name == only for name in used})
+    return used
+
+
+def _use_layers(scene: bpy.types.Scene, used: dict[str, bool]) -> None:
+    for layer in scene.view_layers:
+        layer.use = used.get(layer.name, layer.use)
+
+
+def _our_background(data: bpy.types.Camera) -> bpy.types.CameraBackgroundImage | None:
+    return next((shown for shown in data.background_images if shown.image is not None and "blender_sd" in shown.image),
+                None)
+
+
+class _Watch:
+    """Wait for one render to end.
+
+    Blender's handlers run on the render's own thread, so they only take a note; a timer on the main thread reads it.
+    The timer also ends the wait if no handler was ever called.
+    """
+
+    def __init__(self, on_done: Callable[[], None], on_cancel: Callable[[], None],
+                 set_back: Callable[[], None]) -> None:
+        self._on_done, self._on_cancel, self._set_back = on_done, on_cancel, set_back
         self._done = False
         # persistent: a file that is opened meanwhile cancels the render
-        self._complete = bpy.app.handlers.persistent(lambda *_: setattr(self, "_done", True))
+        self._complete = bpy.app.handlers.persistent(lambda scene, *_: self._completed(scene))
         bpy.app.handlers.render_complete.append(self._complete)
+
+    def _completed(self, scene: bpy.types.Scene) -> None:
+        self._done = True
+        stamps.note(scene)
 
     def poll(self) -> float | None:
         if bpy.app.is_job_running("RENDER"):
@@ -139,6 +244,7 @@ class _Watch:
         (self._on_done if self._done else self._on_cancel)()
 
     def remove(self) -> None:
+        self._set_back()
         if self._complete in bpy.app.handlers.render_complete:
             bpy.app.handlers.render_complete.remove(self._complete)
 
@@ -151,45 +257,89 @@ def _render(scene: bpy.types.Scene) -> None:
 
 
 def _failed(error: RuntimeError) -> SourceUnusable:
-    return SourceUnusable(f"Blender could not render: {str(error).strip().removeprefix('Error: ')}", "Look at the render settings.")
+    return SourceUnusable(f"Blender could not render: {str(error).strip().removeprefix('Error: ')}",
+                          "Look at the render settings.")
 
 
 def _render_result() -> bpy.types.Image:
     image = next((image for image in bpy.data.images if image.type == "RENDER_RESULT"), None)
     if image is None:
-        raise SourceUnusable(*_NO_RENDER)
+        raise NoRender(*_NO_RENDER)
     return image
 
 
 def _written(image: bpy.types.Image, scene: bpy.types.Scene, standard: bool) -> Callable[[], Source]:
     if image.type == "RENDER_RESULT" and not bpy.app.background and bpy.app.is_job_running("RENDER"):
         raise SourceUnusable("Blender is still rendering.", "Wait for it to finish.")
-    with tempfile.TemporaryDirectory(prefix="blender_sd-") as folder, _output_settings(scene, standard):
-        path = os.path.join(folder, "shown.tga")
-        try:
-            image.save_render(path, scene=scene)
-            with open(path, "rb") as file:
-                data = file.read()
-        except (RuntimeError, OSError) as error:
-            if image.type == "RENDER_RESULT":
-                raise SourceUnusable(*_NO_RENDER, str(error)) from None
-            raise SourceUnusable(f"The image '{image.name}' has no pixels.", "Choose another image.", str(error)) from None
+    if image.type == "RENDER_RESULT":
+        return _rendered(image, scene, standard)
+    try:
+        data = _targa(image, scene, standard)
+    except (RuntimeError, OSError) as error:
+        raise SourceUnusable(f"The image '{image.name}' has no pixels.", "Choose another image.", str(error)) from None
     return lambda: Source(pixels=pixels.from_targa(data))
+
+
+def _rendered(image: bpy.types.Image, scene: bpy.types.Scene, standard: bool) -> Callable[[], Source]:
+    """Return the Render Result's slot that is shown, or if that is empty the only one that was rendered."""
+    slots, first = image.render_slots, image.render_slots.active_index
+    pictures: dict[int, bytes] = {}
+    reason = ""
+    try:
+        for number in (first, *(number for number in range(len(slots)) if number != first)):
+            slots.active_index = number
+            try:
+                pictures[number] = _targa(image, scene, standard)
+            except (RuntimeError, OSError) as error:
+                reason = str(error)
+            if number in pictures:
+                stamps.check(image, number, scene)
+            if first in pictures or len(pictures) > 1:
+                break
+    finally:
+        slots.active_index = first
+    if not pictures:
+        raise NoRender(*_NO_RENDER, reason)
+    if len(pictures) > 1:
+        raise SourceUnusable(f"The slot '{slots[first].name}' of the Render Result is empty, and several others are "
+                             "not.",
+                             "Choose the one that you mean in the Image Editor.")
+    data, = pictures.values()
+    return lambda: Source(pixels=pixels.from_targa(data))
+
+
+def _targa(image: bpy.types.Image, scene: bpy.types.Scene, standard: bool) -> bytes:
+    """Return `image` as a Targa file; of a stereoscopic image, the first eye's."""
+    with tempfile.TemporaryDirectory(prefix="blender_sd-",
+                                     ignore_cleanup_errors=True) as folder, _output_settings(scene, standard):
+        try:
+            image.save_render(os.path.join(folder, "shown.tga"), scene=scene)
+        except RuntimeError:  # Blender also says so where it has written a file for each eye
+            if not os.listdir(folder):
+                raise
+        names = [f"shown{suffix}.tga" for suffix in ("", *(view.file_suffix for view in scene.render.views))]
+        path = next((path for name in names if os.path.exists(path := os.path.join(folder, name))),
+                    os.path.join(folder, names[0]))
+        with open(path, "rb") as file:
+            return file.read()
 
 
 @contextmanager
 def _output_settings(scene: bpy.types.Scene, standard: bool) -> Iterator[None]:
-    """`scene`'s output set to plain 8-bit RGBA in sRGB, through its view transform or (`standard`) none; then set back."""
+    """Return a context in which `scene`'s output is plain 8-bit RGBA in sRGB.
+
+    It goes through the scene's view transform, or through none (`standard`).
+    """
     render, settings = scene.render, scene.render.image_settings
     # Switching to OVERRIDE copies the scene's settings over the artist's own, so never switch back and forth.
     override = standard or settings.color_management == "OVERRIDE" or scene.display_settings.display_device != "sRGB"
-    names = ("file_format", "color_mode", "color_depth", "color_management")
+    names = ("views_format", "file_format", "color_mode", "color_depth", "color_management")
     before = [(render, _values(render, ("dither_intensity",))), (settings, _values(settings, names)),
               (settings.display_settings, _values(settings.display_settings, ("display_device",))),
               (settings.view_settings, _values(settings.view_settings, _VIEW))]
     media = compat.still_picture_settings(settings)
     try:
-        _set(settings, [("file_format", "TARGA_RAW"), ("color_mode", "RGBA")])
+        _set(settings, [("views_format", "INDIVIDUAL"), ("file_format", "TARGA_RAW"), ("color_mode", "RGBA")])
         render.dither_intensity = 0.0
         if override:
             settings.color_management = "OVERRIDE"

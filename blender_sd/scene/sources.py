@@ -1,66 +1,109 @@
-"""Whatever a script or an operator calls a source, as `messages.Source` and its size."""
+"""Convert anything that a script or an operator gives as a source to `messages.Source`, and return its size."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import bpy
 import numpy as np
 
-from ..protocol.errors import SourceUnusable
+from ..core.errors import SourceUnusable
+from ..core.names import closest, suggestion
+from ..library.paths import open_plain
+from ..protocol import picture_arrays
 from ..protocol.messages import Source
-from . import images, masks, pixels, renders, viewport
-from .encoded import HEADER_BYTES, read_header
+from . import frames, handlers, images, masks, renders, viewport
+from .encoded import HEADER_BYTES, no_picture, read_header
+from .screens import RENDERED
 
 SourceLike = Source | Callable[[], Source]
 
 
-def open_source(source: Any) -> tuple[SourceLike, tuple[int, int]]:
-    """`source` as it travels (or a callable that gives it, on any thread), and its (width, height) in pixels.
+def open_source(source: Any, names: tuple[str, ...] = ()) -> tuple[SourceLike, tuple[int, int]]:
+    """Return a source, or a function that returns it on any thread, and its (width, height) in pixels.
 
-    `source`: a bpy image, "RENDER" (the Render Result as shown), "CAMERA" (renders now and waits), "VIEWPORT" (the 3D View
-    as seen), or what `array_source` takes. Raises SourceUnusable, and NeedsWindow for "VIEWPORT" without a window.
+    Args:
+        source: A bpy image, "RENDER" (the Render Result as shown), "CAMERA" (renders now and waits), "VIEWPORT" (the 3D
+            View as seen), or what `array_source` takes.
+        names: What a caller takes besides these, for the hint if a name is mistyped.
+
+    Raises:
+        SourceUnusable: There is no such picture, or it cannot be read.
+        NeedsWindow: "VIEWPORT" without a window.
     """
     scene = bpy.context.scene
     if isinstance(source, bpy.types.Image):
-        if source.type in images.RENDERED:
+        if source.type in RENDERED:
             return _with_size(renders.as_shown(source, scene))
-        return images.source_of(source), images.size_of(source)
+        return images.open_image(source)
+    if isinstance(source, str) and source == "CAMERA":
+        frames.camera_of(scene)
+        picture = handlers.after_render(scene, lambda: renders.render_camera(scene))
+        return (picture, source_size("CAMERA")) if isinstance(picture, handlers.Later) else _with_size(picture)
     if isinstance(source, str) and source in _SCENE_SOURCES:
         return _with_size(_SCENE_SOURCES[source](scene))
     if isinstance(source, (str, os.PathLike)):
-        return _file(os.fspath(source))
+        return _file(images.local_path(source), (*_SCENE_SOURCES, *names))
     return _with_size(array_source(source))
 
 
-def open_mask(mask: Any, size: tuple[int, int]) -> SourceLike:
-    """`mask` as it travels: what `open_source` takes; an H×W array of bool, uint8 or float 0..1; or "FACES", the UV area of
-    the active object's selected faces, drawn at `size` (width, height). Raises SourceUnusable, TargetUnusable."""
+def source_size(source: str) -> tuple[int, int]:
+    """Return (width, height) in pixels of "RENDER", "CAMERA" or "VIEWPORT" as `open_source` takes them, without
+    rendering.
+
+    Raises:
+        SourceUnusable: Nothing was rendered yet.
+        NeedsWindow: "VIEWPORT" without a window.
+    """
+    return renders.render_result_size(bpy.context.scene) if source == "CAMERA" else open_source(source)[1]
+
+
+def open_mask(mask: Any, size: tuple[int, int], masked: Any = None) -> SourceLike:
+    """Return a mask as a source.
+
+    Args:
+        mask: What `open_source` takes, also arrays of 0 and 1; or "FACES", the UV area of the active object's selected
+            faces.
+        size: (width, height) at which "FACES" is drawn.
+        masked: The source that is masked.
+
+    Raises:
+        SourceUnusable: The mask cannot be read.
+        TargetUnusable: The active object has no selected faces, or no UV map.
+    """
     if isinstance(mask, str) and mask == "FACES":
-        return masks.faces_mask(bpy.context.object, size)
-    if isinstance(mask, np.ndarray) and mask.ndim == 2:
-        grey = mask.astype(np.uint8) * 255 if mask.dtype == bool else mask
-        mask = np.repeat(grey[..., None], 3, axis=2)
-    return open_source(mask)[0]
+        return masks.faces_mask(bpy.context.object, size, masked if isinstance(masked, bpy.types.Image) else None)
+    if isinstance(mask, np.ndarray) and mask.size and mask.dtype.kind in "iu" and mask.min() >= 0 and mask.max() <= 1:
+        mask = mask.astype(bool)  # 0 and 1 of whole numbers are no and yes, not two kinds of black
+    return open_source(mask, ("FACES", "ALPHA"))[0]
 
 
-def array_source(obj: Any) -> Source | Callable[[], Source]:
-    """A source from a path (str or PathLike: the callable reads the file), a PIL image, or an H×W×3|4 array (uint8, or
-    float 0..1; sRGB as displayed, row 0 on top, straight alpha). Raises SourceUnusable for a missing file, another
-    shape or type of array, NaN and infinite values."""
+def array_source(obj: Any, names: Iterable[str] = ()) -> Source | Callable[[], Source]:
+    """Return a source from a path (the returned function reads the file), a PIL image or an array.
+
+    Args:
+        obj: str, PathLike, PIL image of any mode, or array (H×W or H×W×1 to 4; uint8, uint16, bool, or float 0..1; sRGB
+            as displayed, row 0 on top, straight alpha).
+        names: What may have been meant instead of a path, for the hint.
+
+    Raises:
+        SourceUnusable: The file is missing, the array has another shape or type, or there are NaN or infinite values or
+            floats up to 255.
+    """
     if isinstance(obj, (str, os.PathLike)):
-        path = os.fspath(obj)
+        path = images.local_path(obj)
+        if os.path.isdir(path):
+            raise SourceUnusable(f"'{path}' is a folder, not a picture.", "Give the path of a picture in it.")
         if not os.path.isfile(path):
-            raise SourceUnusable(f"There is no file '{path}'.", "Check the path of the source image.")
+            raise SourceUnusable(f"There is no file '{path}'.",
+                                 suggestion(path, closest(path, names), "Check the path of the source image."))
         return partial(_read, path)
-    if hasattr(obj, "convert"):  # a PIL image, without importing PIL, which Blender lacks
-        return Source(pixels=pixels.from_array(np.asarray(obj.convert("RGBA"))))
-    if not isinstance(obj, np.ndarray):
+    if not picture_arrays.is_picture(obj):
         raise SourceUnusable(f"A source cannot be made from {type(obj).__name__}.",
                              "Give an image, a path, an array, or one of RENDER, CAMERA, VIEWPORT.")
-    return Source(pixels=pixels.from_array(obj))
+    return Source(pixels=picture_arrays.pixels_of(obj))
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
@@ -78,38 +121,44 @@ def _with_size(source: SourceLike) -> tuple[Source, tuple[int, int]]:
     return made, (width, height)
 
 
-def _file(path: str) -> tuple[SourceLike, tuple[int, int]]:
-    source = array_source(path)
+def _file(path: str, names: Iterable[str]) -> tuple[SourceLike, tuple[int, int]]:
+    source = array_source(path, names)
     try:
-        with open(path, "rb") as file:
-            header = read_header(file.read(HEADER_BYTES))
+        with open_plain(path) as file:
+            data = file.read(HEADER_BYTES)
     except OSError as error:
         raise _unreadable(path, error) from None
+    header = read_header(data)
     if header is not None and header.plain:
         return source, (header.width, header.height)
+    if what := no_picture(data):
+        raise SourceUnusable(f"The file '{path}' is {what}, not a picture that can be read.",
+                             "Export it as PNG or JPEG, or choose another one.")
     return _through_blender(path)
 
 
 def _through_blender(path: str) -> tuple[SourceLike, tuple[int, int]]:
-    """A file of another format, such as EXR or 16-bit PNG: Blender reads it."""
+    """Return a file of another format, such as EXR or 16-bit PNG, read by Blender."""
     try:
         image = bpy.data.images.load(path, check_existing=False)
     except RuntimeError as error:
         raise _unreadable(path, error) from None
     try:
-        size = images.size_of(image)
-        return images.source_of(image), size
+        return images.open_image(image)
     finally:
         bpy.data.images.remove(image)
 
 
 def _read(path: str) -> Source:
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             return Source(encoded=file.read())
     except OSError as error:
         raise _unreadable(path, error) from None
 
 
 def _unreadable(path: str, error: Exception) -> SourceUnusable:
-    return SourceUnusable(f"The file '{path}' cannot be read.", "Choose another source image.", str(error))
+    why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    hint = "Choose another source image." if why else ("It is damaged, or of a kind that Blender does not read. Save "
+                                                       "it again as PNG.")
+    return SourceUnusable(f"The file '{path}' cannot be read{why}.", hint, str(error))

@@ -1,13 +1,13 @@
-"""The faces on which a texture lies, as triangles to be drawn: those of an object, or of all that wear a material."""
+"""The faces on which a texture lies, as triangles to draw: those of an object, or of all objects with a material."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
 
-from . import compat, materials, uv
+from . import compat, marks, materials, shaders, uv
 from .targets import Identity, Target, find, identity, lookup
 
 _MOST_TRIANGLES = 100_000  # in all, which cost the main thread 30 ms once; a preview is worth no more
@@ -16,7 +16,13 @@ _MOST_OBJECTS = 32
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Some of an object's faces as triangles, in its own space: `corners` and `normals` 3N×3, `uvs` 3N×2, float32."""
+    """Some of an object's faces as triangles, in its own space.
+
+    Attributes:
+        corners: 3N×3, float32.
+        normals: 3N×3, float32.
+        uvs: 3N×2, float32.
+    """
 
     owner: Identity
     corners: np.ndarray
@@ -24,33 +30,76 @@ class Surface:
     normals: np.ndarray
 
     def find(self) -> bpy.types.Object | None:
-        """The object, if it is still there."""
+        """Return the object, if it still exists."""
         return lookup(self.owner)
 
 
 def surfaces_of(target: Target, context: bpy.types.Context) -> list[Surface]:
-    """The faces in `context`'s view layer on which a picture in `target` is seen as colour; none where that cannot be said: the
-    slot holds no colour, it is not mapped by a UV map alone, the objects are being edited or have too many faces."""
-    found: list[Surface] = []
+    """Return the faces in `context`'s view layer on which a picture in `target` is seen as colour.
+
+    The list is empty if that is unknown: the slot holds no colour, it is not mapped by a UV map alone, or the objects
+    are being edited or have too many faces.
+    """
+    surfaces: list[Surface] = []
     left = _MOST_TRIANGLES
     graph = context.evaluated_depsgraph_get()
     for obj, material in _wearers(target, context):
-        if obj.type != "MESH" or obj.mode == "EDIT" or len(found) == _MOST_OBJECTS:
+        if obj.type != "MESH" or obj.mode == "EDIT" or len(surfaces) == _MOST_OBJECTS:
             continue
         surface = _surface(obj, obj.evaluated_get(graph), material)
         if surface is not None:
             left -= len(surface.corners) // 3
             if left < 0:
                 return []
-            found.append(surface)
-    return found
+            surfaces.append(surface)
+    return surfaces
+
+
+def painted_surface(obj: bpy.types.Object, context: bpy.types.Context) -> Surface | None:
+    """Return all faces of `obj` as Texture Paint paints on them, by the active UV map, in the shape that is shown; or
+    None.
+    """
+    return _surface(obj, obj.evaluated_get(context.evaluated_depsgraph_get()), None, obj.data.uv_layers.active.name,
+                    most=0)
+
+
+def wears(obj: bpy.types.Object, image: bpy.types.Image) -> bool:
+    """Return whether a material of `obj` uses `image`, also through groups."""
+    return any(slot.material is not None and image in marks.images_in(slot.material) for slot in obj.material_slots)
+
+
+def uv_map_of(obj: bpy.types.Object, image: bpy.types.Image) -> str:
+    """Return the name of the UV map by which `obj` shows `image`. The mesh must have UV maps.
+
+    That is its UV Map node's, otherwise the one for rendering; the active one if no material of `obj` uses the image.
+    """
+    layers = obj.data.uv_layers
+    if not wears(obj, image):
+        return layers.active.name
+    return mapping_on(obj, image).uv_map
+
+
+def mapping_on(obj: bpy.types.Object, image: bpy.types.Image | None) -> shaders.Mapping:
+    """Return how `image` lies on the faces of `obj`. The mesh must have UV maps.
+
+    If `image` is None or not used, the active material's base color counts. The UV map for rendering is used if no node
+    names another.
+    """
+    layers = obj.data.uv_layers
+    nodes = _nodes(obj, image)
+    mapping = next((shaders.mapping_of(node, shaders.groups_of(material, node)) for material, node in nodes),
+                   shaders.Mapping())
+    if mapping.uv_map in layers or not mapping.by_uv:
+        return mapping
+    return mapping._replace(uv_map=next((layer.name for layer in layers if layer.active_render), layers.active.name))
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
 
 
-def _wearers(target: Target, context: bpy.types.Context) -> Iterator[tuple[bpy.types.Object, bpy.types.Material | None]]:
-    """The objects, and of which material their faces have to be (None: of any)."""
+def _wearers(target: Target,
+             context: bpy.types.Context) -> Iterator[tuple[bpy.types.Object, bpy.types.Material | None]]:
+    """Yield the objects and, with each, the material that their faces must have (None: any)."""
     if target.kind == "canvas":
         if context.view_layer.objects.active is not None:
             yield context.view_layer.objects.active, None
@@ -59,29 +108,54 @@ def _wearers(target: Target, context: bpy.types.Context) -> Iterator[tuple[bpy.t
         if material is None or _mapped(materials.base_color_node(material) if compat.uses_nodes(material) else None):
             yield obj, material
     elif target.kind == "slot" and target.owner.collection == "materials":
-        material = find(target.owner)
-        node = materials.base_color_node(material) if compat.uses_nodes(material) else None
-        if node is not None and node.name == target.node and _mapped(node):
-            for obj in context.view_layer.objects:
-                if any(slot.material == material for slot in obj.material_slots):
-                    yield obj, material
+        yield from _wearing(find(target.owner), context, lambda node: node.name == target.node)
+    elif target.kind == "editor" and (image := lookup(target.image)) is not None:
+        for material in bpy.data.user_map(subset={image}, value_types={"MATERIAL"})[image]:
+            yield from _wearing(material, context, lambda node: node.image == image)
+
+
+def _wearing(material: bpy.types.Material, context: bpy.types.Context,
+             is_painted: Callable[[bpy.types.ShaderNodeTexImage], bool],
+             ) -> Iterator[tuple[bpy.types.Object, bpy.types.Material]]:
+    """Yield the objects that have `material`, if the image node of its base color is the one that is painted."""
+    node = materials.base_color_node(material) if compat.uses_nodes(material) else None
+    if node is not None and is_painted(node) and _mapped(node):
+        for obj in context.view_layer.objects:
+            if any(slot.material == material for slot in obj.material_slots):
+                yield obj, material
+
+
+def _nodes(obj: bpy.types.Object,
+           image: bpy.types.Image | None) -> Iterator[tuple[bpy.types.Material, bpy.types.ShaderNode]]:
+    """Yield the image nodes of `obj`'s materials that hold `image`, visible ones first; at last the base color's."""
+    worn = [slot.material for slot in obj.material_slots if slot.material is not None
+            and compat.uses_nodes(slot.material)]
+    for material in worn if image is not None else ():
+        yield from ((material, node) for node in shaders.shown_images(material) if node.image == image)
+        yield from ((material, node) for node in material.node_tree.nodes if node.type == "TEX_IMAGE"
+                    and node.image == image)
+    active = obj.active_material
+    if active in worn and (node := materials.base_color_node(active)) is not None:
+        yield active, node
 
 
 def _mapped(node: bpy.types.ShaderNodeTexImage | None) -> bool:
-    """Whether the image lies on the faces as the UV map says."""
-    if node is None or not node.inputs["Vector"].is_linked:
-        return node is None or node.projection == "FLAT"
-    link = node.inputs["Vector"].links[0]
-    giver = link.from_node
-    by_uv = (giver.type == "TEX_COORD" and link.from_socket.name == "UV") or (giver.type == "UVMAP" and not giver.uv_map)
-    return node.projection == "FLAT" and by_uv
+    """Return whether the image is mapped by the UV map for rendering and no other."""
+    if node is None:
+        return True
+    mapping = shaders.mapping_of(node)
+    return mapping.by_uv and not mapping.uv_map and mapping.matrix == shaders.Mapping().matrix
 
 
-def _surface(obj: bpy.types.Object, shown: bpy.types.Object, material: bpy.types.Material | None) -> Surface | None:
-    """The faces of `shown`, the evaluated `obj`."""
+def _surface(obj: bpy.types.Object, shown: bpy.types.Object, material: bpy.types.Material | None, uv_map: str = "",
+             most: int = _MOST_TRIANGLES) -> Surface | None:
+    """Return the faces of `shown`, the evaluated `obj`; None if there are more than `most` triangles (0: any number).
+
+    `uv_map` is the UV map's name, "" for the one for rendering.
+    """
     mesh = shown.data
     count = len(mesh.loop_triangles) or (mesh.calc_loop_triangles() or len(mesh.loop_triangles))
-    if not 0 < count <= _MOST_TRIANGLES:
+    if not count or 0 < most < count:
         return None
     loops, polygons = np.empty(count * 3, np.int32), np.empty(count, np.int32)
     mesh.loop_triangles.foreach_get("loops", loops)
@@ -101,7 +175,7 @@ def _surface(obj: bpy.types.Object, shown: bpy.types.Object, material: bpy.types
     normals = np.empty((len(mesh.polygons), 3), np.float32)
     mesh.polygon_normals.foreach_get("vector", normals.ravel())
     corners, facing = positions[vertex[loops]], np.repeat(normals[polygons], 3, axis=0)
-    layer = next((one for one in mesh.uv_layers if one.active_render), None)
+    layer = mesh.uv_layers.get(uv_map) or next((layer for layer in mesh.uv_layers if layer.active_render), None)
     if layer is None:
         scale = np.abs(np.array(obj.matrix_world.to_scale(), np.float32))
         return Surface(identity(obj), corners, uv.box_projection(corners * scale, facing), facing)

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import bpy
 
-from . import images
+from ..core.names import name_key
+from . import screens
 
-PROMPT = "Prompt"  # what its text block is called
+PROMPT = "Prompt"  # the name of its text block
 
 
 def prompt_in(text: bpy.types.Text, limit: int = 0) -> str:
-    """The text as one line, as prompts are. `limit`: reads no further once so many letters are there; 0: to the end."""
+    """Return the text as one line, as prompts are. `limit`: stop reading after so many characters; 0: read all."""
     words, count = [], 0
     for line in text.lines:
         if body := line.body.strip():
@@ -21,8 +22,9 @@ def prompt_in(text: bpy.types.Text, limit: int = 0) -> str:
 
 
 def prompt_text(words: str) -> bpy.types.Text:
-    """A text block that holds the prompt `words`: one that was made for it before, else a new one."""
-    known = next((text for text in bpy.data.texts if text.name.startswith(PROMPT) and text.is_editable and prompt_in(text) == words), None)
+    """Return a text block that holds a prompt: one that was made for it before, or a new one."""
+    known = next((text for text in bpy.data.texts if text.name.startswith(PROMPT) and text.is_editable
+                  and prompt_in(text) == words), None)
     if known is not None:
         return known
     text = bpy.data.texts.new(PROMPT)
@@ -31,14 +33,14 @@ def prompt_text(words: str) -> bpy.types.Text:
 
 
 def append_line(text: bpy.types.Text, words: str) -> None:
-    """Puts `words` on a line of their own at the end."""
+    """Append a line."""
     last = text.lines[-1].body
     text.cursor_set(len(text.lines) - 1, character=len(last))
     text.write(f"\n{words}" if last.strip() else words)
 
 
 def write_text(name: str, words: str) -> bpy.types.Text:
-    """The text block `name`, holding `words`; what it held before is gone."""
+    """Return the text block `name`, with its content replaced."""
     text = bpy.data.texts.get((name, None)) or bpy.data.texts.new(name)
     text.clear()
     text.write(words)
@@ -47,10 +49,11 @@ def write_text(name: str, words: str) -> bpy.types.Text:
 
 
 def show_text(text: bpy.types.Text) -> bool:
-    """Shows `text` in an open Text Editor, else in a window of its own, with long lines wrapped; False in background mode."""
+    """Show `text` in an open Text Editor, or in a new window, with long lines wrapped. Return False in background mode.
+    """
     if bpy.app.background:
         return False
-    area = next(iter(images.areas("TEXT_EDITOR")), None) or _new_editor()
+    area = next(iter(screens.areas("TEXT_EDITOR")), None) or _new_editor()
     space = area.spaces.active
     space.text = text
     space.show_word_wrap = True
@@ -60,7 +63,7 @@ def show_text(text: bpy.types.Text) -> bool:
 
 
 def _new_editor() -> bpy.types.Area:
-    """A Text Editor in a new window, without what only programmers need."""
+    """Return a Text Editor in a new window, without what only programmers need."""
     manager = bpy.context.window_manager
     before = set(manager.windows)
     bpy.ops.wm.window_new()
@@ -73,12 +76,12 @@ def _new_editor() -> bpy.types.Area:
 
 
 def text_named(name: str) -> str | None:
-    """What the text block `name` (with or without ".txt", in any case) holds; None where there is none."""
-    wanted = name.strip().casefold()
-    found = next((text for text in bpy.data.texts if text.name.casefold().removesuffix(".txt") == wanted), None)
-    return found.as_string() if found is not None else None
+    """Return the content of the text block `name` (with or without ".txt", in any case), or None."""
+    wanted = name_key(name)
+    text = next((text for text in bpy.data.texts if name_key(text.name).removesuffix(".txt") == wanted), None)
+    return text.as_string() if text is not None else None
 
 
 def text_names() -> list[str]:
-    """The names that `text_named` knows."""
-    return [text.name.casefold().removesuffix(".txt") for text in bpy.data.texts]
+    """Return the names that `text_named` knows."""
+    return [name_key(text.name).removesuffix(".txt") for text in bpy.data.texts]

@@ -1,6 +1,6 @@
-"""A UV map for a mesh that has none: box projection, in plain numpy, without operators or a change of mode.
+"""Make a UV map for a mesh without one: box projection, in plain numpy, without operators or changing the mode.
 
-Each face is projected along the axis it faces most. One texture repeat spans the mesh's largest side (object scale
+Each face is projected along the axis that it faces most. One texture repeat spans the mesh's largest side (object scale
 included), so that textures keep their proportions. Faces overlap in UV space, which suits textures that repeat.
 """
 from __future__ import annotations
@@ -9,15 +9,18 @@ import bmesh
 import bpy
 import numpy as np
 
-# For a face along ±axis: the two axes that become u and v, and the sign of u, so that nothing is seen mirrored from outside.
+# For a face along ±axis: the two axes that become u and v, and the sign of u, so that nothing is seen mirrored from
+# outside.
 _PLANES = ((1, 2), (0, 2), (0, 1))
 _U_SIGN = np.array([[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0]], np.float32)  # [axis][0: facing +, 1: facing -]
 NAME = "UVMap"
 
 
 def ensure_uv(obj: bpy.types.Object) -> None:
-    """Gives `obj`'s mesh a UV map where it has none; works in every mode and keeps mode and selection.
-    The caller has checked that `obj` is a mesh that can be changed and has faces."""
+    """Give `obj`'s mesh a UV map if it has none. Works in every mode and keeps mode and selection.
+
+    The mesh must be editable and have faces.
+    """
     mesh = obj.data
     if mesh.uv_layers:
         return
@@ -32,7 +35,7 @@ def ensure_uv(obj: bpy.types.Object) -> None:
 
 
 def box_projection(corners: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """N×3 corner positions with the N×3 normals of their faces → N×2 UV, 0..1 across the largest side."""
+    """Return N×2 UVs, 0 to 1 across the largest side, for N×3 corner positions with the N×3 normals of their faces."""
     low = corners.min(axis=0)
     size = float((corners.max(axis=0) - low).max()) or 1.0
     placed = (corners - low) / size

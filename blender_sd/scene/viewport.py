@@ -1,8 +1,8 @@
 """The 3D View as a source: what the artist sees in it, without overlays and gizmos.
 
-Two ways, compared with screenshots of real windows (4.2, 5.0, 5.2): drawing the view anew off screen gives the screen's
-pixels exactly, but for the outermost pixels of silhouettes, where each drawing smooths differently. It gives black for
-Cycles and other add-on engines; for those the window's own framebuffer is read, exact in every pixel.
+There are two ways, compared with screenshots of real windows (4.2, 5.0, 5.2). Drawing the view again off screen gives
+the screen's exact pixels, except for the outermost pixels of silhouettes, where each drawing smooths differently. It
+gives black for Cycles and other add-on engines; for those the window's own framebuffer is read, exact in every pixel.
 """
 from __future__ import annotations
 
@@ -13,25 +13,33 @@ import bpy
 import gpu
 import numpy as np
 
-from ..protocol.errors import NeedsWindow, SourceUnusable
+from ..core.errors import NeedsWindow, SourceUnusable
 from ..protocol.messages import Source
 from . import compat
 from .views import View, optics_of
 
 _DRAWN_BY_BLENDER = ("BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH")
 # Blender calls a cursor's drawing code for the region under the mouse only, so we ask for every place it may be.
-_SPACES = ("VIEW_3D", "IMAGE_EDITOR", "NODE_EDITOR", "PROPERTIES", "OUTLINER", "CONSOLE", "TEXT_EDITOR", "INFO", "TOPBAR", "STATUSBAR",
-           "DOPESHEET_EDITOR", "GRAPH_EDITOR", "NLA_EDITOR", "SEQUENCE_EDITOR", "FILE_BROWSER", "SPREADSHEET", "PREFERENCES")
-_REGIONS = ("WINDOW", "UI", "HEADER", "TOOLS", "TOOL_HEADER", "FOOTER", "CHANNELS", "NAVIGATION_BAR", "ASSET_SHELF", "EXECUTE")
+_SPACES = ("VIEW_3D", "IMAGE_EDITOR", "NODE_EDITOR", "PROPERTIES", "OUTLINER", "CONSOLE", "TEXT_EDITOR", "INFO",
+           "TOPBAR", "STATUSBAR",
+           "DOPESHEET_EDITOR", "GRAPH_EDITOR", "NLA_EDITOR", "SEQUENCE_EDITOR", "FILE_BROWSER", "SPREADSHEET",
+           "PREFERENCES")
+_REGIONS = ("WINDOW", "UI", "HEADER", "TOOLS", "TOOL_HEADER", "FOOTER", "CHANNELS", "NAVIGATION_BAR", "ASSET_SHELF",
+            "EXECUTE")
 
 
 def viewport_source(context: bpy.types.Context, overlays: bool = False) -> Callable[[], Source]:
-    """The 3D View of `context`, else the largest one that is open, as displayed (opaque, sRGB), at its own size in pixels;
-    with Cycles in Rendered shading, the part that no sidebar or toolbar covers, as far as it is rendered now.
-    `overlays`: with grid, outlines and gizmos.
+    """Return the 3D View of `context`, or the largest open one, as displayed (opaque, sRGB), at its own size in pixels.
 
-    Raises NeedsWindow where no 3D View is open, SourceUnusable where a Cycles view cannot be read, because the mouse is
-    outside the window or nothing of the view is free.
+    With Cycles in Rendered shading it is the part that no sidebar or toolbar covers, as far as it is rendered now.
+
+    Args:
+        context: Blender's context.
+        overlays: Whether to include grid, outlines and gizmos.
+
+    Raises:
+        NeedsWindow: No 3D View is open.
+        SourceUnusable: A Cycles view cannot be read, because the mouse is outside the window or the view is covered.
     """
     window, area = _view(context)
     region = next(region for region in area.regions if region.type == "WINDOW")
@@ -47,8 +55,10 @@ def viewport_source(context: bpy.types.Context, overlays: bool = False) -> Calla
 
 
 def viewport_view(context: bpy.types.Context, aspect: float) -> View:
-    """What `viewport_source` would give the pixels of, as a camera sees it, for a picture of `aspect` (width to height): of another
-    than the view's, its middle. Objects that the view or the render settings hide are left out. Raises as `viewport_source` does.
+    """Return the view that `viewport_source` would take pixels of, as a camera.
+
+    If `aspect` (width to height) differs from the view's, its middle is seen. Objects that the view or the render
+    settings hide are left out. Raises as `viewport_source` does.
     """
     window, area = _view(context)
     region = next(region for region in area.regions if region.type == "WINDOW")
@@ -64,20 +74,32 @@ def viewport_view(context: bpy.types.Context, aspect: float) -> View:
 
 
 def can_be_drawn(window: bpy.types.Window, area: bpy.types.Area) -> bool:
-    """Whether the view can be drawn off screen; else it can only be read from the window."""
+    """Return whether the view can be drawn off screen; otherwise it can only be read from the window."""
     return not _is_read(window, area)
 
 
-def drawn_small(context: bpy.types.Context, window: bpy.types.Window, area: bpy.types.Area, size: tuple[int, int]) -> np.ndarray:
-    """The 3D View `area`, which `can_be_drawn`, anew at `size` (width, height): H×W×4 uint8, row 0 on top, sRGB as displayed, opaque,
-    without overlays, gizmos and what add-ons draw. About 2 ms at 512 on a graphics card, 60 ms where a processor draws."""
+def drawn_small(context: bpy.types.Context, window: bpy.types.Window, area: bpy.types.Area,
+                size: tuple[int, int]) -> np.ndarray:
+    """Return a 3D View drawn at another size, without overlays, gizmos and what add-ons draw.
+
+    About 2 ms at 512 pixels on a graphics card, 60 ms if a processor draws.
+
+    Args:
+        context: Blender's context.
+        window: The view's window.
+        area: The view, for which `can_be_drawn` is true.
+        size: (width, height) in pixels.
+
+    Returns:
+        H×W×4 uint8, row 0 on top, sRGB as displayed, opaque.
+    """
     region = next(region for region in area.regions if region.type == "WINDOW")
     with _overlays(area.spaces.active, False):
         return as_seen(_draw(context, window, area, region, size))
 
 
 def as_seen(rows: np.ndarray) -> np.ndarray:
-    """What was read of a framebuffer (H×W×4 uint8, rows bottom-up) with row 0 on top, and opaque: a view on a screen covers all of it."""
+    """Return a framebuffer's pixels (H×W×4 uint8, rows bottom-up) with row 0 on top and opaque, as on screen."""
     pixels = rows[::-1].copy()
     pixels[..., 3] = 255
     return pixels
@@ -87,7 +109,7 @@ def as_seen(rows: np.ndarray) -> np.ndarray:
 
 
 def _rendered(collection: bpy.types.LayerCollection) -> Iterator[bpy.types.Object]:
-    """The objects below `collection` that renders show."""
+    """Yield the objects below `collection` that renders show."""
     if not (collection.exclude or collection.collection.hide_render):
         yield from (thing for thing in collection.collection.objects if not thing.hide_render)
         for child in collection.children:
@@ -95,19 +117,21 @@ def _rendered(collection: bpy.types.LayerCollection) -> Iterator[bpy.types.Objec
 
 
 def _is_read(window: bpy.types.Window, area: bpy.types.Area) -> bool:
-    """Whether the view can only be read from the window."""
+    """Return whether the view can only be read from the window."""
     return area.spaces.active.shading.type == "RENDERED" and window.scene.render.engine not in _DRAWN_BY_BLENDER
 
 
 def _view(context: bpy.types.Context) -> tuple[bpy.types.Window, bpy.types.Area]:
     if bpy.app.background:
-        raise NeedsWindow("The 3D View can only be used as a source in a Blender with a window.", "Use the camera instead.")
+        raise NeedsWindow("The 3D View can only be used as a source in a Blender with a window.",
+                          "Use the camera instead.")
     if context.area is not None and context.area.type == "VIEW_3D":
         return context.window, context.area
-    found = [(window, area) for window in context.window_manager.windows for area in window.screen.areas if area.type == "VIEW_3D"]
-    if not found:
+    views = [(window, area) for window in context.window_manager.windows for area in window.screen.areas
+             if area.type == "VIEW_3D"]
+    if not views:
         raise NeedsWindow("No 3D View is open.", "Open one, or use the camera instead.")
-    return max(found, key=lambda entry: entry[1].width * entry[1].height)
+    return max(views, key=lambda entry: entry[1].width * entry[1].height)
 
 
 @contextmanager
@@ -123,7 +147,7 @@ def _overlays(space: bpy.types.SpaceView3D, shown: bool) -> Iterator[None]:
 
 def _draw(context: bpy.types.Context, window: bpy.types.Window, area: bpy.types.Area, region: bpy.types.Region,
           size: tuple[int, int]) -> np.ndarray:
-    """The view drawn anew, off screen, at `size` (width, height): H×W×4 uint8, rows bottom-up."""
+    """Return the view drawn again off screen at `size` (width, height): H×W×4 uint8, rows bottom-up."""
     space = area.spaces.active
     offscreen = gpu.types.GPUOffScreen(*size)
     try:
@@ -137,39 +161,44 @@ def _draw(context: bpy.types.Context, window: bpy.types.Window, area: bpy.types.
 
 
 def _read_window(window: bpy.types.Window, area: bpy.types.Area) -> np.ndarray:
-    """What the window shows of the view now: H×W×4 uint8, rows bottom-up.
+    """Return what the window shows of the view now: H×W×4 uint8, rows bottom-up.
 
-    Cursors are drawn last and right into the window, so their drawing code is the one place from which Python sees it.
+    Cursors are drawn last and directly into the window, so only their drawing code gives Python access to it.
     """
     left, bottom, right, top = _free_part(area)
-    found: list[np.ndarray] = []
+    pixels: list[np.ndarray] = []
 
     def look(*_: object) -> None:
-        if not found:
-            found.append(_read(left, bottom, right - left, top - bottom))
+        if not pixels:
+            pixels.append(_read(left, bottom, right - left, top - bottom))
 
-    handles = [bpy.types.WindowManager.draw_cursor_add(look, (), space, region) for space in _SPACES for region in _REGIONS]
+    handles = [bpy.types.WindowManager.draw_cursor_add(look, (), space, region) for space in _SPACES
+               for region in _REGIONS]
     try:
         with compat.in_window(window):
             bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)
     finally:
         for handle in handles:
             bpy.types.WindowManager.draw_cursor_remove(handle)
-    if not found:
+    if not pixels:
         raise SourceUnusable("The 3D View could not be read while the mouse is outside its window.",
                              "Move the mouse over it and try again.")
-    return found[0]
+    return pixels[0]
 
 
 def _free_part(area: bpy.types.Area) -> tuple[int, int, int, int]:
-    """(left, bottom, right, top) of the view in window pixels, without what lies over it at its edges. Raises SourceUnusable
-    where nothing is left."""
+    """Return (left, bottom, right, top) of the view in window pixels, without what covers its edges.
+
+    Raises:
+        SourceUnusable: Nothing is left.
+    """
     main = next(region for region in area.regions if region.type == "WINDOW")
     left, bottom, right, top = main.x, main.y, main.x + main.width, main.y + main.height
     for region in area.regions:
         if region.type == "WINDOW" or region.width <= 1 or region.height <= 1:
             continue
-        overlaps = (region.x < right and region.x + region.width > left and region.y < top and region.y + region.height > bottom)
+        overlaps = (region.x < right and region.x + region.width > left and region.y < top
+                    and region.y + region.height > bottom)
         if not overlaps:
             continue
         if region.alignment == "LEFT":
@@ -186,8 +215,10 @@ def _free_part(area: bpy.types.Area) -> tuple[int, int, int, int]:
 
 
 def _read(x: int, y: int, width: int, height: int) -> np.ndarray:
-    """Part of the bound framebuffer: H×W×4 uint8, rows bottom-up. 8-bit reading of a window is not offered on every
-    version and backend; floats are."""
+    """Return part of the bound framebuffer: H×W×4 uint8, rows bottom-up.
+
+    Windows cannot be read as 8-bit on every version and backend, but as floats.
+    """
     raw = gpu.state.active_framebuffer_get().read_color(x, y, width, height, 4, 0, "FLOAT")
     raw.dimensions = width * height * 4
     values = np.array(raw, np.float32).reshape(height, width, 4)

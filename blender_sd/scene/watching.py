@@ -1,5 +1,7 @@
-"""What live mode looks at, a 3D View or a texture: small pictures of it that are cheap to take, and signs by which a change is seen
-without taking one. Main thread; pictures need a window."""
+"""What live mode looks at, a 3D View or a texture: cheap small pictures of it, and signs of a change without a picture.
+
+Main thread; pictures need a window.
+"""
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -11,11 +13,11 @@ import numpy as np
 from . import overlay, viewport
 
 _STROKES = ("PAINT_OT_image_paint", "PAINT_OT_vertex_paint", "PAINT_OT_weight_paint", "SCULPT_OT_brush_stroke")
-_TAPS = 4  # samples along each side of what becomes one pixel: large textures are shrunk without noise
+_TAPS = 4  # samples along each side of a pixel's area, so that large textures are shrunk without noise
 
 
 class View(NamedTuple):
-    """A 3D View that is open now. Held for one turn only: areas come and go."""
+    """A 3D View that is open now. Held only for one call: areas come and go."""
 
     window: bpy.types.Window
     area: bpy.types.Area
@@ -24,7 +26,7 @@ class View(NamedTuple):
 
 
 def find_view(pointer: int) -> View | None:
-    """The 3D View whose space has that pointer, which maximising an area keeps; None where it is not shown now."""
+    """Return the 3D View whose space has that pointer, which maximising an area keeps; None if it is not shown now."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "VIEW_3D" and area.spaces.active.as_pointer() == pointer:
@@ -34,7 +36,7 @@ def find_view(pointer: int) -> View | None:
 
 
 def view_sign(view: View) -> tuple:
-    """What changes when the view shows something else although the scene is as it was: the way it looks, its shape, its shading."""
+    """Return values that change when the view shows something else in an unchanged scene: direction, shape, shading."""
     seen, shading = view.space.region_3d, view.space.shading
     settings = tuple(_plain(getattr(shading, name)) for name in _shading_names(shading))
     return (view.window.scene.session_uid, view.window.view_layer.name, view.region.width, view.region.height,
@@ -42,35 +44,46 @@ def view_sign(view: View) -> tuple:
 
 
 def obstacle(view: View) -> str:
-    """Why no pictures of the view can be taken, in words; "" where they can."""
+    """Return why no pictures of the view can be taken, in words; "" if they can."""
     if not viewport.can_be_drawn(view.window, view.area):  # Cycles and other add-on engines
         return "this shading cannot be watched, choose Solid or Material Preview"
     return "leave Quad View first" if view.space.region_quadviews else ""
 
 
 def in_stroke(view: View) -> bool:
-    """Whether the artist is drawing a stroke, which changes what is seen before Blender says so."""
+    """Return whether the artist is drawing a stroke, which changes what is seen before Blender reports it."""
     return any(operator.bl_idname in _STROKES for operator in view.window.modal_operators)
 
 
 def ripens(view: View) -> bool:
-    """Whether the view gets better by itself: Blender compiles materials in the background and then says nothing."""
+    """Return whether the view improves by itself: Blender compiles materials in the background without reporting it."""
     return view.space.shading.type in ("MATERIAL", "RENDERED")
 
 
 def view_pixels(view: View, size: tuple[int, int]) -> np.ndarray:
-    """The view at `size` (width, height), without overlays and what is drawn over it: H×W×4 uint8 sRGB, row 0 on top, opaque."""
+    """Return the view without overlays and what is drawn over it.
+
+    Args:
+        view: The view.
+        size: (width, height) in pixels.
+
+    Returns:
+        H×W×4 uint8 sRGB, row 0 on top, opaque.
+    """
     return viewport.drawn_small(bpy.context, view.window, view.area, size)
 
 
 def texture_pixels(image: bpy.types.Image, size: tuple[int, int]) -> np.ndarray:
-    """`image` as it is painted now, at `size` (width, height): as `view_pixels`. It is drawn from the texture that the graphics card
-    has anyway, so that a large image costs no more than a small one."""
+    """Return `image` as it is painted now, as `view_pixels` does.
+
+    It is drawn from the texture that the graphics card has anyway, so a large image costs no more than a small one.
+    """
     texture = gpu.texture.from_image(image)
     offscreen = gpu.types.GPUOffScreen(*size)
     try:
         with offscreen.bind():
-            overlay.draw_shrunk(texture, (1 / (size[0] * _TAPS), 1 / (size[1] * _TAPS)), not image.colorspace_settings.is_data)
+            overlay.draw_shrunk(texture, (1 / (size[0] * _TAPS), 1 / (size[1] * _TAPS)),
+                                not image.colorspace_settings.is_data)
             raw = gpu.state.active_framebuffer_get().read_color(0, 0, *size, 4, 0, "UBYTE")
     finally:
         offscreen.free()
@@ -92,7 +105,9 @@ def _shading_names(shading: bpy.types.View3DShading) -> tuple[str, ...]:
 
 
 def _plain(value: object) -> object:
-    """A value that stays as it is when Blender's changes."""
+    """Return a value that does not change together with Blender's."""
     if hasattr(value, "row"):
         return tuple(map(tuple, value))
-    return value if isinstance(value, (bool, int, float, str, frozenset)) else frozenset(value) if isinstance(value, set) else tuple(value)
+    if isinstance(value, (bool, int, float, str, frozenset)):
+        return value
+    return frozenset(value) if isinstance(value, set) else tuple(value)

@@ -1,4 +1,4 @@
-"""Downloads of models: each in a process of its own, see `engine.fetching`."""
+"""Download models, each in a process of its own (see `workers.downloads`)."""
 from __future__ import annotations
 
 import glob
@@ -6,12 +6,12 @@ import os
 import shutil
 import time
 
-from ..protocol.checkpoints import SUFFIX
-from ..protocol.errors import InvalidRequest
-from ..protocol.hub import UNFINISHED, folder_name
+from ..core.errors import InvalidRequest
+from ..core.hub import UNFINISHED, folder_name
+from ..library.checkpoints import SUFFIX
+from ..library.controlnets import CONFIG
+from ..library.model_folders import INDEX
 from ..protocol.messages import Event, Fetch, Fetched, Found, Installed
-from .controlnets import CONFIG
-from .folders import INDEX
 from .process import ProcessPipeline
 from .transfers import Transfer, Transfers
 
@@ -19,14 +19,20 @@ STATES = ("looking", "downloading", "finished", "cancelled", "failed")
 
 
 class Download(Transfer):
-    """One model on its way from the hub.
+    """A download of one model.
 
-    `repo` (owner/name) and `file` ("" = the whole model) say what; `accepted`: whether its licence is. `state` is one of
-    STATES. `licence` and `link` are known once it was found. `path`: the finished model's folder, or the one file that was asked for.
+    Attributes:
+        repo: The repository, owner/name.
+        file: One file of it; "" for the whole model.
+        accepted: Whether the person has accepted its licence.
+        state: One of STATES.
+        licence, link: Its licence and where to read it, once these are known.
+        path: The finished model's folder, or the one file.
     """
 
     def __init__(self, repo: str, file: str, accepted: bool, owner: Downloads) -> None:
         super().__init__(owner, "looking")
+        self.online = True
         self.repo, self.file, self.accepted = repo, file, accepted
         self.licence = self.link = ""
 
@@ -35,10 +41,10 @@ class Download(Transfer):
 
     @property
     def name(self) -> str:
-        """What a person calls it: owner/name, or owner/name/file."""
+        """What people call it: owner/name, or owner/name/file."""
         return f"{self.repo}/{self.file}" if self.file else self.repo
 
-    def hear(self, event: Event, at: float) -> bool:
+    def on_event(self, event: Event, at: float) -> bool:
         if isinstance(event, Found):
             self.licence, self.link, self.bytes_total = event.licence, event.link, event.total
         elif isinstance(event, Fetched):
@@ -50,25 +56,34 @@ class Download(Transfer):
 
 
 class Downloads(Transfers):
-    """Every download of this session. `told` hears of each that was found or has ended, on the thread that pumps."""
+    """Manage the downloads of this session (see `Transfers`)."""
 
-    def start(self, pipeline: ProcessPipeline, repo: str, file: str, *, folder: str, accepted: bool, token: str = "") -> Download:
-        """Begin to fetch, or go on with, a model (see `messages.Fetch`) into the models folder `folder`; returns at once.
-        Raises InvalidRequest where the same is being downloaded already."""
-        if any(one.repo == repo and not one.done for one in self._all):
+    def start(self, pipeline: ProcessPipeline, repo: str, file: str, *, folder: str, accepted: bool,
+              token: str = "") -> Download:
+        """Start or resume a download, and return at once.
+
+        Args:
+            pipeline: The process that downloads.
+            repo, file, accepted, token: See `messages.Fetch`.
+            folder: The folder of models.
+
+        Raises:
+            InvalidRequest: The same repository is being downloaded already.
+        """
+        if any(download.repo == repo and not download.done for download in self._all):
             raise InvalidRequest(f"{repo} is being downloaded already.", "Wait until it has finished, or cancel it.")
-        one = Download(repo, file, accepted, self)
+        started = Download(repo, file, accepted, self)
         if path := installed(folder, repo, file):
-            self._all.append(one)
-            one.apply(Installed(one.id, path), time.monotonic())
-            self._told(one)
-            return one
-        self.begin(pipeline, one, Fetch(one.id, repo, file, os.path.abspath(folder), accepted, token))
-        return one
+            self._all.append(started)
+            started.apply(Installed(started.id, path), time.monotonic())
+            self._on_change(started)
+            return started
+        self.begin(pipeline, started, Fetch(started.id, repo, file, os.path.abspath(folder), accepted, token))
+        return started
 
 
 def installed(folder: str, repo: str, file: str) -> str:
-    """The path of what `Download` would bring, where it is there already; else ""."""
+    """Return the path that a download would have, if that exists already; otherwise ""."""
     place = os.path.join(folder, folder_name(repo))
     if file:
         path = os.path.join(place, *file.split("/"))
@@ -80,12 +95,12 @@ def installed(folder: str, repo: str, file: str) -> str:
 
 
 def unfinished_bytes(folder: str) -> int:
-    """How many bytes of downloads that have not ended well lie in the models folder `folder`."""
+    """Return the number of bytes of unfinished downloads in the models folder `folder`."""
     return sum(os.path.getsize(os.path.join(place, name))
                for place, _, names in os.walk(os.path.join(folder, UNFINISHED)) for name in names)
 
 
 def clear_unfinished(folder: str) -> None:
-    """Delete them. Raises OSError."""
+    """Delete unfinished downloads in the models folder `folder`. Raise OSError."""
     if os.path.isdir(place := os.path.join(folder, UNFINISHED)):
         shutil.rmtree(place)

@@ -1,4 +1,4 @@
-"""Where the background thread leaves events for the main thread."""
+"""Pass events from background threads to the main thread."""
 from __future__ import annotations
 
 import dataclasses
@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..protocol.messages import Fetched, Stage, Step
 
@@ -14,15 +14,18 @@ _SLICE = 0.5  # seconds; on Windows a wait on a lock delays Ctrl-C until it retu
 
 
 class Inbox:
-    """A queue of events, each with the time it came (time.monotonic). Safe from any thread.
+    """A thread-safe queue of events, each with the time it came (`time.monotonic()`).
 
-    A `Step` takes the place of the same job's `Step` before it, and so do `Fetched` and `Stage`: while the main thread is busy
-    (a render, a file dialog) at most one preview per job waits, and the newest wins.
+    A `Step` replaces the same job's preceding `Step`, and so do `Fetched` and `Stage`: while the main thread is busy
+    (with a render or a file dialog) at most one preview per job waits, the newest one.
+
+    Args:
+        changed: Notified when an event comes; shared by inboxes that are waited for together.
     """
 
-    def __init__(self) -> None:
-        self._events: deque[tuple[float, object]] = deque()
-        self._changed = threading.Condition()
+    def __init__(self, changed: threading.Condition | None = None) -> None:
+        self._events: deque[tuple[float, Any]] = deque()
+        self._changed = changed or threading.Condition()
 
     def put(self, event: object) -> None:
         with self._changed:
@@ -30,24 +33,28 @@ class Inbox:
                 last = self._events[-1][1]
                 if type(last) is type(event) and last.job == event.job:
                     self._events.pop()
-                    if isinstance(event, Step) and event.preview is None:
+                    if isinstance(event, Step) and isinstance(last, Step) and event.preview is None:
                         event = dataclasses.replace(event, preview=last.preview)
             self._events.append((time.monotonic(), event))
             self._changed.notify_all()
 
-    def get(self) -> tuple[float, object] | None:
-        """The oldest event and its time, or None."""
+    def get(self) -> tuple[float, Any] | None:
+        """Return the oldest event with its time, or None."""
         with self._changed:
             return self._events.popleft() if self._events else None
 
+    def waits(self) -> bool:
+        """Return whether an event is there."""
+        return bool(self._events)
+
     def wait(self, timeout: float | None) -> bool:
-        """Wait until an event is there, `timeout` seconds at most; whether one is."""
+        """Wait up to `timeout` seconds for an event, and return whether there is one."""
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._events), timeout)
 
 
 class Pumped(Protocol):
-    """What `pump_until` needs of a queue's owner."""
+    """The part of a queue's owner that `pump_until` needs."""
 
     def pump(self, budget: float | None) -> bool: ...
 
@@ -55,7 +62,17 @@ class Pumped(Protocol):
 
 
 def pump_until(done: Callable[[], bool], owner: Pumped, timeout: float | None, what: str) -> None:
-    """Pump `owner` on this thread until `done()`. Raises TimeoutError, with the words `what`, after `timeout` seconds."""
+    """Pump `owner` on this thread until `done()` is true.
+
+    Args:
+        done: Returns whether to stop.
+        owner: What to pump.
+        timeout: Seconds to wait; None for no limit.
+        what: The subject of the error message.
+
+    Raises:
+        TimeoutError: The time is over.
+    """
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         owner.pump(None)

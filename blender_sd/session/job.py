@@ -1,58 +1,76 @@
-"""A job: a request on its way. A small state machine that changes only when its session is pumped."""
+"""Define a job: a request on its way. It is a small state machine that changes only when its session is pumped."""
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from statistics import median
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..protocol.errors import JobCancelled, SDError, error_of_kind
+from ..core.errors import JobCancelled, SDError, error_of_kind
+from ..core.request import Request
 from ..protocol.messages import Cancelled, Failed, Finished, Loading, Note, Result, Step, text_of
-from ..protocol.request import Request
 from .inbox import Pumped, pump_until
 
 log = logging.getLogger("blender_sd")
 
 STATES = ("queued", "loading", "running", "finished", "cancelled", "failed")
 _DONE = STATES[3:]
-_SMOOTHING = 0.3  # share of the newest step in the mean time per step
+_PACES = 5  # recent steps that count; their median is stable even if they differ
+_ALIKE = 1.5  # two steps agree if one took at most this many times as long as the other
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """From the background thread: the job's request is complete, its input pictures' digests included."""
+    """Sent by the background thread: the job's request is complete, with the digests of its input pictures."""
 
     job: str
     request: Request
 
 
+def _agree(paces: list[float]) -> bool:
+    return len(paces) == 2 and max(paces) <= _ALIKE * min(paces)
+
+
 class Owner(Pumped, Protocol):
-    """What a job needs of its session."""
+    """The part of a session that a job needs."""
+
+    before_turn: Callable[[bool], None]
 
     def cancel(self, job: Job) -> bool: ...
 
 
 class Job:
-    """One order, as the artist sees it. Read it freely; only `Session.pump` changes it, on the thread that pumps.
+    """A request on its way, as the artist sees it. Only `Session.pump` changes it, on the thread that pumps.
 
-    `state` is one of STATES. `progress` runs from 0 to 1 over all pictures; `step` of `steps` of picture `image` of
-    `images` (from 1; 0 before the first) is done. `eta`: seconds left, None while unknown. `text`: what is going on.
-    `notes`: things worth knowing that are no errors. `preview`: the newest, h×w×3 uint8 sRGB, row 0 on top, or None;
-    `preview_serial` grows with each. `results`: the finished pictures. `outputs`: what `commit` returned, or the results
-    where there is none. `behind`: see `Session.submit`. `error`: why a failed job failed. `cancelling`: cancel was asked;
-    whatever the engine still says, the job ends as cancelled and offers no result.
+    Attributes:
+        state: One of STATES.
+        step, steps: The finished steps of the current picture (0 before the first), and all of its steps.
+        image, images: The current picture (0 before the first), and the number of pictures.
+        eta: Seconds left, or None until two steps of this job agree on their pace.
+        text: What is being done.
+        notes: Facts worth knowing that are not errors.
+        preview: The newest preview, h×w×3 uint8 sRGB, row 0 on top, or None.
+        preview_serial: A number that grows with each preview.
+        results: The finished pictures.
+        target, placement: Where the first picture goes, and where it has ended.
+        background: Whether all other jobs come first (see `Session.submit`).
+        error: Why a failed job failed.
+        cancelling: Whether it was asked to cancel: then it ends as cancelled without a result, whatever the engine
+            still sends.
     """
 
-    def __init__(self, id: str, request: Request, owner: Owner, label: str = "", commit: Callable[[Job], list] | None = None,
-                 behind: bool = False) -> None:
+    def __init__(self, id: str, request: Request, owner: Owner, label: str = "",
+                 commit: Callable[[Job], list] | None = None,
+                 background: bool = False, recall: Callable[[list, tuple[Result, ...]], list] | None = None) -> None:
         self.id = id
         self.request = request
         self.label = label
         self.commit = commit
-        self.behind = behind
+        self.background = background
         self.state = "queued"
         self.step, self.steps = 0, request.steps
         self.image, self.images = 0, request.pictures
@@ -62,40 +80,56 @@ class Job:
         self.preview: np.ndarray | None = None
         self.preview_serial = 0
         self.results: tuple[Result, ...] = ()
-        self.outputs: list = []
+        self._outputs: list = []
+        self._recall = recall
         self.error: SDError | None = None
         self.cancelling = False
         self._owner = owner
-        self._last: tuple[int, float] | None = None  # steps done in all, and when
-        self._pace: float | None = None  # seconds per step
+        self._last: tuple[int, float] | None = None  # the finished steps of all pictures, and the time
+        self._paces: list[float] = []  # seconds that each of the newest steps took
         self._committing = False
+        self.target: Any = None
+        self.placement: Any = None
 
     def __repr__(self) -> str:
         return f"<Job {self.label or self.request.prompt[:30]!r} {self.state} {self.progress:.0%}>"
 
     @property
     def done(self) -> bool:
-        """Whether the job has ended, in whichever way."""
+        """Whether the job has ended in any way."""
         return self.state in _DONE
 
     @property
+    def outputs(self) -> list:
+        """What `commit` returned (without `commit`, the results) as it is now; see `recall` in `Session.submit`."""
+        return self._outputs if self._recall is None else self._recall(self._outputs, self.results)
+
+    @property
     def progress(self) -> float:
-        """The share of all steps of all pictures that is done, 0 to 1."""
+        """The finished share of all steps of all pictures, 0 to 1."""
         if self.state == "finished":
             return 1.0
         return min(1.0, self._steps_done() / max(1, self.steps * self.images))
 
     def cancel(self) -> bool:
-        """Ask for the job's end. From then on it ends as cancelled. False where it had ended already."""
+        """Cancel the job. Return False if it had ended already."""
         return self._owner.cancel(self)
 
     def result(self, timeout: float | None = None) -> list:
         """Pump the session on this thread until the job has ended, and return `outputs`.
 
-        `timeout`: seconds, None = without limit. Raises the job's error, JobCancelled, or TimeoutError (the job goes on).
+        Args:
+            timeout: Seconds to wait; None for no limit.
+
+        Raises:
+            SDError: The job failed.
+            JobCancelled: It was cancelled.
+            TimeoutError: It is still running, and goes on.
         """
         if self._committing:
             raise RuntimeError("a job's own commit cannot wait for its result")
+        if not self.done:
+            self._owner.before_turn(True)
         pump_until(lambda: self.done, self._owner, timeout, "The job")
         if self.error is not None:
             raise self.error
@@ -106,7 +140,7 @@ class Job:
     # ---- changes, made by Session.pump -----------------------------------------------------------------------------
 
     def apply(self, event: object, at: float) -> bool:
-        """Take in one event that happened at `at` (time.monotonic); whether it changed anything."""
+        """Apply an event that happened at the time `at` (`time.monotonic()`). Return whether anything changed."""
         if self.done or self._committing:
             return False
         change = self._CHANGES.get(type(event))
@@ -120,7 +154,7 @@ class Job:
 
     def _loading(self, event: Loading, at: float) -> None:
         self.state, self.text = "loading", event.text
-        self._last = None
+        self._last, self._paces, self.eta = None, [], None  # a newly loaded model may have another pace
 
     def _note(self, event: Note, at: float) -> None:
         if event.text not in self.notes:
@@ -128,7 +162,7 @@ class Job:
 
     def _stepped(self, event: Step, at: float) -> None:
         self.state = "running"
-        same_picture = self.image == event.image
+        before = self.step if self.image == event.image else 0
         self.step, self.steps, self.image, self.images = event.step, event.steps, event.image, event.images
         self.text = f"Step {event.step} of {event.steps}"
         if event.images > 1:
@@ -136,17 +170,25 @@ class Job:
         if event.preview is not None:
             self.preview = event.preview
             self.preview_serial += 1
-        self._measure(at, same_picture)
+        self._measure(at, before)
 
-    def _measure(self, at: float, same_picture: bool) -> None:
-        """Keep the pace. A gap with a picture's end in it (decoding, saving) or with loading says nothing of a step."""
+    def _measure(self, at: float, before: int) -> None:
+        """Measure the pace of this job's own steps.
+
+        A picture's first step tells nothing about the others (shaders are compiled, memory is allocated), nor does the
+        gap in which a picture is decoded and saved. There is no estimate until two steps agree.
+
+        Args:
+            at: The time of the event.
+            before: The finished steps of the same picture before this event; 0 for none.
+        """
         done = self._steps_done()
-        if self._last is not None and same_picture and done > self._last[0]:
-            pace = (at - self._last[1]) / (done - self._last[0])
-            self._pace = pace if self._pace is None else self._pace + _SMOOTHING * (pace - self._pace)
+        if self._last is not None and before > 0 and (count := done - self._last[0]) > 0:
+            self._paces += [(at - self._last[1]) / count] * min(count, _PACES)
+            del self._paces[:-_PACES]
         self._last = (done, at)
-        if self._pace is not None:
-            self.eta = self._pace * max(0, self.steps * self.images - done)
+        if self.eta is not None or len(self._paces) == _PACES or _agree(self._paces[-2:]):
+            self.eta = median(self._paces) * max(0, self.steps * self.images - done)
 
     def _steps_done(self) -> int:
         return max(0, self.image - 1) * self.steps + self.step
@@ -158,10 +200,10 @@ class Job:
         self.results = event.results
         self._committing = True
         try:
-            self.outputs = list(event.results) if self.commit is None else self.commit(self)
+            self._outputs = list(event.results) if self.commit is None else self.commit(self)
         except SDError as error:
             self._fail(self._kept(error))
-        except Exception as error:  # a commit that breaks must not break the timer that pumps
+        except Exception as error:  # a failing commit must not break the timer that pumps
             log.exception("bringing in the result of job %s failed", self.id)
             self._fail(self._kept(SDError("The picture is made, but it could not be brought in.", "", text_of(error))))
         else:
@@ -170,14 +212,14 @@ class Job:
             self._committing = False
 
     def _kept(self, error: SDError) -> SDError:
-        """`error`, with the word that the pictures are safe."""
+        """Return `error` with the addition that the pictures are safe."""
         folder = os.path.dirname(self.results[0].path) if self.results else ""
         if not folder:
             return error
         hint = f"{error.hint} The picture is kept in {folder}.".strip()
-        told = error_of_kind(error.kind, error.message, hint, error.detail)
-        told.__cause__ = error
-        return told
+        extended = error_of_kind(error.kind, error.message, hint, error.detail)
+        extended.__cause__ = error
+        return extended
 
     def _cancelled(self, event: object, at: float) -> None:
         self._end("cancelled", "Cancelled")
@@ -195,10 +237,10 @@ class Job:
 
     def _end(self, state: str, text: str) -> None:
         self.state, self.text, self.eta = state, text, None
-        self.preview = None  # a half-denoised picture is never mistaken for a result
+        self.preview = None  # a half-denoised picture must not look like a result
         self.preview_serial += 1
 
-    _CHANGES = {
+    _CHANGES: dict[type, Callable[[Job, Any, float], None]] = {
         Prepared: _prepared, Loading: _loading, Note: _note, Step: _stepped,
         Finished: _finished, Cancelled: _cancelled, Failed: _failed,
     }

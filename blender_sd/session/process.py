@@ -1,4 +1,4 @@
-"""The engine process under supervision: started, watched, ended, and started again. A `protocol.messages.Pipeline`."""
+"""Supervise a child process: start it, watch it, end it, and restart it. It implements `protocol.messages.Pipeline`."""
 from __future__ import annotations
 
 import logging
@@ -9,26 +9,37 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..protocol.errors import EngineDied, EngineMissing, JobCancelled, SDError
+from ..core.errors import EngineDied, EngineMissing, JobCancelled, SDError
+from ..protocol import endings
 from ..protocol.messages import (
-    ENDINGS, PAINT, Cancel, Cancelled, EngineConfig, Event, Failed, Hello, Loading, Order, Ready, Step,
+    PAINT, Cancel, Cancelled, Ending, EngineConfig, Event, Failed, Hello, Loading, Ready, Step, WorkRequest,
 )
 from .child import Child, Gone, Rejected
 
 log = logging.getLogger("blender_sd")
 
-BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "engine", "boot.py")
-_TICK = 0.05  # seconds between two looks at `cancelled()`: prompt to a person, free to the processor
+BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "protocol", "boot.py")
+_TICK = 0.05  # seconds between checks of `cancelled()`: prompt for people, cheap for the processor
+_PROGRESS = 500  # milliseconds of work that distinguish an engine that is loading from one that hangs
 _REMEDY = "Repair the engine, or name a Python with torch and diffusers, in the add-on's preferences."
 _AGAIN = "Generate again: the engine restarts by itself. Its log says more."
-_MEMORY = "The system most likely ran out of memory: choose a smaller size, or close other programs, and generate again."
+_MEMORY = (
+    "The system most likely ran out of memory: choose a smaller size, or close other programs, and generate again."
+)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Patience, in seconds: until the engine is ready; without any message of a running job's engine; the same after a
-    cancel; from a cancel to its answer while a model loads; from a cancel to its answer in any case (the slowest step ends sooner,
-    a stuck one never); at the close."""
+    """Limits of patience, in seconds.
+
+    Attributes:
+        start: Without progress during a start. (Its duration tells nothing: virus scanners can make it minutes.)
+        silence: Without any message from the engine during a job.
+        cancel_silence: The same after a cancel.
+        cancel_loading: From a cancel to its answer while a model loads.
+        cancel: From a cancel to its answer in any case; even the slowest step is shorter.
+        close: For the process to end when asked.
+    """
 
     start: float = 180.0
     silence: float = 30.0
@@ -39,8 +50,11 @@ class Limits:
 
 
 class _Clock:
-    """Seconds that this thread was able to count itself. A sleeping laptop, or a Blender whose main thread holds the
-    interpreter for minutes, stops this clock, and so is not held against the engine."""
+    """Count seconds in which this thread ran.
+
+    A sleeping laptop, or a Blender whose main thread holds the interpreter lock for minutes, stops this clock, and so
+    is not blamed on the engine.
+    """
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -53,10 +67,17 @@ class _Clock:
 
 
 class ProcessPipeline:
-    """Runs orders in a child process: `python` executing `boot` for `role` (see `messages`).
+    """Run requests in a child process.
 
-    All methods but `abort` are called from one thread. The engine's standard error goes to the log. Cancelling
-    needs no call: `run` asks `cancelled()` every 50 ms.
+    All methods except `abort` are called from one thread. The process's standard error goes to the log. To cancel, make
+    `run`'s `cancelled()` return True; it is checked every 50 ms.
+
+    Args:
+        python: The interpreter.
+        config: The engine's configuration.
+        role: The role of the process (see `protocol.messages`).
+        boot: The path of `protocol/boot.py`.
+        limits: The limits of patience.
     """
 
     def __init__(
@@ -69,44 +90,58 @@ class ProcessPipeline:
         self._boot = boot
         self._limits = limits
         self._child: Child | None = None
-        self._guard = threading.Lock()  # between starting a child and aborting
+        self._guard = threading.Lock()  # protects starting a child against aborting
         self._aborted = False
-        self._begun = False  # whether the engine has said something of the order at hand
+        self._begun = False  # whether the engine has sent any message about the current request
 
     @property
     def pid(self) -> int | None:
-        """The engine process's id, None where none runs."""
+        """The process id, or None if no process runs."""
         child = self._child
         return None if child is None or child.gone() else child.pid
 
     def warm(self) -> Ready:
-        """Start the engine unless it runs, and wait until it is ready. Raises EngineMissing (the interpreter is not
-        there, is no Python, or lacks a library), EngineDied (no answer in time), or what the engine itself reports."""
-        return self._ready(lambda: False, lambda event: None).info
+        """Start the process if necessary, and wait until it is ready.
 
-    def run(self, order: Order, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
-        """Carry out one order; see `Pipeline.run`. Starts the engine where it does not run, and then emits Ready. An engine that
-        dies or hangs without a word of this order was so before it: another one gets the order, once."""
-        try:
-            ending = self._carry_out(self._ready(cancelled, emit, order.job), order, emit, cancelled)
-            if isinstance(ending, Failed) and ending.kind == EngineDied.kind and not self._begun:
-                log.info("the engine was gone before the order came: %s", ending.message)
-                ending = self._carry_out(self._ready(cancelled, emit, order.job), order, emit, cancelled)
-        except JobCancelled:
-            ending = Cancelled(order.job)
-        except SDError as error:
-            ending = Cancelled(order.job) if cancelled() else Failed.of(order.job, error)
-        emit(ending)
+        Raises:
+            EngineMissing: The interpreter is missing, is no Python, or lacks a library.
+            EngineDied: The process did not start in time.
+            SDError: The process reported an error.
+        """
+        info = self._ready(lambda: False, lambda event: None).info
+        assert info is not None  # it is ready
+        return info
+
+    def run(self, request: WorkRequest, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
+        """Run one request (see `Pipeline.run`), starting the process if necessary, which emits Ready.
+
+        A process that dies or hangs without any message about this request was broken before: a new one gets the
+        request, once.
+        """
+        def work() -> Event:
+            try:
+                ending = self._run(self._ready(cancelled, emit, request.job), request, emit, cancelled)
+                if isinstance(ending, Failed) and ending.kind == EngineDied.kind and not self._begun:
+                    log.info("the engine was gone before the request came: %s", ending.message)
+                    ending = self._run(self._ready(cancelled, emit, request.job), request, emit, cancelled)
+                return ending
+            except SDError:
+                if cancelled():
+                    return Cancelled(request.job)
+                raise
+
+        endings.finish(request.job, work, emit)
 
     def close(self) -> None:
-        """Ask the engine to go, then make it go. Idempotent; a later `run` starts it anew."""
+        """Ask the process to end, then kill it if necessary. May be called repeatedly; a later `run` starts it again.
+        """
         with self._guard:
             child, self._child = self._child, None
         if child is not None:
             child.close(self._limits.close)
 
     def abort(self) -> None:
-        """End the engine by force and for good, at once; a running job ends as cancelled. May be called from any thread."""
+        """Kill the process for good, at once; a running job ends as cancelled. May be called from any thread."""
         with self._guard:
             self._aborted = True
             child = self._child
@@ -116,7 +151,7 @@ class ProcessPipeline:
     # ---- starting --------------------------------------------------------------------------------------------------
 
     def _start(self) -> Child:
-        """The running child, or a new one that has been greeted."""
+        """Return the running process, or start a new one and send Hello."""
         child = self._child
         if child is not None and child.gone():
             log.info("the engine ended while it was idle (exit code %s)", child.exit_code)
@@ -132,14 +167,20 @@ class ProcessPipeline:
             return self._child
 
     def _ready(self, cancelled: Callable[[], bool], emit: Callable[[Event], None], job: str = "") -> Child:
-        """The child, once it is ready. Raises JobCancelled as soon as `cancelled()`; the start then goes on by itself."""
+        """Return the process once it is ready.
+
+        Raises JobCancelled as soon as `cancelled()` returns True; the process goes on starting.
+        """
         child = self._start()
         if child.info is not None:
             return child
         emit(Loading(job, "Starting the engine"))
-        clock = _Clock()
+        clock, worked, got_on = _Clock(), 0, 0.0
         while child.info is None:
             message = child.receive(_TICK)
+            now = clock.tick()
+            if child.worked >= worked + _PROGRESS:
+                worked, got_on = child.worked, now
             if isinstance(message, Ready):
                 child.info = message
                 emit(message)
@@ -150,7 +191,7 @@ class ProcessPipeline:
                 raise self._never_ready(child, message)
             elif self._aborted or cancelled():
                 raise JobCancelled("The job was cancelled.")
-            elif clock.tick() > self._limits.start:
+            elif now - got_on > self._limits.start:
                 self._discard()
                 raise EngineDied("The engine did not start in time.", _AGAIN, child.last_words())
         return child
@@ -172,52 +213,52 @@ class ProcessPipeline:
         if child is not None:
             child.kill()
 
-    # ---- one order -------------------------------------------------------------------------------------------------
+    # ---- one request -------------------------------------------------------------------------------------------------
 
-    def _carry_out(
-        self, child: Child, order: Order, emit: Callable[[Event], None], cancelled: Callable[[], bool],
+    def _run(
+        self, child: Child, request: WorkRequest, emit: Callable[[Event], None], cancelled: Callable[[], bool],
     ) -> Event:
-        """Send the order, pass its events on, and return its ending."""
-        child.send(order)
+        """Send the request, pass its events on, and return its ending."""
+        child.send(request)
         self._begun = False
         clock = _Clock()
-        heard, heard_at = child.heard, 0.0
+        received, received_at = child.received, 0.0
         cancelled_at: float | None = None
         loading = False
         dead_since: float | None = None
         while True:
             message = child.receive(_TICK)
             now = clock.tick()
-            if child.heard != heard:
-                heard, heard_at = child.heard, now
+            if child.received != received:
+                received, received_at = child.received, now
             if isinstance(message, Gone):
-                return self._died(child, order.job, message, cancelled_at is not None)
+                return self._died(child, request.job, message, cancelled_at is not None)
             if isinstance(message, Rejected):
-                return Failed.of(order.job, message.error)
-            if isinstance(message, Failed) and not message.job:  # the engine itself gave up
+                return Failed.of(request.job, message.error)
+            if isinstance(message, Failed) and not message.job:  # the engine itself failed
                 self._discard()
-                return Failed.of(order.job, message.error())
+                return Failed.of(request.job, message.error())
             if message is not None:
-                self._begun = self._begun or getattr(message, "job", None) == order.job
-                if getattr(message, "job", None) != order.job:
+                self._begun = self._begun or getattr(message, "job", None) == request.job
+                if getattr(message, "job", None) != request.job:
                     log.debug("dropped a stale %s", type(message).__name__)
-                elif isinstance(message, ENDINGS):
+                elif isinstance(message, Ending):
                     return message
                 else:
                     loading = isinstance(message, Loading) or (loading and not isinstance(message, Step))
                     emit(message)
             if cancelled_at is None and cancelled():
                 cancelled_at = now
-                child.send(Cancel(order.job))
+                child.send(Cancel(request.job))
             dead_since = None if child.exit_code is None else now if dead_since is None else dead_since
             if dead_since is not None and now - dead_since > 0.5:  # a grandchild holds the pipe open
-                return self._died(child, order.job, Gone(), cancelled_at is not None)
+                return self._died(child, request.job, Gone(), cancelled_at is not None)
             if cancelled_at is not None and loading and now - cancelled_at > self._limits.cancel_loading:
-                return self._give_up_loading(order.job)
+                return self._give_up_loading(request.job)
             if cancelled_at is not None and now - cancelled_at > self._limits.cancel:
-                return self._hung(child, order.job, True)
-            if now - heard_at > (self._limits.silence if cancelled_at is None else self._limits.cancel_silence):
-                return self._hung(child, order.job, cancelled_at is not None)
+                return self._hung(child, request.job, True)
+            if now - received_at > (self._limits.silence if cancelled_at is None else self._limits.cancel_silence):
+                return self._hung(child, request.job, cancelled_at is not None)
 
     def _died(self, child: Child, job: str, end: Gone, cancelled: bool) -> Event:
         garbled = end.error is not None and child.exit_code is None and not child.wait(0.2)
@@ -229,7 +270,8 @@ class ProcessPipeline:
             return Cancelled(job)
         detail = f"exit code {code}, {end.error!r}\n{child.last_words()}"
         if garbled:
-            return Failed.of(job, EngineDied("The engine sent something that is not a message, and was stopped.", _AGAIN, detail))
+            return Failed.of(job, EngineDied("The engine sent something that is not a message, and was stopped.",
+                                             _AGAIN, detail))
         hint = _MEMORY if code == -getattr(signal, "SIGKILL", 9) else _AGAIN
         return Failed.of(job, EngineDied("The engine stopped in the middle of the job.", hint, detail))
 
@@ -241,7 +283,10 @@ class ProcessPipeline:
         return Failed.of(job, error)
 
     def _give_up_loading(self, job: str) -> Event:
-        """A library that reads gigabytes hears no cancel: replace the process, and let the new one get ready meanwhile."""
+        """Replace the process, and let the new one start meanwhile.
+
+        A library that reads gigabytes cannot be interrupted.
+        """
         self._discard()
         try:
             self._start()

@@ -1,4 +1,4 @@
-"""The session: what the main thread sees of the queue. See docs/architecture.md, "The data's way"."""
+"""Manage the queue of jobs as the main thread sees it. See docs/architecture.md, "How a picture travels"."""
 from __future__ import annotations
 
 import atexit
@@ -9,9 +9,9 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 
-from ..protocol.errors import SDError, SourceUnusable
-from ..protocol.messages import Cancelled, Pipeline, Ready
-from ..protocol.request import NEEDS, Request
+from ..core.errors import SDError, SourceUnusable
+from ..core.request import NEEDS, Request
+from ..protocol.messages import Cancelled, Generate, Pipeline, Ready, Result
 from .inbox import Inbox
 from .job import Job
 from .worker import EngineState, SourceOrReader, Task, Worker
@@ -20,18 +20,29 @@ log = logging.getLogger("blender_sd")
 
 
 class Session:
-    """A queue of jobs, one pipeline and the one background thread that owns both.
+    """Manage a queue of jobs, one pipeline, and the background thread that owns both.
 
-    Jobs and the engine's status change only inside `pump`, on the thread that calls it; in Blender that is the main
-    thread, so a job's `commit` may use bpy. No method but `Job.result`, `wait` and `shutdown` ever waits.
+    Jobs and the engine's status change only inside `pump`, on the thread that calls it. In Blender that is the main
+    thread, so a job's `commit` may use bpy. Only `Job.result`, `wait` and `shutdown` wait.
 
-    `status`: "off", "starting", "ready" or "failed"; `engine_info` is set when ready, `engine_error` when failed.
+    Args:
+        pipeline_factory: Creates the pipeline.
+        before_turn: Called before each `pump` on the thread that pumps, with whether it is to wait for a job; may raise
+            SDError.
+
+    Attributes:
+        status: "off", "starting", "ready" or "failed".
+        engine_info: The engine's description when ready.
+        engine_error: The error when failed.
     """
 
-    def __init__(self, pipeline_factory: Callable[[], Pipeline]) -> None:
+    def __init__(self, pipeline_factory: Callable[[], Pipeline[Generate]],
+                 before_turn: Callable[[bool], None] = lambda waiting: None,
+                 changed: threading.Condition | None = None) -> None:
         self._factory = pipeline_factory
+        self.before_turn = before_turn
         self._worker: Worker | None = None
-        self._inbox = Inbox()
+        self._inbox = Inbox(changed)
         self._jobs: list[Job] = []
         self._pumping = threading.RLock()
         self._closed = False
@@ -42,47 +53,64 @@ class Session:
 
     @property
     def jobs(self) -> list[Job]:
-        """All jobs that were not cleared, in the order of the queue, the newest last; none that are `behind`. A copy."""
-        return [job for job in self._jobs if not job.behind]
+        """The jobs that were not cleared, in the order of the queue, without background jobs. A copy."""
+        return [job for job in self._jobs if not job.background]
 
     @property
     def status_text(self) -> str:
-        """`status` in a line for people; "" while it is off."""
+        """`status` as a line for people; "" while it is off."""
         if self.status == "ready" and self.engine_info:
-            return f"Ready on {self.engine_info.device} ({self.engine_info.precision})"
+            if self.engine_info.device == "cpu":
+                return "Ready (processor)"
+            return f"Ready ({self.engine_info.card or self.engine_info.device})"
         if self.status == "failed" and self.engine_error:
             return str(self.engine_error)
         return {"starting": "Starting…"}.get(self.status, "")
 
     def submit(
         self, request: Request, *, folder: str, output: str, inputs: Mapping[str, SourceOrReader] | None = None,
-        commit: Callable[[Job], list] | None = None, label: str = "", borrowed: str = "", behind: bool = False,
+        commit: Callable[[Job], list] | None = None, label: str = "", base_model: str = "", background: bool = False,
+        controls_only: bool = False, recall: Callable[[list, tuple[Result, ...]], list] | None = None,
     ) -> Job:
-        """Put an order into the queue; returns at once.
+        """Add a request to the queue and return its job at once.
 
-        `folder`: the model's, `borrowed` as in `messages.Generate`; `output`: where the pictures are written, "" as there.
-        `inputs`: each input picture by its role, or a function that gives it and may raise SDError or OSError: it is called on the
-        background thread and must not use bpy.
-        `commit` is called by `pump` with the finished job and returns its `outputs`; raising SDError fails the job.
-        `behind`: all others come first, and one that is submitted meanwhile ends this one as cancelled, for whoever ordered it to
-        try again; it is not listed in `jobs`, and forgotten when it ends.
-        Raises SourceUnusable where the task needs a picture that is not given, SDError after `shutdown`.
+        Args:
+            request: The request.
+            folder: The model's folder or file.
+            output: The folder for the pictures; "" as in `messages.Generate`.
+            inputs: The input pictures by role: each a picture, or a function that returns it. Such a function runs on
+                the background thread, must not use bpy, and may raise SDError or OSError.
+            commit: Called by `pump` with the finished job; its result becomes the job's `outputs`. If it raises
+                SDError, the job fails.
+            label: The name of the job in lists.
+            base_model: As in `messages.Generate`.
+            background: Whether all other jobs come first, and a job submitted meanwhile cancels this one, so that the
+                caller can try again. It is not listed in `jobs`, and forgotten when it ends.
+            controls_only: As in `messages.Generate`.
+            recall: Turns the result of `commit` and the pictures into the current value of `Job.outputs`, whenever that
+                is read.
+
+        Raises:
+            SourceUnusable: A picture that the task needs is missing.
+            SDError: The session was shut down.
         """
         inputs = dict(inputs or {})
         for role in NEEDS[request.task]:
             if role not in inputs:
                 raise SourceUnusable(f"There is no {role} image.", "Choose one.")
         worker = self._awake()
-        job = Job(uuid.uuid4().hex, request, self, label, commit, behind)
+        job = Job(uuid.uuid4().hex, request, self, label, commit, background, recall)
         self._jobs.append(job)
-        worker.add(Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), inputs, borrowed, behind))
+        worker.add(Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), inputs,
+                        base_model, background, controls_only))
         return job
 
     def pump(self, budget: float | None = 0.008) -> bool:
-        """Apply waiting events for about `budget` seconds (None: all of them); whether anything changed.
+        """Apply waiting events for about `budget` seconds (None: all of them), and return whether anything changed.
 
-        At least one event is applied where one waits; a `commit` is never cut short.
+        At least one waiting event is applied; a `commit` is never interrupted.
         """
+        self.before_turn(False)
         start = time.perf_counter()
         changed = False
         with self._pumping:
@@ -93,19 +121,29 @@ class Session:
                     break
         return changed
 
+    def busy(self) -> bool:
+        """Return whether a job is going on, one in the background too, or the engine is starting."""
+        return self.status == "starting" or any(not job.done for job in self._jobs)
+
+    def waits(self) -> bool:
+        """Return whether `pump` has something to do."""
+        return self._inbox.waits()
+
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until `pump` has something to do, at most `timeout` seconds; whether it has."""
+        """Wait up to `timeout` seconds until `pump` has something to do, and return whether it has."""
         return self._inbox.wait(timeout)
 
     def warm(self) -> None:
-        """Start the engine in the background, so that it is ready before it is needed. Does nothing where it is
-        ready, starting, or has failed to start; the next job tries again, and so does `use`."""
+        """Start the engine in the background before it is needed.
+
+        Nothing happens if it is ready, starting, or failed to start; the next job tries again, and so does `use`.
+        """
         if self.status == "off" and not self._closed:
             self.status = "starting"
             self._awake().warm()
 
     def cancel(self, job: Job) -> bool:
-        """Ask for the end of `job`; see `Job.cancel`."""
+        """Cancel `job`; see `Job.cancel`."""
         if job.done:
             return False
         if not job.cancelling:
@@ -115,34 +153,39 @@ class Session:
         return True
 
     def cancel_all(self) -> None:
-        """Cancel every job that has not ended, the waiting ones first, so that none of them starts meanwhile."""
+        """Cancel every job that has not ended, the last one first, so that none of the waiting jobs starts meanwhile.
+        """
         for job in reversed(self._jobs):
             self.cancel(job)
 
     def move(self, job: Job, offset: int) -> None:
-        """Shift a waiting job by `offset` places in the queue (negative: sooner); others are left where they are."""
+        """Move a waiting job by `offset` places in the queue (negative: sooner); other jobs are not moved."""
         if self._worker is None:
             return
-        order = self._worker.move(job.id, offset)
-        waiting = {one.id: one for one in self._jobs if one.id in set(order)}
-        queue = iter([waiting[id] for id in order if id in waiting])
-        self._jobs = [next(queue) if one.id in waiting else one for one in self._jobs]
+        ids = self._worker.move(job.id, offset)
+        waiting = {other.id: other for other in self._jobs if other.id in set(ids)}
+        queue = iter([waiting[id] for id in ids if id in waiting])
+        self._jobs = [next(queue) if other.id in waiting else other for other in self._jobs]
 
     def clear_finished(self) -> None:
         """Forget the jobs that have ended."""
         self._jobs = [job for job in self._jobs if not job.done]
 
-    def use(self, pipeline_factory: Callable[[], Pipeline]) -> None:
+    def use(self, pipeline_factory: Callable[[], Pipeline[Generate]]) -> None:
         """Change the pipeline. A running job ends on the old one, which is then closed in the background."""
         self._factory = pipeline_factory
         if self._worker is not None:
             self._worker.use(pipeline_factory)
 
     def shutdown(self, timeout: float = 5.0) -> bool:
-        """End all jobs as cancelled, the engine and the thread, within about `timeout` seconds; whether all are gone.
-        Idempotent. Nothing can be submitted afterwards."""
+        """End all jobs as cancelled, the engine and the thread, within about `timeout` seconds.
+
+        Return whether all are gone.
+
+        May be called repeatedly. Nothing can be submitted afterwards.
+        """
         if os.getpid() != self._pid:
-            return True  # a fork of the process that the engine belongs to: not ours to stop
+            return True  # in a fork of the process that owns the engine
         self._closed = True
         atexit.unregister(self.shutdown)
         for job in self._jobs:
@@ -175,7 +218,7 @@ class Session:
         for job in self._jobs:
             if job.id == id:
                 changed = job.apply(event, at)
-                if job.behind and job.done:
+                if job.background and job.done:
                     self._jobs.remove(job)
                 return changed
         return False

@@ -1,6 +1,6 @@
-"""The background thread: it alone owns the queue's head and the pipeline, and it never touches bpy.
+"""Run the background thread: it alone owns the head of the queue and the pipeline, and it never touches bpy.
 
-What it learns it posts to the session's inbox; it changes no job.
+It posts what happens to the session's inbox and changes no job.
 """
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..protocol.errors import EngineDied, EngineMissing, SDError, SourceUnusable
+from ..core.errors import EngineDied, EngineMissing, SDError, SourceUnusable
+from ..core.request import Request
+from ..protocol import endings
 from ..protocol.messages import (
-    ENDINGS, Alive, Cancelled, Failed, Finished, Generate, Loading, Pipeline, Ready, Source, text_of,
+    Alive, Cancelled, Ending, Event, Failed, Finished, Generate, Loading, Pipeline, Ready, Source, text_of,
 )
-from ..protocol.request import Request
 from .job import Prepared
 
 log = logging.getLogger("blender_sd")
@@ -25,7 +26,7 @@ SourceOrReader = Source | Callable[[], Source]
 
 @dataclass(frozen=True)
 class EngineState:
-    """The engine's state as the session shows it. `status`: off, starting, ready, failed."""
+    """The engine's state as the session shows it; `status` is off, starting, ready or failed."""
 
     status: str
     info: Ready | None = None
@@ -34,43 +35,55 @@ class EngineState:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What the thread needs to carry out one job. `behind`: it waits for all that are not, and gives way to them."""
+    """What the thread needs to run one job.
+
+    A `background` task waits for all others and gives way to them. `base_model` and `controls_only` are as in
+    `messages.Generate`.
+    """
 
     job: str
     request: Request
     folder: str
     output: str
     inputs: dict[str, SourceOrReader]
-    borrowed: str = ""
-    behind: bool = False
+    base_model: str = ""
+    background: bool = False
+    controls_only: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
-def _opened(role: str, source: SourceOrReader) -> Source:
-    """The picture for `role` that `source` is or gives; raises SourceUnusable for one that cannot travel."""
+def _read_source(role: str, source: SourceOrReader) -> Source:
+    """Return the picture for `role`, reading it if `source` is a function.
+
+    Raise SourceUnusable for one that cannot be sent.
+    """
     if callable(source):
         try:
             source = source()
         except OSError as error:
-            raise SourceUnusable(f"The {role} image cannot be read.", f"{error.strerror or error}.", text_of(error)) from error
+            raise SourceUnusable(f"The {role} image cannot be read.", f"{error.strerror or error}.",
+                                 text_of(error)) from error
     if not isinstance(source, Source) or (source.pixels is None) == (source.encoded is None):
         raise SourceUnusable(f"The {role} image holds nothing.", "Choose another one.", repr(source)[:200])
     pixels = source.pixels
     if pixels is not None and (pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 4 or not pixels.size):
-        raise SourceUnusable(f"The {role} image has no usable pixels.", "Choose another one.", f"{pixels.dtype} {pixels.shape}")
+        raise SourceUnusable(f"The {role} image has no usable pixels.", "Choose another one.",
+                             f"{pixels.dtype} {pixels.shape}")
     if source.encoded is not None and not source.encoded:
         raise SourceUnusable(f"The {role} image's file is empty.", "Choose another one.")
     return source
 
 
 class Worker:
-    """A daemon thread with a queue of tasks and one pipeline, made by `factory` when it is first needed.
+    """A daemon thread with a queue of tasks and one pipeline, which is created when it is first needed.
 
-    `post` takes every event (messages.Event without Ready and Alive, plus Prepared and EngineState); it is called on
-    this thread, and on the caller's for tasks that are cancelled before their turn.
+    Args:
+        factory: Creates the pipeline.
+        post: Takes every event (messages.Event without Ready and Alive, plus Prepared and EngineState). It is called on
+            this thread, and on the caller's thread for tasks that are cancelled while they wait.
     """
 
-    def __init__(self, factory: Callable[[], Pipeline], post: Callable[[object], None]) -> None:
+    def __init__(self, factory: Callable[[], Pipeline[Generate]], post: Callable[[object], None]) -> None:
         self._factory = factory
         self._post = post
         self._lock = threading.Lock()
@@ -81,24 +94,25 @@ class Worker:
         self._warm_wanted = False
         self._swap_wanted = False
         self._stopping = False
-        self._pipeline: Pipeline | None = None  # changed by the thread alone
-        self._ready = False  # whether the session has been told so
+        self._pipeline: Pipeline[Generate] | None = None  # changed by the thread only
+        self._ready = False  # whether that was posted
         self._thread = threading.Thread(target=self._work, name="blender_sd session", daemon=True)
         self._thread.start()
 
     # ---- called from other threads ---------------------------------------------------------------------------------
 
     def add(self, task: Task) -> None:
-        """Put `task` at the end of the queue, or of its part that is not behind; one that is behind and at work is broken off."""
+        """Add `task` to the queue: at the end, or before the background tasks. A running background task is cancelled.
+        """
         with self._wanted:
-            place = len(self._pending) if task.behind else self._ahead()
+            place = len(self._pending) if task.background else self._ahead()
             self._pending.insert(place, task)
-            if not task.behind and self._current is not None and self._current.behind:
+            if not task.background and self._current is not None and self._current.background:
                 self._current.cancelled.set()
             self._wanted.notify()
 
     def cancel(self, job: str) -> None:
-        """End `job`: at once where it still waits, else as soon as the pipeline can."""
+        """Cancel `job`: at once if it is waiting, otherwise as soon as the pipeline can."""
         with self._lock:
             if self._current is not None and self._current.job == job:
                 self._current.cancelled.set()
@@ -109,7 +123,8 @@ class Worker:
                     return
 
     def move(self, job: str, offset: int) -> list[str]:
-        """Shift a waiting job by `offset` places (negative: sooner). Returns the waiting jobs' ids in their order."""
+        """Move a waiting job by `offset` places (negative: sooner). Return the ids of the waiting jobs in their order.
+        """
         with self._lock:
             for place, task in enumerate(self._pending):
                 if task.job == job:
@@ -123,17 +138,17 @@ class Worker:
             self._warm_wanted = True
             self._wanted.notify()
 
-    def use(self, factory: Callable[[], Pipeline]) -> None:
+    def use(self, factory: Callable[[], Pipeline[Generate]]) -> None:
         with self._wanted:
             self._factory = factory
             self._swap_wanted = True
             self._wanted.notify()
 
     def stop(self, timeout: float) -> bool:
-        """End the thread and its pipeline within about `timeout` seconds; whether that worked.
+        """End the thread and its pipeline within about `timeout` seconds, and return whether that worked.
 
-        An idle engine is asked to go; one at work is ended by force, since its step may take long and its unfinished
-        picture is unwanted.
+        An idle engine is asked to end. A busy one is killed, since its step may take long and its unfinished picture is
+        unwanted.
         """
         with self._wanted:
             self._stopping = True
@@ -150,8 +165,8 @@ class Worker:
         return not self._thread.is_alive()
 
     def _ahead(self) -> int:
-        """How many of the waiting tasks are not behind; they stand first."""
-        return sum(not task.behind for task in self._pending)
+        """Return how many of the waiting tasks are not background tasks; they come first."""
+        return sum(not task.background for task in self._pending)
 
     # ---- the thread ------------------------------------------------------------------------------------------------
 
@@ -163,7 +178,7 @@ class Worker:
             self._drop_pipeline()
 
     def _turn(self) -> bool:
-        """Do one thing that is wanted; False when the thread is to end."""
+        """Do one thing that is wanted. Return False when the thread is to end."""
         with self._wanted:
             self._wanted.wait_for(lambda: self._stopping or self._swap_wanted or self._pending or self._warm_wanted)
             if self._stopping:
@@ -178,20 +193,20 @@ class Worker:
             self._busy = not swap
         if swap:
             self._drop_pipeline()
-            self._tell("off")
+            self._post_state("off")
         elif task is not None:
-            self._carry_out(task)
+            self._run(task)
         elif warm:
             self._warm()
         with self._lock:
             self._busy = False
         return True
 
-    def _tell(self, status: str, info: Ready | None = None, error: SDError | None = None) -> None:
+    def _post_state(self, status: str, info: Ready | None = None, error: SDError | None = None) -> None:
         self._ready = status == "ready"
         self._post(EngineState(status, info, error))
 
-    def _the_pipeline(self) -> Pipeline:
+    def _get_pipeline(self) -> Pipeline[Generate]:
         if self._pipeline is None:
             with self._lock:
                 factory = self._factory
@@ -203,70 +218,70 @@ class Worker:
         if pipeline is not None:
             try:
                 pipeline.close()
-            except Exception:  # whatever it is, the thread has to live on for the next pipeline
+            except BaseException:  # whatever happened, the thread must live on for the next pipeline
                 log.exception("closing the pipeline failed")
 
     def _warm(self) -> None:
-        self._tell("starting")
+        self._post_state("starting")
         try:
-            self._tell("ready", self._the_pipeline().warm())
-        except Exception as error:
-            known = _known(error, "The engine could not start.")
+            self._post_state("ready", self._get_pipeline().warm())
+        except BaseException as error:  # whatever it is, the thread has to live on
+            known = endings.unexpected(error, "The engine could not start.")
             log.warning("the engine could not start: %s\n%s", known, known.detail)
-            self._tell("failed", error=known)
+            self._post_state("failed", error=known)
 
-    def _carry_out(self, task: Task) -> None:
+    def _run(self, task: Task) -> None:
         ending = None
 
         def emit(event: object) -> None:
             nonlocal ending
             if isinstance(event, Ready):
-                self._tell("ready", event)
+                self._post_state("ready", event)
             elif isinstance(event, Alive):
                 pass
             elif ending is not None or getattr(event, "job", None) != task.job:
                 log.debug("dropped a stale event: %s", type(event).__name__)
             else:
-                if isinstance(event, ENDINGS):
+                if isinstance(event, Ending):
                     ending = event
                     self._judge(event)
                 self._post(event)
 
-        try:
+        def work() -> Event:
             if not self._ready:
-                self._tell("starting")
+                self._post_state("starting")
             emit(Loading(task.job, "Preparing"))
-            order = self._order(task, emit)
+            request = self._message_for(task, emit)
             if task.cancelled.is_set():
-                emit(Cancelled(task.job))
-            else:
-                self._the_pipeline().run(order, emit, task.cancelled.is_set)
-        except Exception as error:
-            emit(Failed.of(task.job, _known(error, "The engine met an unexpected error.")))
-        finally:
-            with self._lock:
-                self._current = None
-        if ending is None:
-            emit(Failed(task.job, SDError.kind, "The engine stopped without a word.", "Try again; the log may say more."))
+                return Cancelled(task.job)
+            endings_of_run: list[Event] = []
+            endings.run(self._get_pipeline(), request,
+                        lambda event: endings_of_run.append(event) if isinstance(event, Ending) else emit(event),
+                        task.cancelled.is_set)
+            return endings_of_run[-1]
+
+        endings.finish(task.job, work, emit)
+        with self._lock:
+            self._current = None
         self._settle(ending)
 
-    def _order(self, task: Task, emit: Callable[[object], None]) -> Generate:
-        inputs = {role: _opened(role, source) for role, source in task.inputs.items()}
+    def _message_for(self, task: Task, emit: Callable[[object], None]) -> Generate:
+        inputs = {role: _read_source(role, source) for role, source in task.inputs.items()}
         request = task.request.with_inputs({role: source.digest() for role, source in inputs.items()})
         emit(Prepared(task.job, request))
-        return Generate(task.job, request, task.folder, task.output, inputs, task.borrowed)
+        return Generate(task.job, request, task.folder, task.output, inputs, task.base_model, task.controls_only)
 
     def _judge(self, ending: object) -> None:
-        """What a job's failure says of the engine itself."""
+        """Update the engine's state according to a job's failure."""
         if isinstance(ending, Failed):
             log.warning("job %s failed %s", ending.job, ending.logged)
             if ending.kind == EngineMissing.kind:
-                self._tell("failed", error=ending.error())
+                self._post_state("failed", error=ending.error())
             elif ending.kind == EngineDied.kind:
-                self._tell("off")
+                self._post_state("off")
 
     def _settle(self, ending: object) -> None:
-        """After a job the status is never left at "starting": a pipeline that has not said Ready yet is asked."""
+        """Never leave the status at "starting" after a job: warm a pipeline that has not reported Ready yet."""
         gone = isinstance(ending, Failed) and ending.kind in (EngineMissing.kind, EngineDied.kind)
         if self._ready or gone or self._stopping:
             return
@@ -274,9 +289,3 @@ class Worker:
             self._warm()
         else:
             self.warm()
-
-
-def _known(error: Exception, message: str) -> SDError:
-    if isinstance(error, SDError):
-        return error
-    return SDError(message, "The log holds the details.", text_of(error))

@@ -1,8 +1,8 @@
-"""Pages that are read from the source when the site is built, so that they are never stale.
+"""Read parts of pages from the source when the site is built, so that they are always up to date.
 
-    {calls}      every call of the scripting API, in the order and rooms of `blender_sd.__init__`
-    {settings}   every field of a request: label, tip, limits, default
-    {errors}     every error with the remedies that the source gives, by kind
+    {calls}      every call of the scripting API, in the order and modules of `blender_sd.__init__`
+    {settings}   every field of a request: label, tooltip, limits, default
+    {errors}     every error with its remedy, by kind
     {keys}       the add-on's keys
     {operators}  every operator that can be given a key
 """
@@ -23,7 +23,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "blender_sd"
 
 
 class Written(SphinxDirective):
-    """A directive whose content `text` writes, as Markdown."""
+    """A directive whose content comes from `text`, as Markdown."""
 
     has_content = False
 
@@ -41,23 +41,29 @@ class Calls(Written):
         lines = []
         for module, names in blender_sd._CALLS.items():
             with mock(self.config.autodoc_mock_imports):
-                known = import_module(f"blender_sd.{module}")
+                known = import_module(f"blender_sd.calls.{module}")
             lines += [f"## {(known.__doc__ or '').splitlines()[0].rstrip('.').split(':')[0]}", "", "```{eval-rst}"]
             for name in names:
-                lines += [f".. autofunction:: blender_sd.{module}.{name}", ""]
+                lines += [f".. autofunction:: blender_sd.calls.{module}.{name}", ""]
             lines += ["```", ""]
         return "\n".join(lines)
 
 
 class Settings(Written):
     def text(self) -> str:
-        from blender_sd.protocol.request import Request
+        from blender_sd.core.request import Request
 
         lines = ["| setting | what it does | from – to | default |", "|---|---|---|---|"]
         for field in dataclasses.fields(Request):
             rule = field.metadata.get("setting")
             if rule is not None:
-                limits = ", ".join(rule.choices) if rule.choices else "" if rule.low is None else f"{rule.low:.10g} – {rule.high:.10g}"
+                limits = (
+                    ", ".join(rule.choices)
+                    if rule.choices
+                    else ""
+                    if rule.low is None
+                    else f"{rule.low:.10g} – {rule.high:.10g}"
+                )
                 tip = _plain(rule.tip)
                 lines.append(f"| **{rule.label}** `{field.name}` | {tip} | {limits} | {_shown(field.default)} |")
         return "\n".join(lines)
@@ -65,13 +71,13 @@ class Settings(Written):
 
 class Errors(Written):
     def text(self) -> str:
-        from blender_sd.protocol import errors
+        from blender_sd.core import errors
 
-        lines, told = [], _raised()
+        lines, raised = [], _raised()
         for name, cls in vars(errors).items():
-            if isinstance(cls, type) and issubclass(cls, errors.SDError) and told.get(name):
-                lines += [f"## {name}", "", cls.__doc__.splitlines()[0], "", "| what it says | what to do |", "|---|---|"]
-                lines += [f"| {message} | {hint} |" for message, hint in sorted(told[name].items())]
+            if isinstance(cls, type) and issubclass(cls, errors.SDError) and raised.get(name):
+                lines += [f"## {name}", "", cls.__doc__.splitlines()[0], "", "| message | what to do |", "|---|---|"]
+                lines += [f"| {message} | {hint} |" for message, hint in sorted(raised[name].items())]
                 lines.append("")
         return "\n".join(lines)
 
@@ -94,43 +100,45 @@ class Operators(Written):
 
 
 def _keys() -> Iterator[tuple[str, str]]:
-    """(operator, or the menu or panel that it shows, and its key in words) of the table and the calls in `addon/keymap.py`."""
+    """Yield (the operator, or the menu or panel that it shows; its key in words) from the table and the calls in
+    `addon/keymap.py`.
+    """
     words = {"ctrl": "Ctrl", "shift": "Shift", "alt": "Alt", "ESC": "Esc"}
     for node in ast.walk(_tree(PACKAGE / "addon" / "keymap.py")):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_KEYS":
-            for _, shown, key, modifiers in (row.elts for row in node.value.elts):
-                held = [words[one.value] for one in modifiers.keys]
-                yield shown.id, " ".join((*held, key.value))
+            for operator, shown, key, modifiers in (row.elts for row in node.value.elts):
+                held = [words[one.value] for one in modifiers.elts]
+                yield shown.id if isinstance(shown, ast.Name) else operator.value, " ".join((*held, key.value))
         plain = isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "new" and len(node.args) == 3
         if plain and all(isinstance(one, ast.Constant) for one in node.args):
             yield node.args[0].value, words[node.args[1].value]
 
 
 def _shown_by_keys() -> dict[str, tuple[str, str]]:
-    """Constant of `addon/layout.py` -> what the menu or popover of that id is called, and its docstring."""
-    return {told["bl_idname"].id: (told["bl_label"].value, doc) for told, doc in _classes()
-            if isinstance(told.get("bl_idname"), ast.Name) and "bl_label" in told}
+    """Return constant of `addon/layout.py` -> label of the menu or popover with that id, and its docstring."""
+    return {fields["bl_idname"].id: (fields["bl_label"].value, doc) for fields, doc in _classes()
+            if isinstance(fields.get("bl_idname"), ast.Name) and "bl_label" in fields}
 
 
 def _operators() -> dict[str, tuple[str, str]]:
-    """Every operator that a person can find: id -> label and tooltip."""
-    found = {}
-    for told, doc in _classes():
-        name, options = told.get("bl_idname"), told.get("bl_options")
+    """Return every operator that a person can find: id -> label and tooltip."""
+    operators = {}
+    for fields, doc in _classes():
+        name, options = fields.get("bl_idname"), fields.get("bl_options")
         internal = options is not None and "INTERNAL" in ast.unparse(options)
         if isinstance(name, ast.Constant) and name.value.startswith("sd.") and not internal:
-            found[name.value] = told["bl_label"].value.removeprefix("Stable Diffusion: "), doc
-    return found
+            operators[name.value] = fields["bl_label"].value.removeprefix("Stable Diffusion: "), doc
+    return operators
 
 
 def _classes() -> Iterator[tuple[dict[str, ast.expr], str]]:
-    """What the classes of the add-on's room assign, and the first paragraph of their docstrings in one line."""
+    """Yield the assignments in each class of the add-on, and the first paragraph of its docstring in one line."""
     for path in sorted((PACKAGE / "addon").rglob("*.py")):
         for node in ast.walk(_tree(path)):
             if isinstance(node, ast.ClassDef):
-                told = {one.targets[0].id: one.value for one in node.body
-                        if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name)}
-                yield told, _plain(" ".join((ast.get_docstring(node) or "").split()))
+                fields = {part.targets[0].id: part.value for part in node.body
+                          if isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Name)}
+                yield fields, _plain(" ".join((ast.get_docstring(node) or "").split()))
 
 
 def _tree(path: Path) -> ast.Module:
@@ -138,16 +146,16 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _raised() -> dict[str, dict[str, str]]:
-    """Error class -> message -> remedy, of every error that the source makes with a message written out."""
-    found: dict[str, dict[str, str]] = defaultdict(dict)
+    """Return error class -> message -> remedy for every error whose message is written out in the source."""
+    raised: dict[str, dict[str, str]] = defaultdict(dict)
     for path in sorted(PACKAGE.rglob("*.py")):
         for name, message, hint in _errors_in(_tree(path)):
-            found[name].setdefault(message, hint)
-    return found
+            raised[name].setdefault(message, hint)
+    return raised
 
 
 def _errors_in(tree: ast.AST) -> Iterator[tuple[str, str, str]]:
-    from blender_sd.protocol import errors
+    from blender_sd.core import errors
 
     known = {name for name, cls in vars(errors).items() if isinstance(cls, type) and issubclass(cls, errors.SDError)}
     constants = {target.id: _words(node.value) for node in ast.walk(tree) if isinstance(node, ast.Assign)
@@ -160,7 +168,7 @@ def _errors_in(tree: ast.AST) -> Iterator[tuple[str, str, str]]:
 
 
 def _words(node: ast.expr) -> str:
-    """A text as written, with … where something is filled in; "" for what is no text."""
+    """Return a text as written, with … for its values; "" for other expressions."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return _plain(node.value)
     if isinstance(node, ast.JoinedStr):
@@ -171,7 +179,7 @@ def _words(node: ast.expr) -> str:
 
 
 def _plain(text: str) -> str:
-    """`text` for a cell of a table; what stands in backticks is code already."""
+    """Return `text` for the cell of a table. Parts in backticks are code already."""
     parts = text.replace("|", "\\|").replace("\n", " ").split("`")
     parts[::2] = [part.replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_") for part in parts[::2]]
     return "`".join(parts)

@@ -1,4 +1,4 @@
-"""Cancelling: how soon the engine is free, and whether 1000 cancels at random moments damage a following job."""
+"""Measure how soon a cancel frees the engine, and whether 1000 cancels at random moments damage a following job."""
 from __future__ import annotations
 
 import random
@@ -17,7 +17,7 @@ LATENCY_REPEATS = 5
 
 
 def run(log: Callable[[str], None]) -> dict:
-    with common.addon() as api, tempfile.TemporaryDirectory() as folder:
+    with common.addon() as api, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         figures = {"loading_s": _while_loading(api, log)} | _while_stepping(api, log)
         figures |= many(api, common.tiny_model(Path(folder) / "tiny"), log)
     bars = {
@@ -38,7 +38,7 @@ def _ended_after_cancel(api, job) -> float:
 
 
 def _while_loading(api, log) -> float:
-    """The longest of a few cancels sent while the engine starts or the model loads."""
+    """Return the longest of a few cancels sent while the engine starts or the model loads."""
     longest = 0.0
     for delay in (0.0, 0.3, 1.0, 2.0):
         log(f"cancel {delay} s into a cold start")
@@ -52,7 +52,9 @@ def _while_loading(api, log) -> float:
 
 
 def _while_stepping(api, log) -> dict[str, float]:
-    """Median time from a cancel in the middle of a 512² job to a free engine, in seconds and in steps of that job."""
+    """Return the median time from a cancel in the middle of a 512² job to a free engine, in seconds and in steps of
+    that job.
+    """
     api.generate("warm", seed=1, size=(512, 512), steps=2).result()
     waits, steps = [], []
     for turn in range(LATENCY_REPEATS):
@@ -69,7 +71,9 @@ def _while_stepping(api, log) -> dict[str, float]:
 
 
 def many(api, model: str, log: Callable[[str], None]) -> dict[str, float]:
-    """`CANCELS` cancels at random moments of jobs of `model`, a tiny one; a job is checked after every `FOLLOW_UP` of them."""
+    """Send `CANCELS` cancels at random moments of jobs of the tiny `model`; check a job after every `FOLLOW_UP` of
+    them.
+    """
     dice = random.Random(SEED)
     before = set(api.output_folder().iterdir())
 
@@ -99,13 +103,21 @@ def many(api, model: str, log: Callable[[str], None]) -> dict[str, float]:
             log(f"{turn + 1} cancels, {damaged} damaged")
     kept = {path for path in api.output_folder().iterdir() if path.is_file()} - before
     whole = sum(map(_is_whole, kept))
-    return {"cancels": CANCELS, "finished_before_the_cancel": late, "follow_ups": CANCELS // FOLLOW_UP, "damaged": damaged,
-            "partial_files": len(kept) - whole, "pictures_done_before_their_cancel_was_heard": whole - finished - late}
+    return {
+        "cancels": CANCELS,
+        "finished_before_the_cancel": late,
+        "follow_ups": CANCELS // FOLLOW_UP,
+        "damaged": damaged,
+        "partial_files": len(kept) - whole,
+        "pictures_done_before_their_cancel_was_heard": whole - finished - late,
+    }
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the file is a complete picture with its settings: its engine was done before it heard of the cancel."""
-    from blender_sd.protocol import png
+    """Return whether the file is a complete picture with its settings: the engine was done before the cancel reached
+    it.
+    """
+    from blender_sd.library import png
     from PIL import Image
 
     if path.suffix != ".png" or png.REQUEST_KEY not in png.read_text(path):

@@ -1,4 +1,6 @@
-"""From the click to the first preview: with nothing started, with the engine up, and with the model loaded."""
+"""Measure the time from the click to the first preview: with nothing started, with the engine up, with the model
+loaded.
+"""
 from __future__ import annotations
 
 import time

@@ -1,4 +1,4 @@
-"""Main-thread time to bring a finished picture into Blender: load the engine's file, pack it, mark it, place it."""
+"""Measure the main-thread time that a finished picture takes: load the engine's file, pack it, mark it, place it."""
 from __future__ import annotations
 
 import tempfile
@@ -16,7 +16,7 @@ REPEATS = 15
 def run(log: Callable[[str], None]) -> dict:
     figures: dict[str, float] = {}
     bars = {}
-    with common.addon(), tempfile.TemporaryDirectory() as folder:
+    with common.addon(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         import bpy
 
         for side, rule in BARS.items():
@@ -33,19 +33,19 @@ def run(log: Callable[[str], None]) -> dict:
 
 
 def _finished_picture(folder: Path, side: int):
-    """A picture as the engine leaves it: noise over a gradient, about as large on disk as a real texture."""
+    """Return a picture as the engine writes it: noise over a gradient, about as large on disk as a real texture."""
     import numpy as np
-    from blender_sd.engine import output
+    from blender_sd.engine.output import pictures
     from blender_sd.protocol.messages import Result
-    from blender_sd.protocol.origin import Origin
-    from blender_sd.protocol.request import Request
+    from blender_sd.core.image_origin import Origin
+    from blender_sd.core.request import Request
     from PIL import Image
 
     random = np.random.default_rng(side)
     ramp = np.linspace(0, 200, side)[:, None, None] + np.zeros((side, side, 3))
     pixels = (ramp + random.normal(0, 12, (side, side, 3))).clip(0, 255).astype(np.uint8)
     request = Request(prompt="red brick wall", width=side, height=side)
-    path = output.save(Image.fromarray(pixels), folder, f"bench{side}", 1, request, Origin(model="starter"))
+    path = pictures.save(Image.fromarray(pixels), folder, f"bench{side}", 1, request, Origin(model="starter"))
     return Result(str(path), request, side, side)
 
 

@@ -1,4 +1,4 @@
-"""What the benches share: the add-on's API on a private output folder, bars, and medians."""
+"""Share code between benches: the add-on's API with a private output folder, bars, and medians."""
 from __future__ import annotations
 
 import contextlib
@@ -16,37 +16,37 @@ _COMPARE = {"<": operator.lt, "<=": operator.le, ">=": operator.ge, "==": operat
 
 
 def bar(value: float, rule: str) -> dict:
-    """One bar: the measured `value` held against `rule`, such as "<= 1.05"."""
+    """Return a bar: the measured `value` compared with `rule`, such as "<= 1.05"."""
     sign, limit = rule.split()
     return {"value": value, "bar": rule, "holds": _COMPARE[sign](value, float(limit))}
 
 
 @contextlib.contextmanager
 def addon(**settings: object) -> Iterator[ModuleType]:
-    """The add-on's API in this process's Blender (bpy), writing into a temporary folder; stopped at the end."""
+    """Provide the add-on's API in this process's Blender (bpy), with a temporary output folder; stop it at the end."""
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    from blender_sd import api
+    import blender_sd as sd
 
-    with tempfile.TemporaryDirectory(prefix="sd-bench-") as folder:
-        api.configure(engine_python=sys.executable, output=folder, **settings)
+    with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as folder:
+        sd.configure(engine_python=sys.executable, output=folder, **settings)
         try:
-            yield api
+            yield sd
         finally:
-            api.shutdown()
+            sd.shutdown()
 
 
 def tiny_model(folder: Path) -> str:
-    """A seeded random model of a few hundred thousand weights, for benches of everything but the painting."""
-    if str(ROOT / "tests" / "engine") not in sys.path:
-        sys.path.insert(0, str(ROOT / "tests" / "engine"))
-    from tiny_models import build_tiny_sd
+    """Make a seeded random model of a few hundred thousand weights, for benches of everything but the painting."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    from tests.support.tiny_models import build_tiny_sd
 
     return str(build_tiny_sd(folder))
 
 
 def wait_until(api: ModuleType, done: Callable[[], bool], timeout: float = 300.0) -> None:
-    """Pumps until `done()`; raises TimeoutError."""
+    """Pump until `done()`. Raise TimeoutError."""
     end = time.monotonic() + timeout
     while not done():
         if time.monotonic() > end:
@@ -56,7 +56,7 @@ def wait_until(api: ModuleType, done: Callable[[], bool], timeout: float = 300.0
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that `percent` of `values` do not exceed."""
+    """Return the smallest value that `percent` of `values` do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 

@@ -1,4 +1,4 @@
-"""Control pictures of a scene whose geometry is known: depth, normals and lines against the analytic answer, in every Blender.
+"""Compare control pictures of a known scene (depth, normals, lines) with the analytic answer, in every Blender.
 
 The scene: a floor seen at a slant, a wall that faces the camera and a sphere before it, through a perspective camera.
 """
@@ -38,20 +38,21 @@ def run(log: Callable[[str], None]) -> dict:
 
 
 def measure() -> dict:
-    """The errors in this Python's Blender. Depth: the largest relative one, 99.9 % of the pixels, from the camera and from a
-    3D View's matrices that show the same; normals: the same in degrees; lines: the share of the analytic silhouette that has
-    a line within a pixel, and of lines that are nowhere near."""
+    """The errors in this Python's Blender. Depth: the largest relative one, 99.9 % of the pixels, from the camera and
+    from a 3D View's matrices that show the same; normals: the same in degrees; lines: the share of the analytic
+    silhouette that has a line within a pixel, and of lines that are nowhere near."""
     sys.path.insert(0, str(ROOT))
     import bpy
     import numpy as np
     from blender_sd.scene import control, geometry, views
 
     scene = build(bpy)
-    depth, objects = geometry.depth_and_objects(scene, SIZE)
+    depth, normals, objects = geometry.look(scene, SIZE)
     window = scene.camera.calc_matrix_camera(bpy.context.evaluated_depsgraph_get(), x=SIZE[0], y=SIZE[1])
     optics = views.optics_of(scene.camera.matrix_world.inverted(), window, SIZE[0] / SIZE[1])
-    viewed, _ = geometry.depth_and_objects(scene, SIZE, views.View(scene, scene.view_layers[0].name, optics, tuple(scene.objects)))
-    normals = geometry.normals(scene, SIZE)
+    viewed = geometry.look(
+        scene, SIZE, views.View(scene, scene.view_layers[0].name, optics, tuple(scene.objects))
+    ).depth
     lines = control.lines_picture(depth, objects, normals)[..., 0] > 0
     true_depth, true_normals, number = analytic(np)
     edge = np.zeros(number.shape, bool)
@@ -70,7 +71,7 @@ def measure() -> dict:
 
 
 def build(bpy):
-    """The scene, with a light in view and materials that must not matter."""
+    """Build the scene, with a light in view and materials that must not matter."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     bpy.ops.mesh.primitive_plane_add(size=200, location=(0, 0, FLOOR))
@@ -87,7 +88,7 @@ def build(bpy):
 
 
 def analytic(np):
-    """(depth, normals, number of the surface) by ray and plane, ray and sphere."""
+    """Return (depth, normals, number of the surface) by ray and plane, ray and sphere."""
     width, height = SIZE
     x = (np.arange(width) + 0.5 - width / 2) / width
     z = -(np.arange(height) + 0.5 - height / 2)[:, None] / width
@@ -103,14 +104,18 @@ def analytic(np):
     depth = depths.min(0)
     ball = (ray * np.where(np.isfinite(sphere), sphere, 0)[..., None] - centre) / RADIUS
     world = np.where((number == 0)[..., None], ball, np.where((number == 1)[..., None], [0.0, 0, 1], [0.0, -1, 0]))
-    return depth, np.stack([world[..., 0], world[..., 2], -world[..., 1]], -1), number  # x right, y up, z towards the viewer
+    # x right, y up, z towards the viewer
+    return depth, np.stack([world[..., 0], world[..., 2], -world[..., 1]], -1), number
 
 
 def _near(np, mask, pixels: int):
-    """Where `mask` is within so many pixels."""
+    """Return where `mask` is within that many pixels."""
     wide = np.pad(mask, pixels)
     height, width = mask.shape
-    return np.any([wide[dy : dy + height, dx : dx + width] for dy in range(2 * pixels + 1) for dx in range(2 * pixels + 1)], axis=0)
+    return np.any(
+        [wide[dy : dy + height, dx : dx + width] for dy in range(2 * pixels + 1) for dx in range(2 * pixels + 1)],
+        axis=0,
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""A full-size Stable Diffusion 1.5 on the processor: seconds per step at 512², stock diffusers against this engine, and its peers.
+"""Measure a full-size Stable Diffusion 1.5 on the processor: seconds per step at 512², stock diffusers, this engine,
+and peers.
 
-The architecture is the real one, the weights are random: speed does not depend on them. Stock and the engine run in turn; stock:
-`StableDiffusionPipeline.from_pretrained(folder)` and a call, nothing else set. Then OpenVINO, and stable-diffusion.cpp with
-weights of 16 and 8 bits, where they install (`peers`). All use all cores.
+The architecture is the real one, the weights are random: speed does not depend on them. Stock and the engine run in
+turn; stock: `StableDiffusionPipeline.from_pretrained(folder)` and a call, nothing else set. Then OpenVINO, and
+stable-diffusion.cpp with weights of 16 and 8 bits, where they install (`peers`). All use all cores.
 """
 from __future__ import annotations
 
@@ -24,9 +25,9 @@ LIMIT = 240  # seconds for each peer to load and paint
 def run(log: Callable[[str], None]) -> dict:
     if str(common.ROOT) not in sys.path:
         sys.path.insert(0, str(common.ROOT))
-    from blender_sd.engine import devices
+    from blender_sd.engine.memory import devices
 
-    with tempfile.TemporaryDirectory(prefix="sd-bench-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as temporary:
         folder, checkpoint = build(Path(temporary))
         log("built a model of SD 1.5's size")
         figures = _in_turn(str(folder), log)
@@ -57,12 +58,17 @@ def _in_turn(folder: str, log: Callable[[str], None]) -> dict[str, float]:
 
 
 def _peers(folder: Path, checkpoint: Path, threads: int, bf16: bool, log: Callable[[str], None]) -> dict[str, float]:
-    """Seconds per step of each peer that can be measured here."""
+    """Return the seconds per step of each peer that can be measured here."""
     work = (SIDE, STEPS, threads)
-    found = {"openvino_s": peers.seconds("openvino", "peer_openvino.py", (folder, *work, "bf16" if bf16 else "f32"), LIMIT, log,
-                                         borrows=True)}
+    found = {
+        "openvino_s": peers.seconds(
+            "openvino", "peer_openvino.py", (folder, *work, "bf16" if bf16 else "f32"), LIMIT, log, borrows=True
+        )
+    }
     for kind in ("f16", "q8_0"):  # one step is enough: they take long
-        found[f"sdcpp_{kind}_s"] = peers.seconds("sdcpp", "peer_sdcpp.py", (checkpoint, SIDE, 1, threads, kind), LIMIT, log)
+        found[f"sdcpp_{kind}_s"] = peers.seconds(
+            "sdcpp", "peer_sdcpp.py", (checkpoint, SIDE, 1, threads, kind), LIMIT, log
+        )
     for name, value in found.items():
         if value is not None:
             log(f"{name.removesuffix('_s')}: {value:.2f} s a step")
@@ -70,19 +76,26 @@ def _peers(folder: Path, checkpoint: Path, threads: int, bf16: bool, log: Callab
 
 
 def build(root: Path) -> tuple[Path, Path]:
-    """(a model folder, a checkpoint in one file) with SD 1.5's UNet and text encoder. The folder is in fp32, which is what stock
-    diffusers computes in where nothing else is asked for, with a small VAE: its work is no part of a step. The file is in fp16,
-    with SD 1.5's own VAE, for readers that know no other."""
+    """(a model folder, a checkpoint in one file) with SD 1.5's UNet and text encoder. The folder is in fp32, which is
+    what stock diffusers computes in where nothing else is asked for, with a small VAE: its work is no part of a step.
+    The file is in fp16, with SD 1.5's own VAE, for readers that know no other."""
     folder = Path(common.tiny_model(root / "sd15"))  # its tokenizer, scheduler and VAE
     import torch
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
-    from ldm_layout import write  # beside tiny_models
+    from tests.support.ldm_layout import write
     from transformers import CLIPTextConfig, CLIPTextModel
 
     pipe = StableDiffusionPipeline.from_pretrained(folder)
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(sample_size=64, in_channels=4, out_channels=4, cross_attention_dim=768, attention_head_dim=8,
-                                block_out_channels=(320, 640, 1280, 1280), layers_per_block=2)
+    unet = UNet2DConditionModel(
+        sample_size=64,
+        in_channels=4,
+        out_channels=4,
+        cross_attention_dim=768,
+        attention_head_dim=8,
+        block_out_channels=(320, 640, 1280, 1280),
+        layers_per_block=2,
+    )
     ends = {name: getattr(pipe.text_encoder.config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     text = CLIPTextModel(CLIPTextConfig(vocab_size=49408, hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
                                         num_attention_heads=12, max_position_embeddings=77, projection_dim=768, **ends))
@@ -118,5 +131,7 @@ def _ours(engine, folder: str) -> float:
         if isinstance(event, Step) and event.step:
             times.append(time.perf_counter())
 
-    engine.generate("brick", seed=1, steps=STEPS + 1, guidance=5.0, size=(SIDE, SIDE), model=folder, sampler="ddim", on_event=hear)
+    engine.generate(
+        "brick", seed=1, steps=STEPS + 1, guidance=5.0, size=(SIDE, SIDE), model=folder, sampler="ddim", on_event=hear
+    )
     return (times[-1] - times[0]) / STEPS

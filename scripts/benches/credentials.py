@@ -1,4 +1,5 @@
-"""What signed content credentials cost: milliseconds and bytes that they add to a picture's file, alone and over a source that has some."""
+"""Measure the milliseconds and bytes that content credentials add to a picture, alone and over a source that has some.
+"""
 from __future__ import annotations
 
 import sys
@@ -17,31 +18,35 @@ REPEATS = 9
 def run(log: Callable[[str], None]) -> dict:
     if str(common.ROOT) not in sys.path:
         sys.path.insert(0, str(common.ROOT))
-    from blender_sd.engine.credentials import Credentials
+    from blender_sd.engine.output.content_credentials import Credentials
     from blender_sd.protocol.messages import EngineConfig, Source
-    from blender_sd.protocol.origin import COMPOSITE, Origin
-    from blender_sd.protocol.request import IMAGE_TO_IMAGE, Request
+    from blender_sd.core.image_origin import COMPOSITE, Origin
+    from blender_sd.core.request import IMAGE_TO_IMAGE, Request
 
     figures: dict[str, float] = {}
     bars = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         credentials = Credentials(EngineConfig(credentials=str(Path(folder) / "keys")))
         credentials.ready(log)
         for side, rule in BARS.items():
             log(f"{side}² …")
             plain = _picture(side)
-            seal = credentials.seal(Request(), {}, Origin(), log)
-            figures[f"{side}_ms"], signed = _timed(lambda plain=plain, seal=seal: seal(plain, "a.png"))
+            sign = credentials.signing(Request(), {}, Origin(), log)
+            figures[f"{side}_ms"], signed = _timed(lambda plain=plain, sign=sign: sign(plain, "a.png"))
             source = Source(encoded=signed)
-            over = credentials.seal(Request(task=IMAGE_TO_IMAGE, source=source.digest()), {"source": source}, Origin(kind=COMPOSITE), log)
+            over = credentials.signing(Request(task=IMAGE_TO_IMAGE, source=source.digest()), {"source": source},
+                                       Origin(kind=COMPOSITE), log)
             figures[f"{side}_over_a_source_ms"], chained = _timed(lambda plain=plain, over=over: over(plain, "b.png"))
-            figures[f"{side}_bytes"], figures[f"{side}_over_a_source_bytes"] = len(signed) - len(plain), len(chained) - len(plain)
+            figures[f"{side}_bytes"], figures[f"{side}_over_a_source_bytes"] = (
+                len(signed) - len(plain),
+                len(chained) - len(plain),
+            )
             bars[f"{side}² ms"] = common.bar(figures[f"{side}_ms"], rule)
     return {"figures": figures, "bars": bars}
 
 
 def _picture(side: int) -> bytes:
-    """A PNG about as large on disk as a real texture's: noise over a gradient."""
+    """Return a PNG about as large on disk as a real texture: noise over a gradient."""
     import io
 
     import numpy as np
@@ -55,7 +60,7 @@ def _picture(side: int) -> bytes:
 
 
 def _timed(call: Callable[[], bytes]) -> tuple[float, bytes]:
-    """(median milliseconds of a call, what it gives)."""
+    """Return (median milliseconds of a call, its result)."""
     times, given = [], b""
     for _ in range(REPEATS):
         start = time.perf_counter()

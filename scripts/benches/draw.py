@@ -1,8 +1,10 @@
-"""One full draw of the tab SD, every panel open, with 200 models in the library and 5,000 pictures in the history.
+"""Measure one full draw of the tab SD, every panel open, with 200 models in the library and 5,000 pictures in the
+history.
 
-In a real Blender window (Xvfb), with the built extension. Each panel's `draw` is wrapped by the bench, and all panels are made to be open
-from the start; then the sidebar is drawn again and again. The figure is the time that the add-on's own code takes for one drawing of the
-whole tab, the calls into Blender's layout among it; what Blender does with the layout afterwards is Blender's. Linux, as window tests.
+In a real Blender window (Xvfb), with the built extension. Each panel's `draw` is wrapped by the bench, and all panels
+are made to be open from the start; then the sidebar is drawn again and again. The figure is the time that the add-on's
+own code takes for one drawing of the whole tab, the calls into Blender's layout among it; what Blender does with the
+layout afterwards is Blender's. Linux, as window tests.
 """
 from __future__ import annotations
 
@@ -26,8 +28,9 @@ AREAS = ("VIEW_3D", "IMAGE_EDITOR")
 _PREPARE = """
 import json, time
 from bl_ext.user_default import blender_sd as sd
-from bl_ext.user_default.blender_sd import addon, past
+from bl_ext.user_default.blender_sd import addon
 from bl_ext.user_default.blender_sd.addon import history, panels, properties
+from bl_ext.user_default.blender_sd.calls import history as history_calls
 drawn = {{}}
 def timed(name, draw):
     def wrapper(self, context):
@@ -44,7 +47,6 @@ for cls in panels.CLASSES:
 prefs = bpy.context.preferences.addons["bl_ext.user_default.blender_sd"].preferences
 prefs.engine_python, prefs.output = {python!r}, {output!r}
 prefs.model_folders.add().path = {models!r}
-settings = bpy.context.scene.sd
 for _ in range(2):
     settings.controls.add()
 settings.use_grid = settings.use_reference = True
@@ -53,9 +55,10 @@ material = bpy.data.materials.new("painted")
 material.use_nodes = True
 node = material.node_tree.nodes.new("ShaderNodeTexImage")
 node.image = bpy.data.images.new("texture", 64, 64)
-from bl_ext.user_default.blender_sd.protocol import origin, request
+from bl_ext.user_default.blender_sd.core import image_origin, request
 node.image["blender_sd"] = request.Request(prompt="old brick wall " * 20, source="sha256:" + "0" * 64).to_json()
-node.image["blender_sd_origin"] = origin.Origin(model="Brick", licence="mit", parts=(origin.Part("LoRA", "aged"),) * 4).to_json()
+parts = (image_origin.Part("LoRA", "aged"),) * 4
+node.image["blender_sd_origin"] = image_origin.Origin(model="Brick", licence="mit", parts=parts).to_json()
 material.node_tree.nodes.active = node
 bpy.context.object.data.materials.clear()
 bpy.context.object.data.materials.append(material)
@@ -84,19 +87,26 @@ def run(log: Callable[[str], None]) -> dict:
         raise RuntimeError(missing)
     figures: dict[str, float] = {}
     bars = {}
-    with tempfile.TemporaryDirectory(prefix="sd-bench-") as place:
+    with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as place:
         folder = Path(place)
         log("writing models and pictures …")
         for number in range(MODELS):
             _model(folder / "models" / f"model {number:03}")
         pictures.paint(folder / "output", PICTURES)
-        subprocess.run([sys.executable, str(common.ROOT / "scripts" / "build.py"), "--output", place], check=True, stdout=sys.stderr)
+        subprocess.run(
+            [sys.executable, str(common.ROOT / "scripts" / "build.py"), "--output", place],
+            check=True,
+            stdout=sys.stderr,
+        )
         for blender in checks.WINDOW_BLENDERS:
             log(f"Blender {blender} …")
             for area, (totals, each) in _measure(envs.ensure(envs.blender_env(blender)), folder).items():
                 name = f"{blender} {area.lower()}"
                 slowest = sorted(((common.median(times), panel) for panel, times in each.items()), reverse=True)
-                log(f"{name}: {len(each)} panels; slowest: " + ", ".join(f"{panel} {spent:.2f} ms" for spent, panel in slowest[:4]))
+                log(
+                    f"{name}: {len(each)} panels; slowest: "
+                    + ", ".join(f"{panel} {spent:.2f} ms" for spent, panel in slowest[:4])
+                )
                 figures |= {f"{name} ms": common.median(totals), f"{name} p95 ms": common.percentile(totals, 95),
                             f"{name} panels": len(each)}
                 bars[f"{name} ms"] = common.bar(common.median(totals), "< 2")
@@ -104,7 +114,7 @@ def run(log: Callable[[str], None]) -> dict:
 
 
 def _model(folder: Path) -> None:
-    """A model as the library sees it: nothing is loaded from it."""
+    """Return a model as the library lists it; nothing is loaded from it."""
     (folder / "unet").mkdir(parents=True)
     index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
     (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
@@ -112,21 +122,28 @@ def _model(folder: Path) -> None:
 
 
 def _measure(python: os.PathLike, folder: Path) -> dict[str, tuple[list[float], dict[str, list[float]]]]:
-    """For each editor, the milliseconds of each draw, in all and by panel."""
-    for needed in (common.ROOT / "tests" / "window", common.ROOT):
-        if str(needed) not in sys.path:
-            sys.path.insert(0, str(needed))
-    from harness import BlenderWindow
+    """Return for each editor the milliseconds of each draw, in all and by panel."""
+    if str(common.ROOT) not in sys.path:
+        sys.path.insert(0, str(common.ROOT))
+    from tests.support.window.harness import BlenderWindow
 
     archive = next(folder.glob("*.zip"))
     found = {}
-    with BlenderWindow(str(python), [archive], common.ROOT / "out" / "bench" / "draw" / Path(python).parents[1].name) as window:
-        window.run_script(_PREPARE.format(python=sys.executable, output=str(folder / "output"), models=str(folder / "models")))
+    with BlenderWindow(
+        str(python), [archive], common.ROOT / "out" / "bench" / "draw" / Path(python).parents[1].name
+    ) as window:
+        window.run_script(
+            _PREPARE.format(python=sys.executable, output=str(folder / "output"), models=str(folder / "models"))
+        )
         for area in AREAS:
             if area != "VIEW_3D":
                 window.become(area)
             window.open_tab("SD", area)
-            window.wait_for(f"history.shown().found == {PICTURES} and len(properties._model_items) > {MODELS}", 120, "models and pictures")
+            window.wait_for(
+                f"history.shown().total == {PICTURES} and len(properties._model_items) > {MODELS}",
+                120,
+                "models and pictures",
+            )
             window.wait_for("bpy.context.window_manager.sd.engine in ('ready', 'failed')", 180, "the engine")
             window.run_script("history.select(history.shown().entries[0].name)")
             window.run_script(_DRAW.format(area=area, draws=DRAWS))

@@ -1,4 +1,5 @@
-"""Every fault that can be brought about on purpose, with a real engine process and real bpy: what is lost or left, and what works after.
+"""Cause every fault that can be caused on purpose, with a real engine process and real bpy; check what is lost and what
+works after.
 
 SD_FAULTS=word runs only the kinds with that word in their name (the bars on counts then fail).
 """
@@ -12,7 +13,9 @@ from collections.abc import Callable
 
 from . import common
 
-DESCRIPTION = "engine and Blender killed, hung, out of memory, disks full or gone, files reloaded …: nothing lost, all goes on"
+DESCRIPTION = (
+    "engine and Blender killed, hung, out of memory, disks full or gone, files reloaded …: nothing lost, work continues"
+)
 
 
 def run(log: Callable[[str], None]) -> dict:
@@ -29,9 +32,16 @@ def run(log: Callable[[str], None]) -> dict:
     for remark in sorted(world.remarks):
         print(remark, file=sys.stderr)
     figures = {
-        "kinds": len(rows), "tried": sum(row[1] for row in rows), "survived": sum(row[2] for row in rows), "kills": world.kills,
-        "cancels": world.cancels, "lost": failures["Lost"], "orphans": failures["Orphan"], "stuck": failures["Stuck"],
-        "engine_ends_after_blender_s": world.engine_end, "recover_s": common.median([row[3] for row in rows]),
+        "kinds": len(rows),
+        "tried": sum(row[1] for row in rows),
+        "survived": sum(row[2] for row in rows),
+        "kills": world.kills,
+        "cancels": world.cancels,
+        "lost": failures["Lost"],
+        "orphans": failures["Orphan"],
+        "stuck": failures["Stuck"],
+        "engine_ends_after_blender_s": world.engine_end,
+        "recover_s": common.median([row[3] for row in rows]),
         "longest_recover_s": max(row[4] for row in rows),
     }
     bars = {
@@ -48,7 +58,7 @@ def run(log: Callable[[str], None]) -> dict:
 
 
 def _tried(world, fault, failures: Counter, log) -> tuple[str, int, int, float, float]:
-    """(name, times tried, times survived, median and longest seconds to recover)"""
+    """Return (name, tries, times survived, median and longest seconds to recover)."""
     seconds, survived = [], 0
     for turn in range(fault.turns):
         world.begin()

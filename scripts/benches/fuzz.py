@@ -1,7 +1,9 @@
-"""How many inputs the readers of strangers' files and messages (tests/fuzz_targets.py) take without a defect, led by coverage (atheris).
+"""How many inputs the readers of strangers' files and messages take without a defect (tests/support/fuzz_targets.py),
+led by coverage (atheris).
 
-A defect is an exception that the reader does not document, more than a second of the processor or a gigabyte of memory for one input, or
-words that cannot be shown. Its input is printed in base64: it becomes a test in tests/unit/test_fuzz_found.py.
+A defect is an exception that the reader does not document, more than a second of the processor or a gigabyte of memory
+for one input, or words that cannot be shown. Its input is printed in base64: it becomes a test in
+tests/test_fuzz_found.py.
 """
 from __future__ import annotations
 
@@ -28,13 +30,20 @@ _MEMORY = Path("/dev/shm")  # where there is that: thousands of small files are 
 
 def run(log: Callable[[str], None], seconds: int = SECONDS) -> dict:
     python = envs.ensure(envs.Env(".venv-fuzz", "3.11", ("fuzz.txt",), "", "50 MB"), log)
-    sys.path.insert(0, str(common.ROOT / "tests"))
-    from fuzz_targets import TARGETS
+    sys.path.insert(0, str(common.ROOT))
+    from tests.support.fuzz_targets import TARGETS
 
-    with (tempfile.TemporaryDirectory(prefix="sd-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None) as place,
-          ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool):
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="sd-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None, ignore_cleanup_errors=True
+        ) as place,
+        ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool,
+    ):
         reports = list(pool.map(lambda name: _target(str(python), name, seconds, Path(place), log), TARGETS))
-    figures: dict[str, float] = {"inputs": sum(one["inputs"] for one in reports), "defects": sum(one["defects"] for one in reports)}
+    figures: dict[str, float] = {
+        "inputs": sum(one["inputs"] for one in reports),
+        "defects": sum(one["defects"] for one in reports),
+    }
     for name, report in zip(TARGETS, reports, strict=True):
         figures |= {f"{name}_{key}": report[key] for key in ("inputs", "features")}
     return {"figures": figures, "bars": {
@@ -47,8 +56,14 @@ def run(log: Callable[[str], None], seconds: int = SECONDS) -> dict:
 def _target(python: str, name: str, seconds: int, place: Path, log: Callable[[str], None]) -> dict[str, int]:
     folder = place / name
     folder.mkdir()
-    done = subprocess.run([python, str(_RUN), name, str(seconds), str(folder)], capture_output=True, text=True, errors="replace",
-                          env={**os.environ, "TMPDIR": str(folder)}, timeout=seconds * 2 + 400)
+    done = subprocess.run(
+        [python, str(_RUN), name, str(seconds), str(folder)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={**os.environ, "TMPDIR": str(folder)},
+        timeout=seconds * 2 + 400,
+    )
     defects = _defects(folder, done.stderr)
     for what, data in defects:
         log(f"DEFECT {name}: {what}\n  {data}")
@@ -63,12 +78,19 @@ def _target(python: str, name: str, seconds: int, place: Path, log: Callable[[st
 
 
 def _defects(folder: Path, said: str) -> list[tuple[str, str]]:
-    """(what happened, the input in base64) of each defect: what the target wrote down, and what libFuzzer ended it for."""
+    """Return (what happened, the input in base64) for each defect: those that the target recorded, and the cause if
+    libFuzzer ended it.
+    """
     written = folder / "defects.jsonl"
     lines = map(json.loads, written.read_text(encoding="utf-8").splitlines()) if written.exists() else ()
     found = [(one["what"], one["input"]) for one in lines]
     for file in folder.iterdir():
         if re.match(r"(crash|timeout|oom|leak|slow-unit)-", file.name):
             reason = re.search(r"ERROR: (libFuzzer: [^\n]*)", said)
-            found.append((f"{file.name.split('-')[0]} {reason[1] if reason else ''}", base64.b64encode(file.read_bytes()).decode()))
+            found.append(
+                (
+                    f"{file.name.split('-')[0]} {reason[1] if reason else ''}",
+                    base64.b64encode(file.read_bytes()).decode(),
+                )
+            )
     return found

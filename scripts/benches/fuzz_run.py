@@ -1,6 +1,7 @@
-"""One target of the bench `fuzz`, in the fuzzer's own environment: `python fuzz_run.py NAME SECONDS FOLDER`.
+"""Run one target of the bench `fuzz`, in the fuzzer's own environment: `python fuzz_run.py NAME SECONDS FOLDER`.
 
-libFuzzer ends the process by itself, so each defect is written to FOLDER/defects.jsonl when it is seen; one line for each place that fails.
+libFuzzer ends the process by itself, so each defect is written to FOLDER/defects.jsonl when it is seen; one line for
+each place that fails.
 """
 from __future__ import annotations
 
@@ -27,10 +28,10 @@ LONG = 60_000  # of one that is stretched
 
 
 def main(name: str, seconds: str, folder: str) -> None:
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    sys.path.insert(0, str(ROOT))
     with atheris.instrument_imports(include=["blender_sd"]):
-        import fuzz_targets
-    import fuzz_json
+        from tests.support import fuzz_targets
+    from tests.support import fuzz_json
 
     logging.disable(logging.CRITICAL)
     target, seeds, place = fuzz_targets.TARGETS[name], fuzz_targets.SEEDS[name], Path(folder)
@@ -39,11 +40,24 @@ def main(name: str, seconds: str, folder: str) -> None:
     for number, seed in enumerate(seeds):
         (corpus / f"seed{number}").write_bytes(seed)
     words = sorted({word for seed in seeds for word in re.findall(rb"[A-Za-z_]{3,}", seed)})
-    signs = ["1e999", "-1", "Infinity", "null", "true", "[]", "{}", "../", "--hash=sha256:", r"\\ud800", r"\x00", r"\x1f\xff\xff\xff"]
+    signs = [
+        "1e999",
+        "-1",
+        "Infinity",
+        "null",
+        "true",
+        "[]",
+        "{}",
+        "../",
+        "--hash=sha256:",
+        r"\\ud800",
+        r"\x00",
+        r"\x1f\xff\xff\xff",
+    ]
     (place / "words").write_text("".join(f'"{word}"\n' for word in (*(word.decode() for word in words), *signs)))
     seen: set[tuple] = set()
 
-    def told(what: str, where: tuple, data: bytes) -> None:
+    def record(what: str, where: tuple, data: bytes) -> None:
         if where not in seen:
             seen.add(where)
             with open(place / "defects.jsonl", "a", encoding="utf-8") as file:
@@ -56,9 +70,9 @@ def main(name: str, seconds: str, folder: str) -> None:
         except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = type(error).__name__, frame.filename, frame.lineno
-            told(f"{error!s:.200} {where}", where, data)
+            record(f"{error!s:.200} {where}", where, data)
         if (took := time.process_time() - started) > SLOW:
-            told(f"took {took:.1f} s", ("slow",), data)
+            record(f"took {took:.1f} s", ("slow",), data)
 
     (place / "stretched").write_text(str(_stretch(one, seeds, words, signs)))
 
@@ -68,21 +82,34 @@ def main(name: str, seconds: str, folder: str) -> None:
             try:
                 return fuzz_json.mutated(name, data, dice)[:longest]
             except (ValueError, KeyError, IndexError, RecursionError, AttributeError):
-                pass  # what is there is no JSON
+                pass  # it is not JSON
         return atheris.Mutate(data, longest)
 
-    atheris.Setup([sys.argv[0], str(corpus), f"-dict={place / 'words'}", f"-max_total_time={seconds}", f"-timeout={HANG}",
-                   f"-rss_limit_mb={MEMORY}", f"-max_len={LONGEST}", f"-artifact_prefix={place}/", "-print_final_stats=1", "-seed=1"], one,
-                  custom_mutator=mutate)
+    atheris.Setup(
+        [
+            sys.argv[0],
+            str(corpus),
+            f"-dict={place / 'words'}",
+            f"-max_total_time={seconds}",
+            f"-timeout={HANG}",
+            f"-rss_limit_mb={MEMORY}",
+            f"-max_len={LONGEST}",
+            f"-artifact_prefix={place}/",
+            "-print_final_stats=1",
+            "-seed=1",
+        ],
+        one,
+        custom_mutator=mutate,
+    )
     atheris.Fuzz()
 
 
 class Hang(Exception):
-    """An input took so long that it was broken off."""
+    """An input took so long that it was stopped."""
 
 
 def _stretch(one: Callable[[bytes], None], seeds: list[bytes], words: list[bytes], signs: list[str]) -> int:
-    """Gives `one` the long inputs, until one of them hangs; how many those were."""
+    """Give `one` the long inputs until one of them hangs. Return their number."""
     hung = []
 
     def stop(*_: object) -> None:
@@ -103,9 +130,15 @@ def _stretch(one: Callable[[bytes], None], seeds: list[bytes], words: list[bytes
 
 
 def _long(seeds: list[bytes], words: list[bytes], signs: list[str]) -> Iterator[bytes]:
-    """Long inputs of one thing over and over, alone and in the middle of each seed: what takes time by the square of its length shows."""
-    pieces = {*words, *(sign.encode().decode("unicode_escape").encode("latin-1") for sign in signs),
-              *(bytes([sign]) for sign in range(128)), *(bytes([one, other]) for one in b"[({\"'<.:," for other in b"])}\"'> a1")}
+    """Yield long inputs that repeat one thing, alone and in the middle of each seed: they reveal readers with quadratic
+    time.
+    """
+    pieces = {
+        *words,
+        *(sign.encode().decode("unicode_escape").encode("latin-1") for sign in signs),
+        *(bytes([sign]) for sign in range(128)),
+        *(bytes([one, other]) for one in b"[({\"'<.:," for other in b"])}\"'> a1"),
+    }
     for number, piece in enumerate(sorted(pieces)):
         long = piece * (LONG // len(piece))
         seed = seeds[number % len(seeds)]

@@ -1,7 +1,9 @@
-"""The panel History with 5,000 pictures: how long until they are there, how long Blender's main thread is held up, how fast a search is.
+"""Measure the panel History with 5,000 pictures: time until they are shown, stalls of Blender's main thread, and search
+time.
 
-Blender (bpy) without a window: the panel's timer is ticked as Blender would, with the add-on registered. "Longest" is the longest time
-that one tick took, from the moment when the panel was first drawn until all was read, waiting for the interpreter's lock included.
+Blender (bpy) without a window: the panel's timer is ticked as Blender would, with the add-on registered. "Longest" is
+the longest time that one tick took, from the moment when the panel was first drawn until all was read, waiting for the
+interpreter's lock included.
 """
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ REPEATS = 9
 
 
 def run(log: Callable[[str], None]) -> dict:
-    with tempfile.TemporaryDirectory(prefix="sd-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as folder:
         log(f"writing {COUNT} pictures …")
         pictures.paint(Path(folder), COUNT)
         log("opening …")
@@ -29,7 +31,11 @@ def run(log: Callable[[str], None]) -> dict:
         searched = _search(Path(folder))
         memory = _memory(Path(folder))
     figures = {name: common.median([one[name] for one in opened]) for name in opened[0]}
-    figures |= {"main_thread_longest_ms": max(one["main_thread_longest_ms"] for one in opened), **searched, "memory_mb": memory}
+    figures |= {
+        "main_thread_longest_ms": max(one["main_thread_longest_ms"] for one in opened),
+        **searched,
+        "memory_mb": memory,
+    }
     bars = {
         "call that opens, ms": common.bar(figures["open_call_ms"], "< 10"),
         "first page, ms": common.bar(figures["first_page_ms"], "< 200"),
@@ -43,12 +49,12 @@ def run(log: Callable[[str], None]) -> dict:
 
 def _open(folder: Path) -> dict[str, float]:
     import blender_sd
-    from blender_sd import api, past
+    from blender_sd.calls.runtime import runtime
     from blender_sd.addon import history
 
     blender_sd.register()
     try:
-        api.configure(output=str(folder))
+        blender_sd.configure(output=str(folder))
         start = time.perf_counter()
         history.want()
         history.watch(lambda: True)
@@ -63,31 +69,36 @@ def _open(folder: Path) -> dict[str, float]:
             first = first or (history.shown().entries and time.perf_counter() - start)
             time.sleep(0.005)
         done = time.perf_counter() - start
-        assert history.shown().found == COUNT and past.the_history().view.ready
+        assert history.shown().total == COUNT and runtime.history.view.ready
     finally:
         blender_sd.unregister()
-    return {"open_call_ms": 1000 * called, "first_page_ms": 1000 * first, "all_ms": 1000 * done, "tick_longest_ms": 1000 * max(ticks),
-            "main_thread_longest_ms": 1000 * max(ticks)}
+    return {
+        "open_call_ms": 1000 * called,
+        "first_page_ms": 1000 * first,
+        "all_ms": 1000 * done,
+        "tick_longest_ms": 1000 * max(ticks),
+        "main_thread_longest_ms": 1000 * max(ticks),
+    }
 
 
 def _search(folder: Path) -> dict[str, float]:
-    """From a key press in the search field until the page is ready to be drawn: all of it is the main thread's."""
+    """Measure from a key press in the search field until the page is ready to be drawn, all on the main thread."""
     import blender_sd
-    from blender_sd import api, past
     from blender_sd.addon import history
+    from blender_sd.calls.runtime import runtime
 
     blender_sd.register()
     try:
-        api.configure(output=str(folder))
+        blender_sd.configure(output=str(folder))
         history.want()
-        past.the_history().refresh().result()
+        runtime.history.refresh().result()
         history.update()
         times = {}
         for search in SEARCHES * REPEATS:
             start = time.perf_counter()
             history.state().search = search
             times.setdefault(search, []).append(1000 * (time.perf_counter() - start))
-        assert history.shown().found == COUNT
+        assert history.shown().total == COUNT
     finally:
         blender_sd.unregister()
     return {"search_ms": common.median([one for many in times.values() for one in many]),
@@ -95,8 +106,8 @@ def _search(folder: Path) -> dict[str, float]:
 
 
 def _memory(folder: Path) -> float:
-    """MB that the entries take."""
-    from blender_sd.session.history import History
+    """Return the MB that the entries take."""
+    from blender_sd.library.history import History
 
     tracemalloc.start()
     history = History(str(folder))

@@ -1,4 +1,4 @@
-"""Inpainting: how many pixels outside the mask differ from the source, over masks, feathers, sizes and ways to paint."""
+"""Count the pixels outside the mask that inpainting changes, over masks, feathers, sizes and ways to paint."""
 from __future__ import annotations
 
 import sys
@@ -23,11 +23,27 @@ def run(log: Callable[[str], None]) -> dict:
     for width, height in ((128, 128), (200, 136), (97, 150)):
         source = rng.integers(0, 256, (height, width, 3), np.uint8)
         for name, mask in _masks(width, height, rng).items():
-            for feather, full_res, tiling, strength in ((0, False, "none", 1.0), (12, False, "xy", 0.6), (5, True, "none", 1.0),
-                                                        (5, True, "xy", 1.0)):
-                result = np.asarray(engine.inpaint(
-                    source, mask.astype(np.uint8) * 255, "red brick wall", seed=cases, steps=STEPS, guidance=3.0, strength=strength,
-                    mask_feather=feather, mask_full_res=full_res, tile=128, tiling=tiling)[0])
+            for feather, full_res, tiling, strength in (
+                (0, False, "none", 1.0),
+                (12, False, "xy", 0.6),
+                (5, True, "none", 1.0),
+                (5, True, "xy", 1.0),
+            ):
+                result = np.asarray(
+                    engine.inpaint(
+                        source,
+                        mask.astype(np.uint8) * 255,
+                        "red brick wall",
+                        seed=cases,
+                        steps=STEPS,
+                        guidance=3.0,
+                        strength=strength,
+                        mask_feather=feather,
+                        mask_full_res=full_res,
+                        tile=128,
+                        tiling=tiling,
+                    )[0]
+                )
                 differs = (result != source).any(2)
                 changed += int(differs[~mask].sum())
                 outside += int((~mask).sum())
@@ -35,13 +51,18 @@ def run(log: Callable[[str], None]) -> dict:
                 cases += 1
             log(f"{width} × {height}, {name}: {changed} of {outside} pixels outside the masks changed so far")
     engine.close()
-    figures = {"changed_outside": changed, "pixels_outside": outside, "changed_inside_share": painted / cases, "cases": cases}
+    figures = {
+        "changed_outside": changed,
+        "pixels_outside": outside,
+        "changed_inside_share": painted / cases,
+        "cases": cases,
+    }
     return {"figures": figures, "bars": {"changed_outside": common.bar(changed, "== 0"),
                                          "changed_inside_share": common.bar(figures["changed_inside_share"], ">= 0.9")}}
 
 
 def _masks(width: int, height: int, rng) -> dict:
-    """A box, a disc across the border, single pixels, and everything but a few pixels."""
+    """Return masks: a box, a disc across the border, single pixels, and everything but a few pixels."""
     import numpy as np
 
     y, x = np.mgrid[:height, :width]

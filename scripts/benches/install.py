@@ -1,9 +1,11 @@
-"""The engine's set-up: from a folder of wheels to the first picture; and cut off in the download and while unpacking, then resumed."""
+"""Measure the installation of the engine: from a folder of wheels to the first picture; and interrupted, then resumed.
+"""
 from __future__ import annotations
 
 import os
 import random
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,52 +18,78 @@ import envs
 
 from . import common
 
-DESCRIPTION = "engine set-up for the processor: seconds and bytes, first picture, and what an interrupted one fetches twice"
-LOCK = envs.ROOT / "blender_sd" / "engine" / "locks" / "cpu.txt"
+DESCRIPTION = (
+    "engine set-up for the processor: seconds and bytes, first picture, and what an interrupted one fetches twice"
+)
+LOCK = envs.ROOT / "blender_sd" / "workers" / "locks" / "pylock.cpu.toml"
 PROMPT = "red brick wall"
 
 
 def run(log: Callable[[str], None]) -> dict:
-    sys.path.insert(0, str(envs.ROOT / "tests"))
+    sys.path.insert(0, str(envs.ROOT))
     wheels = _collect(log)
     size = sum(path.stat().st_size for path in wheels.glob("*.whl"))
-    with tempfile.TemporaryDirectory(prefix="sd-bench-install-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sd-bench-install-", ignore_cleanup_errors=True) as folder:
         log(f"from a folder of {len(list(wheels.glob('*.whl')))} wheels, {size / 1e6:.0f} MB")
         started = time.perf_counter()
         one = _set_up(Path(folder, "a"), LOCK, wheels)
         python = one.result()
         seconds = time.perf_counter() - started
-        from blender_sd.protocol import environment
+        from blender_sd.library import engine_environment
 
-        installed = environment.read(str(Path(folder, "a"))).bytes
+        installed = engine_environment.read(str(Path(folder, "a"))).bytes
         log(f"set up in {seconds:.0f} s, {installed / 1e6:.0f} MB; painting")
         picture = _first_picture(python)
         download_twice, unpack_twice, at = _interrupted(Path(folder), wheels, log)
     return {
-        "figures": {"wheels_mb": size / 1e6, "installed_mb": installed / 1e6, "set_up_s": seconds, "first_picture_s": picture,
-                    "killed_at_mb": at / 1e6, "fetched_twice_after_download_kill": download_twice,
-                    "fetched_after_unpack_kill": unpack_twice},
-        "bars": {"bytes fetched twice, killed in the download": common.bar(download_twice, "== 0"),
-                 "bytes fetched again, killed while unpacking": common.bar(unpack_twice, "== 0")},
+        "figures": {
+            "wheels_mb": size / 1e6,
+            "installed_mb": installed / 1e6,
+            "set_up_s": seconds,
+            "first_picture_s": picture,
+            "killed_at_mb": at / 1e6,
+            "fetched_twice_after_download_kill": download_twice,
+            "fetched_after_unpack_kill": unpack_twice,
+        },
+        "bars": {
+            "bytes fetched twice, killed in the download": common.bar(download_twice, "== 0"),
+            "bytes fetched again, killed while unpacking": common.bar(unpack_twice, "== 0"),
+        },
     }
 
 
 def _collect(log: Callable[[str], None]) -> Path:
-    """A folder with the wheels that the lock for the processor names, by pip as this machine has it configured. Kept in .cache."""
-    from blender_sd.engine.wheels import read_lock
+    """Return a folder with the wheels of the lock for the processor, downloaded by pip as configured here. Kept in
+    .cache.
+    """
+    from blender_sd.workers.lock import read_lock
 
     folder = envs.ROOT / ".cache" / f"wheels-{sys.version_info[0]}.{sys.version_info[1]}"
     folder.mkdir(parents=True, exist_ok=True)
-    pins = [f"{pin.name}{pin.versions}{'+' + pin.label if pin.label else ''}" for pin in read_lock(str(LOCK)).pins]
+    lock = read_lock(str(LOCK))
+    pins = [f"{pin.name}=={pin.version}" for pin in lock.pins] + [
+        f"{one.name}{one.versions}+{one.label}" for one in lock.builds
+    ]
     log("collecting wheels")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", str(folder), *pins]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "-d",
+        str(folder),
+        *pins,
+    ]
     subprocess.run([*command, *shlex.split(os.environ.get("SD_PIP_ARGS", ""))], check=True, stdout=sys.stderr)
     return folder
 
 
 def _set_up(place: Path, lock: Path, wheels: Path | str = "") -> Any:
-    from blender_sd.protocol.messages import INSTALL, EngineConfig
-    from blender_sd.session.installing import Installations
+    from blender_sd.protocol.messages import EngineConfig, INSTALL
+    from blender_sd.session.installations import Installations
     from blender_sd.session.process import ProcessPipeline
 
     pipeline = ProcessPipeline(sys.executable, EngineConfig(), role=INSTALL)
@@ -69,7 +97,7 @@ def _set_up(place: Path, lock: Path, wheels: Path | str = "") -> Any:
 
 
 def _first_picture(python: str) -> float:
-    """Seconds from starting the new engine to the starter model's first picture on disk."""
+    """Return the seconds from starting the new engine to the starter model's first picture on disk."""
     with common.addon() as api:
         api.configure(engine_python=python)
         started = time.perf_counter()
@@ -93,22 +121,24 @@ def _kill(one: Any) -> None:
 
 
 def _interrupted(folder: Path, wheels: Path, log: Callable[[str], None]) -> tuple[int, int, int]:
-    """(bytes fetched twice after a kill in the download, bytes fetched after a kill while unpacking, where the first kill came)."""
-    from blender_sd.protocol import environment
-    from fake_index import FakeIndex
+    """Return (bytes fetched twice after a kill in the download, bytes fetched after a kill while unpacking, where the
+    first kill came).
+    """
+    from blender_sd.library import engine_environment
+    from tests.support.fake_index import FakeIndex
 
     index = FakeIndex({path.name: path.read_bytes() for path in wheels.glob("*.whl")})
     os.environ.update(index.environment())
-    lock = folder / "cpu.txt"
-    lock.write_text("".join(line for line in LOCK.read_text().splitlines(True) if not line.startswith("--extra-index-url")))
-    (folder / "engine.txt").write_text((LOCK.parent / "engine.txt").read_text())
+    lock = folder / LOCK.name
+    lock.write_text(LOCK.read_text().replace("https://download.pytorch.org/whl", f"{index.url}/simple"))
+    shutil.copy(LOCK.with_name("pylock.engine.toml"), folder)
     place, total = folder / "b", sum(map(len, index.files.values()))
     try:
         moment = random.uniform(0.05, 0.95) * total
         one = _set_up(place, lock)
         _until(one, lambda: one.stage == "Downloading" and one.bytes_done >= moment)
         _kill(one)
-        kept = sum(path.stat().st_size for path in (place / environment.WHEELS).iterdir())
+        kept = sum(path.stat().st_size for path in (place / engine_environment.WHEELS).iterdir())
         log(f"killed in the download, with {kept / 1e6:.0f} of {total / 1e6:.0f} MB on disk")
         index.served.clear()
         one = _set_up(place, lock)

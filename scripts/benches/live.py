@@ -1,8 +1,10 @@
-"""Live mode on the starter model in a real window (under Xvfb, drawn by the processor), with the view turned all the time: pictures
-per second, and how long the add-on holds up Blender's main thread at most, in its timer or in its drawing.
+"""Live mode on the starter model in a real window (under Xvfb, drawn by the processor), with the view turned all the
+time: pictures per second, and how long the add-on holds up Blender's main thread at most, in its timer or in its
+drawing.
 
-A look is one small drawing of the view. Without a graphics card the processor draws it, with Blender's own redrawing and the engine
-beside it: so the pace of the main loop is given with and without live mode, and the machine's load before the bench began.
+A look is one small drawing of the view. Without a graphics card the processor draws it, with Blender's own redrawing
+and the engine beside it: so the pace of the main loop is given with and without live mode, and the machine's load
+before the bench began.
 """
 from __future__ import annotations
 
@@ -53,7 +55,7 @@ def turn():
         space.region_3d.view_rotation.rotate(Euler((0.0, 0.0, 0.02)))
     run = live._run
     if run is not None:
-        session = of("api")._session
+        session = of("calls.runtime").runtime.session
         waiting.append(sum(not job.done for job in session._jobs))
         if run.machine.frames > seen[0]:
             seen[0] = run.machine.frames
@@ -73,20 +75,26 @@ began = time.perf_counter()
 _FIGURES = """
 run = live._run
 turning[0] = False
-result = {"frames": len(latencies), "seconds": time.perf_counter() - began, "turns": turns[:], "draws": draws[:], "gaps": gaps[:],
-          "looks": looks[:], "latencies": latencies[:], "waiting": waiting[:],
+result = {"frames": len(latencies), "seconds": time.perf_counter() - began, "turns": turns[:],
+          "draws": draws[:], "gaps": gaps[:], "looks": looks[:], "latencies": latencies[:], "waiting": waiting[:],
           "pace": run.machine.pace if run else 0.0}
 """
 
 
 def run(log: Callable[[str], None]) -> dict:
-    if str(common.ROOT / "tests" / "window") not in sys.path:
-        sys.path.insert(0, str(common.ROOT / "tests" / "window"))
-    from harness import BlenderWindow
+    if str(common.ROOT) not in sys.path:
+        sys.path.insert(0, str(common.ROOT))
+    from tests.support.window.harness import BlenderWindow
 
-    with tempfile.TemporaryDirectory(prefix="sd-bench-") as folder:
-        subprocess.run([sys.executable, str(common.ROOT / "scripts" / "build.py"), "--output", folder], check=True, stdout=sys.stderr)
-        with BlenderWindow(sys.executable, list(Path(folder).glob("*.zip")), common.ROOT / "out" / "bench" / "live") as window:
+    with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as folder:
+        subprocess.run(
+            [sys.executable, str(common.ROOT / "scripts" / "build.py"), "--output", folder],
+            check=True,
+            stdout=sys.stderr,
+        )
+        with BlenderWindow(
+            sys.executable, list(Path(folder).glob("*.zip")), common.ROOT / "out" / "bench" / "live"
+        ) as window:
             return _measured(window, log)
 
 

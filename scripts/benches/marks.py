@@ -1,7 +1,7 @@
-"""Marks of generated images in a large file: what saving costs beyond Blender's own work, what placing one image costs, and the report.
+"""Measure the marks of generated images in a large file: on saving, on placing one image, and the report.
 
-500 materials of ten nodes with an image each (half of them through a node group), 500 packed images, 1,000 objects; Blender (bpy) without
-a window. All of it is the main thread's.
+500 materials of ten nodes with an image each (half of them through a node group), 500 packed images, 1,000 objects;
+Blender (bpy) without a window. All of it is the main thread's.
 """
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPEATS = 9
 def run(log: Callable[[str], None]) -> dict:
     import blender_sd
 
-    with tempfile.TemporaryDirectory(prefix="sd-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as folder:
         log(f"writing {COUNT} pictures …")
         pictures.paint(Path(folder), COUNT)
         blender_sd.register()
@@ -41,12 +41,12 @@ def run(log: Callable[[str], None]) -> dict:
 def _fill(folder: Path):
     import bpy
 
-    from blender_sd import past
+    from blender_sd.calls import history
     from blender_sd.scene import compat
 
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     for number, path in enumerate(sorted(folder.glob("*.png"))):
-        image = past.open_picture(str(path))
+        image = history.open_picture(str(path))
         material = bpy.data.materials.new(f"material {number}")
         tree = compat.node_tree_of(material)
         if number % 2:
@@ -67,7 +67,7 @@ def _fill(folder: Path):
 def _measure(material, folder: Path) -> dict[str, float]:
     import bpy
 
-    from blender_sd import provenance
+    from blender_sd.calls import image_origin
     from blender_sd.scene import marks
 
     image = next(node.image for node in material.node_tree.nodes if node.type == "TEX_IMAGE")
@@ -76,16 +76,16 @@ def _measure(material, folder: Path) -> dict[str, float]:
     path = os.path.join(folder, "film.blend")
     whole = [_timed(lambda: bpy.ops.wm.save_as_mainfile(filepath=path)) for _ in range(3)]
     placed = [_timed(lambda: marks.refresh([image])) for _ in range(REPEATS)]
-    report = provenance.report(format="csv")
+    report = image_origin.report(format="csv")
     assert report.count("\r\n") == COUNT + 1
     return {"first_marks_ms": first, "save_marks_ms": common.median([_timed(marks.on_save) for _ in range(REPEATS)]),
             "whole_save_ms": common.median(whole), "place_ms": common.median(placed),
-            "report_ms": common.median([_timed(provenance.report) for _ in range(3)]),
-            "report_unmarked_ms": _unmarked(provenance.report)}
+            "report_ms": common.median([_timed(image_origin.report) for _ in range(3)]),
+            "report_unmarked_ms": _unmarked(image_origin.report)}
 
 
 def _unmarked(report: Callable[[], str]) -> float:
-    """The report where no image carries a mark, so that all packed files are read."""
+    """Measure the report if no image has a mark, so that all packed files are read."""
     import bpy
 
     for image in bpy.data.images:

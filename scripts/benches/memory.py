@@ -1,8 +1,10 @@
-"""How much memory each rung of the ladder takes for the same model and picture: SD 1.5's size with random weights, 640².
+"""Measure how much memory each memory mode takes for the same model and picture: SD 1.5's size with random weights,
+640².
 
-Each rung has a process of its own, and two peaks: while the model is loaded, and while the picture is painted. On a graphics card
-they are torch's there. On a processor they are what the process holds in RAM, without what Python and its libraries take; the
-pages of the weights' files that are mapped and in use count, though the system could take those back.
+Each mode has a process of its own, and two peaks: while the model is loaded, and while the picture is painted. On a
+graphics card they are torch's there. On a processor they are what the process holds in RAM, without what Python and its
+libraries take; the pages of the weights' files that are mapped and in use count, though the system could take those
+back.
 """
 from __future__ import annotations
 
@@ -18,38 +20,43 @@ from pathlib import Path
 if __package__:
     from . import common
     ROOT = common.ROOT
-else:  # one rung, in its own process
+else:  # one mode, in its own process
     ROOT = Path(__file__).resolve().parents[2]
 
-DESCRIPTION = "peak memory of each rung of the ladder for a full-size SD 1.5, random weights, 640²"
+DESCRIPTION = "peak memory of each memory mode for a full-size SD 1.5, random weights, 640²"
 SIDE = 640  # larger than a tile of its VAE, so that tiles save something
 
 
 def run(log: Callable[[str], None]) -> dict:
     sys.path.insert(0, str(ROOT))
-    from blender_sd.engine import Engine, ladder
+    from blender_sd.engine import Engine
+    from blender_sd.engine.memory import memory_modes
 
     engine = Engine()
     engine.warm()
-    rungs = ladder.on(engine._loader.library.device)
-    with tempfile.TemporaryDirectory(prefix="sd-bench-") as temporary:
+    modes = memory_modes.available(engine._painter.loader.library.device)
+    with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as temporary:
         folder = build(Path(temporary) / "sd15")
         log("built a model of SD 1.5's size")
         peaks = {}
-        for rung in rungs:
-            command = [sys.executable, __file__, str(folder), rung]
+        for mode in modes:
+            command = [sys.executable, __file__, str(folder), mode]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-            peaks[rung] = json.loads(done.stdout.splitlines()[-1])
-            log(f"{rung}: {peaks[rung]['loading']:.0f} MB while loading, {peaks[rung]['painting']:.0f} MB while painting")
-    figures = {f"{rung}_{when}_mb": peak for rung, both in peaks.items() for when, peak in both.items()}
-    painting = {rung: both["painting"] for rung, both in peaks.items()}
-    figures |= {f"{rung}_of_full": painting[rung] / painting["full"] for rung in rungs[1:]}
-    bars = {f"{below}_of_{above}": common.bar(painting[below] / painting[above], "< 1") for above, below in zip(rungs, rungs[1:])}
+            peaks[mode] = json.loads(done.stdout.splitlines()[-1])
+            both = peaks[mode]
+            log(f"{mode}: {both['loading']:.0f} MB while loading, {both['painting']:.0f} MB while painting")
+    figures = {f"{mode}_{when}_mb": peak for mode, both in peaks.items() for when, peak in both.items()}
+    painting = {mode: both["painting"] for mode, both in peaks.items()}
+    figures |= {f"{mode}_of_full": painting[mode] / painting["full"] for mode in modes[1:]}
+    bars = {
+        f"{below}_of_{above}": common.bar(painting[below] / painting[above], "< 1")
+        for above, below in zip(modes, modes[1:])
+    }
     return {"figures": figures, "bars": bars}
 
 
 def build(folder: Path) -> Path:
-    """A model folder in bf16 with SD 1.5's UNet and VAE."""
+    """Make a model folder in bf16 with SD 1.5's UNet and VAE."""
     common.tiny_model(folder)  # its tokenizer, scheduler and text encoder
     import torch
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
@@ -59,10 +66,23 @@ def build(folder: Path) -> Path:
     levels = 4
     torch.set_default_dtype(torch.bfloat16)
     try:
-        unet = UNet2DConditionModel(sample_size=64, in_channels=4, out_channels=4, cross_attention_dim=pipe.text_encoder.config.hidden_size,
-                                    attention_head_dim=8, block_out_channels=(320, 640, 1280, 1280), layers_per_block=2)
-        vae = AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels,
-                            block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=512)
+        unet = UNet2DConditionModel(
+            sample_size=64,
+            in_channels=4,
+            out_channels=4,
+            cross_attention_dim=pipe.text_encoder.config.hidden_size,
+            attention_head_dim=8,
+            block_out_channels=(320, 640, 1280, 1280),
+            layers_per_block=2,
+        )
+        vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            latent_channels=4,
+            sample_size=512,
+        )
     finally:
         torch.set_default_dtype(torch.float32)
     pipe.register_modules(unet=unet, vae=vae)
@@ -70,15 +90,15 @@ def build(folder: Path) -> Path:
     return folder
 
 
-def one(folder: str, rung: str) -> dict[str, float]:
-    """The peaks in MB while the model is loaded and while one picture is made on `rung`."""
+def one(folder: str, mode: str) -> dict[str, float]:
+    """Return the peaks in MB while the model is loaded and while one picture is made in the memory mode `mode`."""
     sys.path.insert(0, str(ROOT))
     from blender_sd.engine import Engine
 
-    engine = Engine(memory_use=rung, preview_px=0)
+    engine = Engine(memory_use=mode, preview_px=0)
     ready = engine.warm()
     engine.generate("brick", seed=1, steps=1, size=(64, 64))  # the starter model: what libraries need at first is there
-    engine._loader.library.clear()
+    engine._painter.loader.library.clear()
     peak = _on_card if ready.device.startswith("cuda") else _in_ram
     with peak() as loading:
         engine._load(folder)
@@ -90,7 +110,7 @@ def one(folder: str, rung: str) -> dict[str, float]:
 
 @contextmanager
 def _on_card() -> Iterator[dict[str, float]]:
-    """torch's peak on the card within the block; counted from nothing."""
+    """Measure torch's peak on the card within the block, counted from zero."""
     import torch
 
     torch.cuda.reset_peak_memory_stats()
@@ -101,7 +121,7 @@ def _on_card() -> Iterator[dict[str, float]]:
 
 @contextmanager
 def _in_ram() -> Iterator[dict[str, float]]:
-    """The process's peak within the block over what it held before it, and that."""
+    """Measure the process's peak within the block above its memory before, and the latter."""
     import psutil
 
     process, done = psutil.Process(), threading.Event()

@@ -1,4 +1,4 @@
-"""What the add-on costs on top of diffusers: a whole job with the model warm, against the bare pipeline call.
+"""Measure what the add-on costs on top of diffusers: a whole job with the model warm, against the bare pipeline call.
 
 Both use the same weights, precision, attention, thread count and priority, in turn, and must give the same pixels.
 """
@@ -39,16 +39,26 @@ def run(log: Callable[[str], None]) -> dict:
             got = np.asarray(Image.open(job.results[0].path).convert("RGB"))
             worst = max(worst, int(np.abs(got.astype(int) - np.asarray(expected)).max()))
             log(f"pair {seed} of {PAIRS}: {ours[-1]:.2f} s against {theirs[-1]:.2f} s")
-    figures = {"ratio": common.median(ratios), "job_s": common.median(ours), "bare_s": common.median(theirs), "pixel_difference": worst}
-    return {"figures": figures, "bars": {"ratio": common.bar(figures["ratio"], "<= 1.05"), "pixel difference": common.bar(worst, "== 0")}}
+    figures = {
+        "ratio": common.median(ratios),
+        "job_s": common.median(ours),
+        "bare_s": common.median(theirs),
+        "pixel_difference": worst,
+    }
+    return {
+        "figures": figures,
+        "bars": {"ratio": common.bar(figures["ratio"], "<= 1.05"), "pixel difference": common.bar(worst, "== 0")},
+    }
 
 
 def _bare_call() -> Callable:
-    """The same pipeline as a diffusers user would write it, at the engine's precision, thread count, layout of weights and attention."""
+    """Make the pipeline as a diffusers user would, at the engine's precision, thread count, layout of weights and
+    attention.
+    """
     import diffusers
     import torch
-    from blender_sd.engine import attention, devices
-    from blender_sd.engine.folders import inspect_folder
+    from blender_sd.engine.memory import attention, devices
+    from blender_sd.engine.models.folders import inspect_folder
     from blender_sd.protocol.messages import EngineConfig
 
     devices.set_threads(0)
@@ -64,7 +74,14 @@ def _bare_call() -> Callable:
     def call(prompt: str, seed: int):
         width, height = SETTINGS["size"]
         with attention.within(dtype, device.torch):
-            return pipe(prompt, negative_prompt="", num_inference_steps=SETTINGS["steps"], guidance_scale=SETTINGS["guidance"],
-                        width=width, height=height, generator=torch.Generator("cpu").manual_seed(seed)).images[0]
+            return pipe(
+                prompt,
+                negative_prompt="",
+                num_inference_steps=SETTINGS["steps"],
+                guidance_scale=SETTINGS["guidance"],
+                width=width,
+                height=height,
+                generator=torch.Generator("cpu").manual_seed(seed),
+            ).images[0]
 
     return call

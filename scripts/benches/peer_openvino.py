@@ -1,8 +1,8 @@
 """Run by the bench `cpu` in OpenVINO's environment: python peer_openvino.py MODEL_FOLDER SIDE STEPS THREADS PRECISION.
 
-The UNet in MODEL_FOLDER is converted by `openvino.convert_model` and called as a guided step calls it: a batch of two. (optimum-intel,
-which wraps the same, does not install beside the versions of diffusers and transformers that the model is read with.) A line of
-JSON with the seconds of each step ends the output.
+The UNet in MODEL_FOLDER is converted by `openvino.convert_model` and called as a guided step calls it: a batch of two.
+(optimum-intel, which wraps the same, does not install beside the versions of diffusers and transformers that the model
+is read with.) A line of JSON with the seconds of each step ends the output.
 """
 import json
 import sys
@@ -25,7 +25,11 @@ class _Step(torch.nn.Module):
 
 def main(folder: str, side: int, steps: int, threads: int, precision: str) -> None:
     unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet").eval()
-    inputs = torch.zeros(2, 4, side // 8, side // 8), torch.tensor(1.0), torch.zeros(2, 77, unet.config.cross_attention_dim)
+    inputs = (
+        torch.zeros(2, 4, side // 8, side // 8),
+        torch.tensor(1.0),
+        torch.zeros(2, 77, unet.config.cross_attention_dim),
+    )
     with torch.no_grad():
         model = openvino.convert_model(_Step(unet), example_input=inputs)
     model.reshape({port: list(value.shape) for port, value in zip(model.inputs, inputs)})

@@ -1,7 +1,8 @@
-"""Run by the bench `cpu` in stable-diffusion.cpp's environment: python peer_sdcpp.py CHECKPOINT SIDE STEPS THREADS TYPE.
+"""Run by the bench `cpu` in stable-diffusion.cpp's environment: python peer_sdcpp.py CHECKPOINT SIDE STEPS THREADS
+TYPE.
 
-CHECKPOINT is one file with SD 1.5's own names; TYPE what its weights are kept as, such as f16 or q8_0. A line of JSON with the
-seconds of each step ends the output, before the VAE would be asked.
+CHECKPOINT is one file with SD 1.5's own names; TYPE what its weights are kept as, such as f16 or q8_0. A line of JSON
+with the seconds of each step ends the output, before the VAE would be asked.
 """
 import json
 import os
@@ -12,11 +13,13 @@ from stable_diffusion_cpp import StableDiffusion
 
 
 def main(checkpoint: str, side: int, steps: int, threads: int, kind: str) -> None:
-    model = StableDiffusion(model_path=checkpoint, wtype=kind, n_threads=threads, diffusion_flash_attn=True, verbose=True)
+    model = StableDiffusion(
+        model_path=checkpoint, wtype=kind, n_threads=threads, diffusion_flash_attn=True, verbose=True
+    )
     times = []
 
     def stepped(step: int, of: int, _seconds: float) -> None:
-        if of != steps + 1 or step == 0:  # loading is told of by the same call
+        if of != steps + 1 or step == 0:  # the same callback reports loading
             return
         times.append(time.perf_counter())
         if step == of:

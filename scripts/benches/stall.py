@@ -1,4 +1,4 @@
-"""How long Blender's main thread is held up, from the click to the committed 1024² image, with a cold engine.
+"""Measure how long Blender's main thread is blocked, from the click to the committed 1024² image, with a cold engine.
 
 Each case runs in a Blender (bpy) of its own: nothing going on (the machine's own noise), the job in an engine process,
 and the same job inside Blender's process. The main thread behaves as Blender's does between callbacks: it lets go of
@@ -36,7 +36,9 @@ def run(log: Callable[[str], None]) -> dict:
 
 
 def _measure_apart(case: str) -> dict[str, float]:
-    done = subprocess.run([sys.executable, "-m", "scripts.benches.stall", case], cwd=common.ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.benches.stall", case], cwd=common.ROOT, capture_output=True, text=True
+    )
     if done.returncode:
         raise RuntimeError(f"{case}: {done.stderr[-2000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -44,9 +46,10 @@ def _measure_apart(case: str) -> dict[str, float]:
 
 def _measure(case: str) -> dict[str, float]:
     with common.addon(in_thread=case == "thread") as api:
-        from blender_sd import catalogue, scene
+        from blender_sd import scene
+        from blender_sd.calls import models
 
-        catalogue.models()  # this and the next line are what opening the tab does, but for starting the engine
+        models.models()  # this and the next line are what opening the tab does, but for starting the engine
         scene.warm_up()
         if case.startswith("idle"):
             end = time.perf_counter() + IDLE_SECONDS

@@ -1,4 +1,4 @@
-"""The gates of the embedded starter model, measured on the exported folder with held-out prompts and seeds."""
+"""Measure the gates of the embedded starter model on the exported folder with held-out prompts and seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DESCRIPTION = "the embedded model: autoencoder, materials, colours, seams, diver
 
 
 def run(log: Callable[[str], None]) -> dict:
-    """Measure; returns ``{"figures": {name: number}, "bars": {name: {"value", "bar", "holds"}}}``."""
+    """Measure and return ``{"figures": {name: number}, "bars": {name: {"value", "bar", "holds"}}}``."""
     scripts = Path(__file__).resolve().parents[1]
     if str(scripts) not in sys.path:
         sys.path.insert(0, str(scripts))

@@ -1,14 +1,17 @@
-"""Seamless pictures: how the step across the wrapped border compares with any other, and whether the networks really wrap.
+"""Measure seamless pictures: the step across the wrapped border against other steps, and whether the networks really
+wrap.
 
-    seam_…      mean |step| across the border over the mean inside, averaged over the pictures; 1 is seamless. One picture's
-                ratio scatters by about 0.4, according to whether a joint happens to lie on the border: so pictures are made,
-                of all tasks in turn, until the average of each is known to 0.025 (standard error) or the time is up
+    seam_…      mean |step| across the border over the mean inside, averaged over the pictures; 1 is seamless. One
+    picture's
+                ratio scatters by about 0.4, according to whether a joint happens to lie on the border: so pictures are
+                made, of all tasks in turn, until the average of each is known to 0.025 (standard error) or the time is
+                up
     error_…     the standard error that was reached
     roll_…      largest difference between rolling what goes in and rolling what comes out, over the largest value
 
-`upscale` is resampled and refined by the starter model; `upscaler` is a net of the kind that spandrel reads, alone, with random
-weights: such a net repeats a pattern of its own at every pixel of the source, so that its steps are compared with those at
-the same place of the pattern.
+`upscale` is resampled and refined by the starter model; `upscaler` is a net of the kind that spandrel reads, alone,
+with random weights: such a net repeats a pattern of its own at every pixel of the source, so that its steps are
+compared with those at the same place of the pattern.
 """
 from __future__ import annotations
 
@@ -21,8 +24,16 @@ from pathlib import Path
 from . import common
 
 DESCRIPTION = "seam ratios of tiling pictures, text- and image-to-image and upscale; roll-equivariance of UNet and VAE"
-PROMPTS = ("red brick wall", "grey cobblestones", "green grass", "brown leather", "blue ceramic tiles", "beige gravel", "rusty metal",
-           "white snow")
+PROMPTS = (
+    "red brick wall",
+    "grey cobblestones",
+    "green grass",
+    "brown leather",
+    "blue ceramic tiles",
+    "beige gravel",
+    "rusty metal",
+    "white snow",
+)
 SETTINGS = {"steps": 8, "guidance": 3.0}
 TASKS = ("text_to_image", "image_to_image", "upscale", "upscaler")
 SIDE, ZOOM = 64, 4
@@ -37,7 +48,7 @@ def run(log: Callable[[str], None]) -> dict:
     from blender_sd.engine import Engine
 
     engine = Engine(precision="fp32", threads=1)  # the pictures are too small for more to help
-    with tempfile.TemporaryDirectory(prefix="sd-bench-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as temporary:
         ratios, plain = painted(engine, build_upscaler(Path(temporary) / "net.safetensors"), log)
     figures: dict[str, float] = {}
     for name, found in ratios.items():
@@ -55,7 +66,7 @@ def run(log: Callable[[str], None]) -> dict:
 
 
 def painted(engine, net: str, log: Callable[[str], None]) -> tuple[dict[str, list[float]], list[float]]:
-    """The seam ratios of each task and axis ("upscale_x" …), and those of pictures that do not tile."""
+    """Return the seam ratios of each task and axis ("upscale_x" …), and those of pictures that do not tile."""
     ratios: dict[str, list[float]] = {f"{task}_{axis}": [] for task in TASKS for axis in "xy"}
     plain = []
     started = time.monotonic()
@@ -72,38 +83,48 @@ def painted(engine, net: str, log: Callable[[str], None]) -> tuple[dict[str, lis
         if number < 2 * len(PROMPTS):
             plain.append(seam_ratio(engine.generate(prompt, seed=100 + number, size=(SIDE, SIDE), **SETTINGS)[0], 1))
         if number % 16 == 15:
-            told = {name: mean_and_error(found) for name, found in ratios.items()}
-            log(f"{number + 1} rounds; " + ", ".join(f"{name} {mean:.2f} ± {error:.2f}" for name, (mean, error) in told.items()))
+            figures = {name: mean_and_error(found) for name, found in ratios.items()}
+            log(
+                f"{number + 1} rounds; "
+                + ", ".join(f"{name} {mean:.2f} ± {error:.2f}" for name, (mean, error) in figures.items())
+            )
     return ratios, plain
 
 
 def made(engine, task: str, tile, prompt: str, number: int, net: str):
-    """A picture of `task` from the picture `tile`, which is that of text-to-image."""
+    """Return a picture of `task` from the picture `tile`, which is text-to-image's."""
     if task == "image_to_image":
         return engine.restyle(tile, prompt, strength=0.6, seed=200 + number, tiling="xy", **SETTINGS)[0]
     if task == "upscale":
-        return engine.upscale(tile, prompt, scale=2.0, strength=0.4, seed=300 + number, tile=SIDE, tiling="xy", **SETTINGS)
+        return engine.upscale(
+            tile, prompt, scale=2.0, strength=0.4, seed=300 + number, tile=SIDE, tiling="xy", **SETTINGS
+        )
     if task == "upscaler":
         return engine.upscale(tile, prompt, scale=ZOOM, strength=0.0, seed=0, upscaler=net, tiling="xy")
     return tile
 
 
 def known(ratios: dict[str, list[float]], task: str) -> bool:
-    """Whether enough pictures of `task` were made."""
-    return all(len(ratios[f"{task}_{axis}"]) >= FEWEST and mean_and_error(ratios[f"{task}_{axis}"])[1] <= ENOUGH for axis in "xy")
+    """Return whether enough pictures of `task` were made."""
+    return all(
+        len(ratios[f"{task}_{axis}"]) >= FEWEST and mean_and_error(ratios[f"{task}_{axis}"])[1] <= ENOUGH
+        for axis in "xy"
+    )
 
 
 def mean_and_error(found: list[float]) -> tuple[float, float]:
-    """The mean, and its standard error."""
+    """Return the mean and its standard error."""
     import numpy as np
 
     return float(np.mean(found)), float(np.std(found, ddof=1) / len(found) ** 0.5) if len(found) > 1 else float("inf")
 
 
 def build_upscaler(file: Path) -> str:
-    """A small ×4 net of the kind "Compact" with random weights in `file`, scaled so that it shows what is round a pixel."""
+    """Write a small ×4 net of the kind "Compact" with random weights in `file`, scaled so that it shows a pixel's
+    surroundings.
+    """
     import torch
-    from blender_sd.engine.upscalers import _spandrel
+    from blender_sd.engine.denoise.upscalers import _spandrel
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
@@ -117,8 +138,8 @@ def build_upscaler(file: Path) -> str:
 
 
 def seam_ratio(picture, axis: int, period: int = 1) -> float:
-    """`axis` 1: across the left and right border of the PIL image, 0: across top and bottom. Of a pattern that repeats every
-    `period` pixels, steps at the same place are compared."""
+    """`axis` 1: across the left and right border of the PIL image, 0: across top and bottom. Of a pattern that repeats
+    every `period` pixels, steps at the same place are compared."""
     import numpy as np
 
     pixels = np.asarray(picture, np.float64)
@@ -127,10 +148,10 @@ def seam_ratio(picture, axis: int, period: int = 1) -> float:
 
 
 def equivariance(engine) -> dict[str, float]:
-    """Largest relative difference between rolled in and rolled out, of the starter's networks and of an `AutoencoderKL`,
-    whose encoder pads in a way of its own."""
+    """Largest relative difference between rolled in and rolled out, of the starter's networks and of an
+    `AutoencoderKL`, whose encoder pads in a way of its own."""
     import torch
-    from blender_sd.engine.tiling import circular
+    from blender_sd.engine.denoise.tiling import circular
     from diffusers import AutoencoderKL
 
     model = engine._load("starter").base

@@ -153,6 +153,13 @@ def scene_caption(kind: str, spec: Spec | None, colour: str, rng: np.random.Gene
     return f"{text}, {thing}" if chance < 0.6 else f"{thing}, {text}, {_pick(rng, RENDER_WORDS)}"
 
 
+def phrases() -> dict[str, list[list[str]]]:
+    """What the panel's menu offers, by kind: lists of phrases with the same meaning, the plainest first."""
+    kinds = {"material": NOUNS.values(), "colour": SYNONYMS.values(), "size": SIZE_WORDS.values(), "wear": WEAR_WORDS,
+             "contrast": CONTRAST_WORDS}  # fmt: skip
+    return {kind: [list(words) for words in groups if words] for kind, groups in kinds.items()}
+
+
 def vocabulary() -> list[str]:
     """Every word that a caption may contain, sorted, for the tokenizer."""
     sources: list[str] = [*STOCK, *RENDER_WORDS, *PLAIN_WORDS]

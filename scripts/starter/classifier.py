@@ -125,7 +125,10 @@ def train(cache: Path, minutes: float, seed: int = 3) -> Scorer:
         step += 1
         if step % 200 == 0:
             log(f"classifier: step {step}, {clock.spent / 60:.1f} min, {held_out(scorer, cache / 'data')}")
-    save_file({name: (v.half() if v.is_floating_point() else v).contiguous() for name, v in scorer.state_dict().items()}, WEIGHTS)
+    save_file(
+        {name: (v.half() if v.is_floating_point() else v).contiguous() for name, v in scorer.state_dict().items()},
+        WEIGHTS,
+    )
     log(f"classifier: {held_out(load(), cache / 'data')}")
     return scorer
 

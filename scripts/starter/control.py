@@ -2,8 +2,8 @@
 
 Trained on what the materials themselves know: every periodic picture was rendered with its height map. Half of the
 batches see the heights as grey (white = high, as depth ControlNets take near), half see lines drawn from them (white on
-black). The denoiser and the text encoder stay as they are (Zhang et al. 2023, "Adding Conditional Control to Text-to-Image
-Diffusion Models"); the ControlNet begins as a copy of the denoiser's way down.
+black). The denoiser and the text encoder stay as they are (Zhang et al. 2023, "Adding Conditional Control to
+Text-to-Image Diffusion Models"); the ControlNet begins as a copy of the denoiser's way down.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ PEAK = 6e-4
 
 
 def build() -> ControlNetModel:
-    """The untrained ControlNet, 2.9 M parameters: the denoiser's levels, and a way in that shrinks by four, as the VAE."""
+    """The untrained ControlNet, 2.9 M parameters: the denoiser's levels, and a way in that shrinks by four, as the VAE.
+    """
     keys = (
-        "in_channels", "down_block_types", "block_out_channels", "layers_per_block", "cross_attention_dim", "attention_head_dim",
-        "norm_num_groups", "resnet_time_scale_shift", "addition_embed_type", "addition_embed_type_num_heads",
+        "in_channels", "down_block_types", "block_out_channels", "layers_per_block", "cross_attention_dim",
+        "attention_head_dim", "norm_num_groups", "resnet_time_scale_shift", "addition_embed_type",
+        "addition_embed_type_num_heads",
     )  # fmt: skip
     config = unet_stage.build().config
     return ControlNetModel(**{key: config[key] for key in keys}, conditioning_embedding_out_channels=(16, 32, 64))
@@ -62,15 +64,21 @@ class Pairs:
         if kind == "small":
             moves = rng.integers(latents.shape[-1], size=(batch, 2))
             latents = np.stack([np.roll(one, tuple(move), (1, 2)) for one, move in zip(latents, moves, strict=True)])
-            heights = np.stack([
-                np.roll(self.small[i], tuple(self.rolls[i] + 4 * move), (0, 1)) for i, move in zip(indices, moves, strict=True)
-            ])
+            heights = np.stack(
+                [
+                    np.roll(self.small[i], tuple(self.rolls[i] + 4 * move), (0, 1))
+                    for i, move in zip(indices, moves, strict=True)
+                ]
+            )
             specs = [source.small_specs[i] for i in indices]
         else:
             numbers = indices % len(self.large)
-            heights = np.stack([
-                self.large[n, top : top + 64, left : left + 64] for n, (top, left) in zip(numbers, self.corners[indices], strict=True)
-            ])
+            heights = np.stack(
+                [
+                    self.large[n, top : top + 64, left : left + 64]
+                    for n, (top, left) in zip(numbers, self.corners[indices], strict=True)
+                ]
+            )
             specs = [source.large_specs[n] for n in numbers]
         texts = ["" if rng.random() < 0.1 else captions.caption(spec, rng) for spec in specs]
         control = heights.astype(np.float32) / 255
@@ -162,10 +170,17 @@ def _denoiser(weights: dict | None) -> UNet2DConditionModel:
     return network
 
 
-def _predict(control, unet, noisy: torch.Tensor, times: torch.Tensor, hidden: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:
+def _predict(
+    control, unet, noisy: torch.Tensor, times: torch.Tensor, hidden: torch.Tensor, picture: torch.Tensor
+) -> torch.Tensor:
     down, middle = control(noisy, times, hidden, picture, return_dict=False)
     return unet(
-        noisy, times, hidden, down_block_additional_residuals=down, mid_block_additional_residual=middle, return_dict=False
+        noisy,
+        times,
+        hidden,
+        down_block_additional_residuals=down,
+        mid_block_additional_residual=middle,
+        return_dict=False,
     )[0]
 
 

@@ -2,8 +2,8 @@
 
 An autoencoder trained on pixel distance alone leaves out what it cannot predict: its pictures are too smooth. Here the
 decoder goes on alone, the encoder frozen, so that the latents, and every denoiser trained on them, stay as they are.
-Added to the pixel distance is how far the local strength of fine detail is from the real one: grain need not lie where it
-lay, but there must be as much of it (a statistical texture term in the spirit of Portilla & Simoncelli 2000).
+Added to the pixel distance is how far the local strength of fine detail is from the real one: grain need not lie where
+it lay, but there must be as much of it (a statistical texture term in the spirit of Portilla & Simoncelli 2000).
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _FILTERS = torch.tensor([
 
 
 def detail(pictures: torch.Tensor) -> torch.Tensor:
-    """The local strength of fine detail, (B, 3, H, W) in -1…1 to (B, 9, H/8, W/8): each channel's RMS in three directions."""
+    """The local strength of fine detail, (B, 3, H, W) in -1…1 to (B, 9, H/8, W/8): each channel's RMS in three
+    directions.
+    """
     filters = _FILTERS.to(pictures).repeat(3, 1, 1)[:, None]
     fine = F.conv2d(pictures, filters, padding=1, groups=3)
     return (F.avg_pool2d(fine.square(), _CELL) + 1e-4).sqrt()
@@ -73,5 +75,6 @@ def train(cache: Path, minutes: float, seed: int = 4) -> None:
         average.update(model)
         step += 1
         if step % 200 == 0 or clock.progress >= 1.0:
-            log(f"decoder: step {step}, {clock.spent / 60:.1f} min, loss {loss.item():.4f}, {vae.measure(average.model, held)}")
+            figures = vae.measure(average.model, held)
+            log(f"decoder: step {step}, {clock.spent / 60:.1f} min, loss {loss.item():.4f}, {figures}")
     save(cache / "decoder.pt", {"average": average.model.state_dict()})

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
-from . import captions, classifier, data, following, materials, palette, vae
+from . import captions, classifier, data, following, materials, palette, regularity, vae
 from .common import set_circular
 from .surface import Spec
 
@@ -142,9 +142,22 @@ def memorising(made: np.ndarray, count: int = 1984) -> float:
     return nearest(made) / max(nearest(real.astype(np.float32) / 255), 1e-6)
 
 
+def regularities(pipe: StableDiffusionPipeline, log, count: int = 6, size: int = 256) -> dict[str, float]:
+    """How regular each pattern comes out, as `regularity.score` has it; ``pipe`` must tile."""
+    scores = {}
+    for pattern in regularity.PATTERNS:
+        ordered = regularity.specs(pattern, count)
+        pictures = generate(pipe, [captions.canonical(spec) for spec in ordered], size, seed=9000, batch=2)
+        scores[f"regularity_{pattern}"] = regularity.score(pictures, ordered)
+    log(f"regularity: {scores}")
+    return scores
+
+
 def _bar(value: float, low: float | None = None, high: float | None = None) -> dict:
     holds = (low is None or value >= low) and (high is None or value <= high)
-    words = f"{low} to {high}" if low is not None and high is not None else f">= {low}" if low is not None else f"<= {high}"
+    words = (
+        f"{low} to {high}" if low is not None and high is not None else f">= {low}" if low is not None else f"<= {high}"
+    )
     return {"value": round(value, 4), "bar": words, "holds": bool(holds)}
 
 
@@ -184,6 +197,7 @@ def gates(folder: Path, control_folder: Path, log) -> dict:
     loss = figures[f"material_{STEPS}"] - figures[f"material_{FEW_STEPS}"]
     bars["few_steps_loss"] = _bar(loss, None, 0.05)
     _layout_gates(pipe, scorer, bars, log)
+    figures |= regularities(pipe, log)
     if control_folder.is_dir():
         figures |= following.measure(pipe, control_folder, log)
         bars["control_gain"] = _bar(figures["control_followed_height"] - figures["control_followed_without"], 0.2)

@@ -9,11 +9,11 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from . import control, evaluate, text, unet
+from . import captions, control, evaluate, text, unet
 from . import vae as vae_stage
 from .common import load, write_json
 
-# What the add-on's panel starts with when this model is chosen (blender_sd/session/library.py reads it).
+# What the add-on's panel starts with when this model is chosen (blender_sd/library/models.py reads it).
 ADVICE = {
     "name": "Starter",
     "licence": "CC0-1.0",
@@ -81,7 +81,13 @@ def write(cache: Path, folder: Path) -> None:
     for weights in folder.rglob("*.safetensors"):
         weights.chmod(0o644)
     write_json(folder / "blender_sd.json", ADVICE)
+    write_vocabulary(folder)
     contact_sheet(evaluate.load_pipeline(folder), folder / "contact_sheet.png")
+
+
+def write_vocabulary(folder: Path) -> None:
+    """Write the words of the captions, which the add-on's panel offers and checks prompts against."""
+    write_json(folder / "vocabulary.json", {"words": captions.vocabulary(), "phrases": captions.phrases()})
 
 
 def write_control(cache: Path, folder: Path) -> None:

@@ -18,8 +18,8 @@ OFFSET = 1500  # into the held-out specs, away from those of the other gates
 
 
 def measure(pipe: StableDiffusionPipeline, folder: Path, log) -> dict[str, float]:
-    """The mean correlation of edge maps, generated against real, over one held-out picture of each family: with the real
-    one's height map as control, with lines drawn from it, and without control."""
+    """The mean correlation of edge maps, generated against real, over one held-out picture of each family: with the
+    real one's height map as control, with lines drawn from it, and without control."""
     net = ControlNetModel.from_pretrained(folder)
     parts = {name: part for name, part in pipe.components.items() if name != "image_encoder"}
     steered = StableDiffusionControlNetPipeline(**parts, controlnet=net, requires_safety_checker=False)
@@ -28,7 +28,11 @@ def measure(pipe: StableDiffusionPipeline, folder: Path, log) -> dict[str, float
         set_circular(network, True)
     specs = [data.spec_of("held", OFFSET + i) for i in range(len(materials.FAMILIES))]
     real, heights = zip(*(materials.render(spec, SIZE) for spec in specs), strict=True)
-    pictures = {"height": np.stack(heights), "lines": control.lines(np.stack(heights), 0.08), "without": np.zeros((len(specs), SIZE, SIZE))}
+    pictures = {
+        "height": np.stack(heights),
+        "lines": control.lines(np.stack(heights), 0.08),
+        "without": np.zeros((len(specs), SIZE, SIZE)),
+    }
     found = {}
     for kind, shown in pictures.items():
         edges = []
@@ -36,8 +40,10 @@ def measure(pipe: StableDiffusionPipeline, folder: Path, log) -> dict[str, float
             generator = torch.Generator().manual_seed(4000 + number)
             with torch.autocast("cpu", torch.bfloat16):
                 made = steered(
-                    captions.canonical(spec), image=Image.fromarray(np.round(picture * 255).astype(np.uint8)).convert("RGB"), width=SIZE,
-                    height=SIZE, num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=generator, output_type="np",
+                    captions.canonical(spec),
+                    image=Image.fromarray(np.round(picture * 255).astype(np.uint8)).convert("RGB"),
+                    width=SIZE, height=SIZE, num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=generator,
+                    output_type="np",
                     controlnet_conditioning_scale=0.0 if kind == "without" else 1.0,
                 ).images[0]  # fmt: skip
             edges.append(float(np.corrcoef(_edges(made).ravel(), _edges(real[number]).ravel())[0, 1]))
@@ -49,4 +55,6 @@ def measure(pipe: StableDiffusionPipeline, folder: Path, log) -> dict[str, float
 def _edges(picture: np.ndarray) -> np.ndarray:
     """Softened strength of the brightness' change at every pixel."""
     grey = picture.mean(-1)
-    return ndimage.gaussian_filter(np.hypot(ndimage.sobel(grey, 0, mode="wrap"), ndimage.sobel(grey, 1, mode="wrap")), 1.0, mode="wrap")
+    return ndimage.gaussian_filter(
+        np.hypot(ndimage.sobel(grey, 0, mode="wrap"), ndimage.sobel(grey, 1, mode="wrap")), 1.0, mode="wrap"
+    )

@@ -161,7 +161,9 @@ def snow(k: Kit) -> Surface:
     cold = np.array([0.74, 0.84, 0.97], np.float32)
     albedo = mix(np.full((*height.shape, 3), 0.95, np.float32), cold, 0.9 - 0.9 * height)
     sparkle = smoothstep(2.2, 2.9, k.noise(1.6, 1.0))
-    return Surface(albedo * np.float32(0.98), height, 0.28 * max(k.px / k.scale, 12.0) + 2.0, 0.0, sparkle[..., None] * 0.4)
+    return Surface(
+        albedo * np.float32(0.98), height, 0.28 * max(k.px / k.scale, 12.0) + 2.0, 0.0, sparkle[..., None] * 0.4
+    )
 
 
 def water(k: Kit) -> Surface:

@@ -1,4 +1,5 @@
-"""Stage "restore": checkpoints made of the model that the add-on ships, to go on where nothing else of its training is left.
+"""Stage "restore": checkpoints made of the model that the add-on ships, to go on where nothing else of its training is
+left.
 
 The optimisers begin anew, and the clock at zero: ``--minutes`` then says how long to go on.
 """
@@ -19,7 +20,14 @@ def write(cache: Path, folder: Path) -> None:
     start = {"step": 0, "spent": 0.0}
     states = {
         "vae": {"model": vae, "average": vae, **start},
-        "unet": {"unet": unet, "unet_average": unet, "encoder": encoder, "encoder_average": encoder, "samples": 0, **start},
+        "unet": {
+            "unet": unet,
+            "unet_average": unet,
+            "encoder": encoder,
+            "encoder_average": encoder,
+            "samples": 0,
+            **start,
+        },
     }
     for name, state in states.items():
         path = cache / f"{name}.pt"

@@ -174,8 +174,8 @@ def train(team: Team, cache: Path, minutes: float, seed: int = 2) -> None:
             continue
         if trainer.step % 50 == 0:
             log(
-                f"unet: step {trainer.step}, {trainer.samples} samples, {clock.spent / 60:.1f} min, "
-                f"loss {np.mean(losses[-50:]):.4f}"
+                f"unet: step {trainer.step}, {trainer.samples} samples, {clock.spent / 60:.1f} min, loss "
+                f"{np.mean(losses[-50:]):.4f}"
             )
         if clock.spent - saved > 150 or team.progress >= 1.0:
             trainer.checkpoint(clock.spent)

@@ -1,8 +1,8 @@
 """Stage "vae": the picture autoencoder, f = 4 with 4 latent channels.
 
 An ``AutoencoderTiny`` (no norms, no attention: cheap, and it commutes with rolling under wrapping padding), trained on
-squared and absolute error of the pixels and of their edges. Latents are pushed towards zero mean and unit covariance, so
-that the diffusion model sees white, centred numbers, and a little noise on them teaches the decoder to forgive.
+squared and absolute error of the pixels and of their edges. Latents are pushed towards zero mean and unit covariance,
+so that the diffusion model sees white, centred numbers, and a little noise on them teaches the decoder to forgive.
 """
 
 from __future__ import annotations

@@ -57,6 +57,6 @@ def run(function: Callable, *arguments: object, size: int = 2) -> None:
         return
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     os.environ["OMP_NUM_THREADS"] = "1"
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         store = os.path.join(folder, "store")
         multiprocessing.spawn(_enter, (size, store, function, arguments), nprocs=size, join=True)

@@ -5,16 +5,17 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from blender_sd.engine import attention
+from blender_sd.engine.memory import attention
 
 
 def made(tokens: int, keys: int, width: int, dtype: torch.dtype = torch.bfloat16) -> tuple[torch.Tensor, ...]:
     """Query, key and value as UNets lay them out: heads are a view of the last axis."""
     draw = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(2, count, 4, width, generator=draw).to(dtype).transpose(1, 2) for count in (tokens, keys, keys))
+    return tuple(
+        torch.randn(2, count, 4, width, generator=draw).to(dtype).transpose(1, 2) for count in (tokens, keys, keys))
 
 
-@pytest.mark.parametrize(("tokens", "keys", "width", "scale"), [(512, 512, 40, None), (1300, 3000, 64, None), (70, 9000, 32, 0.3)])
+@pytest.mark.parametrize(("tokens", "keys", "width", "scale"), [(512, 512, 40, None), (1300, 3000, 64, None), (70, 9000, 32, 0.3)])  # noqa: E501
 def test_attention_in_blocks_is_attention(tokens, keys, width, scale):
     query, key, value = made(tokens, keys, width)
     exact = scaled_dot_product_attention(query.double(), key.double(), value.double(), scale=scale)
@@ -39,7 +40,7 @@ def test_it_takes_the_place_of_torchs_own_only_where_it_can(monkeypatch):
 
 
 @pytest.mark.parametrize(("bf16", "amx", "dtype", "device", "on"), [
-    (True, False, torch.bfloat16, "cpu", True), (True, True, torch.bfloat16, "cpu", False), (False, False, torch.bfloat16, "cpu", False),
+    (True, False, torch.bfloat16, "cpu", True), (True, True, torch.bfloat16, "cpu", False), (False, False, torch.bfloat16, "cpu", False),  # noqa: E501
     (True, False, torch.float32, "cpu", False), (True, False, torch.bfloat16, "cuda", False),
 ])
 def test_which_processors_and_models_it_suits(monkeypatch, bf16, amx, dtype, device, on):

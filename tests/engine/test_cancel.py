@@ -6,13 +6,14 @@ import threading
 import numpy as np
 import pytest
 import torch
-from conftest import small
 from PIL import Image
 
-from blender_sd.engine import guard, models, painting
-from blender_sd.protocol.errors import OutOfMemory
-from blender_sd.protocol.messages import ENDINGS, Cancelled, Failed, Finished, Loading, Source, Step
-from blender_sd.protocol.request import IMAGE_TO_IMAGE
+from blender_sd.engine.denoise import painting, vae_guard
+from blender_sd.engine.models import cache
+from blender_sd.core.errors import OutOfMemory
+from blender_sd.protocol.messages import Cancelled, ENDINGS, Failed, Finished, Loading, Source, Step
+from blender_sd.core.request import IMAGE_TO_IMAGE
+from tests.support.engine import small
 
 
 def state_of(engine, folder) -> dict:
@@ -22,11 +23,11 @@ def state_of(engine, folder) -> dict:
         "weights": {name: value.clone() for module in model.modules() for name, value in module.state_dict().items()},
         "attributes": [(name, sorted(vars(part).keys() - {"_output_capturing_hooks_installed"}))
                        for module in model.modules() for name, part in module.named_modules()],
-        "paddings": [part.padding for module in model.modules() for part in module.modules() if hasattr(part, "padding")],
+        "paddings": [
+            part.padding for module in model.modules() for part in module.modules() if hasattr(part, "padding")],
         "hooks": sum(len(part._forward_pre_hooks) for module in model.modules() for part in module.modules()),
         "schedulers": [id(model.pipe(name).scheduler) for name in ("text_to_image", "image_to_image")],
-        "dtypes": [module.dtype for module in model.modules()],
-    }
+        "dtypes": [module.dtype for module in model.modules()],}
 
 
 def same(one: dict, two: dict) -> bool:
@@ -37,7 +38,8 @@ def same(one: dict, two: dict) -> bool:
 @pytest.mark.parametrize("task", ["text_to_image", IMAGE_TO_IMAGE])
 def test_a_cancel_at_any_question_leaves_nothing_and_harms_nothing(run, engine, sdxl, tmp_path, task):
     request = small(sdxl, task=task, steps=2, strength=1.0, tiling="xy", sampler="euler_a")
-    source = Source(pixels=np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8)) if task == IMAGE_TO_IMAGE else None
+    source = Source(
+        pixels=np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8)) if task == IMAGE_TO_IMAGE else None
     engine.close()
     before = state_of(engine, sdxl)  # as loaded, before any job
     run(request, source=source, output="")  # what follows is asked by a warm engine
@@ -51,7 +53,8 @@ def test_a_cancel_at_any_question_leaves_nothing_and_harms_nothing(run, engine, 
         count = iter(range(1, 10_000))
         place = tmp_path / str(moment)
         place.mkdir()
-        events = run(request, source=source, output=place, cancelled=lambda count=count, moment=moment: next(count) >= moment)
+        events = run(request, source=source, output=place,
+                     cancelled=lambda count=count, moment=moment: next(count) >= moment)
         assert [type(event) for event in events if isinstance(event, ENDINGS)] == [Cancelled], moment
         assert isinstance(events[-1], Cancelled)
         assert not [path for path in place.rglob("*") if path.is_file()], moment
@@ -90,14 +93,14 @@ def test_a_cancel_between_pictures_keeps_the_finished_one(run, sd, tmp_path):
 def test_a_cancel_while_loading_does_not_wait_for_the_disk(run, engine, sd, monkeypatch):
     engine.close()
     reading, go_on, cancelled = threading.Event(), threading.Event(), threading.Event()
-    original = models._read
+    original = cache._read
 
     def slow(*arguments):
         reading.set()
         assert go_on.wait(30)
         return original(*arguments)
 
-    monkeypatch.setattr(models, "_read", slow)
+    monkeypatch.setattr(cache, "_read", slow)
 
     def asked():
         if reading.is_set():
@@ -106,7 +109,7 @@ def test_a_cancel_while_loading_does_not_wait_for_the_disk(run, engine, sd, monk
 
     events = run(small(sd), cancelled=asked)
     assert isinstance(events[-1], Cancelled)  # although the reading has not gone on yet
-    monkeypatch.setattr(models, "_read", original)
+    monkeypatch.setattr(cache, "_read", original)
     threading.Timer(0.1, go_on.set).start()
     events = run(small(sd))
     assert isinstance(events[-1], Finished)
@@ -114,14 +117,18 @@ def test_a_cancel_while_loading_does_not_wait_for_the_disk(run, engine, sd, monk
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"),
-                                   RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
-                                   RuntimeError("could not create a primitive")])
+                                   RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried "
+                                                "to"),
+                                   RuntimeError("could not create a primitive"),
+                                   RuntimeError("Invalid buffer size: 28.13 GiB"),
+                                   OSError("The paging file is too small for this operation to complete. (os error "
+                                           "1455)")])
 def test_running_out_of_memory_is_told_and_survived(run, sd, monkeypatch, error, tmp_path):
     def explode(*arguments, **options):
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(guard, "_repaired", explode)
+        patch.setattr(vae_guard, "_repaired", explode)
         failed = run(small(sd))[-1]
     assert isinstance(failed, Failed) and failed.kind == OutOfMemory.kind and "smaller size" in failed.hint
     assert not list(tmp_path.iterdir())

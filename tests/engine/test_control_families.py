@@ -1,22 +1,24 @@
-"""ControlNets of every class on tiny models of every family: where the table names them they steer, and elsewhere they are refused."""
+"""ControlNets of every class on tiny models of every family: where the table names them they steer, and elsewhere they
+are refused."""
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import tiny_controlnets
-from test_families import SIZES, hole, made, pixels, refused
 
-from blender_sd.protocol.families import family_of
+from blender_sd.core.families import family_of
 from blender_sd.protocol.messages import Source
-from blender_sd.protocol.parts import Control
-from blender_sd.protocol.request import INPAINT, MAKE_SEAMLESS, OUTPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE, Request
-from blender_sd.session.controlnets import read_controlnet
-from blender_sd.session.library import read_model
+from blender_sd.core.parts import Control
+from blender_sd.core.request import INPAINT, MAKE_SEAMLESS, OUTPAINT, Request, TASKS, TEXT_TO_IMAGE, UPSCALE
+from blender_sd.library.controlnets import read_controlnet
+from blender_sd.library.models import read_model
+from tests.support.family_requests import SIZES, hole, made, pixels, refused
+from tests.support import tiny_controlnets
 
 pytestmark = pytest.mark.slow
 
-PAIRS = {"plain": "sd", "union": "sdxl", "flux": "flux", "flux_union": "flux_schnell", "sd3": "sd3", "qwen": "qwen_image",
-         "z_image": "z_image", "sana": "sana"}  # a kind of ControlNet, and a model that it is built for
+PAIRS = {
+    "plain": "sd", "union": "sdxl", "flux": "flux", "flux_union": "flux_schnell", "sd3": "sd3", "qwen": "qwen_image",
+    "z_image": "z_image", "sana": "sana"}  # a kind of ControlNet, and a model that it is built for
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +37,12 @@ def steer(run, families):
 
     def steer(name, task, *controls, **changes):
         size = SIZES[task] if task != TEXT_TO_IMAGE else (96, 64)
-        request = Request(**{"task": task, "prompt": "red brick", "model": families(name), "width": size[0], "height": size[1], "steps": 2,
-                             "guidance": 4.0, "strength": 1.0, "tile": 64, "seed": 7, "sampler": "euler", "controls": controls,
-                             "tiling": "x" if task == MAKE_SEAMLESS else "none", "expand_right": 32 if task == OUTPAINT else 0,
-                             **changes})
+        request = Request(
+            **{
+                "task": task, "prompt": "red brick", "model": families(
+                    name), "width": size[0], "height": size[1], "steps": 2, "guidance": 4.0, "strength": 1.0,
+                "tile": 64, "seed": 7, "sampler": "euler", "controls": controls, "tiling": "x" if task ==
+                MAKE_SEAMLESS else "none", "expand_right": 32 if task == OUTPAINT else 0, **changes})
         shapes = {f"control{number}": Source(pixels=np.roll(pixels(96, 64), 7 * number, 0)) for number in range(2)}
         return run(request, inputs={"source": Source(pixels=pixels()), "mask": hole(), **shapes})
 
@@ -88,12 +92,14 @@ def test_several_at_once_where_diffusers_can(steer, net, families, kind):
 
 @pytest.mark.parametrize("kind", PAIRS)
 def test_with_tiling_the_control_stays_where_the_picture_is(steer, net, kind):
-    """Rolled by the same distance, transformer and ControlNet see the same places; the model is as before afterwards."""
+    """Rolled by the same distance, transformer and ControlNet see the same places; the model is as before
+    afterwards."""
     name = PAIRS[kind]
     wrapped = made(steer(name, TEXT_TO_IMAGE, Control("depth", net(kind)), tiling="xy", steps=3))
     assert not np.array_equal(wrapped, made(steer(name, TEXT_TO_IMAGE, tiling="xy", steps=3)))
     plain = made(steer(name, TEXT_TO_IMAGE))
-    assert np.array_equal(plain, made(steer(name, TEXT_TO_IMAGE, Control("depth", net(kind), weight=0.0), tiling="none")))
+    assert np.array_equal(plain, made(steer(name, TEXT_TO_IMAGE, Control("depth", net(kind), weight=0.0),
+                                            tiling="none")))
 
 
 @pytest.mark.parametrize("kind", PAIRS)
@@ -114,13 +120,15 @@ def test_one_of_another_family_is_refused_by_name_with_nothing_loaded(steer, eng
 
 def test_a_union_is_told_what_its_picture_shows_and_refuses_what_it_cannot_read(steer, net):
     for kind, unread in (("union", "image"), ("flux_union", "normal")):
-        depth, lines = (made(steer(PAIRS[kind], TEXT_TO_IMAGE, Control(shows, net(kind)))) for shows in ("depth", "lines"))
+        depth, lines = (made(steer(PAIRS[kind], TEXT_TO_IMAGE, Control(shows, net(kind))))
+                        for shows in ("depth", "lines"))
         assert not np.array_equal(depth, lines)
         assert f"reads no {unread} pictures" in refused(steer(PAIRS[kind], TEXT_TO_IMAGE, Control(unread, net(kind))))
 
 
 def test_different_kinds_do_not_mix(steer, net):
-    message = refused(steer("sdxl", TEXT_TO_IMAGE, Control("depth", net("union")), Control("depth", net("plain", "sdxl"))))
+    message = refused(
+        steer("sdxl", TEXT_TO_IMAGE, Control("depth", net("union")), Control("depth", net("plain", "sdxl"))))
     assert "different kinds" in message
 
 

@@ -1,16 +1,17 @@
-"""Textual inversions on tiny models: of one vector and of several, with weights, for one encoder and for two, and gone without a trace."""
+"""Textual inversions on tiny models: of one vector and of several, with weights, for one encoder and for two, and gone
+without a trace."""
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from conftest import small
 from PIL import Image
 from safetensors.torch import save_file
 
-from blender_sd.protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable
+from blender_sd.core.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from blender_sd.protocol.messages import Failed, Finished
-from blender_sd.protocol.parts import Embedding
+from blender_sd.core.parts import Embedding
+from tests.support.engine import small
 
 pytestmark = pytest.mark.slow
 

@@ -1,71 +1,30 @@
-"""Every family, by a tiny model of it: what the table of `protocol.families` says it can do runs, and all else is refused."""
+"""Every family, by a tiny model of it: what the table of `core.families` says it can do runs, and all else is
+refused."""
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import tiny_models
-import tiny_transformers
 import torch
-from conftest import small
-from PIL import Image
 from safetensors.torch import save_file
 
-from blender_sd.engine import previews, samplers, weighting
-from blender_sd.protocol.errors import InvalidRequest
-from blender_sd.protocol.families import INPAINT, family_of
-from blender_sd.protocol.messages import Cancelled, Failed, Finished, Note, Source, Step
-from blender_sd.protocol.parts import Embedding, Lora
-from blender_sd.protocol.request import IMAGE_TO_IMAGE, MAKE_SEAMLESS, OUTPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
-from blender_sd.session.library import read_model
+from blender_sd.engine.conditioning import weighting
+from blender_sd.engine.denoise import previews, samplers
+from blender_sd.core.families import INPAINT, family_of
+from blender_sd.protocol.messages import Cancelled, Note, Step
+from blender_sd.core.parts import Embedding, Lora
+from blender_sd.core.request import IMAGE_TO_IMAGE, OUTPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
+from blender_sd.library.models import read_model
+from tests.support import tiny_models
+from tests.support import tiny_transformers
+from tests.support.family_requests import SIZES, hole, made, order, pixels, refused  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.slow
 
 NAMES = [*tiny_models.BUILDERS, *tiny_transformers.BUILDERS]
-SIZES = {**dict.fromkeys(TASKS, (77, 70)), TEXT_TO_IMAGE: (64, 96), UPSCALE: (96, 80), OUTPAINT: (109, 70)}
-
-
-def pixels(width=77, height=70):
-    return np.random.default_rng(0).integers(0, 256, (height, width, 4), np.uint8) | np.uint8([0, 0, 0, 255])
-
-
-def hole():
-    mask = np.zeros((70, 77, 4), np.uint8)
-    mask[..., 3] = 255
-    mask[20:60, 10:50] = 255
-    return Source(pixels=mask)
-
-
-@pytest.fixture
-def order(run, families):
-    """Runs one order of `task` on the tiny model `name`; returns its events."""
-
-    def order(name, task, **changes):
-        width, height = SIZES[task]
-        settings = {"task": task, "width": width, "height": height, "steps": 2, "guidance": 4.0, "strength": 0.9, "tile": 64,
-                    "expand_right": 32 if task == OUTPAINT else 0, "tiling": "x" if task == MAKE_SEAMLESS else "none", "mask_feather": 0,
-                    "sampler": "euler", **changes}
-        on_event = settings.pop("on_event", None)
-        cancelled = settings.pop("cancelled", lambda: False)
-        return run(small(families(name), **settings), inputs={"source": Source(pixels=pixels()), "mask": hole()}, on_event=on_event,
-                   cancelled=cancelled)
-
-    return order
-
-
-def made(events):
-    assert isinstance(events[-1], Finished), events[-1]
-    with Image.open(events[-1].results[0].path) as picture:
-        return np.asarray(picture)
 
 
 def notes(events):
     return [event.text for event in events if isinstance(event, Note)]
-
-
-def refused(events, kind=InvalidRequest):
-    assert isinstance(events[-1], Failed) and events[-1].kind == kind.kind, events[-1]
-    assert not [event for event in events if isinstance(event, Step)]
-    return events[-1].message
 
 
 def first(family):
@@ -125,8 +84,8 @@ def test_previews_come_from_the_first_step(order, engine, families, name, monkey
 def test_it_can_be_cancelled_at_a_step(order, families, name):
     task = first(read_model(families(name)).abilities)
     seen = []
-    events = order(name, task, steps=3, on_event=lambda event: seen.append(event) if isinstance(event, Step) and event.step else None,
-                   cancelled=lambda: bool(seen))
+    events = order(name, task, steps=3, on_event=lambda event: seen.append(event)
+                   if isinstance(event, Step) and event.step else None, cancelled=lambda: bool(seen))
     assert isinstance(events[-1], Cancelled) and len(seen) == 1
 
 
@@ -198,7 +157,8 @@ def test_loras_go_on_and_come_off(order, engine, families, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_textual_inversions_and_reference_images_are_refused_where_the_table_has_none(order, engine, families, name, tmp_path):
+def test_textual_inversions_and_reference_images_are_refused_where_the_table_has_none(
+        order, engine, families, name, tmp_path):
     family = read_model(families(name)).abilities
     task = first(family)
     file = tmp_path / "look.safetensors"

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import small
 from PIL import Image
 
-from blender_sd.engine import Engine, sheet
+from blender_sd.engine import Engine
+from blender_sd.engine.output import contact_sheet
 from blender_sd.protocol.messages import Finished, Source, Step
-from blender_sd.protocol.parts import Axis
+from blender_sd.core.parts import Axis
+from tests.support.engine import small
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,8 @@ def distance(one, other) -> float:
 def test_a_variation_leaves_the_picture_by_degrees(request, run, name):
     model = request.getfixturevalue(name)
     plain, = made(run(small(model)))
-    moved = [made(run(small(model, variation_seed=99, variation_strength=strength)))[0] for strength in (0.0, 0.1, 0.5, 1.0)]
+    moved = [
+        made(run(small(model, variation_seed=99, variation_strength=strength)))[0] for strength in (0.0, 0.1, 0.5, 1.0)]
     far = [distance(plain, one) for one in moved]
     assert far[0] == 0 < far[1] < far[2]
     assert not np.array_equal(moved[3], plain)
@@ -42,7 +44,9 @@ def test_a_source_can_be_varied_and_nothing_stays_behind(run, sd):
     source = Source(pixels=np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8))
     order = small(sd, task="image_to_image", strength=0.7)
     plain = made(run(order, source=source))
-    varied = made(run(small(sd, task="image_to_image", strength=0.7, variation_seed=1, variation_strength=0.3, count=2), source=source))
+    varied = made(
+        run(small(sd, task="image_to_image", strength=0.7, variation_seed=1, variation_strength=0.3, count=2),
+            source=source))
     assert len({one.tobytes() for one in (*plain, *varied)}) == 3
     assert np.array_equal(plain, made(run(order, source=source)))
 
@@ -56,8 +60,9 @@ def test_a_grid_is_its_single_pictures_and_a_sheet(run, sd):
         assert np.array_equal(picture, made(run(order.single(index)))[0]), index
     assert events[-1].results[0].request == order and events[-1].results[3].request == order.single(2)
     assert whole.shape[0] > 3 * 64 and whole.shape[1] > 2 * 64
-    found = [(y, x) for y in range(whole.shape[0] - 63) for x in range(whole.shape[1] - 63)
-             if np.array_equal(whole[y, x : x + 64], singles[3][0]) and np.array_equal(whole[y : y + 64, x : x + 64], singles[3])]
+    found = [
+        (y, x) for y in range(whole.shape[0] - 63) for x in range(whole.shape[1] - 63)
+        if np.array_equal(whole[y, x:x + 64], singles[3][0]) and np.array_equal(whole[y:y + 64, x:x + 64], singles[3])]
     assert len(found) == 1, "the fourth picture stands in the sheet: second row, second column"
     steps = [event for event in events if isinstance(event, Step)]
     assert {event.images for event in steps} == {6} and steps[-1].image == 6
@@ -72,14 +77,16 @@ def test_strength_changes_what_is_planned(run, sd):
 
 
 def test_labels_have_room(sd):
-    request = small(sd, prompt="a brick wall", count=2, axes=(
-        Axis("prompt", '"a brick wall", "a very long prompt about walls that were built of bricks long ago, wet with rain"'),
-        Axis("sampler", "euler, dpmpp_2m")))
-    one = sheet.Sheet(request)
+    request = small(
+        sd, prompt="a brick wall", count=2, axes=(Axis(
+            "prompt",
+            '"a brick wall", "a very long prompt about walls that were built of bricks long ago, wet with rain"'),
+                                                  Axis("sampler", "euler, dpmpp_2m")))
+    one = contact_sheet.Sheet(request)
     for shade in range(8):
         one.add(Image.new("RGB", (96, 40), (0, 0, 30 * shade)))
     picture = np.asarray(one.picture())
-    assert picture.shape[1] > 4 * 96 and (picture[:30] == sheet._INK).all(-1).any(), "labels above"
+    assert picture.shape[1] > 4 * 96 and (picture[:30] == contact_sheet._INK).all(-1).any(), "labels above"
     cells = [np.argwhere((picture == (0, 0, 30 * shade)).all(-1)) for shade in range(8)]
     assert all(len(cell) == 96 * 40 for cell in cells), "no label covers a picture"
 
@@ -87,3 +94,18 @@ def test_labels_have_room(sd):
 def test_engine_alone_gives_the_sheet_first(sd):
     with_axes = Engine(device="cpu", threads=1)._pictures(small(sd, axes=(Axis("steps", "1, 2"),)), {}, None)
     assert len(with_axes) == 3 and with_axes[0].width > with_axes[1].width == 64
+
+
+def test_labels_of_any_length_make_no_larger_sheet():
+    from PIL import Image
+
+    from blender_sd.engine.output.contact_sheet import Sheet
+    from blender_sd.core.parts import Axis
+    from blender_sd.core.request import Request
+
+    for value in ("x" * 5000, "x " * 2500):
+        sheet = Sheet(Request(prompt="wall", axes=(Axis("prompt", f"wall, {value}"), Axis("prompt", f"wall, {value}"))))
+        for _ in range(4):
+            sheet.add(Image.new("RGB", (64, 64)))
+        made = sheet.picture()
+        assert made.width < 2000 and made.height < 2000

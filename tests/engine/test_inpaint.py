@@ -3,13 +3,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tiny_models
-from conftest import small
 from PIL import Image
 
-from blender_sd.protocol.errors import InvalidRequest, SourceUnusable
+from blender_sd.core.errors import InvalidRequest, SourceUnusable
 from blender_sd.protocol.messages import Failed, Finished, Note, Source
-from blender_sd.protocol.request import INPAINT, MAKE_SEAMLESS, OUTPAINT
+from blender_sd.core.request import INPAINT, MAKE_SEAMLESS, OUTPAINT
+from tests.support import tiny_models
+from tests.support.engine import small
 
 
 def pixels(width=96, height=80, seed=0):
@@ -26,11 +26,13 @@ def box(width=96, height=80, left=20, top=16, right=60, bottom=56):
 
 
 def picture(mask):
-    return Source(pixels=np.dstack([np.where(mask, 255, 0).astype(np.uint8)] * 3 + [np.full(mask.shape, 255, np.uint8)]))
+    return Source(pixels=np.dstack([np.where(mask, 255, 0).astype(np.uint8)] * 3
+                                   + [np.full(mask.shape, 255, np.uint8)]))
 
 
 def order(model, task=INPAINT, width=96, height=80, **changes):
-    return small(model, **{"task": task, "width": width, "height": height, "strength": 1.0, "mask_feather": 4, **changes})
+    return small(model,
+                 **{"task": task, "width": width, "height": height, "strength": 1.0, "mask_feather": 4, **changes})
 
 
 def made(events):
@@ -42,7 +44,7 @@ def notes(events):
     return [event.text for event in events if isinstance(event, Note)]
 
 
-@pytest.mark.parametrize("changes", [{}, {"mask_full_res": True, "tile": 64, "mask_context": 8}, {"mask_grow": 3}, {"tiling": "xy"},
+@pytest.mark.parametrize("changes", [{}, {"mask_full_res": True, "tile": 64, "mask_context": 8}, {"mask_grow": 3}, {"tiling": "xy"},  # noqa: E501
                                      {"strength": 0.5}])
 @pytest.mark.parametrize("name", ["sd", "taesd", "sdxl"])
 def test_only_the_masked_area_is_painted(request, run, name, changes):
@@ -88,7 +90,8 @@ def test_empty_full_and_foreign_masks(run, sd):
     assert np.array_equal(made(events), source[..., :3]) and "empty" in notes(events)[0]
     full = made(run(order(sd), inputs={"source": Source(pixels=source), "mask": picture(np.ones((80, 96), bool))}))
     assert full.shape == (80, 96, 3)
-    events = run(order(sd), inputs={"source": Source(pixels=source), "mask": picture(np.kron(box(), np.ones((2, 2), bool)))})
+    events = run(order(sd),
+                 inputs={"source": Source(pixels=source), "mask": picture(np.kron(box(), np.ones((2, 2), bool)))})
     assert made(events).shape == (80, 96, 3) and "brought to" in notes(events)[0]
     failed = run(order(sd), source=Source(pixels=source))[-1]
     assert isinstance(failed, Failed) and failed.kind == SourceUnusable.kind and "mask" in failed.message
@@ -113,7 +116,8 @@ def test_a_mask_across_the_border_of_a_tile_is_one_area(run, sd):
 
 def test_outpaint_keeps_the_picture_in_its_place(run, sd):
     source = pixels()
-    request = order(sd, OUTPAINT, 96 + 16 + 24, 80 + 8, expand_left=16, expand_right=24, expand_bottom=8, mask_grow=4, mask_feather=4)
+    request = order(sd, OUTPAINT, 96 + 16 + 24, 80 + 8, expand_left=16, expand_right=24, expand_bottom=8, mask_grow=4,
+                    mask_feather=4)
     result = made(run(request, source=Source(pixels=source)))
     assert result.shape == (88, 136, 3)
     assert np.array_equal(result[:76, 20:108], source[:76, 4:92, :3])

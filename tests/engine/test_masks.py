@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blender_sd.engine import masks
-from blender_sd.protocol.errors import SourceUnusable
+from blender_sd.engine.tasks import masks
+from blender_sd.core.errors import SourceUnusable
 from blender_sd.protocol.messages import Source
 
 

@@ -7,20 +7,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import small
-from fake_hub import FakeHub
 from PIL import Image
-from test_process import CONFIG, Child
-from test_safety import restyled
-from tiny_filters import BLUE, RED, build_classifier, picture
 
 from blender_sd.engine import Engine
-from blender_sd.protocol import policy
-from blender_sd.protocol.errors import PictureWithheld, PolicyForbids, WordBlocked
-from blender_sd.protocol.messages import ENDINGS, FETCH, EngineConfig, Finished, Generate, Hello, Ready
-from blender_sd.protocol.origin import ORIGIN_KEY, Origin
+from blender_sd.library import policy
+from blender_sd.core.errors import PictureWithheld, PolicyForbids, WordBlocked
+from blender_sd.protocol.messages import ENDINGS, EngineConfig, FETCH, Finished, Generate, Hello, Ready
+from blender_sd.core.image_origin import ORIGIN_KEY, Origin
 from blender_sd.session.downloads import Downloads
 from blender_sd.session.process import ProcessPipeline
+from tests.support.safety import restyled
+from tests.support.engine_process import CONFIG, Child
+from tests.support.engine import small
+from tests.support.fake_hub import FakeHub
+from tests.support.tiny_filters import BLUE, RED, build_classifier, picture
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,8 @@ def rules(tmp_path, monkeypatch):
 def test_an_engine_process_reads_it_by_itself(rules, sd, tmp_path):
     """By hand, over the pipes: a word, a model, a filter, and files that are changed while the process lives."""
     build_classifier(tmp_path / "nsfw")
-    rules("models = ['sd', 'starter']\nblocked_words = ['qwertyword']\nfilter = 'nsfw'\ncontact = 'Ask Maria'\nlicences = ['*']\n"
+    rules("models = ['sd', 'starter']\nblocked_words = ['qwertyword']\nfilter = 'nsfw'\ncontact = 'Ask "
+          "Maria'\nlicences = ['*']\n"
           "unknown_licences = true")
     out = tmp_path / "out"
     out.mkdir()
@@ -57,7 +58,8 @@ def test_an_engine_process_reads_it_by_itself(rules, sd, tmp_path):
         word = told("word", small(sd, prompt="a {nice|qwertyword} wall"), sd)
         assert word[-1].kind == "blocked_word" and "qwertyword" in word[-1].message and "Ask Maria" in word[-1].hint
         other = told("model", small("other"), str(tmp_path / "other"))
-        assert len(other) == 1 and other[0].kind == "policy" and "'models'" in other[0].message, "before anything is loaded"
+        assert len(
+            other) == 1 and other[0].kind == "policy" and "'models'" in other[0].message, "before anything is loaded"
         request, source = restyled(sd, RED)
         assert told("red", request, sd, source=source)[-1].kind == "withheld"
         request, source = restyled(sd, BLUE)
@@ -66,8 +68,9 @@ def test_an_engine_process_reads_it_by_itself(rules, sd, tmp_path):
         assert told("now", request, sd, source=source)[-1].kind == "policy"
         rules("modles = []")
         broken = told("broken", request, sd, source=source)
-        assert len(broken) == 1 and broken[0].kind == "policy" and f"{place} cannot be used: line 1" in broken[0].message
-        assert "did you mean 'models'" in broken[0].message
+        assert len(
+            broken) == 1 and broken[0].kind == "policy" and f"{place} cannot be used: line 1" in broken[0].message
+        assert "Did you mean 'models'?" in broken[0].hint
     finally:
         child.process.stdin.close()
         child.exit()
@@ -79,13 +82,13 @@ def test_an_engine_process_reads_it_by_itself(rules, sd, tmp_path):
 def test_the_engine_without_blender(rules, sd, tmp_path, engine):
     rules("models = ['starter']")
     engine.warm()
-    engine._loader.library.clear()
+    engine._painter.loader.library.clear()
     events = []
-    for call in (lambda: engine.generate("brick", model=sd, on_event=events.append), lambda: engine.upscale(picture(BLUE), model=sd),
-                 lambda: engine.restyle(picture(BLUE), "", model=sd)):
+    for call in (lambda: engine.generate("brick", model=sd, on_event=events.append),
+                 lambda: engine.upscale(picture(BLUE), model=sd), lambda: engine.restyle(picture(BLUE), "", model=sd)):
         with pytest.raises(PolicyForbids, match="'models'"):
             call()
-    assert not engine._loader.library.loaded() and not events
+    assert not engine._painter.loader.library.loaded() and not events
     rules("blocked_words = ['brick']")
     with pytest.raises(WordBlocked):
         engine.generate("red BRICK", model=sd, steps=1, size=(64, 64))
@@ -97,7 +100,8 @@ def test_the_policy_s_filter_counts_and_not_the_person_s(rules, sd, tmp_path):
     build_classifier(tmp_path / "theirs", ("good", "bad"))
     build_classifier(tmp_path / "lenient", level=2.0)
     rules("filter = 'theirs'\nfilter_labels = ['bad']\nfilter_threshold = 0.4")
-    held = Engine(device="cpu", precision="fp32", threads=1, safety_filter=str(tmp_path / "lenient"), safety_threshold=1.0)
+    held = Engine(device="cpu", precision="fp32", threads=1, safety_filter=str(tmp_path / "lenient"),
+                  safety_threshold=1.0)
     try:
         with pytest.raises(PictureWithheld, match="theirs"):
             held.restyle(picture(RED), "", strength=0.0, model=sd)
@@ -136,7 +140,7 @@ def test_a_broken_policy_stops_the_starter_too(rules, engine, tmp_path):
         engine.generate("brick", seed=1, steps=1)
     fresh = Engine(device="cpu", threads=1)
     fresh.prepare()  # ahead of the first order: nothing is loaded, and nothing breaks
-    assert not fresh._loader.library.loaded()
+    assert not fresh._painter.loader.library.loaded()
     fresh.close()
 
 

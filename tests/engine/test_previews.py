@@ -4,10 +4,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import small
 
-from blender_sd.engine import Engine, previews
+from blender_sd.engine import Engine
+from blender_sd.engine.denoise import previews
 from blender_sd.protocol.messages import Step
+from tests.support.engine import small
+
+pytestmark = pytest.mark.slow
 
 
 def steps_of(engine, folder, **changes):
@@ -27,7 +30,7 @@ def often(monkeypatch):
 @pytest.mark.parametrize("family", ["sd", "taesd", "sdxl", "sd3"])
 @pytest.mark.parametrize("size", [(64, 32), (32, 64)])
 def test_previews_are_small_pictures_of_the_right_shape(often, family, size, request):
-    engine = Engine(device="cpu", preview_px=40)
+    engine = Engine(device="cpu", threads=1, preview_px=40)
     steps = steps_of(engine, request.getfixturevalue(family), width=size[0], height=size[1])
     for step in steps:
         assert step.preview.dtype == np.uint8 and step.preview.shape[2] == 3
@@ -37,13 +40,14 @@ def test_previews_are_small_pictures_of_the_right_shape(often, family, size, req
 
 
 def test_previews_can_be_switched_off(often, taesd):
-    engine = Engine(device="cpu", preview_px=0)
+    engine = Engine(device="cpu", threads=1, preview_px=0)
     assert [step.preview for step in steps_of(engine, taesd)] == [None] * 3
 
 
 def test_previews_do_not_change_the_picture(often, sd):
-    with_previews = Engine(device="cpu").generate("brick", seed=3, steps=4, model=sd, sampler="euler_a")[0]
-    without = Engine(device="cpu", preview_px=0).generate("brick", seed=3, steps=4, model=sd, sampler="euler_a")[0]
+    with_previews = Engine(device="cpu", threads=1).generate("brick", seed=3, steps=4, model=sd, sampler="euler_a")[0]
+    without = Engine(device="cpu", threads=1, preview_px=0).generate("brick", seed=3, steps=4, model=sd,
+                                                                     sampler="euler_a")[0]
     assert with_previews.tobytes() == without.tobytes()
 
 
@@ -51,12 +55,12 @@ def test_previews_draw_on_no_generator(often, sd):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    Engine(device="cpu").generate("brick", seed=3, steps=2, model=sd, size=(32, 32))
+    Engine(device="cpu", threads=1).generate("brick", seed=3, steps=2, model=sd, size=(32, 32))
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_a_tiny_autoencoders_last_preview_is_the_picture(often, taesd):
-    engine, events = Engine(device="cpu", preview_px=64), []
+    engine, events = Engine(device="cpu", threads=1, preview_px=64), []
     picture = engine.generate("brick", seed=4, steps=2, size=(64, 64), model=taesd, on_event=events.append)[0]
     preview = [event.preview for event in events if isinstance(event, Step)][-1].astype(float)
     assert np.corrcoef(preview.ravel(), np.asarray(picture, float).ravel())[0, 1] > 0.9
@@ -85,7 +89,8 @@ class LinearPipe:
 @pytest.mark.parametrize("learned", [False, True])
 def test_other_vaes_are_stood_in_for_by_a_fitted_linear_map(learned):
     preview, pipe = previews.Preview(LinearPipe()), LinearPipe()
-    latents = torch.nn.functional.interpolate(torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(1)), scale_factor=2)
+    latents = torch.nn.functional.interpolate(torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(1)),
+                                              scale_factor=2)
     latents /= latents.std() * 1.01
     truth = pipe.vae.decode(latents / 0.5)[0]
     LinearVae.decodes = 0

@@ -8,23 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_controlnets
-from conftest import small
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny_adapters import FEATURES, adapter, clip_vision, siglip_vision
 
-from blender_sd.engine import Engine, ladder
-from blender_sd.engine.reference import ENCODER
-from blender_sd.protocol.checkpoints import IP_ADAPTER, Kind, kind_of, read_header
-from blender_sd.protocol.errors import InvalidRequest, ModelNotFound, ModelUnreadable, SourceUnusable
-from blender_sd.protocol.families import FAMILIES
+from blender_sd.engine import Engine
+from blender_sd.engine.memory import memory_modes
+from blender_sd.engine.conditioning.reference import ENCODER
+from blender_sd.library.checkpoints import IP_ADAPTER, Kind, kind_of, read_header
+from blender_sd.core.errors import InvalidRequest, ModelNotFound, ModelUnreadable, SourceUnusable
+from blender_sd.core.families import FAMILIES
 from blender_sd.protocol.messages import Failed, Finished, Generate, Source, Step
-from blender_sd.protocol.parts import Control
-from blender_sd.protocol.request import INPAINT, TEXT_TO_IMAGE
-from blender_sd.protocol.rungs import FP8, OFFLOAD, RUNGS, STREAM
-from blender_sd.session.controlnets import read_controlnet
-from blender_sd.session.library import read_model
+from blender_sd.core.parts import Control
+from blender_sd.core.request import INPAINT, TEXT_TO_IMAGE
+from blender_sd.core.memory_modes import FP8, OFFLOAD, MEMORY_MODES, STREAM
+from blender_sd.library.controlnets import read_controlnet
+from blender_sd.library.models import read_model
+from tests.support import tiny_controlnets
+from tests.support.engine import small
+from tests.support.tiny_adapters import FEATURES, adapter, clip_vision, siglip_vision
 
 pytestmark = pytest.mark.slow
 
@@ -44,11 +45,13 @@ def test_the_reference_counts_by_its_weight_and_leaves_no_trace(families, run, t
     file = adapter(model, tmp_path / "ip")
 
     def paint(seed, weight, **changes):
-        return made(run(small(model, ip_adapter=file, ip_adapter_weight=weight, **changes), inputs={"reference": shown(seed)}))
+        return made(
+            run(small(model, ip_adapter=file, ip_adapter_weight=weight, **changes), inputs={"reference": shown(seed)}))
 
     plain = made(run(small(model)))
     one = paint(1, 1.0)
-    assert len({picture.tobytes() for picture in (plain, one, paint(2, 1.0), paint(1, 0.4), paint(1, 1.0, guidance=1.0))}) == 5
+    assert len({
+        picture.tobytes() for picture in (plain, one, paint(2, 1.0), paint(1, 0.4), paint(1, 1.0, guidance=1.0))}) == 5
     assert np.array_equal(one, paint(1, 1.0))
     assert np.array_equal(plain, made(run(small(model))))
 
@@ -61,7 +64,8 @@ def test_every_pass_and_task_takes_it(families, run, tmp_path, name):
     made(run(small(model, ip_adapter=file, refine_scale=2.0, refine_strength=0.7), inputs=reference))
     source = shown(3)
     mask = {"mask": Source(pixels=np.full((48, 40, 4), 255, np.uint8))}
-    for task, changes in (("image_to_image", {}), ("upscale", {"width": 96, "height": 96, "tile": 64}), ("inpaint", {})):
+    for task, changes in (("image_to_image", {}), ("upscale", {"width": 96, "height": 96,
+                                                               "tile": 64}), ("inpaint", {})):
         inputs = {**reference, "source": source, **(mask if task == "inpaint" else {})}
         order = small(model, task=task, strength=0.7, **{"width": 48, "height": 48, **changes})
         without = made(run(order, inputs={key: value for key, value in inputs.items() if key != "reference"}))
@@ -73,14 +77,17 @@ def test_every_pass_and_task_takes_it(families, run, tmp_path, name):
 def test_with_a_controlnet_where_the_table_says_so(families, run, tmp_path, name, kind):
     model, net = families(name), str(tiny_controlnets.build(kind, families(name), tmp_path / "net"))
     file, family, cls = adapter(model, tmp_path / "ip"), read_model(model).abilities, read_controlnet(net).kind.cls
-    inputs = {"reference": shown(1), "source": shown(2), "control0": shown(3), "mask": Source(pixels=np.full((64, 64, 4), 255, np.uint8))}
+    inputs = {
+        "reference": shown(1), "source": shown(2), "control0": shown(3),
+        "mask": Source(pixels=np.full((64, 64, 4), 255, np.uint8))}
     for task in ("text_to_image", "image_to_image", "inpaint"):
         order = small(model, task=task, strength=1.0, controls=(Control("depth", net),))
         if family.refusal(task, cls):
             continue
         steered, both = run(order, inputs=inputs), run(replace(order, ip_adapter=file), inputs=inputs)
         if refused := family.refusal(task, cls, reference=True):
-            assert isinstance(both[-1], Failed) and both[-1].kind == InvalidRequest.kind and both[-1].message.startswith(refused)
+            assert isinstance(both[-1],
+                              Failed) and both[-1].kind == InvalidRequest.kind and both[-1].message.startswith(refused)
             assert not any(isinstance(event, Step) for event in both)
         else:
             assert not np.array_equal(made(steered), made(both)), task
@@ -88,10 +95,10 @@ def test_with_a_controlnet_where_the_table_says_so(families, run, tmp_path, name
 
 
 @pytest.mark.parametrize("name", ["sd", "flux", "sd3"])
-@pytest.mark.parametrize("rung", [OFFLOAD, STREAM, FP8])
-def test_it_works_where_memory_is_short(monkeypatch, families, tmp_path, rung, name):
-    monkeypatch.setattr(ladder, "on", lambda device: tuple(RUNGS))
-    low, model = Engine(device="cpu", threads=1, memory_use=rung), families(name)
+@pytest.mark.parametrize("mode", [OFFLOAD, STREAM, FP8])
+def test_it_works_where_memory_is_short(monkeypatch, families, tmp_path, mode, name):
+    monkeypatch.setattr(memory_modes, "available", lambda device: tuple(MEMORY_MODES))
+    low, model = Engine(device="cpu", threads=1, memory_use=mode), families(name)
     file, pictures = adapter(model, tmp_path / "ip"), []
     for order in (small(model), small(model, ip_adapter=file), small(model, ip_adapter=file), small(model)):
         events = []
@@ -106,9 +113,11 @@ def test_it_works_where_memory_is_short(monkeypatch, families, tmp_path, rung, n
     ("flux", "sd", InvalidRequest, "does not fit the model"), ("flux", "sd3", InvalidRequest, "does not fit the model"),
     ("sd3", "sd", InvalidRequest, "does not fit the model"), ("sd3", "flux", InvalidRequest, "does not fit the model"),
     ("sd", "truncated", ModelUnreadable, "broken"), ("sd", "no encoder", ModelNotFound, "image encoder"),
-    ("flux", "small encoder", InvalidRequest, "does not fit the image encoder"), ("sd3", "small encoder", InvalidRequest, "image encoder"),
-    ("sd3", "other encoder", InvalidRequest, "of another kind"), ("flux", "other encoder", InvalidRequest, "of another kind"),
-    ("flux", "broken encoder", ModelUnreadable, "cannot be loaded"), ("flux", "layer missing", InvalidRequest, "does not fit the model"),
+    ("flux", "small encoder", InvalidRequest, "does not fit the image "
+                                              "encoder"), ("sd3", "small encoder", InvalidRequest, "image encoder"),
+    ("sd3", "other encoder", InvalidRequest, "of another "
+                                             "kind"), ("flux", "other encoder", InvalidRequest, "of another kind"),
+    ("flux", "broken encoder", ModelUnreadable, "cannot be loaded"), ("flux", "layer missing", InvalidRequest, "does not fit the model"),  # noqa: E501
     ("sd3", "projection missing", InvalidRequest, "does not fit the model"),
     ("sd", "no image", SourceUnusable, "no reference image"), ("sd", "missing", ModelNotFound, "no IP-Adapter"),
     ("flux_fill", "fill", InvalidRequest, "do not work"), ("z_image", "z", InvalidRequest, "do not work"),
@@ -119,7 +128,9 @@ def test_what_does_not_work_is_said_and_nothing_stays(families, engine, run, tmp
     order = small(model, task=TEXT_TO_IMAGE if name != "flux_fill" else INPAINT)
     plain = made(run(order, inputs=inputs))
     made_for = what if what in ("sd", "sdxl", "flux", "sd3") else "flux" if name in ("flux_fill", "z_image") else name
-    file = Path(adapter(families(made_for), tmp_path / "ip", encoder=what != "no encoder", features=16 if what == "small encoder" else 24))
+    file = Path(
+        adapter(families(made_for), tmp_path / "ip", encoder=what != "no encoder",
+                features=16 if what == "small encoder" else 24))
     spoil(file, what)
     events = run(replace(order, ip_adapter="nothing.safetensors" if what == "missing" else str(file)),
                  inputs=inputs if what == "no image" else {**inputs, "reference": shown(1)})
@@ -141,7 +152,8 @@ def spoil(file: Path, what: str) -> None:
         (siglip_vision if ours.startswith("clip") else clip_vision)(FEATURES).save_pretrained(file.parent / ENCODER)
     elif what.endswith(" missing"):
         tensors = load_file(file)
-        name = "double_blocks.0.processor.ip_adapter_double_stream_v_proj.bias" if what.startswith("layer") else "image_proj.norm_out.bias"
+        name = "double_blocks.0.processor.ip_adapter_double_stream_v_proj.bias" if what.startswith(
+            "layer") else "image_proj.norm_out.bias"
         save_file({key: tensor for key, tensor in tensors.items() if key != name}, file)
 
 
@@ -151,7 +163,7 @@ def test_the_table_says_which_pipelines_of_diffusers_take_a_reference():
     for family in FAMILIES.values():
         for name in {cls for calls in (family.pipelines, *family.controls.values()) for cls in calls.values()}:
             takes = "ip_adapter_image_embeds" in signature(getattr(diffusers, name).__call__).parameters
-            assert takes == (family.reference and name not in family.blind), name
+            assert takes == (family.reference and name not in family.without_reference), name
 
 
 @pytest.mark.parametrize("name", ["sd", "flux", "sd3"])

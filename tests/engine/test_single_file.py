@@ -6,18 +6,18 @@ import shutil
 from pathlib import Path
 
 import diffusers
-import ldm_layout
 import numpy as np
 import pytest
 import torch
-from conftest import small
 from PIL import Image
 from safetensors.torch import save_file
 
-from blender_sd.engine import single_file
-from blender_sd.protocol import checkpoints
-from blender_sd.protocol.errors import ModelUnreadable
+from blender_sd.engine.models import single_file
+from blender_sd.library import checkpoints
+from blender_sd.core.errors import ModelUnreadable
 from blender_sd.protocol.messages import Failed, Finished, Source
+from tests.support import ldm_layout
+from tests.support.engine import small
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,8 @@ def test_the_same_pictures_as_from_the_folder(request, run, tiny_configs, tmp_pa
     file = str(ldm_layout.write(load(folder), tmp_path / "my model.safetensors"))
     source = Source(pixels=np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8))
     for order in (small(file), small(file, task="image_to_image", strength=0.6, tiling="x")):
-        again = run(type(order)(**{**vars(order), "model": folder}), source=source if order.task != "text_to_image" else None)
+        again = run(
+            type(order)(**{**vars(order), "model": folder}), source=source if order.task != "text_to_image" else None)
         events = run(order, source=source if order.task != "text_to_image" else None)
         assert np.array_equal(made(events), made(again))
     with Image.open(events[-1].results[0].path) as picture:
@@ -63,15 +64,15 @@ def test_inpainting_and_velocity_are_read_from_the_file(run, tiny_configs, tmp_p
     pipe.unet.register_to_config(in_channels=9)
     file = ldm_layout.write(pipe, tmp_path / "inpaint.safetensors")
     assert single_file.kind_of(file).channels == 9
-    assert single_file.read(file, torch.float32).unet.conv_in.in_channels == 9
+    assert single_file.read(file, torch.float32)[0].unet.conv_in.in_channels == 9
     refused = run(small(str(file)))
     assert isinstance(refused[-1], Failed) and "only inpaint" in refused[-1].message
     velocity = ldm_layout.write(load(sd), tmp_path / "v.safetensors", v_pred=torch.zeros(1))
-    assert single_file.read(velocity, torch.float32).scheduler.config.prediction_type == "v_prediction"
+    assert single_file.read(velocity, torch.float32)[0].scheduler.config.prediction_type == "v_prediction"
 
 
 @pytest.mark.parametrize(("what", "words"), [
-    ("lora", "lora"), ("vae", "a VAE"), ("unknown", "something else"), ("truncated", "broken"), ("empty", "broken"), ("pickle", "pickle"),
+    ("lora", "lora"), ("vae", "a VAE"), ("unknown", "something else"), ("truncated", "broken"), ("empty", "broken"), ("pickle", "pickle"),  # noqa: E501
     ("text", "cannot be read"),
 ])
 def test_what_is_no_model_is_refused_in_words(run, sd, tmp_path, what, words):
@@ -87,7 +88,8 @@ def test_what_is_no_model_is_refused_in_words(run, sd, tmp_path, what, words):
         file = file.with_suffix(".ckpt" if what == "pickle" else ".txt")
         file.write_bytes(b"x")
     events = run(small(str(file)))
-    assert isinstance(events[-1], Failed) and events[-1].kind == ModelUnreadable.kind and words in events[-1].message, events[-1]
+    assert isinstance(events[-1],
+                      Failed) and events[-1].kind == ModelUnreadable.kind and words in events[-1].message, events[-1]
 
 
 @pytest.mark.parametrize(("family", "part", "weights"), [

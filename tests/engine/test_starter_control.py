@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from blender_sd.engine import Engine
 from blender_sd.protocol.messages import Source
-from blender_sd.protocol.parts import Control
-from blender_sd.protocol.request import Request
+from blender_sd.core.parts import Control
+from blender_sd.core.request import Request
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,8 @@ def test_pictures_keep_to_the_control_picture(engine, kind):
     for prompt in ("grey stone wall", "red brick wall", "brown leather", "green grass"):
         for weight in (1.0, 0.0):
             request = Request(prompt=prompt, width=SIDE, height=SIDE, steps=6, guidance=3.0, seed=1, sampler="dpmpp_2m",
-                              controls=(Control("image", "starter", weight),)).with_inputs({"control0": source.digest()})
+                              controls=(Control("image", "starter",
+                                                weight),)).with_inputs({"control0": source.digest()})
             made, = engine._pictures(request, {"control0": source}, None)
             followed.append(np.corrcoef(edges(made).ravel(), edges(heights).ravel())[0, 1])
     with_control, without = np.mean(followed[::2]), np.mean(followed[1::2])

@@ -5,13 +5,14 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from conftest import small
 from PIL import Image
 
-from blender_sd.engine import devices, samplers
-from blender_sd.protocol.errors import InvalidRequest, SourceUnusable
+from blender_sd.engine.denoise import samplers
+from blender_sd.engine.memory import devices
+from blender_sd.core.errors import InvalidRequest, SourceUnusable
 from blender_sd.protocol.messages import EngineConfig, Failed, Finished, Loading, Note, Source, Step
-from blender_sd.protocol.request import IMAGE_TO_IMAGE
+from blender_sd.core.request import IMAGE_TO_IMAGE
+from tests.support.engine import small
 
 
 def noise(width: int, height: int, channels: int = 3) -> np.ndarray:
@@ -24,8 +25,8 @@ def pixels_of(result) -> np.ndarray:
 
 
 def laid_out(pipe, sampler: str, steps: int, seed: int):
-    """A pipeline of diffusers' own with the scheduler of a request and with the engine's layout of weights, which shows in
-    the last bits."""
+    """A pipeline of diffusers' own with the scheduler of a request and with the engine's layout of weights, which shows
+    in the last bits."""
     for part in (pipe.unet, pipe.vae):
         devices.choose(EngineConfig(device="cpu")).lay_out(part)
     pipe.scheduler = samplers.build(pipe.scheduler, sampler, steps, seed)[0]
@@ -36,7 +37,8 @@ def laid_out(pipe, sampler: str, steps: int, seed: int):
 @pytest.mark.parametrize("family", ["sd", "taesd", "sdxl"])
 def test_text_to_image_is_the_bare_call(engine, family, request):
     folder = request.getfixturevalue(family)
-    ours = engine.generate("red brick", negative="blur", seed=7, steps=3, guidance=4.0, size=(64, 48), model=folder, sampler="euler_a")[0]
+    ours = engine.generate("red brick", negative="blur", seed=7, steps=3, guidance=4.0, size=(64, 48), model=folder,
+                           sampler="euler_a")[0]
     pipe = laid_out(diffusers.AutoPipelineForText2Image.from_pretrained(folder), "euler_a", 3, 7)
     bare = pipe("red brick", negative_prompt="blur", num_inference_steps=3, guidance_scale=4.0, width=64, height=48,
                 generator=torch.Generator().manual_seed(7)).images[0]
@@ -49,7 +51,8 @@ def test_text_to_image_is_the_bare_call(engine, family, request):
 def test_image_to_image_is_the_bare_call(engine, family, request):
     folder = request.getfixturevalue(family)
     source = Image.fromarray(noise(64, 64))
-    ours = engine.restyle(source, "watercolour", strength=0.5, seed=3, steps=4, guidance=1.0, model=folder, sampler="ddim")[0]
+    ours = engine.restyle(source, "watercolour", strength=0.5, seed=3, steps=4, guidance=1.0, model=folder,
+                          sampler="ddim")[0]
     pipe = laid_out(diffusers.AutoPipelineForImage2Image.from_pretrained(folder), "ddim", 4, 3)
     bare = pipe("watercolour", image=source, strength=0.5, num_inference_steps=4, guidance_scale=1.0,
                 generator=torch.Generator().manual_seed(3)).images[0]
@@ -101,7 +104,8 @@ def test_restyle_takes_only_its_share_of_the_steps(run, sd):
 @pytest.mark.parametrize("tiling", ["none", "xy"])
 def test_restyle_gives_exactly_the_size_ordered_and_the_alpha_of_the_source(run, sd, size, tiling):
     pixels = noise(*size, 4)
-    events = run(small(sd, task=IMAGE_TO_IMAGE, width=size[0], height=size[1], tiling=tiling), source=Source(pixels=pixels))
+    events = run(small(sd, task=IMAGE_TO_IMAGE, width=size[0], height=size[1], tiling=tiling),
+                 source=Source(pixels=pixels))
     result = events[-1].results[0]
     assert (result.width, result.height) == size
     painted = pixels_of(result)
@@ -111,20 +115,23 @@ def test_restyle_gives_exactly_the_size_ordered_and_the_alpha_of_the_source(run,
 
 
 def test_restyle_scales_a_source_of_another_size(run, sd):
-    result = run(small(sd, task=IMAGE_TO_IMAGE, width=64, height=32), source=Source(pixels=noise(100, 90, 4)))[-1].results[0]
+    result = run(small(sd, task=IMAGE_TO_IMAGE, width=64, height=32),
+                 source=Source(pixels=noise(100, 90, 4)))[-1].results[0]
     assert pixels_of(result).shape == (32, 64, 4)
 
 
 def test_an_opaque_source_gives_rgb(run, sd):
     pixels = noise(64, 64, 4)
     pixels[..., 3] = 255
-    assert pixels_of(run(small(sd, task=IMAGE_TO_IMAGE), source=Source(pixels=pixels))[-1].results[0]).shape == (64, 64, 3)
+    assert pixels_of(run(small(sd, task=IMAGE_TO_IMAGE),
+                         source=Source(pixels=pixels))[-1].results[0]).shape == (64, 64, 3)
 
 
 def test_strength_zero_returns_the_very_pixels_also_under_alpha_zero(run, sd):
     pixels = noise(61, 47, 4)
     pixels[:9, :, 3] = 0
-    events = run(small(sd, task=IMAGE_TO_IMAGE, width=61, height=47, strength=0.0, count=2), source=Source(pixels=pixels))
+    events = run(small(sd, task=IMAGE_TO_IMAGE, width=61, height=47, strength=0.0, count=2),
+                 source=Source(pixels=pixels))
     assert np.array_equal(pixels_of(events[-1].results[1]), pixels)
     assert not [event for event in events if isinstance(event, Note) or (isinstance(event, Step) and event.step > 0)]
 
@@ -151,7 +158,9 @@ def test_a_long_prompt_says_which_words_are_lost(run, sd3):
     words = " ".join(["brick"] * 14 + ["mortar", "(moss:1)"])  # 70 tokens, then 6 of which 5 fit
 
     def lost(**prompts):
-        return [event.text for event in run(small(sd3, sampler="euler", **prompts)) if isinstance(event, Note) and "longer" in event.text]
+        return [
+            event.text for event in run(small(sd3, sampler="euler", **prompts))
+            if isinstance(event, Note) and "longer" in event.text]
 
     assert [text[text.index("“"):] for text in lost(prompt=words)] == ["“mortar moss”"]
     assert not lost(prompt="brick " * 15)
@@ -164,7 +173,7 @@ def test_generate_defaults_to_the_size_the_model_was_trained_for(engine, sd, tae
 
 
 def test_pictures_carry_their_request(engine, sd):
-    from blender_sd.protocol.request import Request
+    from blender_sd.core.request import Request
 
     picture = engine.generate("brick", steps=1, model=sd, count=2)[1]
     request = Request.from_json(picture.info["blender_sd"])

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blender_sd.engine.tiles import OVERLAP, Axis, Blend, Tiles, enlarged
+from blender_sd.engine.denoise.tiles import Axis, Blend, OVERLAP, Tiles, enlarged
 
 
 @pytest.mark.parametrize("wraps", [False, True])
 @pytest.mark.parametrize(("length", "tile", "multiple"), [
-    (512, 256, 8), (100, 64, 8), (64, 64, 8), (65, 64, 8), (17, 256, 8), (1000, 512, 64), (129, 128, 16), (4096, 512, 8),
+    (512, 256, 8), (100, 64, 8), (64, 64, 8), (65, 64, 8), (17, 256, 8), (1000, 512, 64), (129, 128, 16), (4096, 512, 8),  # noqa: E501
 ])
 def test_every_pixel_is_covered_with_enough_overlap(length, tile, multiple, wraps):
     axis = Axis.split(length, tile, multiple, wraps)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from blender_sd.engine.tiling import circular
+from blender_sd.engine.denoise.tiling import circular
 
 AXES = {"x": (-1,), "y": (-2,), "xy": (-2, -1)}
 
@@ -14,7 +14,8 @@ AXES = {"x": (-1,), "y": (-2,), "xy": (-2, -1)}
 def parts(sd):
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    vae, unet = (cls.from_pretrained(sd, subfolder=name) for cls, name in ((AutoencoderKL, "vae"), (UNet2DConditionModel, "unet")))
+    vae, unet = (cls.from_pretrained(sd, subfolder=name)
+                 for cls, name in ((AutoencoderKL, "vae"), (UNet2DConditionModel, "unet")))
     return vae.eval(), unet.eval()
 
 
@@ -26,9 +27,9 @@ def nets(parts):
     latents = torch.randn(1, 4, 8, 8, generator=generator)
     return {
         "decoder": (lambda value: vae.decode(value).sample, latents, 1, 8),
-        "encoder": (lambda value: vae.encode(value).latent_dist.mean, torch.randn(1, 3, 64, 64, generator=generator), 8, 1),
-        "unet": (lambda value: unet(value, 10, words).sample, latents, 2, 2),
-    }
+        "encoder": (lambda value: vae.encode(value).latent_dist.mean, torch.randn(1, 3, 64, 64,
+                                                                                  generator=generator), 8, 1),
+        "unet": (lambda value: unet(value, 10, words).sample, latents, 2, 2),}
 
 
 def roll_error(function, value, shift_in, shift_out, dims) -> float:
@@ -57,7 +58,8 @@ def test_the_autoencoders_of_transformer_families_wrap_too(families, family):
     vae = getattr(diffusers, cls).from_pretrained(families(family), subfolder="vae").eval()
     pixels = 32 if family == "sana" else 8  # of a latent
     generator = torch.Generator().manual_seed(0)
-    latents, picture = torch.randn(1, 4, 4, 4, generator=generator), torch.randn(1, 3, 4 * pixels, 4 * pixels, generator=generator)
+    latents, picture = torch.randn(1, 4, 4, 4, generator=generator), torch.randn(1, 3, 4 * pixels, 4 * pixels,
+                                                                                 generator=generator)
     if family == "qwen_image":
         latents, picture = latents[:, :, None], picture[:, :, None]
 
@@ -77,8 +79,9 @@ def test_everything_is_restored(parts, leave):
     function, value, *_ = nets(parts)["encoder"]
 
     def look():
-        return [(name, type(part), sorted(vars(part)), getattr(part, "padding", None), getattr(part, "padding_mode", None),
-                 getattr(part, "_reversed_padding_repeated_twice", None)) for whole in parts for name, part in whole.named_modules()]
+        return [(name, type(part), sorted(vars(part)), getattr(part, "padding", None),
+                 getattr(part, "padding_mode", None), getattr(part, "_reversed_padding_repeated_twice", None))
+                for whole in parts for name, part in whole.named_modules()]
 
     before = look()
     with torch.no_grad():

@@ -3,29 +3,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import small
 from PIL import Image
 
-from blender_sd.protocol.errors import SourceUnusable
+from blender_sd.core.errors import SourceUnusable
 from blender_sd.protocol.messages import Cancelled, Failed, Finished, Note, Source, Step
-from blender_sd.protocol.request import UPSCALE
+from tests.support.engine import small
+from tests.support.upscaling import opaque, order, picture, pixels_of
 
-
-def picture(width, height, channels=4, seed=0):
-    grid = np.random.default_rng(seed).integers(0, 256, (6, 6, channels), np.uint8)
-    return np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def opaque(width, height):
-    return np.dstack([picture(width, height, 3), np.full((height, width), 255, np.uint8)])
-
-
-def pixels_of(result):
-    return np.asarray(Image.open(result.path))
-
-
-def order(model, width, height, **changes):
-    return small(model, **{"task": UPSCALE, "width": width, "height": height, "tile": 64, "steps": 4, "strength": 0.5, **changes})
+pytestmark = pytest.mark.slow
 
 
 def test_a_picture_is_refined_in_tiles(run, sd):
@@ -33,7 +18,9 @@ def test_a_picture_is_refined_in_tiles(run, sd):
     result = events[-1].results[0]
     assert (result.width, result.height) == (150, 100) and pixels_of(result).shape == (100, 150, 3)
     steps = [event for event in events if isinstance(event, Step) and event.step]
-    assert [event.step for event in steps] == list(range(1, len(steps) + 1)) and {event.steps for event in steps} == {len(steps)}
+    assert [event.step for event in steps] == list(range(1,
+                                                         len(steps) + 1)) and {event.steps
+                                                                               for event in steps} == {len(steps)}
     assert len(steps) == 2 * 3 * 2  # two steps in each of 3 × 2 tiles
     again = run(order(sd, 150, 100), source=Source(pixels=opaque(75, 50)))[-1].results[0]
     assert np.array_equal(pixels_of(result), pixels_of(again))
@@ -48,7 +35,8 @@ def test_strength_0_only_enlarges_and_keeps_alpha(run, sd):
     bands = [band.resize((80, 60), Image.Resampling.LANCZOS) for band in expected.split()]
     assert np.array_equal(pixels_of(events[-1].results[0]), np.dstack([np.asarray(band) for band in bands]))
     assert not [event for event in events if isinstance(event, (Step, Note))]
-    assert "only enlarged" in next(event.text for event in run(order(sd, 80, 60, strength=0.1), source=Source(pixels=source))
+    assert "only enlarged" in next(event.text
+                                   for event in run(order(sd, 80, 60, strength=0.1), source=Source(pixels=source))
                                    if isinstance(event, Note))
 
 
@@ -62,14 +50,17 @@ def test_alpha_is_kept(run, sd):
 def test_one_tile_is_plain_image_to_image(engine, sd):
     source = opaque(64, 64)
     enlarged = engine.upscale(source, "brick", scale=1.0, strength=0.5, steps=4, seed=3, model=sd, tile=64)
-    assert np.array_equal(np.asarray(enlarged), np.asarray(engine.restyle(source, "brick", strength=0.5, steps=4, seed=3, model=sd)[0]))
+    assert np.array_equal(np.asarray(enlarged),
+                          np.asarray(engine.restyle(source, "brick", strength=0.5, steps=4, seed=3, model=sd)[0]))
 
 
 @pytest.mark.parametrize("tiling", ["xy", "x"])
 def test_a_seamless_texture_stays_seamless(engine, sd, tiling):
     """Rolling a tiling source by half must not show a border in the result: tiles go round it."""
     tile = engine.generate("brick", seed=3, steps=3, size=(64, 64), model=sd, tiling="xy")[0]
-    large = np.asarray(engine.upscale(tile, "brick", scale=2.0, strength=0.4, steps=5, seed=1, model=sd, tile=64, tiling=tiling), float)
+    large = np.asarray(
+        engine.upscale(tile, "brick", scale=2.0, strength=0.4, steps=5, seed=1, model=sd, tile=64, tiling=tiling),
+        float)
     for axis in [1] if tiling == "x" else [0, 1]:
         inside = np.abs(np.diff(large, axis=axis)).mean()
         assert np.abs(large.take(0, axis) - large.take(-1, axis)).mean() < 1.6 * inside
@@ -88,7 +79,7 @@ def test_high_res_fix(run, engine, sd):
 
 
 def test_previews_show_the_whole_picture(run, sd, monkeypatch):
-    from blender_sd.engine import previews
+    from blender_sd.engine.denoise import previews
 
     monkeypatch.setattr(previews.Preview, "due", lambda self: True)
     shown = [event.preview for event in run(order(sd, 150, 100), source=Source(pixels=opaque(75, 50)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import small
 from PIL import Image
 
-from blender_sd.engine import weighting
+from blender_sd.engine.conditioning import weighting
 from blender_sd.engine.engine import Engine
 from blender_sd.protocol.messages import Finished, Note
+from tests.support.engine import small
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +27,9 @@ def notes(events):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_embeddings_of_plain_words_are_the_pipelines_own(request, name):
-    pipe = Engine(device="cpu")._load(request.getfixturevalue(name)).base
-    own = pipe.encode_prompt("a wall", device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True, negative_prompt="red")
+    pipe = Engine(device="cpu", threads=1)._load(request.getfixturevalue(name)).base
+    own = pipe.encode_prompt("a wall", device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True,
+                             negative_prompt="red")
     names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
     ours = weighting.arguments(pipe, "a wall", "red")
     for key, expected in zip(names, own, strict=False):

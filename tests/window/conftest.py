@@ -2,14 +2,12 @@
 from __future__ import annotations
 
 import os
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `harness` and `screen`
-
-from harness import BlenderWindow  # noqa: E402
+from tests.support.window.harness import BlenderWindow
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,8 +27,40 @@ def shots() -> Path:
     return ROOT / "out" / "window" / os.environ.get("SD_WINDOW_BLENDER", "blender")
 
 
+class Windows:
+    """Opens a window of its own for each module. That of the next module starts while the tests of this one run: half
+    of the time that Blender needs to start is waited for otherwise."""
+
+    def __init__(self, python: str, archive: Path, shots: Path) -> None:
+        self.python, self.archive, self.shots = python, archive, shots
+        self._started: dict[str, BlenderWindow] = {}
+
+    def start(self, module: str) -> BlenderWindow:
+        """Return the window of a module, which may be starting."""
+        if module not in self._started:
+            self._started[module] = BlenderWindow(self.python, [self.archive],
+                                                  self.shots / module.rpartition(".test_")[2])
+        return self._started[module]
+
+    def close(self) -> None:
+        for window in self._started.values():
+            window.close()
+
+
+@pytest.fixture(scope="session")
+def windows(window_python: str, extension_zip: Path, shots: Path) -> Iterator[Windows]:
+    windows = Windows(window_python, extension_zip, shots)
+    yield windows
+    windows.close()
+
+
 @pytest.fixture(scope="module")
-def blender(window_python: str, shots: Path, extension_zip: Path, request: pytest.FixtureRequest):
+def blender(windows: Windows, request: pytest.FixtureRequest) -> Iterator[BlenderWindow]:
     """A Blender with the built extension installed, for all tests of a module."""
-    with BlenderWindow(window_python, [extension_zip], shots / request.module.__name__.removeprefix("test_")) as window:
+    modules = list(
+        dict.fromkeys(item.module.__name__ for item in request.session.items if "windows" in item.fixturenames))
+    at = modules.index(request.module.__name__)
+    with windows.start(modules[at]) as window:
+        for following in modules[at + 1 : at + 2]:
+            windows.start(following)
         yield window

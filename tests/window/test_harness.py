@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import BlenderWindow, WindowError
+from tests.support.window.harness import BlenderWindow, WindowError
 
 
 @pytest.fixture(scope="module")

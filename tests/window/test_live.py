@@ -1,12 +1,12 @@
-"""Live mode in a real window, with the built-in model: switched on by a click, seen on the screen, kept, and gone again; previews on
-the mesh; the queue's order by its buttons."""
+"""Live mode in a real window, with the built-in model: switched on by a click, seen on the screen, kept, and gone
+again; previews on the mesh; the queue's order by its buttons."""
 from __future__ import annotations
 
 import sys
 
 import numpy as np
 import pytest
-from harness import BlenderWindow
+from tests.support.window.harness import BlenderWindow
 
 ENGINE_START = 180  # seconds; torch on a busy machine
 ICONS = 50  # pixels from the sidebar's right edge to the middle of the buttons beside a list
@@ -19,7 +19,7 @@ of = lambda name: sys.modules["bl_ext.user_default.blender_sd." + name]
 live, tick, overlay, watching = of("addon.live"), of("addon.tick"), of("scene.overlay"), of("scene.watching")
 prefs = bpy.context.preferences.addons["bl_ext.user_default.blender_sd"].preferences
 prefs.engine_python, prefs.threads = {sys.executable!r}, 1
-settings, how = bpy.context.scene.sd, bpy.context.scene.sd_live
+how = bpy.context.scene.sd_live
 settings.prompt, how.size, how.steps, how.fade, how.idle = "old brick wall", 128, 1, False, 3600
 shown, looks = [], []
 real_over, real_on, real_look = overlay.show_over, overlay.show_on, watching.view_pixels
@@ -85,7 +85,7 @@ before = len(looks)
 for _ in range(20):
     tick.tick()
 result = [len(shown), len(looks) - before, sd.jobs()]
-""") == [1, 0, []], "a still scene is neither looked at nor painted again, and no frame is listed as a job"
+""") == [1, 0, []], "a still scene is neither looked at nor repainted, and no frame is listed as a job"
 
 
 def test_a_turned_view_and_a_moved_object_are_painted_anew(window):
@@ -134,7 +134,7 @@ kept = (np.array(image.pixels[:]).reshape(*reversed(image.size), 4)[::-1] * 255 
 request = sd.recall(image)
 same = any(np.array_equal(kept[..., :3], frame[..., :3]) for frame in shown[seen - 1:])  # the newest then, or one that came meanwhile
 result = [job.state, same, len({listing}), request.task, request.prompt, request.seed]
-""") == ["finished", True, 2, "image_to_image", "old brick wall", 5]  # the picture and its source
+""") == ["finished", True, 2, "image_to_image", "old brick wall", 5]  # the picture and its source  # noqa: E501
     _rests(window)
 
 
@@ -157,7 +157,7 @@ area = next(a for a in bpy.context.window.screen.areas if a.type == "VIEW_3D" an
 area.ui_type = "PROPERTIES"
 area = next(a for a in bpy.context.window.screen.areas if a.type == "VIEW_3D")
 area.ui_type = "CONSOLE"
-""")
+""")  # noqa: E501
     window.wait_for("state().state == 'paused' and 'not shown' in state().text", 30)
     window.run_script("area.ui_type = 'VIEW_3D'")
     window.wait_for("'not shown' not in state().text", 30)
@@ -186,18 +186,23 @@ middle = source.shape[1] // 2
 result = [source[4, middle, :3].tolist(), source[-4, middle, :3].tolist(), overlay._over is None]
 """) == [[0, 0, 204], [204, 0, 0], True], "the texture's own colours, the right way up"
     before = _frames(window)
-    window.run_script("cube.location, cube.scale = (0, 0, 0), (1.5, 1.5, 1.5)\nbpy.ops.object.mode_set(mode='TEXTURE_PAINT')")
+    window.run_script(
+        "cube.location, cube.scale = (0, 0, 0), (1.5, 1.5, 1.5)\nbpy.ops.object.mode_set(mode='TEXTURE_PAINT')")
     left, top, right, bottom = window.area()["regions"]["WINDOW"]
     middle = (left + right) // 2, (top + bottom) // 2
     window.drag((middle[0] - 40, middle[1]), (middle[0] + 40, middle[1] + 10))
     window.wait_for(lambda: _frames(window) > before, 60, "what was painted to be seen")
     _rests(window)
     window.screenshot("texture-painted")
-    assert window.run_script("bpy.ops.object.mode_set(mode='OBJECT')\nresult = not np.array_equal(source, live._run.shown.pixels)")
+    assert window.run_script(
+        "bpy.ops.object.mode_set(mode='OBJECT')\nresult = not np.array_equal(source, live._run.shown.pixels)")
 
 
 def test_a_job_is_previewed_on_the_mesh_and_nothing_is_left_of_it(window):
-    window.run_script("settings.target, settings.steps, settings.width, settings.height = 'MATERIAL', 500, 64, 64\nbpy.ops.sd.generate()")
+    window.run_script(
+        "settings.target, settings.steps, settings.width, settings.height = 'MATERIAL', 500, 64, "
+        "64\nbpy.ops.sd.generate()"
+    )
     window.wait_for("overlay.JOB in overlay._on", ENGINE_START)
     assert window.run_script("result = state().text") == "Paused: the queue comes first"
     window.screenshot("preview-on-mesh")
@@ -227,11 +232,12 @@ for prompt in ("first", "second", "third"):
 
     def third_is_selected() -> bool:
         window.click_text("third")  # again where the list was still growing
-        return window.run_script("now = bpy.context.window_manager.sd\nresult = now.jobs[now.job_index].name == 'third'")
+        return window.run_script(
+            "now = bpy.context.window_manager.sd\nresult = now.jobs[now.job_index].name == 'third'")
 
     window.wait_for(third_is_selected, 20, "the third job to be selected")
     window.screenshot("queue")
-    window.click(window.sidebar()[2] - ICONS, window.find_text("old brick wall").centre[1])  # the arrow beside the list's top
+    window.click(window.sidebar()[2] - ICONS, window.find_text("first").centre[1])  # the arrow beside the list's top
     window.wait_for("[job.label for job in sd.jobs() if not job.done] == ['first', 'third', 'second']", 10)
     window.run_script("sd.cancel_all()\nsettings.prompt, settings.count = 'old brick wall', 1")
     window.wait_for("all(job.done for job in sd.jobs())", 60)
@@ -248,4 +254,5 @@ result = [state().running, state().text, overlay._over, list(overlay._on), len(o
     window.click_text("Start Live Mode")
     window.wait_for("state().picture", 60)
     window.run_script("bpy.ops.wm.read_homefile(use_factory_startup=True)")
-    assert window.run_script("result = [state().running, live.running(), len(overlay._handlers)]") == [False, False, 0], "a file was opened"
+    assert window.run_script("result = [state().running, live.running(), len(overlay._handlers)]") == [
+        False, False, 0], "a file was opened"

@@ -1,11 +1,12 @@
-"""An image that is there already, onto the active object."""
+"""Apply an existing image to the active object."""
 from __future__ import annotations
 
 import bpy
 from bpy.props import StringProperty
 
-from ... import api
-from ...protocol.errors import SDError, SourceUnusable
+from ...calls import job_queue, placing
+from ...core.errors import SDError, SourceUnusable
+from ...core.names import suggestion
 from .generate import is_mesh
 from .recall import shown_image
 from .start import first_refusal, refuse
@@ -18,8 +19,10 @@ class SD_OT_apply(bpy.types.Operator):
     bl_label = "Stable Diffusion: Apply Image to Object"
     bl_options = {"REGISTER", "UNDO"}
 
-    image: StringProperty(name="Image", description="The image to use; empty for the one shown in this editor, else the last one made")
-    slot: StringProperty(name="Slot", default="Base Color", description="The input of the material's shader that takes the image")
+    image: StringProperty(
+        name="Image", description="The image to use; empty for the one shown in this editor, else the last one made")
+    slot: StringProperty(name="Slot", default="Base Color",
+                         description="The input of the material's shader that takes the image")
 
     @classmethod
     def poll(cls, context):
@@ -27,22 +30,27 @@ class SD_OT_apply(bpy.types.Operator):
 
     def execute(self, context):
         try:
-            api.apply(self._image(context), context.object, self.slot)
+            placing.apply(self._image(context), context.object, self.slot)
         except SDError as error:
             return refuse(self, error)
         return {"FINISHED"}
 
     def _image(self, context):
         image = bpy.data.images.get(self.image) if self.image else shown_image(context) or _newest()
+        if image is None and self.image:
+            raise SourceUnusable(f"There is no image called '{self.image}'.",
+                                 suggestion(self.image, bpy.data.images.keys()))
         if image is None:
-            raise SourceUnusable(f"There is no image called '{self.image}'." if self.image else "There is no image to apply.",
-                                 "Generate one, or open one in the Image Editor.")
+            raise SourceUnusable("There is no image to apply.", "Generate one, or open one in the Image Editor.")
         return image
 
 
 def _newest() -> bpy.types.Image | None:
-    """The last job's first picture that is still in the file. Jobs are asked for paths: undo invalidates held images."""
-    for job in reversed(api.jobs()):
+    """Return the newest job's first picture that is still in the file.
+
+    Jobs are asked for paths, because undo invalidates references to images.
+    """
+    for job in reversed(job_queue.jobs()):
         for result in job.results:
             for image in bpy.data.images:
                 if bpy.path.abspath(image.filepath) == result.path:

@@ -1,4 +1,7 @@
-"""Materials into an asset library: the one at hand, one from the prompt, or a whole list. Each asks first, and names the file."""
+"""Save materials to an asset library: the active one, one from the prompt, or a whole list.
+
+Each operator asks first and names the file.
+"""
 from __future__ import annotations
 
 import os
@@ -6,22 +9,26 @@ import os
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from ... import assets, batch, scene
-from ...protocol.errors import AssetUnusable, SDError
-from ...protocol.checkpoints import STARTER
-from ...protocol.facts import STARTER_LICENCE
-from ...protocol.request import TEXT_TO_IMAGE
-from ...session import asset_library
-from ...session.material_rows import read_rows
+from ... import scene
+from ...calls import assets, material_lists
+from ...calls.runtime import runtime
+from ...core.errors import AssetUnusable, SDError
+from ...core.request import TEXT_TO_IMAGE
+from ...library import asset_library
+from ...library.checkpoints import STARTER
+from ...library.image_origin import STARTER_LICENCE
+from ...library.material_lists import read_rows
 from .. import tick
+from ..translations.words import translated
 from .recall import shown_image
 from .start import can_do, first_refusal, refuse
 
-_items: list[tuple[str, str, str]] = []  # kept: Blender does not hold the strings of a dynamic enum
+_items: list[tuple[str, str, str]] = []  # kept, because Blender does not hold the strings of a dynamic enum
 SOURCES = (
     ("IMAGE", "Image", "The image shown in this editor or in the active slot, as a new material", "IMAGE_DATA", 0),
     ("MATERIAL", "Active Material", "The active object's material as it is, with all its images", "MATERIAL", 1),
-    ("PROMPT", "Prompt", "Paint what the SD tab says first; the asset is saved when the picture is finished", "TEXT", 2),
+    ("PROMPT", "Prompt", "Paint what the SD tab says first; the asset is saved when the picture is finished", "TEXT",
+     2),
 )
 
 
@@ -31,34 +38,41 @@ def _libraries(_self=None, _context=None) -> list[tuple[str, str, str]]:
 
 
 def _looked_up(self, _context) -> None:
-    """The dialog shows whether the file is there; looking while it is drawn would read the disk at every motion of the mouse."""
+    """Check whether the asset's file exists.
+
+    The dialog shows this; checking while drawing would read the disk at every motion of the mouse.
+    """
     self.is_there = bool(self.library and self.name.strip()) and os.path.exists(
         asset_library.asset_file(self.library, asset_library.asset_name(self.name)))
 
 
 def _look(self, _context=None) -> None:
-    """Reads the list and the library once something has been chosen; drawing only shows what came out. (No method: in 5.2 an update
-    function is given the operator's properties alone.)"""
+    """Read the list and the library after one was chosen, so that drawing only shows the result.
+
+    No method, because in Blender 5.2 an update function gets the operator's properties alone.
+    """
     self.rows, self.there, self.problem = 0, 0, ""
     if not self.text and not self.filepath:
         return
     try:
-        found = read_rows(batch.text_of(_list_of(self)))
+        rows = read_rows(material_lists.text_of(_list_of(self)))
     except SDError as error:
         self.problem = str(error)
         return
-    self.rows = len(found)
-    self.there = sum(os.path.exists(asset_library.asset_file(self.library, row.name)) for row in found) if self.library else 0
+    self.rows = len(rows)
+    self.there = 0
+    if self.library:
+        self.there = sum(os.path.exists(asset_library.asset_file(self.library, row.name)) for row in rows)
 
 
 def _list_of(self) -> str:
-    """The list's text, or its file."""
+    """Return the text of the list, or the path of its file."""
     text = bpy.data.texts.get(self.text)
     return text.as_string() + "\n" if text is not None else bpy.path.abspath(self.filepath)
 
 
 def _library_there(operator: bpy.types.Operator) -> set[str] | None:
-    """None where there is a library to choose; else the refusal."""
+    """Return None if there is an asset library to choose, otherwise the result of refusing."""
     if _libraries():
         return None
     return refuse(operator, AssetUnusable("Blender has no asset library yet.",
@@ -70,28 +84,36 @@ def _words(text: str) -> list[str]:
 
 
 class SD_OT_save_material(bpy.types.Operator):
-    """Save the image, the active material or what the prompt says as a material in one of your asset libraries. Asks before it writes"""
+    bl_description = ("Save the image, the active material or what the prompt says as a material in one of your asset "
+                      "libraries. Asks before it writes")
 
     bl_idname = "sd.save_material"
     bl_label = "Stable Diffusion: Save as Material Asset"
     bl_options = {"REGISTER"}
 
     source: EnumProperty(name="From", items=SOURCES, description="What becomes the asset")
-    image: StringProperty(name="Image", options={"SKIP_SAVE"}, description="The image to save; empty for the one shown in this editor")
-    name: StringProperty(name="Name", maxlen=60, update=_looked_up, description="What the asset is called, and its file")
+    image: StringProperty(name="Image", options={"SKIP_SAVE"},
+                          description="The image to save; empty for the one shown in this editor")
+    name: StringProperty(name="Name", maxlen=60, update=_looked_up,
+                         description="What the asset is called, and its file")
     library: EnumProperty(name="Library", items=_libraries, update=_looked_up, description=(
         "The asset library to write into; libraries are listed in Blender's Preferences, under File Paths"))
     tags: StringProperty(name="Tags", description="Words by which the Asset Browser finds it, separated by commas")
-    licence: StringProperty(name="Licence", description=(
-        "The licence that is written into the asset. Pictures of the built-in model are free (CC0); for others see their model's licence"))
-    replace: BoolProperty(name="Replace", options={"SKIP_SAVE"}, description="Write over the asset of that name; else a number is added")
+    licence: StringProperty(
+        name="Licence", description=(
+            "The licence that is written into the asset. Pictures of the built-in model are free (CC0); for others see "
+            "their model's licence"
+        ))
+    replace: BoolProperty(name="Replace", options={"SKIP_SAVE"},
+                          description="Write over the asset of that name; else a number is added")
     is_there: BoolProperty(options={"HIDDEN", "SKIP_SAVE"}, description="Whether the library has an asset of that name")
 
     def invoke(self, context, _event):
         if (refused := _library_there(self)) is not None:
             return refused
         if not self.properties.is_property_set("source"):
-            self.source = next((kind for kind in ("IMAGE", "MATERIAL") if self._block(context, kind) is not None), "PROMPT")
+            self.source = next((kind for kind in ("IMAGE", "MATERIAL") if self._block(context, kind) is not None),
+                               "PROMPT")
         block = self._block(context, self.source)
         settings = context.scene.sd
         if self.source == "PROMPT":
@@ -111,8 +133,9 @@ class SD_OT_save_material(bpy.types.Operator):
         block = self._block(context, self.source)
         row = layout.row()
         row.alert = block is None and self.source != "PROMPT"
-        shown = context.scene.sd.words() or context.scene.sd.style if self.source == "PROMPT" else block.name if block else ""
-        row.label(text=shown or "There is none here", icon="BLANK1")
+        shown = context.scene.sd.words(
+        ) or context.scene.sd.style if self.source == "PROMPT" else block.name if block else ""
+        row.label(text=translated(shown or "There is none here"), icon="BLANK1")
         layout.prop(self, "name")
         layout.prop(self, "library")
         layout.prop(self, "tags")
@@ -120,10 +143,11 @@ class SD_OT_save_material(bpy.types.Operator):
         if self.is_there:
             layout.prop(self, "replace", text="Replace the asset of that name")
         column = layout.column(align=True)
-        column.label(text="This file is written:" if not self.is_there or self.replace else "This file is written, with a number added:",
-                     icon="FILE_BLEND")
-        column.label(text=os.path.join(self.library, asset_library.FOLDER), icon="BLANK1")
-        column.label(text=f"{asset_library.asset_name(self.name)}.blend", icon="BLANK1")
+        column.label(
+            text="This file is written:"
+            if not self.is_there or self.replace else "This file is written, with a number added:", icon="FILE_BLEND")
+        column.label(text=translated(os.path.join(self.library, asset_library.FOLDER)), icon="BLANK1")
+        column.label(text=translated(f"{asset_library.asset_name(self.name)}.blend"), icon="BLANK1")
 
     def execute(self, context):
         try:
@@ -133,21 +157,24 @@ class SD_OT_save_material(bpy.types.Operator):
                 return self._from_prompt(context)
             block = self._block(context, self.source)
             if block is None:
-                raise AssetUnusable("There is nothing here to save.", "Open an image, or select an object with a material.")
-            path = assets.save_material(block, self.name, library=self.library, tags=_words(self.tags), licence=self.licence,
-                                        replace=self.replace)
+                raise AssetUnusable("There is nothing here to save.",
+                                    "Open an image, or select an object with a material.")
+            path = assets.save_material(block, self.name, library=self.library, tags=_words(self.tags),
+                                        licence=self.licence, replace=self.replace)
         except SDError as error:
             return refuse(self, error)
-        self.report({"INFO"}, f"Saved {path}. Refresh the Asset Browser to see it")
+        self.report({"INFO"}, translated(f"Saved {path}. Refresh the Asset Browser to see it"))
         return {"FINISHED"}
 
     def _from_prompt(self, context):
         settings = context.scene.sd
-        row = {"prompt": settings.words(), "tags": _words(self.tags),
-               "name": self.name if self.replace else asset_library.free_name(self.library, asset_library.asset_name(self.name))}
+        row = {
+            "prompt": settings.words(), "tags": _words(self.tags), "name": self.name
+            if self.replace else asset_library.free_name(self.library, asset_library.asset_name(self.name))}
         if not settings.random_seed:
-            row["seed"] = settings.seed
-        batch.batch_materials([row], library=self.library, replace=self.replace, licence=self.licence, **_order(settings))
+            row["seed"] = settings.chosen_seed()
+        material_lists.batch_materials([row], library=self.library, replace=self.replace, licence=self.licence,
+                                       **_shared_keywords(settings))
         tick.soon()
         return {"FINISHED"}
 
@@ -158,30 +185,38 @@ class SD_OT_save_material(bpy.types.Operator):
 
 
 class SD_OT_batch_materials(bpy.types.Operator):
-    """Make a library of materials from a list: a prompt a line, or a CSV table. Each is a job of its own and saved as it comes"""
+    bl_description = ("Make a library of materials from a list: a prompt a line, or a CSV table. Each is a job of its "
+                      "own and saved as it comes")
 
     bl_idname = "sd.batch_materials"
     bl_label = "Stable Diffusion: Materials from List"
     bl_options = {"REGISTER"}
 
-    text: StringProperty(name="Text Block", update=_look, description=(
-        "The text block that holds the list: one prompt a line, or a CSV table with a header such as name, prompt, style, seed, tags"))
+    text: StringProperty(
+        name="Text Block", update=_look, description=(
+            "The text block that holds the list: one prompt a line, or a CSV table with a header such as name, prompt, "
+            "style, seed, tags"
+        ))
     filepath: StringProperty(name="File", subtype="FILE_PATH", update=_look, description=(
         "A .txt or .csv file with the list, used where no text block is chosen"))
     library: EnumProperty(name="Library", items=_libraries, update=_look, description=(
         "The asset library to write into; libraries are listed in Blender's Preferences, under File Paths"))
     seamless: BoolProperty(name="Seamless", default=True, description=(
         "Let pictures repeat without a seam, where a row or its style says nothing else"))
-    replace: BoolProperty(name="Replace", options={"SKIP_SAVE"}, description=(
-        "Make materials anew that the library has already. Off: they are skipped, so that a list can go on where it was stopped"))
+    replace: BoolProperty(
+        name="Replace", options={"SKIP_SAVE"}, description=(
+            "Replace materials that the library has already. Off: they are skipped, so that a list can go on where it "
+            "was stopped"
+        ))
     rows: IntProperty(options={"HIDDEN", "SKIP_SAVE"}, description="How many rows the list has")
     there: IntProperty(options={"HIDDEN", "SKIP_SAVE"}, description="How many of them the library has already")
     problem: StringProperty(options={"HIDDEN", "SKIP_SAVE"}, description="Why the list cannot be used")
 
     @classmethod
     def poll(cls, context):
-        running = batch.newest is not None and not batch.newest.done
-        return first_refusal(cls, (not running, "A list is being made; wait, or cancel it")) and can_do(cls, context, TEXT_TO_IMAGE)
+        running = runtime.newest_batch is not None and not runtime.newest_batch.done
+        return first_refusal(cls, (not running, "A list is being made; wait, or cancel it")) and can_do(
+            cls, context, TEXT_TO_IMAGE)
 
     def invoke(self, context, _event):
         if (refused := _library_there(self)) is not None:
@@ -206,12 +241,12 @@ class SD_OT_batch_materials(bpy.types.Operator):
         column = layout.column(align=True)
         if self.problem:
             column.alert = True
-            column.label(text=self.problem, icon="ERROR")
+            column.label(text=translated(self.problem), icon="ERROR")
         elif self.rows:
             make = self.rows if self.replace else self.rows - self.there
             known = f", {self.there} there already" if self.there else ""
-            column.label(text=f"{make} files are written{known}, into:", icon="FILE_BLEND")
-            column.label(text=os.path.join(self.library, asset_library.FOLDER), icon="BLANK1")
+            column.label(text=translated(f"{make} files are written{known}, into:"), icon="FILE_BLEND")
+            column.label(text=translated(os.path.join(self.library, asset_library.FOLDER)), icon="BLANK1")
         else:
             column.label(text="Choose a text block, or a file", icon="INFO")
 
@@ -219,12 +254,13 @@ class SD_OT_batch_materials(bpy.types.Operator):
         try:
             if not self.library or not (self.text or self.filepath):
                 raise AssetUnusable("No list or no asset library was chosen.", "Choose both.")
-            begun = batch.batch_materials(_list_of(self), library=self.library, replace=self.replace,
-                                          **_order(context.scene.sd, "xy" if self.seamless else "none"))
+            batch = material_lists.batch_materials(
+                _list_of(self), library=self.library, replace=self.replace,
+                **_shared_keywords(context.scene.sd, "xy" if self.seamless else "none"))
         except SDError as error:
             return refuse(self, error)
         tick.soon()
-        self.report({"INFO"}, begun.summary())
+        self.report({"INFO"}, translated(batch.summary()))
         return {"FINISHED"}
 
 
@@ -236,16 +272,17 @@ class SD_OT_cancel_batch(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context):
-        return first_refusal(cls, (batch.newest is not None and not batch.newest.done, "No list is being made"))
+        return first_refusal(
+            cls, (runtime.newest_batch is not None and not runtime.newest_batch.done, "No list is being made"))
 
     def execute(self, _context):
-        batch.newest.cancel()
+        runtime.newest_batch.cancel()
         tick.soon()
         return {"FINISHED"}
 
 
 class SD_OT_dismiss_batch(bpy.types.Operator):
-    """Take what is said about the last list away"""
+    """Hide the message about the last list"""
 
     bl_idname = "sd.dismiss_batch"
     bl_label = "Dismiss"
@@ -253,20 +290,22 @@ class SD_OT_dismiss_batch(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context):
-        return first_refusal(cls, (batch.newest is not None and batch.newest.done, "A list is being made"))
+        return first_refusal(cls,
+                             (runtime.newest_batch is not None and runtime.newest_batch.done, "A list is being made"))
 
     def execute(self, _context):
-        batch.forget()
+        runtime.newest_batch = None
         tick.soon()
         return {"FINISHED"}
 
 
-def _order(settings: bpy.types.PropertyGroup, tiling: str | None = None) -> dict:
-    """What the panel says of every row; `tiling` in place of the panel's, where given."""
-    kept = {key: value for key, value in settings.order().items() if key not in ("count", "axes")}
-    return {**kept, "size": (settings.width, settings.height), "refine_scale": settings.refine_scale,
-            "refine_strength": settings.refine_strength, "upscaler": settings.upscaler, "upscaler_noise": settings.upscaler_noise,
-            **({"tiling": tiling} if tiling else {})}
+def _shared_keywords(settings: bpy.types.PropertyGroup, tiling: str | None = None) -> dict:
+    """Return the keywords that all rows share, as set in the panel; `tiling` overrides the panel's."""
+    kept = {key: value for key, value in settings.request_keywords().items() if key not in ("count", "axes")}
+    return {
+        **kept, "size": (settings.width, settings.height), "refine_scale": settings.refine_scale,
+        "refine_strength": settings.refine_strength, "upscaler": settings.upscaler,
+        "upscaler_noise": settings.upscaler_noise, **({"tiling": tiling} if tiling else {})}
 
 
 CLASSES = (SD_OT_save_material, SD_OT_batch_materials, SD_OT_cancel_batch, SD_OT_dismiss_batch)

@@ -1,11 +1,11 @@
-"""Ending jobs: the current one (button and Esc), one of the queue, and clearing the list."""
+"""Cancel jobs: the current one (button and Esc) or one of the queue; clear the list of ended jobs."""
 from __future__ import annotations
 
 import bpy
 from bpy.props import StringProperty
 
-from ... import api
-from .. import state, tick
+from ...calls import job_queue
+from .. import escape, state, tick
 from ..mirror import current_job
 from .start import first_refusal
 
@@ -18,10 +18,15 @@ class SD_OT_cancel(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context):
-        return first_refusal(cls, (current_job(api.jobs()) is not None, "No job is running"))
+        return first_refusal(cls, (current_job(job_queue.jobs()) is not None, "No job is running"))
+
+    def invoke(self, context, event):
+        if event.type == "ESC" and escape.taken():
+            return {"PASS_THROUGH"}
+        return self.execute(context)
 
     def execute(self, _context):
-        current_job(api.jobs()).cancel()
+        current_job(job_queue.jobs()).cancel()
         tick.soon()
         return {"FINISHED"}
 
@@ -36,7 +41,7 @@ class SD_OT_cancel_job(bpy.types.Operator):
     job_id: StringProperty(name="Id", description="The job to cancel")
 
     def execute(self, _context):
-        for job in api.jobs():
+        for job in job_queue.jobs():
             if job.id == self.job_id and job.cancel():
                 tick.soon()
                 return {"FINISHED"}
@@ -52,10 +57,10 @@ class SD_OT_clear_jobs(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context):
-        return first_refusal(cls, (any(job.done for job in api.jobs()), "No job has ended yet"))
+        return first_refusal(cls, (any(job.done for job in job_queue.jobs()), "No job has ended yet"))
 
     def execute(self, _context):
-        api.clear_jobs()
+        job_queue.clear_jobs()
         tick.soon()
         return {"FINISHED"}
 

@@ -1,20 +1,22 @@
-"""A/B: the picture of the history against the one in the active slot, by turns or with a wipe, until one of them is chosen."""
+"""Compare a picture of the history with the active slot's image, in turn or with a wipe, until one is chosen."""
 from __future__ import annotations
 
 import bpy
-from bpy.app.translations import pgettext_tip
 from bpy.props import BoolProperty, EnumProperty
 
-from ... import past, scene
-from ...protocol.errors import SDError
+from ... import scene
+from ...calls import history as history_calls
+from ...core.errors import SDError
 from .. import history, tick
+from ..translations.words import translated
 from .start import first_refusal, refuse
 
 _SIDES = (("A", "Current", "What was there before", 0), ("B", "History", "The picture of the history", 1))
 
 
 class SD_OT_compare(bpy.types.Operator):
-    """Show the selected picture of the history in place of the one in the active texture slot or Image Editor, to look at both by turns"""
+    bl_description = ("Show the selected picture of the history in place of the one in the active texture slot or "
+                      "Image Editor, to look at both by turns")
 
     bl_idname = "sd.compare"
     bl_label = "Stable Diffusion: Compare with History"
@@ -23,15 +25,16 @@ class SD_OT_compare(bpy.types.Operator):
     @classmethod
     def poll(cls, _context):
         shown = history.shown()
-        return first_refusal(cls, (shown.comparison is None, "Two pictures are being compared already; keep one of them first"),
-                             (shown.selected is not None, "Select a picture of the history first"))
+        return first_refusal(
+            cls, (shown.comparison is None, "Two pictures are being compared already; keep one of them first"),
+            (shown.selected is not None, "Select a picture of the history first"))
 
     def execute(self, context):
         try:
-            scene.active_slot_image(context)  # before anything is loaded
+            scene.active_slot_image(context)  # raises SDError before anything is loaded
             entry = history.page_entry("")
             added = scene.picture_of(entry.path) is None
-            image = past.open_picture(entry)
+            image = history_calls.open_picture(entry)
             history.compare(scene.show_side(scene.compare(context, image, added), "B"))
         except SDError as error:
             return refuse(self, error)
@@ -40,7 +43,7 @@ class SD_OT_compare(bpy.types.Operator):
 
 
 class _Comparing:
-    """An operator on the comparison that is under way."""
+    """Base of the operators that work on the current comparison."""
 
     @classmethod
     def poll(cls, _context):
@@ -50,7 +53,7 @@ class _Comparing:
         try:
             history.compare(self.act(history.shown().comparison))
         except SDError as error:
-            history.compare(None)  # the pictures or the slot are gone; what is there stays
+            history.compare(None)  # the pictures or the slot were deleted; nothing to restore
             return refuse(self, error)
         tick.soon()
         return {"FINISHED"}
@@ -67,7 +70,7 @@ class SD_OT_compare_show(_Comparing, bpy.types.Operator):
 
     @classmethod
     def description(cls, _context, properties):
-        return next(f"Show {tip[0].lower()}{tip[1:]}" for id, _, tip, _ in _SIDES if id == properties.side)
+        return translated(next(f"Show {tip[0].lower()}{tip[1:]}" for id, _, tip, _ in _SIDES if id == properties.side))
 
     def act(self, comparison):
         history.state().wipe = False
@@ -87,7 +90,8 @@ class SD_OT_compare_toggle(_Comparing, bpy.types.Operator):
 
 
 class SD_OT_compare_wipe(_Comparing, bpy.types.Operator):
-    """Show both pictures at once in the Image Editor, the current one left of a line that can be dragged. Press again to end that"""
+    bl_description = ("Show both pictures at once in the Image Editor, the current one left of a line that can be "
+                      "dragged. Press again to end that")
 
     bl_idname = "sd.compare_wipe"
     bl_label = "Stable Diffusion: Wipe Comparison"
@@ -97,7 +101,8 @@ class SD_OT_compare_wipe(_Comparing, bpy.types.Operator):
     def poll(cls, context):
         comparison = history.shown().comparison
         return super().poll(context) and first_refusal(
-            cls, (comparison.in_editor, "These are compared on a material: press Compare in an Image Editor's sidebar for a wipe"))
+            cls, (comparison.in_editor,
+                  "These are compared on a material: press Compare in an Image Editor's sidebar for a wipe"))
 
     def act(self, comparison):
         comparison = scene.show_side(comparison, "A")
@@ -117,8 +122,8 @@ class SD_OT_compare_end(_Comparing, bpy.types.Operator):
 
     @classmethod
     def description(cls, _context, properties):
-        return pgettext_tip("Leave the picture of the history there; what was there before stays in the file" if properties.keep
-                            else "Put back what was there before, and end the comparison")
+        return translated("Leave the picture of the history there; what was there before stays in the file"
+                          if properties.keep else "Put back what was there before, and end the comparison")
 
     def act(self, comparison):
         scene.end_comparison(comparison, self.keep)

@@ -1,16 +1,19 @@
-"""The list of controls, and a control's picture to look at before it is used."""
+"""Edit the list of controls, and preview a control's picture before it is used."""
 from __future__ import annotations
 
 import bpy
 from bpy.props import EnumProperty
 
-from ... import api, scene
-from ...protocol.errors import SDError
+from ... import scene
+from ...calls import control_images, models
+from ...core.errors import SDError
+from ...core.request import round_size
+from .. import opening, tick
 from .start import first_refusal, refuse
 
 
 class _OfSelected:
-    """What works on the selected control."""
+    """Base of the operators that work on the selected control."""
 
     @classmethod
     def poll(cls, context):
@@ -70,22 +73,40 @@ class SD_OT_move_control(bpy.types.Operator):
 
 
 class SD_OT_preview_control(_OfSelected, bpy.types.Operator):
-    """Make the selected control's picture as a new image and show it in the Image Editor, if one is open"""
+    """Make a new image of what the selected control gives to the model: in the size and the frame of the next result"""
 
     bl_idname = "sd.preview_control"
     bl_label = "Stable Diffusion: Preview Control Image"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = {"REGISTER"}
 
     def execute(self, context):
-        settings = context.scene.sd
-        control = settings.active_control()
+        control = context.scene.sd.active_control()
         try:
-            image = api.control_image(control.kind, control.picture(), (settings.width, settings.height))
+            made = control_images.preview_control(control.kind, control.picture(), _result_size(context))
         except SDError as error:
             return refuse(self, error)
-        scene.show_in_editor(image)
-        self.report({"INFO"}, f"The control picture is the image '{image.name}'.")
+        if isinstance(made, bpy.types.Image):
+            scene.push_undo("Preview Control Image")
+            opening.request(made)
+        else:
+            opening.expect(made)
+        tick.soon()
         return {"FINISHED"}
+
+
+def _result_size(context: bpy.types.Context) -> tuple[int, int]:
+    """Return the size (width, height) in pixels that the panel's button would paint now.
+
+    Raises:
+        SDError: There is no image to paint over.
+    """
+    settings = context.scene.sd
+    if settings.task == "TEXTURE":
+        return scene.size_of(scene.active_slot_image(context)[0])
+    if settings.task == "RENDER":
+        return scene.source_size(settings.render_source)
+    info = models.find_model(settings.model)
+    return round_size(settings.width, settings.height, info.multiple)
 
 
 CLASSES = (SD_OT_add_control, SD_OT_remove_control, SD_OT_move_control, SD_OT_preview_control)

@@ -1,10 +1,10 @@
-"""The engine, its models and its folder."""
+"""Start and stop the engine, refresh its models and open its folder."""
 from __future__ import annotations
 
 import bpy
 
-from ... import api, catalogue
-from ...protocol.errors import SDError
+from ...calls import engine_control, models
+from ...core.errors import SDError
 from .. import properties, state, tick
 from . import loras
 from .start import first_refusal, refuse
@@ -18,23 +18,24 @@ class SD_OT_start_engine(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context):
-        return first_refusal(cls, (api.engine_status()[0] in ("off", "failed"), "The engine is running already"))
+        return first_refusal(cls,
+                             (engine_control.engine_status()[0] in ("off", "failed"), "The engine is running already"))
 
     def execute(self, _context):
         state.clear_error()
-        api.start_engine()
+        engine_control.start_engine()
         tick.soon()
         return {"FINISHED"}
 
 
 class SD_OT_refresh_models(bpy.types.Operator):
-    """Look for models and LoRAs anew in the model folders"""
+    """Look for models and LoRAs in the model folders again"""
 
     bl_idname = "sd.refresh_models"
     bl_label = "Stable Diffusion: Refresh Models"
 
     def execute(self, _context):
-        catalogue.refresh_models()
+        models.refresh_models()
         properties.refresh_model_items()
         loras.refresh()
         tick.soon()
@@ -49,7 +50,7 @@ class SD_OT_open_output(bpy.types.Operator):
 
     def execute(self, _context):
         try:
-            folder = api.output_folder()
+            folder = engine_control.output_folder()
         except SDError as error:
             return refuse(self, error)
         return bpy.ops.wm.path_open(filepath=str(folder))

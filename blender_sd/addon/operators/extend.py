@@ -1,19 +1,21 @@
-"""The slot's image, extended: painted on beyond its borders, or made to repeat without a seam."""
+"""Extend the slot's image beyond its borders, or make it repeat without a seam."""
 from __future__ import annotations
 
 import bpy
 
-from ... import api, scene
-from ...protocol.request import MAKE_SEAMLESS, OUTPAINT
-from .start import can_do, can_find, first_refusal, start
+from ... import scene
+from ...calls import inpainting
+from ...core.request import MAKE_SEAMLESS, OUTPAINT
+from .start import Prompted, can_do, can_find, first_refusal, start
 
 
-class SD_OT_outpaint(bpy.types.Operator):
+class SD_OT_outpaint(Prompted, bpy.types.Operator):
     """Paint on beyond the borders of the active image. A larger image takes its place; the old one stays in the file"""
 
     bl_idname = "sd.outpaint"
-    bl_label = "Stable Diffusion: Outpaint Texture"
+    bl_label = "Stable Diffusion: Outpaint"
     bl_options = {"REGISTER"}
+    sd_task = OUTPAINT
 
     @classmethod
     def poll(cls, context):
@@ -23,20 +25,24 @@ class SD_OT_outpaint(bpy.types.Operator):
     def execute(self, context):
         settings = context.scene.sd
 
-        def order(seed):
+        def submit(seed):
             image, target = scene.masked_image(context)
-            return api.outpaint(image, settings.words(), **settings.growth(), seed=seed, target=target,
-                                label=settings.words() or f"Outpaint {image.name}", **settings.order(without="tiling"))
+            words = self.words(context, image)
+            return inpainting.outpaint(
+                image, words.prompt, **settings.growth(), seed=seed, target=target,
+                label=words.prompt or f"Outpaint {image.name}", **settings.request_keywords(words, without="tiling"))
 
-        return start(self, context, order)
+        return start(self, context, submit)
 
 
-class SD_OT_make_seamless(bpy.types.Operator):
-    """Paint a band across the border anew, so that the active image repeats along Tiling's axes, or both. The old image stays"""
+class SD_OT_make_seamless(Prompted, bpy.types.Operator):
+    bl_description = ("Repaint a band across the border, so that the active image repeats along Tiling's axes, or "
+                      "both. The old image stays")
 
     bl_idname = "sd.make_seamless"
-    bl_label = "Stable Diffusion: Make Texture Seamless"
+    bl_label = "Stable Diffusion: Make Seamless"
     bl_options = {"REGISTER"}
+    sd_task = MAKE_SEAMLESS
 
     @classmethod
     def poll(cls, context):
@@ -45,13 +51,15 @@ class SD_OT_make_seamless(bpy.types.Operator):
     def execute(self, context):
         settings = context.scene.sd
 
-        def order(seed):
+        def submit(seed):
             image, target = scene.masked_image(context)
             tiling = "xy" if settings.tiling == "none" else settings.tiling
-            return api.make_seamless(image, settings.words(), tiling=tiling, band=settings.band, strength=settings.seamless_strength,
-                                     seed=seed, target=target, label=f"Seamless {image.name}", **settings.order(without="tiling"))
+            words = self.words(context, image)
+            return inpainting.make_seamless(
+                image, words.prompt, tiling=tiling, band=settings.band, strength=settings.seamless_strength, seed=seed,
+                target=target, label=f"Seamless {image.name}", **settings.request_keywords(words, without="tiling"))
 
-        return start(self, context, order)
+        return start(self, context, submit)
 
 
 CLASSES = (SD_OT_outpaint, SD_OT_make_seamless)

@@ -1,11 +1,12 @@
-"""Text → image, into the target chosen in the panel or onto the active object."""
+"""Generate an image from text, for the target chosen in the panel or for the active object."""
 from __future__ import annotations
 
 import bpy
 
-from ... import api, scene
-from ...protocol.request import TEXT_TO_IMAGE, UPSCALE
-from .start import can_do, first_refusal, start
+from ... import scene
+from ...calls import text_to_image
+from ...core.request import TEXT_TO_IMAGE, UPSCALE
+from .start import can_do, can_find, first_refusal, start
 
 TYPE_PROMPT = "Type a prompt in the SD tab first"
 
@@ -21,8 +22,12 @@ class SD_OT_generate(bpy.types.Operator):
     def poll(cls, context):
         settings = context.scene.sd
         return can_generate(cls, context) and first_refusal(
-            cls, (settings.words() or settings.style, TYPE_PROMPT),
-            (settings.target != "MATERIAL" or is_mesh(context), "Select a mesh object, or choose New Image as the target"))
+            cls,
+            (settings.words() or settings.style, TYPE_PROMPT),
+            (settings.target != "MATERIAL"
+             or is_mesh(context), "Select a mesh object, or choose New Image as the target"),
+        ) and can_find(cls, lambda context: scene.freeze_target(context, settings.target.lower(), at_a_glance=True),
+                       context)
 
     def execute(self, context):
         return generate(self, context, context.scene.sd.target.lower())
@@ -38,23 +43,26 @@ class SD_OT_generate_onto(bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         return can_generate(cls, context) and first_refusal(
-            cls, (is_mesh(context), "Select a mesh object"), (context.scene.sd.words() or context.scene.sd.style, TYPE_PROMPT))
+            cls,
+            (is_mesh(context), "Select a mesh object"),
+            (context.scene.sd.words() or context.scene.sd.style, TYPE_PROMPT),
+        ) and can_find(cls, lambda context: scene.freeze_target(context, "material", at_a_glance=True), context)
 
     def execute(self, context):
         return generate(self, context, "material")
 
 
 def can_generate(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
-    """For `poll`: whether the chosen model paints from words, and refines what it painted where the panel asks for it."""
+    """Return, for `poll`, whether the chosen model can generate, and also refine if the panel asks for it."""
     return can_do(cls, context, TEXT_TO_IMAGE, *((UPSCALE,) if context.scene.sd.refine_scale > 1 else ()))
 
 
 def generate(operator: bpy.types.Operator, context: bpy.types.Context, kind: str) -> set[str]:
     settings = context.scene.sd
-    return start(operator, context, lambda seed: api.generate(
+    return start(operator, context, lambda seed: text_to_image.generate(
         settings.words(), seed=seed, size=(settings.width, settings.height), refine_scale=settings.refine_scale,
         refine_strength=settings.refine_strength, upscaler=settings.upscaler, upscaler_noise=settings.upscaler_noise,
-        controls=settings.steers(), target=scene.freeze_target(context, kind), **settings.order()))
+        controls=settings.control_inputs(), target=scene.freeze_target(context, kind), **settings.request_keywords()))
 
 
 def is_mesh(context: bpy.types.Context) -> bool:

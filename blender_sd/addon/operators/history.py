@@ -1,42 +1,54 @@
-"""What can be done with the pictures of the history. Files are moved on the history's thread; what fails is shown in the panel."""
+"""Operate on pictures of the history.
+
+Files are moved in the history's thread; errors appear in the panel.
+"""
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+
 import bpy
-from bpy.app.translations import pgettext_tip
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from ... import api, config, past, scene
-from ...protocol.errors import SDError, SourceUnusable
-from ...session.entries import HistoryEntry, over_budget
-from .. import file_manager, history, tick
+from ... import scene
+from ...calls import history as history_calls, recalling
+from ...calls.runtime import runtime
+from ...core.errors import SDError, SourceUnusable
+from ...core.request import PANEL_SEED, TEXT_TO_IMAGE
+from ...library.history_entries import HistoryEntry, over_budget
+from .. import file_manager, history, opening, outcome, tick
 from ..downloads import amount
+from ..translations.words import translated
 from .start import first_refusal, refuse
 
 _NAME = "The file name of the picture; empty for the selected one"
 _PLACES = (
     ("EDITOR", "Image Editor", "Show the picture in an Image Editor", 0),
     ("SLOT", "Active Slot", "Put the picture into the active image texture node, paint slot or Image Editor", 1),
-    ("MATERIAL", "Active Object", "Put the picture into the base color of the active object's material; what is missing is made", 2),
+    ("MATERIAL", "Active Object",
+     "Put the picture into the base color of the active object's material; what is missing is made", 2),
 )
+_VARY = 0.2  # variation strength if the panel's is 0
 _SELECT = "Click the name below a thumbnail in the panel History first"
 
 
 class _OfPicture:
-    """An operator on one picture: `name`, or the selected one."""
+    """Base of the operators on one picture: the one called `name`, or the selected one."""
 
     name: StringProperty(name="Picture", description=_NAME, options={"SKIP_SAVE"})
 
     @classmethod
     def poll(cls, _context):
-        return first_refusal(cls, (history.shown().entries, _SELECT))
+        return first_refusal(cls, (history.shown().entries or history.shown().latest, _SELECT))
 
     def entry(self) -> HistoryEntry:
-        """Raises SourceUnusable where there is none."""
-        found = history.page_entry(self.name)
-        if found is None:
-            raise SourceUnusable(f"'{self.name}' is not on this page of the history." if self.name else "No picture of the history is "
-                                 "selected.", f"{_SELECT}.")
-        return found
+        """Return the picture's entry. Raise SourceUnusable if there is none."""
+        entry = history.page_entry(self.name)
+        if entry is None:
+            raise SourceUnusable(f"'{self.name}' is not on this page of the "
+                                 "history." if self.name else "No picture of the history is selected.",
+                                                              f"{_SELECT}.")
+        return entry
 
     def execute(self, context):
         try:
@@ -55,7 +67,7 @@ class SD_OT_history_select(_OfPicture, bpy.types.Operator):
     @classmethod
     def description(cls, _context, properties):
         entry = history.page_entry(properties.name)
-        return entry.prompt[:400] if entry is not None and entry.prompt else pgettext_tip(cls.__doc__)
+        return entry.prompt[:400] if entry is not None and entry.prompt else translated(cls.__doc__)
 
     def act(self, _context, entry):
         history.select(entry.name)
@@ -86,13 +98,14 @@ class SD_OT_history_favourite(_OfPicture, bpy.types.Operator):
     bl_options = {"INTERNAL"}
 
     def act(self, _context, entry):
-        history.wait_for(past.the_history().set_favourite([entry.name], not entry.favourite))
+        history.wait_for(runtime.history.set_favourite([entry.name], not entry.favourite))
         tick.soon()
         return {"FINISHED"}
 
 
 class SD_OT_history_trash(_OfPicture, bpy.types.Operator):
-    """Move this picture's file to the trash of the output folder, from which it can be restored. Images in this file stay as they are"""
+    bl_description = ("Move this picture's file to the trash of the output folder, from which it can be restored. "
+                      "Images in this file stay as they are")
 
     bl_idname = "sd.history_trash"
     bl_label = "Move to Trash"
@@ -117,7 +130,7 @@ class SD_OT_history_restore(bpy.types.Operator):
         return first_refusal(cls, (_restorable(), "Select a picture in the trash first"))
 
     def execute(self, _context):
-        history.wait_for(past.the_history().restore(_restorable()))
+        history.wait_for(runtime.history.restore(_restorable()))
         history.thrown_away(())
         tick.soon()
         return {"FINISHED"}
@@ -138,14 +151,15 @@ class SD_OT_history_empty_trash(bpy.types.Operator):
         return context.window_manager.invoke_confirm(self, event)
 
     def execute(self, _context):
-        history.wait_for(past.the_history().empty_trash())
+        history.wait_for(runtime.history.empty_trash())
         history.thrown_away(())
         tick.soon()
         return {"FINISHED"}
 
 
 class SD_OT_history_tidy(bpy.types.Operator):
-    """Move the oldest pictures to the trash, until the others take no more than History Size in the preferences. Favourites stay"""
+    bl_description = ("Move the oldest pictures to the trash, until the others take no more than History Size in the "
+                      "preferences. Favourites stay")
 
     bl_idname = "sd.history_tidy"
     bl_label = "Move the Oldest Pictures to the Trash?"
@@ -153,15 +167,17 @@ class SD_OT_history_tidy(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context):
-        return first_refusal(cls, (history.shown().over[0], "The pictures take no more than History Size in the preferences"))
+        return first_refusal(
+            cls, (history.shown().over[0], "The pictures take no more than History Size in the preferences"))
 
     def invoke(self, context, event):
         return context.window_manager.invoke_confirm(self, event)
 
     def execute(self, _context):
-        going = over_budget(past.the_history().view.entries, round(config.current.history_gb * 1e9))
+        going = over_budget(runtime.history.view.entries, round(runtime.config.history_gb * 1e9))
         _throw_away(going)
-        self.report({"INFO"}, f"{len(going)} pictures ({amount(sum(one.bytes for one in going))}) go to the trash")
+        text = f"Moved to trash: {len(going)} ({amount(sum(entry.bytes for entry in going))})"
+        self.report({"INFO"}, translated(text))
         return {"FINISHED"}
 
 
@@ -176,20 +192,22 @@ class SD_OT_history_use(_OfPicture, bpy.types.Operator):
 
     @classmethod
     def description(cls, _context, properties):
-        return pgettext_tip(next(tip for id, _, tip, _ in _PLACES if id == properties.into))
+        return translated(next(tip for id, _, tip, _ in _PLACES if id == properties.into))
 
     def act(self, context, entry):
         space = context.space_data
         here = self.into == "EDITOR" and space is not None and space.type == "IMAGE_EDITOR"
         target = scene.freeze_target(context, {"EDITOR": "new", "SLOT": "slot", "MATERIAL": "material"}[self.into])
-        image = past.open_picture(entry)
+        image = history_calls.open_picture(entry)
         if here:  # not in any other editor
             image.use_fake_user = True
             space.image = image
             return {"FINISHED"}
-        scene.place(target, [image])
-        if self.into == "EDITOR" and not scene.show_in_editor(image):
-            self.report({"INFO"}, f"'{image.name}' is in this file now. Open an Image Editor to see it")
+        placement = scene.place(target, [image])
+        if self.into == "EDITOR":
+            opening.request(image)
+            tick.soon()
+        self.report({"INFO"}, translated(outcome.sentence(placement)))
         return {"FINISHED"}
 
 
@@ -206,16 +224,35 @@ class SD_OT_history_recall(_OfPicture, bpy.types.Operator):
     @classmethod
     def description(cls, _context, properties):
         words = "Take over only this picture's seed, and keep it for the next ones: other words, the same composition"
-        return pgettext_tip(words if properties.only_seed else cls.__doc__)
+        return translated(words if properties.only_seed else cls.__doc__)
 
     def act(self, context, entry):
         settings = context.scene.sd
         if self.only_seed:
-            settings.seed, settings.random_seed = entry.seed, False
-            self.report({"INFO"}, f"Seed {entry.seed}")
+            settings.take_seed(entry.seed)
+            settings.random_seed = False
+            self.report({"INFO"}, translated(f"Seed {entry.seed}"))
         else:
-            settings.fill_from(api.recall(entry.path))
+            settings.fill_from(recalling.recall(entry.path))
             self.report({"INFO"}, "Settings recalled")
+        return {"FINISHED"}
+
+
+class SD_OT_history_vary(_OfPicture, bpy.types.Operator):
+    """Paint a variation of this picture: with everything that made it, and noise that differs a little"""
+
+    bl_idname = "sd.history_vary"
+    bl_label = "Stable Diffusion: Vary Picture of History"
+    bl_options = {"REGISTER"}
+
+    def act(self, context, entry):
+        settings = context.scene.sd
+        made = recalling.recall(entry.path)
+        varied = replace(made, axes=(), count=1, variation_strength=settings.variation_strength or _VARY,
+                         variation_seed=random.SystemRandom().randint(0, PANEL_SEED))
+        kind = settings.target.lower() if made.task == TEXT_TO_IMAGE else "new"
+        opening.expect(recalling.run(varied, target=scene.freeze_target(context, kind), label=made.prompt))
+        tick.soon()
         return {"FINISHED"}
 
 
@@ -232,7 +269,7 @@ class SD_OT_history_show_file(_OfPicture, bpy.types.Operator):
 
 
 def _restorable() -> tuple[str, ...]:
-    """The names in the trash that Restore means."""
+    """Return the names in the trash that Restore applies to."""
     shown = history.shown()
     if shown.selected is not None and shown.selected.trashed:
         return (shown.selected.name,)
@@ -240,11 +277,12 @@ def _restorable() -> tuple[str, ...]:
 
 
 def _throw_away(entries: list[HistoryEntry]) -> None:
-    order = past.the_history().to_trash([one.name for one in entries])
-    order.add_done_callback(lambda done: done.cancelled() or done.exception() or history.thrown_away(done.result()))
-    history.wait_for(order)
+    future = runtime.history.to_trash([entry.name for entry in entries])
+    future.add_done_callback(lambda done: done.cancelled() or done.exception() or history.thrown_away(done.result()))
+    history.wait_for(future)
     tick.soon()
 
 
-CLASSES = (SD_OT_history_select, SD_OT_history_page, SD_OT_history_favourite, SD_OT_history_trash, SD_OT_history_restore,
-           SD_OT_history_empty_trash, SD_OT_history_tidy, SD_OT_history_use, SD_OT_history_recall, SD_OT_history_show_file)
+CLASSES = (SD_OT_history_select, SD_OT_history_page, SD_OT_history_favourite, SD_OT_history_trash,
+           SD_OT_history_restore, SD_OT_history_empty_trash, SD_OT_history_tidy, SD_OT_history_use,
+           SD_OT_history_recall, SD_OT_history_vary, SD_OT_history_show_file)

@@ -1,16 +1,17 @@
-"""Live mode on and off, and keeping its picture."""
+"""Switch live mode on and off, and keep its picture."""
 from __future__ import annotations
 
 import bpy
 
-from ...protocol.errors import SDError
-from ...protocol.request import IMAGE_TO_IMAGE
+from ...core.errors import SDError
+from ...core.request import IMAGE_TO_IMAGE
 from .. import live, tick
 from .start import can_do, first_refusal, refuse
 
 
 class SD_OT_live(bpy.types.Operator):
-    """Restyle this 3D View, or the texture on the mesh, again and again while you work. The pictures lie over it; only Keep saves one"""
+    bl_description = ("Restyle this 3D View, or the texture on the mesh, again and again while you work. The pictures "
+                      "lie over it; only Keep saves one")
 
     bl_idname = "sd.live"
     bl_label = "Stable Diffusion: Live Mode"
@@ -32,7 +33,8 @@ class SD_OT_live(bpy.types.Operator):
 
 
 class SD_OT_keep_live(bpy.types.Operator):
-    """Keep the live picture: it is painted once more, into the output folder and as a new image that carries its settings"""
+    bl_description = ("Keep the live picture: it is painted once more, into the output folder and as a new image that "
+                      "carries its settings")
 
     bl_idname = "sd.keep_live"
     bl_label = "Stable Diffusion: Keep Live Picture"

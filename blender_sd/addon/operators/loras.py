@@ -1,17 +1,19 @@
-"""LoRAs into the prompt."""
+"""Add LoRAs to the prompt."""
 from __future__ import annotations
 
 import bpy
 from bpy.props import EnumProperty, FloatProperty
 
-from ... import catalogue, scene
-from ...protocol.errors import ModelNotFound
-from ...protocol.parts import Lora
-from ...protocol.samplers import SAMPLERS
-from ...protocol.wording import lora_tag
+from ... import scene
+from ...calls import models
+from ...core.errors import ModelNotFound
+from ...core.parts import Lora
+from ...core.prompt_choices import lora_tag
+from ...core.samplers import SAMPLERS
+from ..translations.words import translated
 from .start import refuse
 
-_items: list[tuple[str, str, str]] = []  # kept: Blender does not hold the strings of a dynamic enum
+_items: list[tuple[str, str, str]] = []  # kept, because Blender does not hold the strings of a dynamic enum
 _WEIGHT = Lora.__dataclass_fields__["weight"].metadata["setting"]
 
 
@@ -20,13 +22,14 @@ def _offered(_self=None, _context=None) -> list[tuple[str, str, str]]:
 
 
 def refresh() -> list[tuple[str, str, str]]:
-    """Looks for LoRAs anew; not while drawing, since it reads folders."""
-    _items[:] = [(lora.name, lora.name, lora.file) for lora in catalogue.loras()]
+    """Read the list of LoRAs again. Never call this while drawing: it reads folders."""
+    _items[:] = [(lora.name, lora.name, lora.file) for lora in models.loras()]
     return _items
 
 
 class SD_OT_add_lora(bpy.types.Operator):
-    """Choose a LoRA; its tag <lora:name:1> is added to the prompt. Few-step LoRAs (LCM, Lightning …) set steps, guidance and sampler"""
+    bl_description = ("Choose a LoRA; its tag <lora:name:1> is added to the prompt. Few-step LoRAs (LCM, Lightning …) "
+                      "set steps, guidance and sampler")
 
     bl_idname = "sd.add_lora"
     bl_label = "Stable Diffusion: Add LoRA to Prompt"
@@ -39,14 +42,16 @@ class SD_OT_add_lora(bpy.types.Operator):
 
     def invoke(self, context, _event):
         if not refresh():
-            return refuse(self, ModelNotFound("There is no LoRA in the model folders.",
-                                              "Put .safetensors files of LoRAs into a folder that the add-on's preferences name."))
+            return refuse(
+                self,
+                ModelNotFound("There is no LoRA in the model folders.",
+                              "Put .safetensors files of LoRAs into a folder that the add-on's preferences name."))
         context.window_manager.invoke_search_popup(self)
         return {"RUNNING_MODAL"}
 
     def execute(self, context):
         settings = context.scene.sd
-        few = next((one.few_steps for one in catalogue.loras() if one.name == self.lora), None)
+        few = next((lora.few_steps for lora in models.loras() if lora.name == self.lora), None)
         weight = few.weight if few is not None and not self.properties.is_property_set("weight") else self.weight
         if settings.prompt_text is not None:
             scene.append_line(settings.prompt_text, lora_tag(self.lora, weight))
@@ -54,8 +59,9 @@ class SD_OT_add_lora(bpy.types.Operator):
             settings.prompt = f"{settings.prompt} {lora_tag(self.lora, weight)}".strip()
         if few is not None:
             settings.steps, settings.guidance, settings.sampler = few.steps, few.guidance, few.sampler
-            self.report({"INFO"}, f"'{self.lora}' is a few-step LoRA ({few.name}): steps were set to {few.steps}, guidance to "
-                                  f"{few.guidance:g}, the sampler to {SAMPLERS[few.sampler].label}.")
+            self.report({"INFO"}, translated(f"'{self.lora}' is a few-step LoRA ({few.name}): steps were set to "
+                                             f"{few.steps}, guidance to {few.guidance:g}, the sampler to "
+                                             f"{SAMPLERS[few.sampler].label}."))
         return {"FINISHED"}
 
 

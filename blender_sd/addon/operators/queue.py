@@ -1,10 +1,10 @@
-"""The order of the jobs that wait."""
+"""Change the order of the waiting jobs."""
 from __future__ import annotations
 
 import bpy
 from bpy.props import EnumProperty
 
-from ... import api
+from ...calls import job_queue
 from .. import tick
 from .start import first_refusal
 
@@ -16,8 +16,10 @@ class SD_OT_move_job(bpy.types.Operator):
     bl_label = "Move Job"
     bl_options = {"INTERNAL"}
 
-    direction: EnumProperty(name="Direction", description="Whether the job's turn comes sooner or later", items=(
-        ("UP", "Sooner", "Before the job above it", "TRIA_UP", 0), ("DOWN", "Later", "After the job below it", "TRIA_DOWN", 1)))
+    direction: EnumProperty(
+        name="Direction", description="Whether the job's turn comes sooner or later",
+        items=(("UP", "Sooner", "Before the job above it", "TRIA_UP", 0), ("DOWN", "Later", "After the job below it",
+                                                                           "TRIA_DOWN", 1)))
 
     @classmethod
     def poll(cls, context):
@@ -26,17 +28,16 @@ class SD_OT_move_job(bpy.types.Operator):
 
     def execute(self, context):
         job = _selected(context)
-        api.move_job(job, -1 if self.direction == "UP" else 1)
+        job_queue.move_job(job, -1 if self.direction == "UP" else 1)
         tick.soon()
-        context.window_manager.sd.job_index = api.jobs().index(job)
         return {"FINISHED"}
 
 
 def _selected(context: bpy.types.Context):
-    """The job that is selected in the list."""
+    """Return the job that is selected in the list."""
     state = context.window_manager.sd
     id = state.jobs[state.job_index].job_id if 0 <= state.job_index < len(state.jobs) else ""
-    return next((job for job in api.jobs() if job.id == id), None)
+    return next((job for job in job_queue.jobs() if job.id == id), None)
 
 
 CLASSES = (SD_OT_move_job,)

@@ -1,4 +1,4 @@
-"""Render → restyled render, from the Render Result, a fresh camera render, or the 3D View."""
+"""Restyle a render: the Render Result, a new camera render, or the 3D View."""
 from __future__ import annotations
 
 import logging
@@ -7,9 +7,10 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty
 
-from ... import api, scene
-from ...protocol.errors import SDError
-from ...protocol.request import IMAGE_TO_IMAGE
+from ... import scene
+from ...calls import image_to_image
+from ...core.errors import SDError, TargetUnusable
+from ...core.request import IMAGE_TO_IMAGE
 from ..properties import SOURCES
 from .start import can_do, refuse, start
 
@@ -17,7 +18,8 @@ log = logging.getLogger("blender_sd")
 
 
 class SD_OT_restyle(bpy.types.Operator):
-    """Repaint the render or the 3D View after the prompt. The result is a new image, shown in an Image Editor if one is open"""
+    bl_description = ("Repaint the render or the 3D View after the prompt. The result is a new image, shown in the "
+                      "camera or in an Image Editor")
 
     bl_idname = "sd.restyle"
     bl_label = "Stable Diffusion: Restyle Render or View"
@@ -31,20 +33,20 @@ class SD_OT_restyle(bpy.types.Operator):
         return can_do(cls, context, IMAGE_TO_IMAGE)
 
     def execute(self, context):
+        source = context.scene.sd.render_source if self.source == "PANEL" else self.source
         try:
-            order = _order(context)
+            keywords = _request_keywords(context, source)
         except SDError as error:
             return refuse(self, error)
-        source = context.scene.sd.render_source if self.source == "PANEL" else self.source
         if source == "CAMERA" and not bpy.app.background:
-            return self._after_camera_render(context, order)
-        return start(self, context, lambda seed: api.restyle(source, seed=seed, **order))
+            return self._after_camera_render(context, keywords)
+        return start(self, context, lambda seed: image_to_image.restyle(source, seed=seed, **keywords))
 
-    def _after_camera_render(self, context, order: dict[str, Any]) -> set[str]:
-        """Blender renders in its own time (and its own window, as the artist has set it); the job starts when it is done."""
+    def _after_camera_render(self, context, keywords: dict[str, Any]) -> set[str]:
+        """Start a camera render, and submit the job when Blender has finished it."""
 
         def done() -> None:
-            start(None, bpy.context, lambda seed: api.restyle("RENDER", seed=seed, **order))
+            start(None, bpy.context, lambda seed: image_to_image.restyle("RENDER", seed=seed, **keywords))
 
         def cancelled() -> None:
             log.info("the camera render was cancelled")
@@ -56,13 +58,27 @@ class SD_OT_restyle(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def _order(context: bpy.types.Context) -> dict[str, Any]:
-    """Everything but source and seed, as it is set at the click: a render may take long enough for second thoughts.
-    Raises SDError."""
+def _request_keywords(context: bpy.types.Context, source: str) -> dict[str, Any]:
+    """Return all keywords except source and seed, as set at the click: they may be changed while Blender renders.
+
+    Raises:
+        SDError: A setting or the target cannot be used.
+    """
     settings = context.scene.sd
-    kind = "camera_background" if settings.camera_background else "new"
-    return {"prompt": settings.words(), "strength": settings.render_strength, "target": scene.freeze_target(context, kind),
-            "label": settings.words() or "Restyle", "controls": settings.steers(), **settings.order()}
+    return {"prompt": settings.words(), "strength": settings.render_strength, "target": _target(context, source),
+            "label": settings.words() or "Restyle", "controls": settings.control_inputs(),
+            **settings.request_keywords()}
+
+
+def _target(context: bpy.types.Context, source: str) -> scene.Target:
+    """Return the camera's background if the camera is the source and editable, otherwise a new image."""
+    settings = context.scene.sd
+    if settings.camera_background and source != "VIEWPORT":
+        try:
+            return scene.freeze_target(context, "camera_background", opacity=settings.camera_opacity)
+        except TargetUnusable as error:
+            log.info("the result is not shown in the camera: %s", error)
+    return scene.freeze_target(context, "new")
 
 
 CLASSES = (SD_OT_restyle,)

@@ -1,15 +1,17 @@
-"""Texture slot → texture: the image of the active slot, repainted, put back into that slot as a new image."""
+"""Repaint the image of the active slot and put the result in that slot as a new image."""
 from __future__ import annotations
 
 import bpy
 
-from ... import api, scene
-from ...protocol.request import IMAGE_TO_IMAGE
+from ... import scene
+from ...calls import image_to_image
+from ...core.request import IMAGE_TO_IMAGE
 from .start import can_do, can_find, start
 
 
 class SD_OT_retexture(bpy.types.Operator):
-    """Repaint the image of the active texture slot after the prompt. A new image takes its place; the old one stays in the file"""
+    bl_description = ("Repaint the image of the active texture slot after the prompt. A new image takes its place; the "
+                      "old one stays in the file")
 
     bl_idname = "sd.retexture"
     bl_label = "Stable Diffusion: Retexture Slot"
@@ -22,12 +24,13 @@ class SD_OT_retexture(bpy.types.Operator):
     def execute(self, context):
         settings = context.scene.sd
 
-        def order(seed):
+        def submit(seed):
             image, target = scene.active_slot_image(context)
-            return api.restyle(image, settings.words(), strength=settings.slot_strength, controls=settings.steers(), seed=seed,
-                               target=target, label=settings.words() or image.name, **settings.order())
+            return image_to_image.restyle(
+                image, settings.words(), strength=settings.slot_strength, controls=settings.control_inputs(), seed=seed,
+                target=target, label=settings.words() or image.name, **settings.request_keywords())
 
-        return start(self, context, order)
+        return start(self, context, submit)
 
 
 CLASSES = (SD_OT_retexture,)

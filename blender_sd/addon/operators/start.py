@@ -1,4 +1,4 @@
-"""What the operators that start a job share: seed, errors, and what the panel must know."""
+"""Start jobs from operators: choose the seed, report errors, and inform the panel."""
 from __future__ import annotations
 
 import random
@@ -6,60 +6,102 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import bpy
+from bpy.props import StringProperty
 
-from ... import catalogue, studio
-from ...protocol.errors import SDError
-from ...protocol.request import MAX_SEED
-from .. import state, tick
+from ...calls import models
+from ...calls.runtime import runtime
+from ...core.errors import SDError
+from ...core.request import PANEL_SEED
+from .. import opening, state, tick
+from ..layout import tab_is_open
+from ..task_prompts import Words, words_of
+from ..translations.words import translated
 
 if TYPE_CHECKING:
     from ...session.job import Job
 
 
-def start(operator: bpy.types.Operator | None, context: bpy.types.Context, order: Callable[[int], Job]) -> set[str]:
-    """Calls `order(seed)`, which submits a job. An SDError is reported and shown in the panel, and nothing is changed."""
+class Prompted:
+    """Base of the operators that paint on an image and have a prompt of their own.
+
+    Attributes:
+        sd_task: The request's task.
+    """
+
+    sd_task: str
+    prompt: StringProperty(name="Prompt", options={"SKIP_SAVE"}, description=(
+        "What is painted; empty for the words in the panel, or else the prompt that made the image"))
+
+    def words(self, context: bpy.types.Context, image: bpy.types.Image) -> Words:
+        """Return the words to paint on `image`."""
+        return words_of(context.scene.sd, self.sd_task, image, self.prompt)
+
+
+def start(operator: bpy.types.Operator | None, context: bpy.types.Context, submit: Callable[[int], Job]) -> set[str]:
+    """Submit a job and have its result shown when it is finished.
+
+    An SDError is reported and shown in the panel, and changes nothing.
+
+    Args:
+        submit: Called with the seed; submits the job and returns it.
+    """
     settings = context.scene.sd
-    seed = random.SystemRandom().randint(0, MAX_SEED) if settings.random_seed else settings.seed
     try:
-        order(seed)
+        seed = random.SystemRandom().randint(0, PANEL_SEED) if settings.random_seed else settings.chosen_seed()
+        opening.expect(submit(seed))
     except SDError as error:
         return refuse(operator, error)
-    settings.seed = seed
+    settings.take_seed(seed)
     tick.soon()
     return {"FINISHED"}
 
 
 def refuse(operator: bpy.types.Operator | None, error: SDError) -> set[str]:
-    """Shows `error` in the panel and reports it; `operator` is None where none is running any more."""
+    """Show `error` in the panel and report it.
+
+    Args:
+        operator: Reports the error; None if no operator is running any more.
+    """
     state.show_error(error)
     tick.soon()
     if operator is not None:
-        operator.report({"ERROR"}, str(error))
+        tell(operator, error)
     return {"CANCELLED"}
 
 
+def tell(operator: bpy.types.Operator, error: SDError) -> None:
+    """Report `error` where the panel does not show it: while the tab is closed, and to scripts."""
+    if not (operator.options.is_invoke and tab_is_open()):
+        operator.report({"ERROR"}, translated(str(error)))
+
+
 def first_refusal(cls: type[bpy.types.Operator], *checks: Any) -> bool:
-    """For `poll`: the first of `checks` (a condition and the words that say what to do) that is not met refuses."""
+    """Return, for `poll`, whether all of `checks` are met; otherwise give the reason of the first that is not.
+
+    Args:
+        checks: Pairs of a condition and what to do if it is not met.
+    """
     for met, words in checks:
         if not met:
-            cls.poll_message_set(words)
+            cls.poll_message_set(translated(words))
             return False
     return True
 
 
 def can_do(cls: type[bpy.types.Operator], context: bpy.types.Context, *tasks: str) -> bool:
-    """For `poll`: whether the chosen model's family can do all of `tasks`, and the studio's policy allows it; says so where not."""
-    forbidden = studio.refusal(context.scene.sd.model)
-    info = catalogue.known_model(context.scene.sd.model)
+    """Return, for `poll`, whether the model can do all of `tasks` and the policy allows it, or say why not."""
+    forbidden = runtime.policy.refusal(context.scene.sd.model)
+    info = models.known_model(context.scene.sd.model)
     refused = next(filter(None, map(info.abilities.refusal, tasks)), "") if info is not None else ""
     return first_refusal(cls, (not forbidden, forbidden.rstrip(".")), (not refused, f"{refused} Choose another model"))
 
 
-def can_find(cls: type[bpy.types.Operator], find: Callable[[bpy.types.Context], Any], context: bpy.types.Context) -> bool:
-    """For `poll`: whether `find` finds what the operator works on; its error's words say what to do."""
+def can_find(cls: type[bpy.types.Operator], find: Callable[[bpy.types.Context], Any],
+             context: bpy.types.Context) -> bool:
+    """Return, for `poll`, whether `find` returns what the operator works on; otherwise show its error's text."""
     try:
         find(context)
     except SDError as error:
-        cls.poll_message_set(str(error))
+        cls.poll_message_set(translated(str(error)))
         return False
     return True

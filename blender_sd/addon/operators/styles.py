@@ -1,37 +1,39 @@
-"""Styles: choosing one, and saving, editing, deleting and sharing those of one's own."""
+"""Choose a style; save, edit, delete and share the artist's own ones."""
 from __future__ import annotations
 
 import os
 
 import bpy
-from bpy.app.translations import pgettext_tip
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ... import catalogue, config, stylebook
-from ...protocol.errors import SDError
-from ...protocol.request import Request, setting
-from ...protocol.samplers import SAMPLERS
-from ...protocol.styles import PROMPT, Style
-from ...protocol.wording import lora_tag, without_loras
+from ...calls import models, styles
+from ...calls.runtime import runtime
+from ...core.errors import SDError
+from ...core.prompt_choices import lora_tag, without_loras
+from ...core.request import Request, setting
+from ...core.samplers import SAMPLERS
+from ...core.style_format import PROMPT, Style
+from ...library import files
 from .. import tick
 from ..declared import declared
 from ..properties import TILINGS
+from ..translations.words import translated
 from .start import first_refusal, refuse
 
 _NONE = "Choose a style first"
 
 
 def _groups(_self=None, _context=None, _text="") -> list[str]:
-    return sorted({style.group for style in stylebook.known_styles() if style.group})
+    return sorted({style.group for style in styles.known_styles() if style.group})
 
 
 def take_over(settings: bpy.types.PropertyGroup, style: Style) -> list[str]:
-    """Puts the style's settings into the panel; what could not be taken over, in words."""
+    """Apply the style's settings to the panel. Return a sentence about those that could not be applied."""
     notes = []
     for name, value in style.settings.items():
         if name == "model":
             try:
-                value = catalogue.find_model(value).id
+                value = models.find_model(value).id
             except SDError:
                 notes.append(f"The style's model '{value}' is not in the model folders, so the model stays as it is.")
                 continue
@@ -41,21 +43,25 @@ def take_over(settings: bpy.types.PropertyGroup, style: Style) -> list[str]:
 
 
 class SD_OT_choose_style(bpy.types.Operator):
-    """Paint in a style: its words go round your prompt when you paint; its steps, guidance, size and the like into the panel now"""
+    bl_description = ("Paint in a style: its words go round your prompt when you paint; its steps, guidance, size and "
+                      "the like into the panel now")
 
     bl_idname = "sd.choose_style"
     bl_label = "Choose Style"
     bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
-    style: StringProperty(name="Style", description="The style's name; empty for none, which leaves all settings as they are")
+    style: StringProperty(name="Style",
+                          description="The style's name; empty for none, which leaves all settings as they are")
 
     @classmethod
-    def description(cls, _context, properties):
-        style = stylebook.known_style(properties.style) if properties.style else None
+    def description(cls, context, properties):
+        style = styles.known_style(properties.style) if properties.style else None
         if style is None:
-            return pgettext_tip("Paint without a style. Settings stay as they are")
-        sets = f"\nSets {_list(style)}" if style.settings else ""
-        return f"{style.description or style.name}\n{style.prompt}{sets}"
+            return translated("Paint without a style. Settings stay as they are")
+        sets = "\n" + translated(f"Sets {_list(style)}") if style.settings else ""
+        refused = styles.refusal(style, context.scene.sd.model)
+        return f"{style.description or style.name}\n{style.prompt}{sets}" + (f"\n\n{translated(refused)}"
+                                                                             if refused else "")
 
     def execute(self, context):
         settings = context.scene.sd
@@ -63,17 +69,17 @@ class SD_OT_choose_style(bpy.types.Operator):
             settings.style = ""
             return {"FINISHED"}
         try:
-            style = stylebook.find_style(self.style)
+            style = styles.find_style(self.style)
         except SDError as error:
             return refuse(self, error)
         settings.style = style.name
         for note in take_over(settings, style):
-            self.report({"WARNING"}, note)
+            self.report({"WARNING"}, translated(note))
         return {"FINISHED"}
 
 
 def _short(value):
-    """Without the digits that Blender's floats of 32 bits add."""
+    """Return the number without the digits that Blender's 32-bit floats add."""
     return round(value, 4) if isinstance(value, float) else value
 
 
@@ -82,12 +88,13 @@ def _list(style: Style) -> str:
 
 
 class _Dialog:
-    """What the dialogs that write a style share: its fields, and which settings it holds."""
+    """Base of the dialogs that write a style: its fields, and which settings it includes."""
 
     name: StringProperty(name="Name", maxlen=60, description="What the style is called; also the name of its file")
     group: StringProperty(name="Group", maxlen=40, search=_groups, search_options={"SUGGESTION"}, description=(
-        "The column of the style menu in which it stands; may be new"))
-    text: StringProperty(name="Description", maxlen=500, description="What it is for, in a line; shown as the menu's tooltip")
+        "The group of the gallery in which it stands; may be new"))
+    text: StringProperty(name="Description", maxlen=500,
+                         description="What it is for, in a line; shown as the tooltip in the gallery")
     prompt: StringProperty(name="Prompt", maxlen=8192, description=(
         "The words round what is typed, which takes the place of {prompt}. LoRA tags <lora:name:0.8> put LoRAs on"))
     negative: StringProperty(name="Negative", maxlen=8192, description=(
@@ -96,22 +103,25 @@ class _Dialog:
     use_size: BoolProperty(name="Size", description="Let the style set width and height")
     use_sampling: BoolProperty(name="Sampling", description="Let the style set sampler, steps and guidance")
     use_tiling: BoolProperty(name="Tiling", description="Let the style set along which axes pictures repeat")
-    use_strength: BoolProperty(name="Strength", description="Let the style set how far restyled pictures depart from their source")
+    use_strength: BoolProperty(name="Strength",
+                               description="Let the style set how far restyled pictures depart from their source")
     model: StringProperty(name="Model", description="The model's name, as the list of models shows it")
     width: declared(IntProperty, Request, "width", subtype="PIXEL")
     height: declared(IntProperty, Request, "height", subtype="PIXEL")
-    sampler: declared(EnumProperty, Request, "sampler", items=[(s.id, s.label, s.tip, i) for i, s in enumerate(SAMPLERS.values())])
+    sampler: declared(EnumProperty, Request, "sampler",
+                      items=[(s.id, s.label, s.tip, i) for i, s in enumerate(SAMPLERS.values())])
     steps: declared(IntProperty, Request, "steps")
     guidance: declared(FloatProperty, Request, "guidance", step=50, precision=1)
     tiling: declared(EnumProperty, Request, "tiling", items=TILINGS)
     strength: declared(FloatProperty, Request, "strength", subtype="FACTOR")
     overwrite: BoolProperty(name="Replace", description="Replace your own style of the same name, if there is one")
 
-    _PARTS = {"model": ("model",), "size": ("width", "height"), "sampling": ("sampler", "steps", "guidance"), "tiling": ("tiling",),
-              "strength": ("strength",)}
+    _PARTS = {
+        "model": ("model",), "size": ("width", "height"), "sampling": ("sampler", "steps", "guidance"),
+        "tiling": ("tiling",), "strength": ("strength",)}
 
     def fill(self, style: Style) -> None:
-        """The dialog's fields from a style; those of settings that it lacks stay as they are."""
+        """Fill the dialog's fields from a style; leave those of settings that it lacks."""
         self.name, self.group, self.text, self.negative = style.name, style.group, style.description, style.negative
         self.prompt = " ".join((style.prompt, *(lora_tag(lora, weight) for lora, weight in style.loras)))
         for part, names in self._PARTS.items():
@@ -120,15 +130,18 @@ class _Dialog:
             setattr(self, name, value)
 
     def fields(self) -> dict:
-        """The style's fields, as `save_style` takes them."""
+        """Return the style's fields as arguments of `save_style`."""
         ticked = [name for part, names in self._PARTS.items() if getattr(self, f"use_{part}") for name in names]
-        prompt, loras = without_loras(self.prompt)
+        prompt, tags = without_loras(self.prompt)
+        if any(tag.text_weight is not None for tag in tags):  # the list of LoRAs holds no text weights
+            prompt, tags = self.prompt, []
         return {"group": self.group.strip(), "description": self.text.strip(), "prompt": prompt or PROMPT,
-                "negative": self.negative.strip(), "loras": dict(loras), **{name: _short(getattr(self, name)) for name in ticked}}
+                "negative": self.negative.strip(), "loras": {tag.name: tag.weight for tag in tags},
+                **{name: _short(getattr(self, name)) for name in ticked}}
 
     def take_panel(self, settings: bpy.types.PropertyGroup) -> None:
-        """What the panel says now, as what the style would set."""
-        info = catalogue.known_model(settings.model)
+        """Fill the dialog with the panel's current settings."""
+        info = models.known_model(settings.model)
         self.model = info.name if info is not None and info.id != "starter" else settings.model
         for name in ("width", "height", "sampler", "steps", "guidance", "tiling"):
             setattr(self, name, getattr(settings, name))
@@ -142,7 +155,7 @@ class _Dialog:
             layout.prop(self, name)
         layout.separator()
         for part, names in self._PARTS.items():
-            row = layout.row(heading=f"Set {part.capitalize()}")
+            row = layout.row(heading=translated(f"Set {part.capitalize()}"))
             row.use_property_split = False
             row.prop(self, f"use_{part}", text="")
             values = row.row(align=True)
@@ -150,22 +163,22 @@ class _Dialog:
             for name in names:
                 values.prop(self, name, text="")
         layout.separator()
-        there = stylebook.known_style(self.name)
+        there = styles.known_style(self.name)
         if there is not None and there.own:
-            layout.prop(self, "overwrite", text=f"Replace your style '{there.name}'")
+            layout.prop(self, "overwrite", text=translated(f"Replace your style '{there.name}'"))
         elif there is not None:
             layout.label(text="Yours will take the place of the one that came with the add-on", icon="INFO")
 
     def store(self, context: bpy.types.Context) -> set[str]:
-        """Writes the style and chooses it."""
+        """Save the style and choose it."""
         try:
-            style = stylebook.save_style(self.name, overwrite=self.overwrite, **self.fields())
+            style = styles.save_style(self.name, overwrite=self.overwrite, **self.fields())
         except SDError as error:
             return refuse(self, error)
         context.scene.sd.style = style.name
         take_over(context.scene.sd, style)
         tick.soon()
-        self.report({"INFO"}, f"The style '{style.name}' is saved in {os.path.dirname(style.file)}")
+        self.report({"INFO"}, translated(f"The style '{style.name}' is saved in {os.path.dirname(style.file)}"))
         return {"FINISHED"}
 
 
@@ -178,13 +191,14 @@ class SD_OT_save_style(_Dialog, bpy.types.Operator):
 
     def invoke(self, context, _event):
         settings = context.scene.sd
-        stylebook.styles()
+        styles.styles()
         self.take_panel(settings)
-        based = stylebook.known_style(settings.style) if settings.style else None
+        based = styles.known_style(settings.style) if settings.style else None
         if based is not None:
             self.fill(based)
             self.take_panel(settings)
-            prompt, negative = based.words(PROMPT if not settings.words() else f"{PROMPT}, {settings.words()}", settings.negative)
+            prompt, negative = based.words(PROMPT if not settings.words() else f"{PROMPT}, {settings.words()}",
+                                           settings.negative)
         else:
             prompt, negative = ", ".join(filter(None, (PROMPT, settings.words()))), settings.negative
         self.prompt, self.negative, self.overwrite = prompt, negative, False
@@ -195,7 +209,8 @@ class SD_OT_save_style(_Dialog, bpy.types.Operator):
 
 
 class SD_OT_edit_style(_Dialog, bpy.types.Operator):
-    """Change the chosen style. One that came with the add-on is left as it is: yours of the same name takes its place"""
+    bl_description = ("Change the chosen style. One that came with the add-on is left as it is: yours of the same name "
+                      "takes its place")
 
     bl_idname = "sd.edit_style"
     bl_label = "Stable Diffusion: Edit Style"
@@ -207,7 +222,7 @@ class SD_OT_edit_style(_Dialog, bpy.types.Operator):
 
     def invoke(self, context, _event):
         try:
-            style = stylebook.find_style(context.scene.sd.style)
+            style = styles.find_style(context.scene.sd.style)
         except SDError as error:
             return refuse(self, error)
         self.take_panel(context.scene.sd)
@@ -228,8 +243,9 @@ class SD_OT_delete_style(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        style = stylebook.known_style(context.scene.sd.style)
-        return first_refusal(cls, (style is not None, _NONE), (style is not None and style.own, "This style came with the add-on"))
+        style = styles.known_style(context.scene.sd.style)
+        return first_refusal(cls, (style is not None, _NONE),
+                             (style is not None and style.own, "This style came with the add-on"))
 
     def invoke(self, context, event):
         return context.window_manager.invoke_confirm(self, event)
@@ -237,25 +253,27 @@ class SD_OT_delete_style(bpy.types.Operator):
     def execute(self, context):
         settings = context.scene.sd
         try:
-            stylebook.delete_style(settings.style)
+            styles.delete_style(settings.style)
         except SDError as error:
             return refuse(self, error)
-        self.report({"INFO"}, f"The style '{settings.style}' is deleted")
-        if stylebook.known_style(settings.style) is None:
+        self.report({"INFO"}, translated(f"The style '{settings.style}' is deleted"))
+        if styles.known_style(settings.style) is None:
             settings.style = ""
         tick.soon()
         return {"FINISHED"}
 
 
 class SD_OT_import_styles(bpy.types.Operator):
-    """Copy style files that somebody shared into your own styles. They are text and can name models, but not bring any"""
+    bl_description = ("Copy style files that somebody shared into your own styles. They are text and can name models, "
+                      "but not bring any")
 
     bl_idname = "sd.import_styles"
     bl_label = "Stable Diffusion: Import Styles"
     bl_options = {"REGISTER"}
 
     directory: StringProperty(name="Folder", subtype="DIR_PATH", description="The folder in which the files lie")
-    files: CollectionProperty(type=bpy.types.OperatorFileListElement, name="Files", description="The style files to copy, by name")
+    files: CollectionProperty(type=bpy.types.OperatorFileListElement, name="Files",
+                              description="The style files to copy, by name")
     filter_glob: StringProperty(default="*.toml", options={"HIDDEN"}, description="Which files the file browser shows")
     overwrite: BoolProperty(name="Replace Mine", description="Replace styles of your own that have the same name")
 
@@ -267,11 +285,11 @@ class SD_OT_import_styles(bpy.types.Operator):
         done, failed = [], []
         for file in self.files:
             try:
-                done.append(stylebook.import_style(os.path.join(self.directory, file.name), self.overwrite).name)
+                done.append(styles.import_style(os.path.join(self.directory, file.name), self.overwrite).name)
             except SDError as error:
                 failed.append(error)
         if done:
-            self.report({"INFO"}, f"Imported: {', '.join(done)}")
+            self.report({"INFO"}, translated(f"Imported: {', '.join(done)}"))
             tick.soon()
         for error in failed:
             refuse(self, error)
@@ -300,10 +318,10 @@ class SD_OT_export_style(bpy.types.Operator):
 
     def execute(self, context):
         try:
-            written = stylebook.export_style(context.scene.sd.style, bpy.path.abspath(self.filepath))
+            written = styles.export_style(context.scene.sd.style, bpy.path.abspath(self.filepath))
         except SDError as error:
             return refuse(self, error)
-        self.report({"INFO"}, f"Written to {written}")
+        self.report({"INFO"}, translated(f"Written to {written}"))
         return {"FINISHED"}
 
 
@@ -314,11 +332,13 @@ class SD_OT_open_styles(bpy.types.Operator):
     bl_label = "Stable Diffusion: Open Style Folder"
 
     def execute(self, _context):
-        folder = config.style_folder()
+        folder = runtime.folders.style_folder()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            files.make_folders(str(folder))
         except OSError as error:
-            self.report({"ERROR"}, f"The folder {folder} cannot be made ({error.strerror}). Choose another in the preferences")
+            self.report(
+                {"ERROR"},
+                translated(f"The folder {folder} cannot be made ({error.strerror}). Choose another in the preferences"))
             return {"CANCELLED"}
         return bpy.ops.wm.path_open(filepath=str(folder))
 
@@ -330,10 +350,10 @@ class SD_OT_reload_styles(bpy.types.Operator):
     bl_label = "Stable Diffusion: Reload Styles"
 
     def execute(self, _context):
-        self.report({"INFO"}, f"{len(stylebook.styles())} styles")
+        self.report({"INFO"}, translated(f"Styles: {len(styles.styles())}"))
         tick.soon()
         return {"FINISHED"}
 
 
-CLASSES = (SD_OT_choose_style, SD_OT_save_style, SD_OT_edit_style, SD_OT_delete_style, SD_OT_import_styles, SD_OT_export_style,
-           SD_OT_open_styles, SD_OT_reload_styles)
+CLASSES = (SD_OT_choose_style, SD_OT_save_style, SD_OT_edit_style, SD_OT_delete_style, SD_OT_import_styles,
+           SD_OT_export_style, SD_OT_open_styles, SD_OT_reload_styles)

@@ -1,19 +1,21 @@
-"""Texture slot → larger texture, with detail that the model adds."""
+"""Enlarge the slot's image, with detail that the model adds."""
 from __future__ import annotations
 
 import bpy
 
-from ... import api, scene
-from ...protocol.request import UPSCALE
-from .start import can_do, can_find, start
+from ... import scene
+from ...calls import upscaling
+from ...core.request import UPSCALE
+from .start import Prompted, can_do, can_find, start
 
 
-class SD_OT_upscale(bpy.types.Operator):
+class SD_OT_upscale(Prompted, bpy.types.Operator):
     """Enlarge the image of the active texture slot and let the model add detail. The old image stays in the file"""
 
     bl_idname = "sd.upscale"
-    bl_label = "Stable Diffusion: Upscale Texture Slot"
+    bl_label = "Stable Diffusion: Upscale"
     bl_options = {"REGISTER"}
+    sd_task = UPSCALE
 
     @classmethod
     def poll(cls, context):
@@ -22,13 +24,15 @@ class SD_OT_upscale(bpy.types.Operator):
     def execute(self, context):
         settings = context.scene.sd
 
-        def order(seed):
+        def submit(seed):
             image, target = scene.active_slot_image(context)
-            return api.upscale(image, settings.words(), scale=settings.upscale_scale, strength=settings.upscale_strength,
-                               tile=settings.tile, upscaler=settings.upscaler, upscaler_noise=settings.upscaler_noise, seed=seed,
-                               target=target, label=f"Upscale {image.name}", **settings.order())
+            words = self.words(context, image)
+            return upscaling.upscale(
+                image, words.prompt, scale=settings.upscale_scale, strength=settings.upscale_strength,
+                tile=settings.tile, upscaler=settings.upscaler, upscaler_noise=settings.upscaler_noise, seed=seed,
+                target=target, label=f"Upscale {image.name}", **settings.request_keywords(words))
 
-        return start(self, context, order)
+        return start(self, context, submit)
 
 
 CLASSES = (SD_OT_upscale,)

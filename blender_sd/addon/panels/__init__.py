@@ -1,10 +1,15 @@
-"""The tab "SD" in the sidebars of the 3D View, Image Editor and Shader Editor, and what is shown elsewhere: a file for each group
-of panels. `draw` only reads.
+"""Define the tab "SD" in the sidebars of the 3D View, Image Editor and Shader Editor, and panels in other places.
 
-The tab's order (`bl_order`): 0 what is touched each minute; 10 live mode; 20 settings; 30 what steers; 40 what is done to an image;
-50 the queue; 55 the history; 57 where an image comes from; 60 materials; 90 models. The gaps are for more.
+There is a file for each group of panels. Rarely needed settings are popovers (`Popover` in `base`). `draw` only reads.
+
+The tab's order (`bl_order`): 0 prompt and button; 10 live mode; 20 settings; 30 controls and reference; 40 operations
+on an image; 50 the queue; 55 the history; 60 materials. The gaps are for more.
 """
-from . import assets, history, live, main, models, provenance, queue, quick, settings, setup, slot, steering, styles, tabs
+from . import (
+    assets, history, image_origin, installation, live, main, models, queue, quick, results, settings, slot, steering,
+    styles, tabs, vocabulary,
+)
 
-CLASSES = (*styles.CLASSES, *main.CLASSES, *live.CLASSES, *settings.CLASSES, *steering.CLASSES, *slot.CLASSES, *queue.CLASSES,
-           *history.CLASSES, *provenance.CLASSES, *assets.CLASSES, *models.CLASSES, *tabs.CLASSES, *quick.CLASSES, *setup.CLASSES)
+CLASSES = (*vocabulary.CLASSES, *styles.CLASSES, *main.CLASSES, *results.CLASSES, *live.CLASSES, *settings.CLASSES,
+           *steering.CLASSES, *slot.CLASSES, *queue.CLASSES, *history.CLASSES, *image_origin.CLASSES, *assets.CLASSES,
+           *models.CLASSES, *tabs.CLASSES, *quick.CLASSES, *installation.CLASSES)

@@ -1,14 +1,14 @@
-"""What all panels share, and how they are placed: each is written once, `place` makes a class per editor."""
+"""Define what all panels share, and place them: each is written once, and `place` makes a class per editor."""
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import bpy
 
-from ... import catalogue
-from ...protocol.errors import SDError
-from ...protocol.families import Family, family_of
-from ..layout import TAB, wrapped
+from ...calls import models
+from ...core.errors import SDError
+from ...core.families import Family, family_of
+from ..layout import ORIGIN, TAB, popover_of, wrapped
 
 _PLACES = {  # editor's name in the panels' ids -> where its panels are
     "view3d": {"bl_space_type": "VIEW_3D", "bl_region_type": "UI", "bl_category": TAB},
@@ -21,37 +21,70 @@ SIDEBARS = ("view3d", "image", "shader")
 
 
 class Panel:
-    """What all panels share. `parent`: the panel that it is folded into, where it is a sub-panel."""
+    """Base of all panels.
+
+    Attributes:
+        parent: For a sub-panel, the panel that contains it.
+    """
 
     parent: type[Panel] | None = None
 
     @classmethod
     def poll(cls, context):
-        """Hidden where models of the chosen family lack it, and without an engine, when there is only the panel Set Up."""
+        """Hide the panel if the family does not support it, or if there is no engine (only Set Up shows then)."""
         return in_place(context) and not context.window_manager.sd_setup.missing and cls.works_with(family_in(context))
 
     @classmethod
     def works_with(cls, family: Family) -> bool:
-        """Whether models of `family` have what the panel shows; it is hidden where they have not."""
+        """Return whether models of `family` support what the panel shows; otherwise it is hidden."""
         return True
 
     def split(self) -> bpy.types.UILayout:
-        """A column with labels on the left of the fields, as Blender's own panels have."""
+        """Return a column with labels to the left of its fields, as in Blender's own panels."""
         return split(self.layout)
 
     def show_image(self, context, find: Callable[[bpy.types.Context], tuple[bpy.types.Image, object]]) -> None:
-        """Names the image that `find` finds, which the panel's buttons work on, or says why there is none."""
+        """Draw the name of the image that the panel's buttons work on, or why there is none."""
         show_image(self.layout, context, find)
 
 
+class Popover:
+    """Base of all popovers. A button, a key or a menu entry opens them; they close when the mouse leaves them.
+
+    Blender redraws an open popover only after a click in it, so what changes by itself is shown in a panel as well.
+    """
+
+    bl_space_type = "TOPBAR"
+    bl_region_type = "HEADER"
+    bl_options = {"INSTANCED"}  # never a panel of its own
+    bl_ui_units_x = 20
+
+    def draw(self, context) -> None:
+        with popover_of(self.bl_ui_units_x):
+            if context.window_manager.sd_setup.missing:
+                wrapped(self.layout, context, "The engine is not set up yet.", "INFO")
+                self.layout.operator("sd.set_up_engine", text="Set Up the Engine", icon="IMPORT")
+                return
+            self.draw_content(context)
+
+    def draw_content(self, context) -> None:
+        """Draw the popover's content."""
+        raise NotImplementedError
+
+
+def popover(panel: type[Popover]) -> type[bpy.types.Panel]:
+    """Return `panel` as a class to register."""
+    return type(panel.bl_idname, (panel, bpy.types.Panel), {"bl_idname": panel.bl_idname, "__doc__": panel.__doc__})
+
+
 def family_in(context: bpy.types.Context) -> Family:
-    """What the chosen model can do; all, where it is not known yet."""
-    info = catalogue.known_model(context.scene.sd.model)
+    """Return the family of the chosen model; one that can do everything while it is unknown."""
+    info = models.known_model(context.scene.sd.model)
     return family_of("StableDiffusionPipeline") if info is None else info.abilities
 
 
 def split(layout: bpy.types.UILayout) -> bpy.types.UILayout:
-    """A column in `layout` with labels on the left of the fields, as Blender's own panels have."""
+    """Return a column in `layout` with labels to the left of its fields, as in Blender's own panels."""
     column = layout.column()
     column.use_property_split = True
     column.use_property_decorate = False
@@ -60,20 +93,27 @@ def split(layout: bpy.types.UILayout) -> bpy.types.UILayout:
 
 def show_image(layout: bpy.types.UILayout, context: bpy.types.Context,
                find: Callable[[bpy.types.Context], tuple[bpy.types.Image, object]]) -> None:
-    """Names the image that `find` finds, or says why there is none."""
+    """Draw the name of the image that `find` returns and a button that shows its origin, or why there is none."""
     try:
-        layout.label(text=find(context)[0].name, icon="IMAGE_DATA", translate=False)
+        name = find(context)[0].name
     except SDError as error:
         wrapped(layout, context, str(error), "INFO")
+        return
+    row = layout.row(align=True)
+    row.label(text=name, icon="IMAGE_DATA", translate=False)
+    row.popover(ORIGIN, text="", icon="QUESTION")
 
 
 def in_place(context: bpy.types.Context) -> bool:
-    """Whether the editor is one of the tab's: of node editors, the shader editor alone."""
+    """Return whether the tab belongs in this editor: among node editors only in the Shader Editor."""
     return context.space_data.type != "NODE_EDITOR" or context.space_data.tree_type == "ShaderNodeTree"
 
 
 def place(panel: type[Panel], *editors: str) -> tuple[type[bpy.types.Panel], ...]:
-    """`panel` as one registrable class per editor: SD_PT_<editor>_<panel>. A sub-panel's parent must be placed there before it."""
+    """Return one class per editor to register, named SD_PT_<editor>_<panel>.
+
+    Place a sub-panel's parent in the same editors first.
+    """
     return tuple(
         type(_name(panel, editor), (panel, bpy.types.Panel),
              {"bl_idname": _name(panel, editor), "__doc__": panel.__doc__, **_PLACES[editor],

@@ -1,16 +1,16 @@
-"""The panel History: thumbnails of every finished picture, and what can be done with the selected one. `draw` only reads memory."""
+"""Draw the panel History: thumbnails of all finished pictures, buttons for the selected one. Only memory is read."""
 from __future__ import annotations
 
 import time
 
-from ... import config
+from ...calls.runtime import runtime
 from .. import history
 from ..downloads import amount
 from ..layout import wrapped
+from ..translations.words import translated
 from .base import SIDEBARS, Panel, place
+from .thumbnails import draw_thumbnails
 
-_WIDE = 76  # pixels of the sidebar that a thumbnail wants, at a scale of 1
-_COLUMNS = (2, 3, 4, 6)  # which divide a page
 _LONGEST = 320  # characters of a prompt that are shown
 
 
@@ -25,7 +25,7 @@ class History(Panel):
         history.want()
         settings, shown = history.state(), history.shown()
         row = self.layout.row(align=True)
-        row.prop(settings, "search", text="", icon="VIEWZOOM", placeholder="Search")
+        row.prop(settings, "search", text="", icon="VIEWZOOM", placeholder=translated("Search"))
         self.layout.row(align=True).prop(settings, "show", expand=True)
         for text, icon in ((shown.problem, "ERROR"), (shown.note, "INFO")):
             if text:
@@ -33,11 +33,13 @@ class History(Panel):
         if shown.entries:
             self._draw_page(context, shown)
         elif not shown.problem:
-            self.layout.label(text=_nothing(settings, shown), icon="TIME" if not shown.ready else "INFO")
+            self.layout.label(text=translated(_nothing(settings, shown)), icon="TIME" if not shown.ready else "INFO")
         if shown.undo and settings.show != history.TRASH:
             row = self.layout.row()
-            row.label(text="Moved to trash" if len(shown.undo) == 1 else f"{len(shown.undo)} moved to trash", icon="TRASH")
-            row.operator("sd.history_restore", text="Undo", icon="LOOP_BACK")
+            row.label(
+                text=translated("Moved to trash" if len(shown.undo) == 1 else f"{len(shown.undo)} moved to trash"),
+                icon="TRASH")
+            row.operator("sd.history_restore", text=translated("Undo"), icon="LOOP_BACK")
         if shown.comparison is not None:
             self._draw_comparison(context, settings, shown.comparison)
         if shown.selected is not None:
@@ -45,58 +47,47 @@ class History(Panel):
         self._draw_usage(context, settings, shown)
 
     def _draw_page(self, context, shown) -> None:
-        width = context.region.width / context.preferences.system.ui_scale - 40
-        columns = max((number for number in _COLUMNS if number * _WIDE <= width), default=_COLUMNS[0])
-        grid = self.layout.grid_flow(row_major=True, columns=columns, even_columns=True, even_rows=True, align=False)
-        scale = min(8.0, max(2.0, width / columns / 20 - 0.6))
-        for entry, icon in zip(shown.entries, shown.icons, strict=True):
-            cell = grid.column(align=True)
-            cell.template_icon(icon_value=icon, scale=scale)
-            row = cell.row(align=True)
-            selected = shown.selected is not None and entry.path == shown.selected.path
-            words = " ".join(entry.prompt.split())[:24] or entry.task
-            row.operator("sd.history_select", text=words, depress=selected, translate=False).name = entry.name
-            if entry.favourite:
-                row.label(text="", icon="SOLO_ON")
-        for _ in range(columns - len(shown.entries)):  # a few thumbnails keep the size that many have
-            grid.label(text="")
-        if shown.found > history.PAGE:
+        draw_thumbnails(self.layout, context, shown, shown.entries, shown.selected)
+        if shown.total > history.PAGE:
             row = self.layout.row(align=True)
             back = row.row(align=True)
             back.enabled = shown.first > 0
             back.operator("sd.history_page", text="", icon="TRIA_LEFT").pages = -1
             middle = row.row(align=True)
             middle.alignment = "CENTER"
-            middle.label(text=f"{shown.first + 1}–{shown.first + len(shown.entries)} of {shown.found}")
+            middle.label(text=translated(f"{shown.first + 1}–{shown.first + len(shown.entries)} of {shown.total}"))
             on = row.row(align=True)
-            on.enabled = shown.first + len(shown.entries) < shown.found
+            on.enabled = shown.first + len(shown.entries) < shown.total
             on.operator("sd.history_page", text="", icon="TRIA_RIGHT").pages = 1
 
     def _draw_selected(self, context, shown) -> None:
         entry = shown.selected
         box = self.layout.box()
         prompt = " ".join(entry.prompt.split())
-        wrapped(box, context, (prompt if len(prompt) <= _LONGEST else prompt[:_LONGEST] + "…") or "No prompt", translate=not prompt)
+        wrapped(box, context, (prompt if len(prompt) <= _LONGEST else prompt[:_LONGEST] + "…") or "No prompt",
+                translate=not prompt)
         column = box.column(align=True)
         column.active = False
         column.scale_y = 0.8
-        column.label(text=f"{entry.model} · {entry.task} · seed {entry.seed}")
+        column.label(text=translated(f"{entry.model} · {entry.task} · seed {entry.seed}"))
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.time))
-        column.label(text=f"{entry.width} × {entry.height} · {when} · {amount(entry.bytes)}")
+        column.label(text=translated(f"{entry.width} × {entry.height} · {when} · {amount(entry.bytes)}"))
         if entry.trashed:
             row = box.row(align=True)
             row.operator("sd.history_restore", icon="LOOP_BACK")
             row.operator("sd.history_show_file", text="", icon="FILE_FOLDER")
             return
         row = box.row(align=True)
-        for into, words, icon in (("EDITOR", "Show", "IMAGE_DATA"), ("SLOT", "Slot", "NODE_TEXTURE"), ("MATERIAL", "Object", "MATERIAL")):
-            row.operator("sd.history_use", text=words, icon=icon).into = into
+        for into, words, icon in (("EDITOR", "Show", "IMAGE_DATA"), ("SLOT", "Slot", "NODE_TEXTURE"),
+                                  ("MATERIAL", "Object", "MATERIAL")):
+            row.operator("sd.history_use", text=translated(words), icon=icon).into = into
         row = box.row(align=True)
         row.operator("sd.history_recall", text="Recall Settings", icon="LOOP_BACK")
         row.operator("sd.history_recall", text="Same Seed").only_seed = True
         row = box.row(align=True)
         row.operator("sd.compare", text="Compare", icon="ARROW_LEFTRIGHT")
-        row.operator("sd.history_favourite", text="", icon="SOLO_ON" if entry.favourite else "SOLO_OFF", depress=entry.favourite)
+        row.operator("sd.history_favourite", text="", icon="SOLO_ON" if entry.favourite else "SOLO_OFF",
+                     depress=entry.favourite)
         row.operator("sd.history_show_file", text="", icon="FILE_FOLDER")
         row.operator("sd.history_trash", text="", icon="TRASH")
 
@@ -104,30 +95,33 @@ class History(Panel):
         box = self.layout.box()
         row = box.row(align=True)
         for side, words in (("A", "Current"), ("B", "History")):
-            row.operator("sd.compare_show", text=words, depress=comparison.shown == side and not settings.wipe).side = side
+            row.operator("sd.compare_show", text=translated(words), depress=comparison.shown == side
+                         and not settings.wipe).side = side
         if comparison.in_editor:
-            row.operator("sd.compare_wipe", text="Wipe", depress=settings.wipe)
+            row.operator("sd.compare_wipe", text=translated("Wipe"), depress=settings.wipe)
             if settings.wipe:
                 box.prop(settings, "wipe_at", slider=True)
         row = box.row(align=True)
-        row.operator("sd.compare_end", text="Keep", icon="CHECKMARK").keep = True
-        row.operator("sd.compare_end", text="Back", icon="LOOP_BACK").keep = False
+        row.operator("sd.compare_end", text=translated("Keep"), icon="CHECKMARK").keep = True
+        row.operator("sd.compare_end", text=translated("Back"), icon="LOOP_BACK").keep = False
 
     def _draw_usage(self, context, settings, shown) -> None:
         if settings.show == history.TRASH and shown.trash_count:
-            self.layout.operator("sd.history_empty_trash", text=f"Empty Trash ({amount(shown.trash_bytes)})", icon="TRASH")
+            self.layout.operator("sd.history_empty_trash",
+                                 text=translated(f"Empty Trash ({amount(shown.trash_bytes)})"), icon="TRASH")
             return
         if not shown.count and not shown.trash_count:
             return
-        limit = config.current.history_gb
+        limit = runtime.config.history_gb
         of = f" of {limit:g} GB" if limit else ""
         binned = f" · trash {amount(shown.trash_bytes)}" if shown.trash_count else ""
         row = self.layout.row()
         row.active = False
-        row.label(text=f"{shown.count} pictures · {amount(shown.bytes)}{of}{binned}")
+        row.label(text=translated(f"Pictures: {shown.count} · {amount(shown.bytes)}{of}{binned}"))
         going, size = shown.over
         if going:
-            wrapped(self.layout, context, f"More than History Size: the oldest {going} can go to the trash ({amount(size)}).", "INFO")
+            wrapped(self.layout, context,
+                    f"More than History Size: the oldest {going} can go to the trash ({amount(size)}).", "INFO")
             self.layout.operator("sd.history_tidy", text="Move Oldest to Trash", icon="TRASH")
 
 

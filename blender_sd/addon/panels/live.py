@@ -1,8 +1,9 @@
-"""Live mode: its switch, what it is doing, and how it paints."""
+"""Draw live mode: its switch, its state and its settings."""
 from __future__ import annotations
 
 from ...session.live import PAINTING, UP_TO_DATE
-from ..layout import wrapped
+from ..layout import STOP, wrapped
+from ..translations.words import translated
 from .base import Panel, family_in, place
 
 _ICONS = {PAINTING: "RENDER_ANIMATION", UP_TO_DATE: "CHECKMARK"}
@@ -20,23 +21,35 @@ class Live(Panel):
         column = self.layout.column(align=True)
         row = column.row(align=True)
         row.scale_y = 1.4
-        row.operator("sd.live", text="Stop" if shown.running else "Start Live Mode", icon="PAUSE" if shown.running else "PLAY",
-                     depress=shown.running)
-        if shown.running:  # in a row of its own: what appears under the mouse, Blender does not enable before the mouse has left it
-            column.operator("sd.keep_live", text="Keep", icon="FILE_TICK")
+        row.operator("sd.live", text=translated("Stop" if shown.running else "Start Live Mode"),
+                     icon=STOP if shown.running else "PLAY", depress=shown.running)
+        # In its own row, because Blender enables what appears under the mouse only after the mouse has left it.
+        if shown.running:
+            column.operator("sd.keep_live", text=translated("Keep"), icon="FILE_TICK")
             wrapped(self.layout, context, shown.text, _ICONS.get(shown.state, "PAUSE"))
         self.layout.row().prop(settings, "source", expand=True)
         column = self.split()
         column.prop(settings, "mix", slider=True)
         if family_in(context).strength:
             column.prop(settings, "strength", slider=True)
-        column.separator()
+
+
+class LiveOptions(Panel):
+    """Size, steps and seed of live pictures, and when live mode rests."""
+
+    bl_label = "Live Options"
+    bl_options = {"DEFAULT_CLOSED"}
+    parent = Live
+
+    def draw(self, context) -> None:
+        settings = context.scene.sd_live
+        column = self.split()
         column.prop(settings, "size")
         column.prop(settings, "steps")
         column.prop(settings, "seed")
         column.separator()
         column.prop(settings, "idle")
-        self.layout.prop(settings, "fade")
+        column.prop(settings, "fade")
 
 
-CLASSES = place(Live, "view3d")
+CLASSES = (*place(Live, "view3d"), *place(LiveOptions, "view3d"))

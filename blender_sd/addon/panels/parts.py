@@ -1,15 +1,20 @@
-"""What the tab, the popover and the Properties editor all show: prompt, strength, button, progress and messages, written once."""
+"""Draw what the tab, the popover and the Properties editor share: prompt, strength, button, progress and messages."""
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import bpy
 
 from ... import scene
-from ...protocol.errors import EngineMissing
-from ...protocol.families import Family
-from ...protocol.request import IMAGE_TO_IMAGE, TEXT_TO_IMAGE
-from .. import preferences, remedies
+from ...calls import models
+from ...core.errors import EngineMissing, SDError
+from ...core.families import Family
+from ...core.request import IMAGE_TO_IMAGE, TEXT_TO_IMAGE
+from .. import outcome, preference_access, remedies, task_prompts, visible
 from ..layout import failure, wrapped
+from ..translations.words import translated
 from .base import show_image, split
+from .vocabulary import draw_unknown_words
 
 TASKS = {"TEXT": TEXT_TO_IMAGE, "TEXTURE": IMAGE_TO_IMAGE, "RENDER": IMAGE_TO_IMAGE}  # the panel's task -> the model's
 _BUTTONS = {  # the panel's task -> operator, words, icon
@@ -17,26 +22,32 @@ _BUTTONS = {  # the panel's task -> operator, words, icon
     "TEXTURE": ("sd.retexture", "Retexture Slot", "NODE_TEXTURE"),
     "RENDER": ("sd.restyle", "Restyle", "RENDER_STILL"),
 }
+_ORIGINS = {task_prompts.IMAGE: "The prompt that made this image", task_prompts.MAIN: "The main prompt"}
 _PROMPT_LINES = 5  # of a text block, in the panel
 
 
 def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, family: Family) -> None:
-    """The prompt, as a field or as the first lines of its text block, and what to leave out."""
+    """Draw the prompt, as a field or as the first lines of its text block, and the negative prompt."""
     settings = context.scene.sd
     column = layout.column(align=True)
     if settings.prompt_text is None:
         row = column.row(align=True)
         row.scale_y = 1.4
-        row.prop(settings, "prompt", text="", placeholder="Describe the texture" if settings.task == "TEXT" else "Describe the new look")
+        row.prop(settings, "prompt", text="",
+                 placeholder="Describe the texture" if settings.task == "TEXT" else "Describe the new look")
+        if models.known_vocabulary(settings.model) is not None:
+            row.menu("SD_MT_words", text="", icon="COLOR")
         row.operator("sd.edit_prompt", text="", icon="TEXT")
     else:
         box = column.box()
-        words = scene.prompt_in(settings.prompt_text, limit=1000)
-        wrapped(box, context, words or "The text block is empty: press Edit and type the prompt.", most=_PROMPT_LINES, translate=not words)
+        prompt = scene.prompt_in(settings.prompt_text, limit=1000)
+        empty = "The text block is empty: press Edit and type the prompt."
+        wrapped(box, context, prompt or empty, most=_PROMPT_LINES, translate=not prompt)
         row = column.row(align=True)
         row.prop(settings, "prompt_text", text="")
-        row.operator("sd.edit_prompt", text="Edit", icon="GREASEPENCIL")
+        row.operator("sd.edit_prompt", text=translated("Edit"), icon="GREASEPENCIL")
         row.operator("sd.prompt_to_field", text="", icon="LOOP_BACK")
+    draw_unknown_words(column, context)
     row = column.split(factor=0.72, align=True) if family.negative and family.loras else column.row(align=True)
     if family.negative:
         row.prop(settings, "negative", text="", placeholder="What to leave out")
@@ -44,58 +55,123 @@ def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, family: 
         row.operator("sd.add_lora", text="LoRA", icon="ADD")
 
 
+def draw_own_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, task: str,
+                    find: Callable[[bpy.types.Context], tuple[bpy.types.Image, object]]) -> None:
+    """Draw the prompt of a task on the image that `find` returns.
+
+    While the field is empty, the prompt that applies instead is shown in it in grey, and its origin below.
+    """
+    try:
+        image = find(context)[0]
+    except SDError:  # the panel shows why
+        image = None
+    settings = context.scene.sd
+    shown = task_prompts.shown(settings, task, image)
+    column = layout.column(align=True)
+    row = column.row(align=True)
+    row.prop(settings, task_prompts.FIELDS[task], text="", placeholder=shown.text
+             or translated("Describe the new look"), translate=False)
+    row.operator("sd.edit_own_prompt", text="",
+                 icon="GREASEPENCIL" if shown.origin != task_prompts.OWN else "X").task = task.upper()
+    if shown.origin in _ORIGINS and shown.text:
+        wrapped(column, context, _ORIGINS[shown.origin], "INFO")
+    if shown.style:
+        row = column.row()
+        row.label(text="In the style:", icon="BRUSHES_ALL")
+        row.label(text=shown.style, translate=False)
+
+
 def draw_task(layout: bpy.types.UILayout, context: bpy.types.Context, family: Family, task: str) -> None:
-    """What the task starts from and goes to, how far it departs from that, and the seed."""
+    """Draw the task's source and target, its strength, and the seed."""
     settings = context.scene.sd
     if task == "TEXTURE":
         show_image(layout, context, scene.active_slot_image)
     column = split(layout)
     if task == "TEXT":
-        column.prop(settings, "target")
+        _draw_target(column, context)
     elif task == "RENDER":
-        row = column.row(align=True)
-        row.prop(settings, "render_source")
-        row.prop(settings, "camera_background", text="", icon="CAMERA_DATA")
+        column.prop(settings, "render_source")
+        if settings.render_source != "VIEWPORT":
+            row = column.row(heading="Show in Camera")
+            row.prop(settings, "camera_background", text="")
+            opacity = row.row()
+            opacity.active = settings.camera_background
+            opacity.prop(settings, "camera_opacity", slider=True, text="Opacity")
     if task != "TEXT" and family.strength:
         column.prop(settings, "slot_strength" if task == "TEXTURE" else "render_strength", slider=True)
     draw_seed(column, context)
 
 
+def _draw_target(column: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Draw the target and what Automatic resolves to; if the object cannot take a picture, why, and what to do."""
+    settings = context.scene.sd
+    column.prop(settings, "target")
+    owner, refusal = outcome.goal(context, settings.target)
+    if refusal:
+        box = column.box()
+        wrapped(box, context, refusal, "INFO")
+        if settings.target != "SLOT":
+            box.prop_enum(settings, "target", "NEW")
+    elif settings.target == "AUTO" and not settings.use_grid:
+        row = column.row()
+        row.active, row.alignment = False, "RIGHT"  # under the field
+        row.label(text=translated(f"Base color of {owner}" if owner else "A new image"),
+                  icon="MATERIAL" if owner else "IMAGE_DATA")
+
+
 def draw_seed(column: bpy.types.UILayout, context: bpy.types.Context) -> None:
     settings = context.scene.sd
     row = column.row(align=True)
-    row.prop(settings, "seed")
+    number = row.row(align=True)
+    number.active = not settings.large_seed
+    number.prop(settings, "seed")
     row.prop(settings, "random_seed", text="", icon="FILE_REFRESH")
+    if settings.large_seed:
+        column.prop(settings, "large_seed")
 
 
 def draw_button(layout: bpy.types.UILayout, context: bpy.types.Context, family: Family, task: str) -> None:
-    """The button that starts `task`, and under it, always as high, the bar of what is running or the engine's state."""
+    """Draw progress, or the engine's state, and below it the button that starts `task`.
+
+    The bar has a constant height and is above the button, whose tooltip opens below the mouse and would cover it.
+    """
     state = context.window_manager.sd
-    operator, words, icon = _BUTTONS[task]
+    operator, label, icon = _BUTTONS[task]
     column = layout.column(align=True)
-    row = column.row()
-    row.scale_y = 1.8
-    row.operator(operator, text="Add to Queue" if state.active else words, icon=icon)
     row = column.row(align=True)
     row.scale_y = 1.2
     if state.active:
-        row.progress(factor=state.progress, text=state.progress_text)
+        row.progress(factor=state.progress, text=translated(state.progress_text))
         row.operator("sd.cancel", text="", icon="X")
     else:
         text = {"off": "Engine starts with the first job", "starting": "Engine is starting…",
                 "failed": "The engine cannot run"}.get(state.engine, state.engine_text)
-        row.label(text=text, icon={"ready": "CHECKMARK", "failed": "ERROR"}.get(state.engine, "TIME"))
+        row.label(text=translated(text), icon={"ready": "CHECKMARK", "failed": "ERROR"}.get(state.engine, "TIME"))
+    row = column.row(align=True)
+    row.scale_y = 1.8
+    row.operator(operator, text=translated("Add to Queue" if state.active else label), icon=icon)
+    if state.waiting:
+        waiting = row.row()
+        waiting.ui_units_x = 4
+        waiting.label(text=translated(f"{state.waiting} waiting"))
     refusal = family.refusal(TASKS[task])
     if refusal:
         wrapped(layout, context, f"{refusal} Choose another model or another task.", "INFO")
 
 
 def draw_messages(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """What went wrong and what helps, and what the last job has to say: below all that is typed into, so that nothing there moves."""
+    """Draw the newest result's target, errors with their remedies, and the last job's notes.
+
+    They are below all fields, so that no field moves.
+    """
     state = context.window_manager.sd
+    if state.outcome:
+        wrapped(layout, context, state.outcome, "CHECKMARK")
+    visible.draw(layout, context)
     if state.error:
         draw_remedies(failure(layout, context, state.error, state.hint, "sd.dismiss"), state.error_kind)
-    if state.engine == "failed" and state.engine_text != f"{state.error} {state.hint}".strip():  # else it was said just above
+    shown_above = f"{state.error} {state.hint}".strip()
+    if state.engine == "failed" and state.engine_text != shown_above:
         box = layout.box()
         wrapped(box, context, state.engine_text, "ERROR")
         draw_remedies(box, EngineMissing.kind)
@@ -105,12 +181,26 @@ def draw_messages(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
             wrapped(column, context, note, "INFO")
 
 
+def draw_download(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Draw the progress or the error of the newest download of a model; nothing if there is neither."""
+    shown = context.window_manager.sd_hub
+    if shown.running:
+        row = layout.row(align=True)
+        row.scale_y = 1.2
+        row.progress(factor=shown.progress, text=translated(shown.text))
+        row.operator("sd.cancel_fetch", text="", icon="X")
+    elif shown.error:
+        draw_remedies(failure(layout, context, shown.error, shown.hint), shown.error_kind)
+    elif shown.unaccepted:
+        wrapped(layout, context, "The download waits until you accept the licence: open Get Models.", "INFO")
+
+
 def draw_remedies(layout: bpy.types.UILayout, kind: str) -> None:
-    """A button for each operator that helps against an error of that kind."""
+    """Draw a button for each operator that helps against errors of that kind."""
     row = layout.row(align=True)
     for remedy in remedies.of(kind):
-        if remedy.operator == "preferences.addon_show" and preferences.get() is None:
-            continue  # a plain module, which was never enabled as an add-on, has none
-        button = row.operator(remedy.operator, text=remedy.label, icon=remedy.icon)
+        if remedy.operator == "preferences.addon_show" and preference_access.get() is None:
+            continue  # a plain module that was never enabled as an add-on has no preferences
+        button = row.operator(remedy.operator, text=translated(remedy.label), icon=remedy.icon)
         for name, value in remedy.settings.items():
             setattr(button, name, value)

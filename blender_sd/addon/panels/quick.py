@@ -1,33 +1,24 @@
-"""For quick use over the editor itself: a pie of what is done most, and the prompt in a popover. Their keys are in `keymap.py`."""
+"""Draw a pie menu of frequent actions, and the prompt in a popover, over the editor. `keymap.py` has their keys."""
 from __future__ import annotations
 
 import bpy
 
-from ..layout import PIE, POPOVER, wrapped
-from .base import family_in
+from ..layout import PIE, POPOVER
+from .base import Popover, family_in, popover, split
 from .parts import draw_button, draw_messages, draw_prompt, draw_seed
 
 
-class SD_PT_quick(bpy.types.Panel):
-    """Prompt, strength and seed, beside the mouse."""
+class Quick(Popover):
+    """Prompt, strength and seed, beside the mouse"""
 
     bl_idname = POPOVER
-    bl_label = "Stable Diffusion"
-    bl_space_type = "TOPBAR"
-    bl_region_type = "HEADER"
-    bl_options = {"INSTANCED"}  # only as a popover
+    bl_label = "Stable Diffusion Prompt"
     bl_ui_units_x = 16
 
-    def draw(self, context) -> None:
+    def draw_content(self, context) -> None:
         layout, settings, family = self.layout, context.scene.sd, family_in(context)
-        if context.window_manager.sd_setup.missing:
-            wrapped(layout, context, "The engine is not set up yet.", "INFO")
-            layout.operator("sd.set_up_engine", text="Set Up the Engine", icon="IMPORT")
-            return
         draw_prompt(layout, context, family)
-        column = layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
+        column = split(layout)
         if family.strength:
             column.prop(settings, "slot_strength", text="Texture Strength", slider=True)
             column.prop(settings, "render_strength", text="Render Strength", slider=True)
@@ -41,7 +32,7 @@ class SD_PT_quick(bpy.types.Panel):
 
 
 class SD_MT_pie(bpy.types.Menu):
-    """What is done most, around the mouse."""
+    """What is done most, around the mouse"""
 
     bl_idname = PIE
     bl_label = "Stable Diffusion"
@@ -59,4 +50,15 @@ class SD_MT_pie(bpy.types.Menu):
         pie.operator("sd.recall", text="Recall from Image", icon="LOOP_BACK")
 
 
-CLASSES = (SD_PT_quick, SD_MT_pie)
+class SD_OT_pie(bpy.types.Operator):
+    """Open the pie menu of what is done most, around the mouse"""
+
+    # A key that opened the menu itself would have F3 list each of its entries a second time.
+    bl_idname = "sd.pie"
+    bl_label = "Stable Diffusion: Pie Menu"
+
+    def execute(self, _context):
+        return bpy.ops.wm.call_menu_pie("INVOKE_DEFAULT", name=PIE)
+
+
+CLASSES = (popover(Quick), SD_MT_pie, SD_OT_pie)

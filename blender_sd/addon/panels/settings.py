@@ -1,13 +1,18 @@
-"""How all pictures are made: model, size and tiling at once; sampling, variations, grids and the high-res fix folded away."""
+"""Draw the settings of all pictures: model, size and tiling; sampling, variations, grids and high-res fix folded."""
 from __future__ import annotations
 
-from ... import catalogue
-from ...protocol.families import Family
-from ...protocol.request import UPSCALE
-from ...protocol.samplers import SAMPLERS
-from ..layout import wrapped
+from ...calls import models
+from ...core.families import Family
+from ...core.request import UPSCALE
+from ...core.samplers import SAMPLERS
+from ...library.checkpoints import STARTER, VAE_PART
+from ..layout import GET_MODELS, wrapped
 from ..presets import SD_PT_setting_presets
 from .base import SIDEBARS, Panel, family_in, place
+from .parts import draw_download
+
+_MOST = 8  # of what cannot be used that are named
+_SIZES = {"RENDER": "That of the render", "CAMERA": "That of the render", "VIEWPORT": "That of the 3D View"}
 
 
 class Settings(Panel):
@@ -25,16 +30,63 @@ class Settings(Panel):
         row = column.row(align=True)
         row.prop(settings, "model_choice")
         row.operator("sd.refresh_models", text="", icon="FILE_REFRESH")
-        info = catalogue.known_model(settings.model)
+        row.popover(GET_MODELS, text="", icon="IMPORT")
+        draw_download(column, context)
+        info = models.known_model(settings.model)
         if info is not None and info.few_steps:
-            wrapped(column, context, f"A few-step model ({info.few_steps}), made for {info.steps} steps, guidance {info.guidance:g} and "
-                                     f"the sampler {SAMPLERS[info.sampler].label}.", "INFO")
-        size = column.column(align=True)
-        size.prop(settings, "width")
-        size.prop(settings, "height")
+            wrapped(column, context, f"A few-step model ({info.few_steps}), made for {info.steps} steps, guidance "
+                                     f"{info.guidance:g} and the sampler {SAMPLERS[info.sampler].label}.",
+                                     "INFO")
+        _draw_size(column, context)
         column.prop(settings, "count")
         column.row().prop(settings, "tiling", expand=True)
         self.layout.operator("sd.recall", text="Recall from Image", icon="LOOP_BACK")
+
+
+def _draw_size(column, context) -> None:
+    """Draw width and height if they apply: a picture that is painted over another one has its size."""
+    settings = context.scene.sd
+    if settings.task == "TEXT":
+        size = column.column(align=True)
+        size.prop(settings, "width")
+        size.prop(settings, "height")
+        return
+    row = column.split(factor=0.4)
+    row.active = False
+    label = row.row()
+    label.alignment = "RIGHT"
+    label.label(text="Size")
+    row.label(text="That of the texture" if settings.task == "TEXTURE" else _SIZES[settings.render_source])
+
+
+class ModelChoices(Panel):
+    """What the model's files say wrong or not at all, and what in the model folders cannot be used."""
+
+    bl_label = "Model"
+    bl_options = {"DEFAULT_CLOSED"}
+    parent = Settings
+
+    def draw(self, context) -> None:
+        info, unusable = models.known_model(context.scene.sd.model), models.known_unusable()
+        if info is not None and info.id != STARTER:
+            column = self.split()
+            column.prop(context.window_manager.sd_model, "vae", placeholder="The model's own")
+            if not info.abilities.transformer:
+                column.prop(context.window_manager.sd_model, "prediction")
+                column.prop(context.window_manager.sd_model, "zero_snr")
+            if VAE_PART in info.lacks:
+                wrapped(self.layout, context, "This checkpoint has no VAE: choose one above.", "ERROR")
+            elif info.lacks:
+                wrapped(self.layout, context,
+                        "This checkpoint has no text encoder: put a whole model of its family into a model folder.",
+                        "ERROR")
+        elif not unusable:
+            wrapped(self.layout, context, "Nothing can be chosen for the built-in model.", "INFO")
+        for file in unusable[:_MOST]:
+            row = self.layout.column()
+            row.active = False
+            row.label(text=file.name, icon="CANCEL", translate=False)
+            wrapped(row, context, file.reason)
 
 
 class Sampling(Panel):
@@ -115,11 +167,12 @@ class HighRes(Panel):
 
 
 def draw_upscaler(column, settings) -> None:
-    """What enlarges before the model refines."""
+    """Draw what enlarges before the model refines."""
     column.prop(settings, "upscaler", placeholder="Resampling")
     noise = column.column()
     noise.active = bool(settings.upscaler)
     noise.prop(settings, "upscaler_noise")
 
 
-CLASSES = tuple(cls for panel in (Settings, Sampling, Variations, Grid, HighRes) for cls in place(panel, *SIDEBARS))
+CLASSES = tuple(cls for panel in (Settings, ModelChoices, Sampling, Variations, Grid, HighRes)
+                for cls in place(panel, *SIDEBARS))

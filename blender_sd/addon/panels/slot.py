@@ -1,20 +1,23 @@
-"""What is done to the slot's image: enlarging, inpainting, extending."""
+"""Draw operations on the slot's image: enlarge, inpaint, extend."""
 from __future__ import annotations
 
 from contextlib import suppress
 
 from ... import scene
-from ...protocol.errors import SDError
-from ...protocol.families import Family
-from ...protocol.request import INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE
+from ...core.errors import SDError
+from ...core.families import Family
+from ...core.request import INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE
+from ..layout import wrapped
+from ..translations.words import translated
 from .base import SIDEBARS, Panel, family_in, place
+from .parts import draw_own_prompt
 from .settings import draw_upscaler
 
 _GROWTH = {"SIDES": ("expand_left", "expand_right", "expand_top", "expand_bottom"), "ASPECT": ("aspect_x", "aspect_y")}
 
 
 class Inpaint(Panel):
-    """A part of the slot's image, painted anew."""
+    """Repaint a part of the slot's image."""
 
     bl_label = "Inpaint"
     bl_order = 40
@@ -27,22 +30,35 @@ class Inpaint(Panel):
     def draw(self, context) -> None:
         settings = context.scene.sd
         self.show_image(context, scene.masked_image)
+        draw_own_prompt(self.layout, context, INPAINT, scene.masked_image)
         column = self.split()
         column.prop(settings, "mask_source")
         if settings.mask_source == "PAINTED":
-            with suppress(SDError):  # said above
-                column.prop(scene.masked_image(context)[0], "sd_mask")
-            self.layout.operator("sd.new_mask", text="Paint Mask", icon="BRUSH_DATA")
+            with suppress(SDError):  # the panel shows why above
+                column.prop(scene.masked_image(context)[0], "sd_mask", text="Mask Image")
+            draw_mask_buttons(self.layout, context)
         column = self.split()
         column.prop(settings, "inpaint_strength", slider=True)
-        column.prop(settings, "mask_grow")
-        column.prop(settings, "mask_feather")
-        self.layout.prop(settings, "mask_full_res")
-        if settings.mask_full_res:
-            self.split().prop(settings, "mask_context")
         row = self.layout.row()
         row.scale_y = 1.2
-        row.operator("sd.inpaint", text="Inpaint", icon="MOD_MASK")
+        row.operator("sd.inpaint", text=translated("Inpaint"), icon="MOD_MASK")
+
+
+class MaskOptions(Panel):
+    """How the mask's edge is treated, and how much of the image is worked on."""
+
+    bl_label = "Mask Options"
+    bl_options = {"DEFAULT_CLOSED"}
+    parent = Inpaint
+
+    def draw(self, context) -> None:
+        settings = context.scene.sd
+        column = self.split()
+        column.prop(settings, "mask_grow")
+        column.prop(settings, "mask_feather")
+        column.prop(settings, "mask_full_res")
+        if settings.mask_full_res:
+            column.prop(settings, "mask_context")
 
 
 class Extend(Panel):
@@ -60,6 +76,7 @@ class Extend(Panel):
         settings, family = context.scene.sd, family_in(context)
         self.show_image(context, scene.masked_image)
         if not family.refusal(OUTPAINT):
+            draw_own_prompt(self.layout, context, OUTPAINT, scene.masked_image)
             column = self.split()
             column.row().prop(settings, "expand_to", expand=True)
             sides = column.column(align=True)
@@ -67,6 +84,7 @@ class Extend(Panel):
                 sides.prop(settings, name)
             self.layout.operator("sd.outpaint", text="Outpaint", icon="FULLSCREEN_ENTER")
         if not family.refusal(MAKE_SEAMLESS):
+            draw_own_prompt(self.layout, context, MAKE_SEAMLESS, scene.masked_image)
             column = self.split()
             column.prop(settings, "band", slider=True)
             column.prop(settings, "seamless_strength", slider=True)
@@ -87,12 +105,39 @@ class Enlarge(Panel):
     def draw(self, context) -> None:
         settings = context.scene.sd
         self.show_image(context, scene.active_slot_image)
+        draw_own_prompt(self.layout, context, UPSCALE, scene.active_slot_image)
         column = self.split()
         column.prop(settings, "upscale_scale")
         column.prop(settings, "upscale_strength", slider=True)
-        draw_upscaler(column, settings)
-        column.prop(settings, "tile")
         self.layout.operator("sd.upscale", text="Upscale Slot", icon="FULLSCREEN_ENTER")
 
 
-CLASSES = (*place(Inpaint, *SIDEBARS), *place(Extend, *SIDEBARS), *place(Enlarge, *SIDEBARS))
+class EnlargeOptions(Panel):
+    """What enlarges before the model refines, and in tiles of which size."""
+
+    bl_label = "Upscaler"
+    bl_options = {"DEFAULT_CLOSED"}
+    parent = Enlarge
+
+    def draw(self, context) -> None:
+        settings = context.scene.sd
+        column = self.split()
+        draw_upscaler(column, settings)
+        column.prop(settings, "tile")
+
+
+def draw_mask_buttons(layout, context) -> None:
+    """Draw the buttons that start or finish painting a mask."""
+    if scene.painted_image(context.scene) is None:
+        layout.operator("sd.new_mask", text=translated("Paint Mask"), icon="BRUSH_DATA")
+        return
+    column = layout.column(align=True)
+    wrapped(column, context, "Paint over what should change. Ctrl erases, Esc ends.", "BRUSH_DATA")
+    row = column.row(align=True)
+    row.operator("sd.finish_mask", text="Done", icon="CHECKMARK", depress=True)
+    row.operator("sd.change_mask", text=translated("Clear")).how = "CLEAR"
+    row.operator("sd.change_mask", text="Invert").how = "INVERT"
+
+
+CLASSES = tuple(cls for panel in (Inpaint, MaskOptions, Extend, Enlarge, EnlargeOptions)
+                for cls in place(panel, *SIDEBARS))

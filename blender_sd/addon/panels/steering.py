@@ -1,15 +1,16 @@
-"""What steers all that is painted: controls and a reference image."""
+"""Draw the controls and the reference image, which apply to everything that is painted."""
 from __future__ import annotations
 
 import bpy
 
-from ...protocol.families import Family
+from ...core.families import Family
 from ..controls import KINDS, SOURCES
 from ..layout import wrapped
+from ..translations.words import translated
 from .base import SIDEBARS, Panel, family_in, place
 
 _KINDS = {kind: (label, icon) for kind, label, _tip, icon, _number in KINDS}
-_SOURCES = {source: label for source, label, _tip, _icon, _number in SOURCES}
+_SOURCES = {source: icon for source, _label, _tip, icon, _number in SOURCES}
 
 
 class SD_UL_controls(bpy.types.UIList):
@@ -20,10 +21,11 @@ class SD_UL_controls(bpy.types.UIList):
         row.prop(item, "enabled", text="")
         text = row.row(align=True)
         text.active = item.enabled
-        text.label(text=_KINDS[item.kind][0], icon=_KINDS[item.kind][1])
-        named = item.source == "IMAGE" and item.image is not None
-        text.label(text=item.image.name if named else _SOURCES[item.source], translate=not named)
-        text.prop(item, "weight", text="", emboss=False)
+        text.label(text=translated(_KINDS[item.kind][0]), icon=_KINDS[item.kind][1])
+        text.label(text="", icon=_SOURCES[item.source])  # its name is below the list, which is wider
+        weight = text.row()
+        weight.ui_units_x = 2
+        weight.prop(item, "weight", text="", emboss=False)
 
 
 class Control(Panel):
@@ -45,7 +47,7 @@ class Control(Panel):
             return
         row = self.layout.row()
         row.template_list("SD_UL_controls", "", settings, "controls", settings, "control_index",
-                          rows=4 if len(settings.controls) > 1 else 2)  # as high as the buttons beside it
+                          rows=4 if len(settings.controls) > 1 else 2)  # as high as the buttons to its right
         buttons = row.column(align=True)
         buttons.operator("sd.add_control", text="", icon="ADD")
         buttons.operator("sd.remove_control", text="", icon="REMOVE")
@@ -87,8 +89,9 @@ class Reference(Panel):
     def draw(self, context) -> None:
         settings = context.scene.sd
         family = family_in(context)
-        if family.blind and any(control.enabled for control in settings.controls):
-            wrapped(self.layout, context, f"With controls, {family.name} models take a reference only where they paint from words alone.",
+        if family.without_reference and any(control.enabled for control in settings.controls):
+            wrapped(self.layout, context,
+                    f"With controls, {family.name} models take a reference only where they paint from words alone.",
                     "INFO")
         self.layout.active = settings.use_reference
         column = self.split()

@@ -1,36 +1,62 @@
-"""The row with the style, and its menus. `draw` only reads what the shelf of styles holds in memory."""
+"""Draw the row with the style, and its menus. `draw` only reads the styles in memory."""
 from __future__ import annotations
 
 from itertools import groupby
 
 import bpy
 
-from ... import stylebook
-from ...protocol.styles import Style
-from ..layout import wrapped
+from ...calls import styles as styles_calls
+from ...core.style_format import Style
+from .. import style_icons
+from ..layout import STYLES, wrapped
+from ..translations.words import translated
+from .base import Popover, popover
 
 _OTHER = "Other"
+_ACROSS = 4  # thumbnails in a row of a group
+_SCALE = 3.2  # of a thumbnail, in units of a button's height
 
 
-class SD_MT_styles(bpy.types.Menu):
-    """All styles, a column for each group. Type to search"""
+class Styles(Popover):
+    """All styles with a picture of each, by group"""
 
-    bl_idname = "SD_MT_styles"
-    bl_label = "Style"
-    bl_options = {"SEARCH_ON_KEY_PRESS"}
+    bl_idname = STYLES
+    bl_label = "Styles"
+    bl_ui_units_x = 40
 
-    def draw(self, _context) -> None:
-        layout = self.layout
-        layout.operator("sd.choose_style", text="No Style", icon="X").style = ""
-        layout.separator()
-        row = layout.row()
-        for group, styles in groupby(sorted(stylebook.known_styles(), key=_place_of), key=_group_of):
-            column = row.column()
-            column.label(text=group)
-            column.separator()
-            for style in styles:
-                icon = "USER" if style.own else "NONE"
-                column.operator("sd.choose_style", text=style.name, icon=icon, translate=False).style = style.name
+    def draw_content(self, context) -> None:
+        settings = context.scene.sd
+        self.layout.operator("sd.choose_style", text="No Style", icon="X", depress=not settings.style).style = ""
+        halves = self.layout.split(factor=0.5)
+        styles = sorted(styles_calls.known_styles(), key=_place_of)
+        for groups in _columns([(name, list(members)) for name, members in groupby(styles, _group_of)]):
+            column = halves.column()
+            for group, members in groups:
+                column.label(text=translated(group), translate=False)
+                grid = column.grid_flow(row_major=True, columns=_ACROSS, even_columns=True, even_rows=True, align=True)
+                for style in members:
+                    _draw_style_cell(grid.column(align=True), style, settings)
+                for _ in range(_ACROSS - len(members)):  # empty cells keep a few pictures as small as many
+                    grid.label(text="")
+
+
+def _draw_style_cell(cell: bpy.types.UILayout, style: Style, settings: bpy.types.PropertyGroup) -> None:
+    cell.enabled = not styles_calls.refusal(style, settings.model)
+    cell.template_icon(icon_value=style_icons.icon_of(style.name), scale=_SCALE)
+    cell.operator("sd.choose_style", text=style.name, translate=False,
+                  depress=settings.style == style.name).style = style.name
+
+
+def _columns(groups: list[tuple[str, list[Style]]]) -> list[list[tuple[str, list[Style]]]]:
+    """Return the groups in two columns of about the same height."""
+    heights = [1 + 4 * -(-len(members) // _ACROSS) for _, members in groups]
+    columns: list[list] = [[], []]
+    filled = [0, 0]
+    for height, group in sorted(zip(heights, groups, strict=True), key=lambda pair: -pair[0]):
+        shorter = filled.index(min(filled))
+        columns[shorter].append(group)
+        filled[shorter] += height
+    return columns
 
 
 class SD_MT_style_edit(bpy.types.Menu):
@@ -51,18 +77,22 @@ class SD_MT_style_edit(bpy.types.Menu):
 
 
 def draw_style(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """The style's row, and a line for what cannot be read."""
+    """Draw the row with the style, and a line about styles that cannot be read."""
     name = context.scene.sd.style
     row = layout.row(align=True)
-    missing = bool(name and stylebook.known_styles() and stylebook.known_style(name) is None)
+    missing = bool(name and styles_calls.known_styles() and styles_calls.known_style(name) is None)
     chosen = row.row(align=True)
     chosen.alert = missing
-    chosen.menu("SD_MT_styles", text=name or "No Style", icon="ERROR" if missing else "BRUSHES_ALL", translate=not name)
+    chosen.popover(STYLES, text=name or "No Style", icon="ERROR" if missing else "BRUSHES_ALL", translate=not name)
     row.operator("sd.save_style", text="", icon="ADD")
     row.menu("SD_MT_style_edit", text="", icon="DOWNARROW_HLT")
+    known = styles_calls.known_style(name) if name else None
+    refused = styles_calls.refusal(known, context.scene.sd.model) if known is not None else ""
+    if refused:
+        wrapped(layout, context, refused, "ERROR")
     if missing:
         wrapped(layout, context, f"There is no style called '{name}' in the folders.", "ERROR")
-    problems = stylebook.problems()
+    problems = styles_calls.problems()
     if problems:
         more = f" ({len(problems) - 1} more in the log.)" if len(problems) > 1 else ""
         wrapped(layout, context, f"The style {problems[0]}{more}", "ERROR")
@@ -76,4 +106,4 @@ def _place_of(style: Style) -> tuple:
     return style.group == "", _group_of(style).casefold(), style.name.casefold()
 
 
-CLASSES = (SD_MT_styles, SD_MT_style_edit)
+CLASSES = (popover(Styles), SD_MT_style_edit)

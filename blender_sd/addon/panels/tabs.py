@@ -1,10 +1,10 @@
-"""In the Properties editor: the render restyled on its Render tab, the material's slot textured on its Material tab."""
+"""Draw panels in the Properties editor: restyle on the Render tab, texture on the Material tab."""
 from __future__ import annotations
 
 from ... import scene
-from ...protocol.errors import SDError
-from ...protocol.families import Family
-from ...protocol.request import IMAGE_TO_IMAGE, TEXT_TO_IMAGE
+from ...core.errors import SDError
+from ...core.families import Family
+from ...core.request import IMAGE_TO_IMAGE, TEXT_TO_IMAGE
 from .base import Panel, family_in, place, split
 from .parts import draw_button, draw_messages, draw_prompt, draw_seed, draw_task
 
@@ -46,7 +46,7 @@ class TextureMaterial(Panel):
             row.operator("sd.generate_onto", text="Generate Base Color", icon="IMAGE_DATA")
         try:
             image, _target = scene.active_slot_image(context)
-        except SDError:  # no slot to repaint yet: the button above makes one
+        except SDError:  # no slot to repaint yet; the button above makes one
             draw_seed(split(layout), context)
         else:
             layout.label(text=image.name, icon="IMAGE_DATA", translate=False)

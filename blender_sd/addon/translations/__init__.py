@@ -1,67 +1,48 @@
-"""The interface in other languages, by Blender's own mechanism: a PO file (GNU gettext's format) for each language lies beside this.
+"""Translate the interface: beside this is a PO file (GNU gettext's format) for each language.
 
-Blender looks up itself what it draws: labels and tooltips of operators, properties, panels and menus, each `text=`, reports and what
-`poll` says. Only what is cut into lines before it is drawn is looked up by us, in `layout.wrapped`, and what operators say in
-`description`. A sentence that is put together while Blender runs stays English. Where Blender has a translation of its own for a
-word, it takes that, not ours. `scripts/translations.py` keeps the files up to date.
+Blender looks up what it draws itself: names and tooltips of operators, properties, panels and menus, each `text=`,
+reports and what `poll` says. Its own catalogue comes first there, and has other meanings for some of our words
+("Control" is a widget in it). So our names have a context of their own, CONTEXT, and a `text=` that the catalogue knows
+with another meaning is drawn with `text_ctxt=CONTEXT`. What Blender cannot look up, because it is composed or broken
+into lines, goes through `words.translated`. `scripts/translations.py` keeps the files up to date.
 """
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import inspect
 
 import bpy
 
-from ..preferences import PACKAGE
+from .files import LANGUAGES, file_of, read
 
-FOLDER = Path(__file__).parent
-# The name of each file -> what Blender calls the language (4.2 to 5.2 alike).
-LANGUAGES = {"de": "de_DE", "es": "es", "fr": "fr_FR", "ja": "ja_JP", "zh_hans": "zh_HANS"}
+CONTEXT = "Stable Diffusion"
 PREFIX = "Stable Diffusion: "  # of operators' names, so that F3 finds them; a name alone is translated
-_CONTEXTS = ("*", "Operator")  # Blender asks in the second for buttons of operators; ours mean the same there
+_CONTEXTS = ("*", CONTEXT)
+_PACKAGE = __package__.rpartition(".addon.")[0]
 
 
-def file_of(language: str) -> Path:
-    return FOLDER / f"{language}.po"
-
-
-def read(file: Path) -> dict[str, str]:
-    """English text -> translation ("" where there is none yet), in the file's order.
-
-    Understands what `scripts/translations.py` and translators' tools write of PO: comments, and strings over several lines. What
-    is marked `fuzzy` (a tool's guess) counts as not translated. Raises ValueError, with the line, where a file is something else.
-    """
-    entries: list[dict[str, str]] = []
-    field, fuzzy = "", False
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            fuzzy = fuzzy or (line.startswith("#,") and "fuzzy" in line)
-            continue
-        word, quote, rest = line.partition('"')
-        try:
-            text = json.loads(quote + rest)  # PO's escapes are JSON's
-            if word.strip() == "msgid":
-                entries.append({"fuzzy": "yes" if fuzzy else ""})
-                fuzzy = False
-            field = word.strip() or field
-            if field not in ("msgid", "msgstr"):
-                raise ValueError(field)
-            entries[-1][field] = entries[-1].get(field, "") + text
-        except (ValueError, IndexError) as error:
-            raise ValueError(f"{file.name}, line {number} is not understood: {line}") from error
-    return {one["msgid"]: "" if one["fuzzy"] else one.get("msgstr", "") for one in entries if one["msgid"]}
+def claim(cls: type) -> None:
+    """Give the names of a class that is not registered yet, and of its properties, our own context."""
+    if issubclass(cls, (bpy.types.Operator, bpy.types.Panel, bpy.types.Menu)):
+        cls.bl_translation_context = CONTEXT
+    for base in cls.__mro__:
+        # a class does not hold them itself from Python 3.14 on
+        if annotations := inspect.get_annotations(base, eval_str=True):
+            base.__annotations__.update(annotations)
+            for declared in annotations.values():
+                if hasattr(declared, "keywords"):  # a property, which Blender makes when it registers the class
+                    declared.keywords["translation_context"] = CONTEXT
 
 
 def register() -> None:
-    bpy.app.translations.register(PACKAGE, {locale: _lookup(read(file_of(language))) for language, locale in LANGUAGES.items()})
+    bpy.app.translations.register(_PACKAGE,
+                                  {locale: _lookup(read(file_of(language))) for language, locale in LANGUAGES.items()})
 
 
 def _lookup(entries: dict[str, str]) -> dict[tuple[str, str], str]:
-    """As Blender wants it: (context, English text) -> translation."""
+    """Return the translations as Blender wants them: (context, English text) -> translation."""
     return {(context, before + english): before + text
             for english, text in entries.items() if text for context in _CONTEXTS for before in ("", PREFIX)}
 
 
 def unregister() -> None:
-    bpy.app.translations.unregister(PACKAGE)
+    bpy.app.translations.unregister(_PACKAGE)

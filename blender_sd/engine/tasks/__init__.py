@@ -1,7 +1,8 @@
-"""One file per task: what it asks of the source, how the picture is finished.
+"""The tasks, one module each: what a task needs from the source, and how its picture is finished.
 
-To add a task: write a file with `prepare(request, inputs, multiple) -> Plan`, and name it in `TASKS`
-here and in `TASKS` and `NEEDS` of `protocol.request`. `inputs`: the input pictures by role.
+To add a task, write a module with `prepare(request, inputs, multiple) -> Plan` and name it in `TASKS` here and in
+`TASKS` and `NEEDS` of `core.request`. `inputs` holds the input pictures by role; `multiple` is the number of pixels
+that both sides of a painted picture must be multiples of.
 """
 from __future__ import annotations
 

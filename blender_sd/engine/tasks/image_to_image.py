@@ -1,17 +1,27 @@
-"""Image → image at a strength (SDEdit, Meng et al. 2022: noise the source part of the way, then denoise)."""
+"""Image → image at a strength (SDEdit, Meng et al. 2022): noise the source part of the way, then denoise."""
 from __future__ import annotations
 
 from PIL import Image
 
+from ...core.request import Request
 from ...protocol.messages import Source
-from ...protocol.request import Request
-from .. import sources
-from .plan import Plan
+from ..conditioning import sources
+from ..denoise.plan import Plan
 
 
 def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
-    """The result has exactly the request's size and the source's alpha. Where nothing would be denoised (strength 0,
-    or less than one step), the source's pixels come back untouched. Raises SourceUnusable."""
+    """Return the plan for a picture of exactly the request's size, with the source's alpha.
+
+    If nothing would be denoised (strength 0, or less than one step), the source's pixels come back unchanged.
+
+    Args:
+        request: The request for one picture.
+        inputs: The input pictures by role; "source" is used.
+        multiple: Pixels that both sides of what is painted must be multiples of.
+
+    Raises:
+        SourceUnusable: The source is missing, broken, or of a size that is not allowed.
+    """
     picture, alpha = sources.open_source(inputs.get("source"))
     size = (request.width, request.height)
     picture, alpha = sources.resized(picture, alpha, size)
@@ -28,5 +38,6 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
 
 
 def nothing_to_denoise(request: Request) -> str:
-    """The note where a strength above 0 is less than one step."""
-    return f"At strength {request.strength:g}, {request.steps} steps leave nothing to denoise: the source comes back unchanged."
+    """Return the note for a strength above 0 that amounts to less than one step."""
+    return (f"At strength {request.strength:g}, {request.steps} steps leave nothing to denoise: the source comes back "
+            "unchanged.")

@@ -1,7 +1,7 @@
-"""Texture → the same texture without a seam: a band across the border is painted anew so that both sides meet.
+"""Texture → the same texture without a seam: a band across the border is repainted so that both sides meet.
 
-The picture is rolled by half, which brings the border to the middle; there the band is inpainted while the model's padding
-wraps; then it is rolled back. What lies outside the band stays as it was, bit for bit.
+The picture is rolled by half its size, which brings the border to the middle. There the band is inpainted while the
+model's padding wraps; then the picture is rolled back. Pixels outside the band stay bit for bit.
 """
 from __future__ import annotations
 
@@ -10,17 +10,28 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from ...protocol.errors import InvalidRequest
+from ...core.errors import InvalidRequest
+from ...core.request import Request
 from ...protocol.messages import Source
-from ...protocol.request import Request
-from .. import sources
+from ..conditioning import sources
+from ..denoise.plan import Plan
 from . import inpaint
-from .plan import Plan
 
 
 def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
-    """The result has exactly the request's size and the source's alpha. `band`: the painted share of a side; `tiling` says
-    which borders. Raises SourceUnusable, and InvalidRequest without an axis."""
+    """Return the plan for a picture of exactly the request's size, with the source's alpha.
+
+    The request's `band` is the repainted share of a side; `tiling` says which borders.
+
+    Args:
+        request: The request for one picture.
+        inputs: The input pictures by role; "source" is used.
+        multiple: Pixels that both sides of what is painted must be multiples of.
+
+    Raises:
+        SourceUnusable: The source is missing or broken.
+        InvalidRequest: The request's `tiling` is "none".
+    """
     if request.tiling == "none":
         raise InvalidRequest("No axis was chosen along which the texture is to repeat.", "Set Tiling to X, Y or Both.")
     picture, alpha = sources.open_source(inputs.get("source"))
@@ -32,10 +43,13 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
         mask[shift[0] - halves[0] : shift[0] + halves[0]] = True
     if shift[1]:
         mask[:, shift[1] - halves[1] : shift[1] + halves[1]] = True
-    # The old seam lies in the middle: there the new picture has to count whole.
+    # The old seam lies in the middle of the band, where the new picture must have its full weight.
     feather = min(request.mask_feather, *(half // 2 for half, moved in zip(halves, shift, strict=True) if moved))
-    made = inpaint.plan(_rolled(picture, shift), alpha and _rolled(alpha, shift), mask, replace(request, mask_feather=feather), multiple)
-    return replace(made.then(lambda result: _rolled(result, (-shift[0], -shift[1]))), fit=lambda other: made.fit(_rolled(other, shift)))
+    inner = inpaint.plan(_rolled(picture, shift), alpha and _rolled(alpha, shift), mask,
+                         replace(request, mask_feather=feather),
+                        multiple)
+    return replace(inner.then(lambda result: _rolled(result, (-shift[0], -shift[1]))),
+                   fit=lambda other: inner.fit(_rolled(other, shift)))
 
 
 def _rolled(picture: Image.Image, shift: tuple[int, int]) -> Image.Image:

@@ -2,8 +2,9 @@
 
     python blender_side.py '{"output": …, "python": …, "model": …, "seeds": [1, 2], "count": 1, "steps": 4, "end": …}'
 
-`end`: "" = carry out all jobs, say "done" and what was painted, and end; "exit" = leave while a job runs; "start" = say "starting"
-when the engine does; "commit" = say "committing" when the first job's pictures are brought in, and hang there.
+`end`: "" = carry out all jobs, say "done" and what was painted, and end; "exit" = leave while a job runs; "start" = say
+"starting" when the engine does; "commit" = say "committing" when the first job's pictures are brought in, and hang
+there.
 """
 from __future__ import annotations
 
@@ -14,17 +15,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from blender_sd import api
+import blender_sd as sd
+from blender_sd.calls import history
+from blender_sd.calls.runtime import runtime
 
 
 def say(word: str, **more: object) -> None:
-    pipeline = api._session._worker._pipeline if api._session else None
+    pipeline = runtime.session._worker._pipeline if runtime.session else None
     print(json.dumps({"word": word, "engine": getattr(pipeline, "pid", None), **more}), flush=True)
 
 
 def main() -> None:
     given = json.loads(sys.argv[1])
-    api.configure(engine_python=given["python"], output=given["output"], threads=1)
+    sd.configure(engine_python=given["python"], output=given["output"], threads=1)
 
     def hang(job) -> list:
         say("committing", paths=[result.path for result in job.results])
@@ -32,12 +35,22 @@ def main() -> None:
         return []
 
     target = hang if given.get("end") == "commit" else None
-    jobs = [api.generate("red brick wall", seed=seed, size=(64, 64), steps=given.get("steps", 4), count=given.get("count", 1),
-                         model=given["model"], target=target) for seed in given["seeds"]]
+    jobs = [
+        sd.generate(
+            "red brick wall",
+            seed=seed,
+            size=(64, 64),
+            steps=given.get("steps", 4),
+            count=given.get("count", 1),
+            model=given["model"],
+            target=target,
+        )
+        for seed in given["seeds"]
+    ]
     said = set()
     while not all(job.done for job in jobs):
-        api.wait(0.05)
-        api.pump()
+        sd.wait(0.05)
+        sd.pump()
         for number, job in enumerate(jobs):
             if job.step and (number, job.image) not in said:
                 said.add((number, job.image))
@@ -49,7 +62,7 @@ def main() -> None:
             say("starting")
     say("done", states=[job.state for job in jobs], errors=[str(job.error or "") for job in jobs],
         paths=[[result.path for result in job.results] for job in jobs],
-        history=[entry.path for entry in api.past.history()])
+        history=[entry.path for entry in history.history()])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ _PAUSE = 35.0  # seconds asleep: longer than a silent engine is borne with (30 s
 
 
 def _killed_painting(world: World, turn: int) -> None:
-    """Blender is killed while the second of three pictures is painted: the first is in the history of the next Blender."""
+    """Blender is killed while the second of three pictures is painted: the first is in the history of the next Blender.
+    """
     blender = world.child(seeds=[turn], count=3, steps=60)
     while blender.says("painting")["picture"] < 2:
         pass
@@ -51,7 +52,7 @@ def _leaves(world: World, turn: int) -> None:
 
 
 def _in_history(world: World, at_least: int) -> set[str]:
-    found = {entry.path for entry in world.api.past.history()}
+    found = {entry.path for entry in world.history.history()}
     if len(found) < at_least:
         raise Lost(f"{len(found)} pictures in the history, {at_least} were finished")
     return found
@@ -61,8 +62,9 @@ def _in_history(world: World, at_least: int) -> set[str]:
 
 
 def _asleep(world: World, turn: int) -> None:
-    """Two Blenders and their engines stand still for longer than a silent engine is borne with, as in a laptop that is closed; in one
-    of them Blender wakes first, in the other the engine does. Both jobs go on with the engines that they had."""
+    """Two Blenders and their engines stand still for longer than a silent engine is borne with, as in a laptop that is
+    closed; in one of them Blender wakes first, in the other the engine does. Both jobs go on with the engines that they
+    had."""
     blenders = [world.child(seeds=[turn * 2 + number], steps=150, count=2) for number in range(2)]
     for blender in blenders:
         blender.says("painting")
@@ -87,7 +89,7 @@ def _clock(do: str, seconds: float):
     """The clock of both processes is put forward or back while a picture is painted."""
 
     def inflict(world: World, turn: int) -> None:
-        world.api.renew_engine()
+        world.runtime.renew_engine()
         world.ready()
         world.plan("step", do, 1)
         job = world.order(turn, steps=20)
@@ -101,7 +103,7 @@ def _clock(do: str, seconds: float):
                 raise Lost("the history is not true")
         finally:
             time.time = real
-        world.api.renew_engine()
+        world.runtime.renew_engine()
 
     return inflict
 

@@ -1,4 +1,5 @@
-"""The open file changes under a running job: another file, undo, and what the picture was meant for deleted or renamed."""
+"""The open file changes under a running job: another file, undo, and what the picture was meant for deleted or renamed.
+"""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -25,7 +26,9 @@ def _scene(world: World):
 
 
 def _meanwhile(kind: str, change: Callable[[], None], *ends: str, after: Callable[[World, object], None] | None = None):
-    """`change` happens to the file while a picture for the target `kind` is painted. `after` looks at what became of it."""
+    """`change` happens to the file while a picture for the target `kind` is painted. `after` looks at what became of
+    it.
+    """
 
     def inflict(world: World, turn: int) -> None:
         import bpy
@@ -53,7 +56,9 @@ def _meanwhile(kind: str, change: Callable[[], None], *ends: str, after: Callabl
 def _material_image():
     import bpy
 
-    return next(node.image for node in bpy.data.objects["Cube"].active_material.node_tree.nodes if node.type == "TEX_IMAGE")
+    return next(
+        node.image for node in bpy.data.objects["Cube"].active_material.node_tree.nodes if node.type == "TEX_IMAGE"
+    )
 
 
 def _in_the_material(world: World, job) -> None:
@@ -111,7 +116,7 @@ def _undone_after(world: World, job) -> None:
     bpy.ops.ed.undo()
     if _material_image().name != "rough wood":
         raise Wrong(f"undo did not bring the old image back: {_material_image()}")
-    image = world.api.past.open_picture(job.results[0].path)
+    image = world.history.open_picture(job.results[0].path)
     if not image.packed_file:
         raise Lost("it cannot be opened from the history")
 
@@ -173,11 +178,21 @@ FAULTS = (
     Fault("undo during the job", 3, _meanwhile("material", _undo, "finished", after=_in_the_material)),
     Fault("undo past the order during the job", 3, _meanwhile("slot", _undo_past, "finished", _GONE)),
     Fault("undo after the job", 3, _meanwhile("slot", lambda: None, "finished", after=_undone_after)),
-    Fault("scene deleted during the job", 3, _meanwhile("material", _scene_deleted, "finished", after=_in_the_material)),
+    Fault(
+        "scene deleted during the job", 3, _meanwhile("material", _scene_deleted, "finished", after=_in_the_material)
+    ),
     Fault("all scenes replaced during the job", 2, _meanwhile("material", _all_scenes_replaced, "finished", _GONE)),
-    Fault("object deleted during the job", 3, _meanwhile("material", _remove("objects", "Cube"), _GONE, after=_kept_in_file)),
+    Fault(
+        "object deleted during the job",
+        3,
+        _meanwhile("material", _remove("objects", "Cube"), _GONE, after=_kept_in_file),
+    ),
     Fault("material deleted during the job", 3, _meanwhile("material", _material_deleted, _GONE, after=_kept_in_file)),
-    Fault("image deleted during the job", 3, _meanwhile("slot", _remove("images", "rough wood"), "finished", after=_in_the_material)),
+    Fault(
+        "image deleted during the job",
+        3,
+        _meanwhile("slot", _remove("images", "rough wood"), "finished", after=_in_the_material),
+    ),
     Fault("image node deleted during the job", 3, _meanwhile("slot", _node_deleted, _GONE, after=_kept_in_file)),
     Fault("all renamed during the job", 3, _meanwhile("slot", _everything_renamed, "finished", after=_in_the_material)),
 )

@@ -1,9 +1,11 @@
-"""The engine's interpreter in the bench of faults: runs boot.py as ever, and does what the plan says where the plan says it.
+"""The engine's interpreter in the bench of faults: runs boot.py as ever, and does what the plan says where the plan
+says it.
 
     python engine_side.py BOOT [ROLE]        # SD_FAULT_PLAN: the plan's file
 
-A plan is JSON: {"at": a point, "do": an action, "after": how often the point is passed first}. It is carried out once. Points: start
-(before the engine is made), load, step, decode, write (the picture is whole under its temporary name), written (renamed, not reported).
+A plan is JSON: {"at": a point, "do": an action, "after": how often the point is passed first}. It is carried out once.
+Points: start (before the engine is made), load, step, decode, write (the picture is whole under its temporary name),
+written (renamed, not reported).
 """
 from __future__ import annotations
 
@@ -88,8 +90,16 @@ def _clock(seconds: float) -> None:
 
 
 _ACTIONS = {
-    "kill": _kill, "stop": _stop, "exit": _exit, "deaf": _deaf, "memory": _memory, "garbage": _garbage, "flood": _flood,
-    "flood for ever": _flood_for_ever, "clock ahead": lambda: _clock(86_400 * 400), "clock back": lambda: _clock(-86_400 * 400),
+    "kill": _kill,
+    "stop": _stop,
+    "exit": _exit,
+    "deaf": _deaf,
+    "memory": _memory,
+    "garbage": _garbage,
+    "flood": _flood,
+    "flood for ever": _flood_for_ever,
+    "clock ahead": lambda: _clock(86_400 * 400),
+    "clock back": lambda: _clock(-86_400 * 400),
 }
 
 
@@ -98,22 +108,25 @@ _ACTIONS = {
 
 def arm() -> None:
     """Puts the points into the engine's modules, which are importable from here on."""
-    process = importlib.import_module("blender_sd.engine.process")
-    own_line, own_make, own_serve = process._Line.__init__, process._engine, process.serve
+    process = importlib.import_module("blender_sd.protocol.serving")
+    own_line, own_serve = process.EventWriter.__init__, process.serve
 
     def line(self, writer) -> None:
         own_line(self, writer)
         _line[:] = [self]
 
-    def make(config):
-        reach("start")
-        engine = own_make(config)
-        run = engine.run
-        engine.run = lambda order, emit, cancelled: run(order, lambda event: _emitted(emit, event), cancelled)
-        return engine
+    def serve(reader, writer, own_make):
+        def make(config):
+            reach("start")
+            engine = own_make(config)
+            run = engine.run
+            engine.run = lambda request, emit, cancelled: run(request, lambda event: _emitted(emit, event), cancelled)
+            return engine
 
-    process._Line.__init__ = line
-    process.serve = lambda reader, writer: own_serve(reader, writer, make)
+        return own_serve(reader, writer, make)
+
+    process.EventWriter.__init__ = line
+    process.serve = serve
     replace = os.replace
 
     def replaced(source, target, **options) -> None:

@@ -16,23 +16,24 @@ _DIED = "engine_died"
 @contextlib.contextmanager
 def _patience(world: World, **limits: float) -> Iterator[None]:
     """Engines that are started within wait no longer than `limits`: the real patience at a start is three minutes."""
-    config = world.api.config
-    own = config.ProcessPipeline
-    config.ProcessPipeline = partial(own, limits=replace(own.__init__.__kwdefaults__["limits"], **limits))
+    from blender_sd.calls import runtime
+
+    own = runtime.ProcessPipeline
+    runtime.ProcessPipeline = partial(own, limits=replace(own.__init__.__kwdefaults__["limits"], **limits))
     try:
         yield
     finally:
-        config.ProcessPipeline = own
+        runtime.ProcessPipeline = own
 
 
 def _while_starting(world: World, turn: int) -> None:
     with _patience(world, start=8.0):
-        world.api.renew_engine()
+        world.runtime.renew_engine()
         world.plan("start", "stop")
         job = world.order(turn)
         world.struck(job)
         world.ends(job, _DIED)
-    world.api.renew_engine()
+    world.runtime.renew_engine()
     world.remarks.add("engine hung while starting: patience shortened from 180 s to 8 s")
 
 
@@ -64,7 +65,7 @@ def _cancelled(world: World, turn: int) -> None:
 def _stuck(world: World, turn: int) -> None:
     """The thread that paints hangs while the heart beats on: a person's cancel ends it."""
     with _patience(world, cancel=6.0):
-        world.api.renew_engine()
+        world.runtime.renew_engine()
         world.ready()
         world.plan("step", "deaf", 3)
         job = world.order(turn, steps=8)
@@ -72,7 +73,7 @@ def _stuck(world: World, turn: int) -> None:
         world.cancels += 1
         job.cancel()
         world.ends(job, "cancelled")
-    world.api.renew_engine()
+    world.runtime.renew_engine()
     world.remarks.add("engine stuck in a step, cancelled: patience shortened from 120 s to 6 s")
 
 
@@ -89,7 +90,7 @@ def _says(what: str, *ends: str):
 
 def _floods_for_ever(world: World, turn: int) -> None:
     with _patience(world, cancel=6.0):
-        world.api.renew_engine()
+        world.runtime.renew_engine()
         world.ready()
         world.plan("step", "flood for ever", 3)
         job = world.order(turn, steps=8)
@@ -98,12 +99,12 @@ def _floods_for_ever(world: World, turn: int) -> None:
         world.cancels += 1
         job.cancel()
         world.ends(job, "cancelled")
-    world.api.renew_engine()
+    world.runtime.renew_engine()
 
 
 def _mute_at_once(world: World, turn: int) -> None:
     """It ends with status 0 before it has said anything, three times in a row."""
-    world.api.renew_engine()
+    world.runtime.renew_engine()
     for _ in range(3):
         world.plan("start", "exit")
         job = world.order(turn)

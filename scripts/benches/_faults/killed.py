@@ -10,19 +10,21 @@ _DIED = ("engine_died",)
 
 
 def _at_point(point: str, after: int = 0, count: int = 1):
-    """The engine kills itself at `point`, in a job of `count` pictures; those that it had written by then must be in the history."""
+    """The engine kills itself at `point`, in a job of `count` pictures; those that it had written by then must be in
+    the history.
+    """
 
     def inflict(world: World, turn: int) -> None:
         world.ready()
         if point == "load":  # a model that is not in memory yet
-            world.api.renew_engine()
+            world.runtime.renew_engine()
         world.plan(point, "kill", after)
         job = world.order(turn, steps=8, count=count)
         world.struck(job)
         world.kills += 1
         world.ends(job, *_DIED, *(("finished",) if point == "load" else ()))  # one that had not heard of it
         finished = count if job.state == "finished" else count - 1 + (point == "written")
-        found = len(world.api.past.history()) - 1  # but for the one of `ready`
+        found = len(world.history.history()) - 1  # but for the one of `ready`
         assert found == finished, f"{found} pictures in the history, {finished} were finished"
 
     return inflict

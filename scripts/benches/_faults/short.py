@@ -38,7 +38,9 @@ def _ended_by_the_system(world: World, turn: int) -> None:
     try:
         group.mkdir()
     except OSError as error:
-        world.remarks.add(f"memory control group: not possible here ({error.strerror}), so the kernel's kill was not tried")
+        world.remarks.add(
+            f"memory control group: not possible here ({error.strerror}), so the kernel's kill was not tried"
+        )
         return
     try:
         world.ready()
@@ -142,7 +144,9 @@ def _held(world: World, point: str, seed: int, **settings) -> Iterator:
 def _rescued(world: World, job, pictures: int) -> None:
     """What could not be written is in the open file, packed, with its settings; and that is said."""
     world.ends(job, "finished")
-    if [result.path for result in job.results] != [""] * pictures or not all(image.packed_file for image in job.outputs):
+    if [result.path for result in job.results] != [""] * pictures or not all(
+        image.packed_file for image in job.outputs
+    ):
         raise Lost(f"not rescued: {job.results}")
     if [world.api.recall(image) for image in job.outputs] != [result.request for result in job.results]:
         raise Lost("the settings are lost")
@@ -174,7 +178,7 @@ def _while(change: Callable[[Path], None], undo: Callable[[Path], None] = lambda
 
 def _before(change: Callable[[Path], None], undo: Callable[[Path], None], *ends: str):
     """The folder is changed before a job is ordered: refused in words, or done."""
-    from blender_sd.protocol.errors import OutputUnwritable
+    from blender_sd.core.errors import OutputUnwritable
 
     def inflict(world: World, turn: int) -> None:
         world.ready()
@@ -204,7 +208,7 @@ def _writable(place: Path) -> None:
 
 def _file_instead(place: Path) -> None:
     shutil.rmtree(place)
-    place.write_text("a file where the folder was")
+    place.write_text("a file where the folder was", encoding="utf-8")
 
 
 def _back(place: Path) -> None:

@@ -1,4 +1,6 @@
-"""The ground on which faults happen: Blender (bpy) with the add-on on, a real engine process, a folder; and the check after each fault."""
+"""The ground on which faults happen: Blender (bpy) with the add-on on, a real engine process, a folder; and the check
+after each fault.
+"""
 from __future__ import annotations
 
 import contextlib
@@ -53,7 +55,9 @@ class Fault:
 
 @dataclass
 class World:
-    """`kills`, `cancels`: how many were given so far. `engine_end`: the longest that an engine outlived its Blender, in seconds."""
+    """`kills`, `cancels`: how many were given so far. `engine_end`: the longest that an engine outlived its Blender, in
+    seconds.
+    """
 
     api: ModuleType
     root: Path
@@ -71,8 +75,22 @@ class World:
     # ---- doing -------------------------------------------------------------------------------------------------------
 
     @property
+    def runtime(self):
+        """The add-on's one runtime."""
+        from blender_sd.calls.runtime import runtime
+
+        return runtime
+
+    @property
+    def history(self) -> ModuleType:
+        """The calls about the history."""
+        from blender_sd.calls import history
+
+        return history
+
+    @property
     def output(self) -> Path:
-        return Path(self.api.config.current.output)
+        return Path(self.runtime.config.output)
 
     def begin(self) -> None:
         """An empty output folder, and nothing that is known from the turn before."""
@@ -89,11 +107,12 @@ class World:
     def use(self, folder: Path) -> None:
         """Let pictures go to `folder`. The engine runs on: its log stays where it is."""
         folder.mkdir(exist_ok=True)
-        config = self.api.config
-        config.current = config.replace(config.current, output=str(folder))
+        self.runtime.config = self.runtime.config.changed(output=str(folder))
 
     def order(self, seed: int = 7, *, steps: int = 4, size: int = 64, **settings):
-        job = self.api.generate("red brick wall", seed=seed, size=(size, size), steps=steps, model=self.model, **settings)
+        job = self.api.generate(
+            "red brick wall", seed=seed, size=(size, size), steps=steps, model=self.model, **settings
+        )
         return self.known(job)
 
     def known(self, job):
@@ -140,7 +159,7 @@ class World:
 
     def engine(self) -> int | None:
         """The engine process's id."""
-        worker = self.api._session and self.api._session._worker
+        worker = self.runtime.session and self.runtime.session._worker
         return getattr(worker and worker._pipeline, "pid", None)
 
     def until(self, done: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
@@ -150,7 +169,9 @@ class World:
             raise Stuck(f"{what}: waited for {patience:g} s") from None
 
     def ends(self, job, *kinds: str, patience: float = PATIENCE) -> None:
-        """Wait for the end of `job`, which is one of `kinds`: a state, or the kind of its error. What it says is fit for people."""
+        """Wait for the end of `job`, which is one of `kinds`: a state, or the kind of its error. What it says is fit
+        for people.
+        """
         self.until(lambda: job.done, f"{job} ends", patience)
         end = job.error.kind if job.error else job.state
         if end not in kinds:
@@ -169,8 +190,8 @@ class World:
     # ---- checking ----------------------------------------------------------------------------------------------------
 
     def check(self) -> float:
-        """After a fault: nothing lost, nobody left over, nothing stuck, and the next job gives the right pixels. Returns the seconds from
-        the fault to that job's end."""
+        """After a fault: nothing lost, nobody left over, nothing stuck, and the next job gives the right pixels.
+        Returns the seconds from the fault to that job's end."""
         job = self.order()
         self.until(lambda: job.done, "the next job")
         seconds = time.monotonic() - self.hit_at if self.hit_at else 0.0
@@ -189,14 +210,14 @@ class World:
         self.until(lambda: all(job.done for job in self.api.jobs()), "the jobs")
         tick.tick()
         state = bpy.context.window_manager.sd
-        if state.active or state.engine != "ready" or self.api._session._worker._busy:
+        if state.active or state.engine != "ready" or self.runtime.session._worker._busy:
             raise Stuck(f"the panel shows active={state.active} engine={state.engine}")
 
     def check_pictures(self) -> None:
         """All that was reported is on disk, whole, and in the history; and there is nothing half."""
         reported = {result.path for job in self._jobs for result in job.results if result.path}
         here = {path for path in reported if Path(path).parent == self.output}
-        found = {entry.path for entry in self.api.past.history()}
+        found = {entry.path for entry in self.history.history()}
         for path in reported:
             whole(Path(path))
         if here - found:
@@ -207,7 +228,12 @@ class World:
     def check_folder(folder: Path) -> None:
         """Whatever can be seen in an output folder is a whole picture; half ones are hidden, and swept later."""
         for path in folder.iterdir():
-            if path.is_file() and not path.name.startswith(".") and path.suffix not in (".log", ".1") and path.name != "sources":
+            if (
+                path.is_file()
+                and not path.name.startswith(".")
+                and path.suffix not in (".log", ".1")
+                and path.name != "sources"
+            ):
                 whole(path)
 
     def _check_processes(self) -> None:
@@ -230,13 +256,24 @@ class World:
 
 
 class Blender:
-    """A Blender process of its own (`blender_side`), which says what it does on its standard output, a line of JSON each."""
+    """A Blender process of its own (`blender_side`), which says what it does on its standard output, a line of JSON
+    each.
+    """
 
     def __init__(self, world: World, settings: dict) -> None:
         self.world = world
-        given = {"output": str(world.output), "python": world.api.config.current.engine_python, "model": world.model, **settings}
-        self.process = subprocess.Popen([sys.executable, str(HERE / "blender_side.py"), json.dumps(given)], stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, text=True)
+        given = {
+            "output": str(world.output),
+            "python": world.runtime.config.engine_python,
+            "model": world.model,
+            **settings,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "blender_side.py"), json.dumps(given)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         self.engine = 0
         self.said: list[dict] = []
 
@@ -278,7 +315,7 @@ def whole(path: Path) -> None:
     """Raises Lost unless `path` is a complete picture with its settings."""
     from PIL import Image
 
-    from blender_sd.protocol import png
+    from blender_sd.library import png
 
     try:
         with Image.open(path) as picture:
@@ -315,7 +352,10 @@ def ours() -> set[int]:
 def made(log: Callable[[str], None]) -> Iterator[World]:
     """A world with the add-on on and a tiny model; the engine, the add-on and the folders are gone afterwards."""
     os.environ[RUN] = uuid.uuid4().hex
-    with common.addon(threads=1) as api, tempfile.TemporaryDirectory(prefix="sd-faults-") as folder:
+    with (
+        common.addon(threads=1) as api,
+        tempfile.TemporaryDirectory(prefix="sd-faults-", ignore_cleanup_errors=True) as folder,
+    ):
         import bpy
 
         import blender_sd

@@ -1,0 +1,172 @@
+"""The arguments of public calls, checked against their annotations: a slip in a script ends in one sentence that names
+the argument, and nothing has begun by then."""
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, ParamSpec, TypeVar
+
+from ..core.errors import InvalidRequest, SDError, SourceUnusable, TargetUnusable
+from ..core.names import suggestion
+from ..core.settings import shown
+from ..session.job import Job
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_WORDS = {
+    Any: "anything", str: "text", int: "a whole number", float: "a number", bool: "True or False",
+    type(None): "None", os.PathLike: "a path", "Image": "an image", "Material": "a material", "Object": "an object"}
+_DATABLOCKS = {"Image": (SourceUnusable, "Give one of bpy.data.images."),  # of bpy.types
+               "Object": (TargetUnusable, "Give one of bpy.data.objects.")}
+
+
+def checked_call(call: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Return `call`, a public function, with its arguments checked before it runs. None stands for an argument's
+    default.
+
+    It then raises InvalidRequest for a keyword that it does not take, with the closest one that it does, and for an
+    argument of another type than annotated; SourceUnusable or TargetUnusable where an image or an object is expected.
+    """
+    signature = inspect.signature(call)
+    rest = next(
+        (parameter for parameter in signature.parameters.values() if parameter.kind is inspect.Parameter.VAR_KEYWORD),
+        None)
+    takes_any = rest is not None and rest.annotation == "Any"  # the call looks at its keywords itself
+
+    @functools.wraps(call)
+    def checked(*args: _P.args, **keywords: _P.kwargs) -> _R:
+        hints = _hints(call)
+        for name in keywords:
+            if name not in hints and not takes_any:
+                raise InvalidRequest(f"There is no setting called '{name}'.", suggestion(name, hints))
+        bound = signature.bind(*args, **keywords)
+        for name, value in bound.arguments.items():
+            parameter = signature.parameters[name]
+            if parameter.kind is parameter.VAR_KEYWORD:
+                value = {
+                    key: checked_value(key, hints.get(key, Any), item) for key, item in value.items()
+                    if item is not None}
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                value = tuple(checked_value(name, hints[name], item) for item in value)
+            elif value is None and parameter.default is not parameter.empty:
+                value = parameter.default
+            else:
+                value = checked_value(name, hints[name], value)
+            bound.arguments[name] = value
+        return call(*bound.args, **bound.kwargs)
+
+    return checked
+
+
+def scene_call(call: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Return `call`, a public function that uses Blender's data, checked as by `checked_call` and for the thread that
+    it is called on. It then raises InvalidRequest on another thread than Blender's main one."""
+    checked = checked_call(call)
+
+    @functools.wraps(call)
+    def on_main_thread(*args: _P.args, **keywords: _P.kwargs) -> _R:
+        from ..scene import check_thread
+
+        check_thread()
+        return checked(*args, **keywords)
+
+    return on_main_thread
+
+
+def fits(hint: Any, value: Any) -> bool:
+    """Return whether `value` is of the annotated type `hint`. True and False are no numbers, text is no list."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(part, value) for part in parts)
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    if origin is tuple and parts[-1] is not ...:
+        return isinstance(value, (tuple, list)) and len(value) == len(parts) and all(map(fits, parts, value))
+    if origin in (tuple, list, Iterable):
+        listed = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+        return listed and (not isinstance(value, Collection) or all(fits(parts[0], item) for item in value))
+    return isinstance(value, origin or hint)
+
+
+def checked_value(name: str, hint: Any, value: Any) -> Any:
+    """Return `value` (of an iterator, its values). Raises SDError as `checked_call` says where it does not fit
+    `hint`."""
+    value = _plain(value)
+    if isinstance(value, Iterator) and not fits(hint, ""):
+        value = tuple(value)
+    if not fits(hint, value):
+        raise _refusal(hint, f"{name} must be {_words(hint)}, not {shown(value)}.")
+    if hasattr(type(value), "bl_rna"):
+        try:
+            value.name  # noqa: B018 (reading it fails where the datablock was deleted)
+        except ReferenceError:
+            raise _refusal(hint, f"{name} was deleted.") from None
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with numbers of numpy's, also in lists and tuples, as Python's."""
+    if type(value).__module__ == "numpy" and value.shape == ():
+        return value.item()
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+
+
+@functools.cache
+def _names() -> dict[str, Any]:
+    """Return what annotations call by name but modules import only when Blender is there."""
+    names: dict[str, Any] = {"Callable": Callable, "Job": Job}
+    try:
+        import bpy
+
+        from .. import scene
+
+        names |= {"bpy": bpy, "scene": scene}
+    except ImportError:  # plain Python: no argument is of these types
+        absent = type("NotBlender", (), {})
+        names |= {
+            "bpy": types.SimpleNamespace(types=types.SimpleNamespace(Image=absent, Material=absent, Object=absent)),
+            "scene": types.SimpleNamespace(Target=absent, About=absent)}
+    return names
+
+
+@functools.cache
+def _hints(call: Callable) -> dict[str, Any]:
+    """Return the types of what `call` takes, by name; keywords that are declared in a TypedDict among them."""
+    names = _names()
+    hints = typing.get_type_hints(call, localns=names)
+    hints.pop("return", None)
+    for parameter in inspect.signature(call).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            for declared in typing.get_args(hints.pop(parameter.name)):  # none where it is Any
+                hints |= typing.get_type_hints(declared, localns=names)
+    return hints
+
+
+def _refusal(hint: Any, message: str) -> SDError:
+    for part in typing.get_args(hint) or (hint,):
+        if (name := getattr(part, "__name__", "")) in _DATABLOCKS:
+            error, what_to_give = _DATABLOCKS[name]
+            return error(message, what_to_give)
+    return InvalidRequest(message)
+
+
+def _words(hint: Any) -> str:
+    """Return what `hint` is called in a message."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        *others, last = dict.fromkeys(map(_words, parts))
+        return f"{', '.join(others)} or {last}" if others else last
+    if origin is tuple and parts[-1] is not ...:
+        words = [_words(part) for part in parts]
+        return f"two {words[0].removeprefix('a ')}s" if words[0] == words[-1] else f"a tuple of {' and '.join(words)}"
+    if origin in (tuple, list, Iterable):
+        return f"a list of {_words(parts[0])}"
+    if origin is not None:
+        return "a function" if origin is Callable else f"a {origin.__name__}"
+    return _WORDS.get(hint) or _WORDS.get(hint.__name__, f"a {hint.__name__}")

@@ -1,0 +1,1 @@
+"""Plain data: the request and its parts, samplers, families, prompt syntax, licences, errors. Standard library only."""

@@ -1,0 +1,141 @@
+"""Declare each setting once: its label, tip, limits and default.
+
+The panel, the checks and the docs read them from here.
+"""
+from __future__ import annotations
+
+import dataclasses
+import math
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import InvalidRequest
+from .names import closest, suggestion
+
+_HUGE = 2**53  # integers beyond are not exact as floats, and huge ones cannot be converted
+MAX_PARTS = 256  # LoRAs, controls, … of one request, limited before any of them is made
+_NAMED = 8  # unknown settings named in a message
+_TYPES: Mapping[object, type] = {"int": int, "float": float, "str": str, "bool": bool}
+_OR_NONE = " | None"  # of the annotation of a field that may be left open
+_WORDS: Mapping[type, str] = {str: "text", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Describe a field to people.
+
+    Attributes:
+        label: Its name.
+        tip: What it does.
+        low, high: The limits of a number, both included; None for none.
+        soft_high: The upper end of its slider, if lower than `high`.
+        choices: The allowed values of a text; empty for any.
+    """
+
+    label: str
+    tip: str
+    low: float | None = None
+    high: float | None = None
+    soft_high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def shown(value: Any) -> str:
+    """Return any value in at most 40 characters, for messages.
+
+    Values that are nested too deeply or have too many digits to print are no exception.
+    """
+    try:
+        return reprlib.repr(value)[:40]
+    except (ValueError, RecursionError):
+        return type(value).__name__
+
+
+def setting_field(default: Any, label: str, tip: str, **limits: Any) -> Any:
+    """Return a dataclass field with its `Setting`."""
+    return field(default=default, metadata={"setting": Setting(label, tip, **limits)})
+
+
+def parts_field(part: type, label: str, tip: str) -> Any:
+    """Return a dataclass field for a tuple of `part`s, empty by default.
+
+    Args:
+        part: A frozen dataclass with settings of its own.
+        label: Its name.
+        tip: What it does.
+    """
+    return field(default=(), metadata={"setting": Setting(label, tip), "part": part})
+
+
+def checked(value: Any) -> None:
+    """Check every field of a frozen dataclass against its type and `Setting`; to be called in `__post_init__`.
+
+    Integers become floats in float fields, so that 5 and 5.0 make equal requests.
+
+    Raises:
+        InvalidRequest: A field has the wrong type or is out of range.
+    """
+    for spec in dataclasses.fields(value):
+        given = getattr(value, spec.name)
+        if getattr(given, "shape", None) == () and hasattr(given, "item"):  # a number of numpy's
+            object.__setattr__(value, spec.name, given := given.item())
+        if given is None and str(spec.type).endswith(_OR_NONE):
+            continue
+        if str(spec.type).removesuffix(_OR_NONE) == "float" and type(given) is int:
+            object.__setattr__(value, spec.name, given := float(given) if abs(given) < _HUGE else math.inf)
+        if "part" in spec.metadata:
+            if type(given) is not tuple or not all(type(part) is spec.metadata["part"] for part in given):
+                raise InvalidRequest(
+                    f"{spec.name} must be a tuple of {spec.metadata['part'].__name__}, not {shown(given)}."
+                )
+        else:
+            _check(spec, given)
+
+
+def from_dict(cls: type, raw: object) -> Any:
+    """Build `cls`, a dataclass with settings, from a decoded JSON object.
+
+    Raises:
+        InvalidRequest: `raw` is no object, has an unknown key (which might change the picture) or a wrong value.
+    """
+    if not isinstance(raw, dict):
+        raise InvalidRequest("These settings cannot be read.", "The image was not made by this add-on.", shown(raw))
+    specs = {spec.name: spec for spec in dataclasses.fields(cls)}
+    unknown = raw.keys() - specs.keys()
+    if unknown:
+        names = sorted(shown(str(name)).strip("'\"") for name in unknown)[:_NAMED]
+        raise InvalidRequest(f"Unknown settings: {', '.join(names)}.",
+                             suggestion(names[0], closest(names[0], specs), "Update the add-on."))
+    values = dict(raw)
+    for name, value in raw.items():
+        part = specs[name].metadata.get("part")
+        if part is not None:
+            if not isinstance(value, list):
+                raise InvalidRequest(f"{name} must be a list.", "The image was not made by this add-on.", shown(value))
+            if len(value) > MAX_PARTS:
+                raise InvalidRequest(f"{specs[name].metadata['setting'].label}: {len(value)} are given.",
+                                     f"{MAX_PARTS} are the most.")
+            values[name] = tuple(from_dict(part, item) for item in value)
+    return cls(**values)
+
+
+def _check(spec: dataclasses.Field, value: Any) -> None:
+    kind: Any = _TYPES[str(spec.type).removesuffix(_OR_NONE)]
+    label = spec.name
+    if type(value) is not kind:
+        raise InvalidRequest(f"{label} must be {_WORDS.get(kind, 'a number')}, not {shown(value)}.")
+    rule: Setting | None = spec.metadata.get("setting")
+    if kind is float and not math.isfinite(value):
+        raise InvalidRequest(f"{label} must be a finite number.")
+    if kind is str and not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise InvalidRequest(f"{label} holds broken characters.", "Type it again.")
+    if rule is None:
+        return
+    if rule.choices and value not in rule.choices:
+        raise InvalidRequest(f"There is no {label} called '{value:.40}'.", suggestion(value, rule.choices))
+    if rule.low is not None and rule.high is not None and not rule.low <= value <= rule.high:
+        given = f"{value:g}" if abs(value) < _HUGE else "that"
+        high = f"{rule.high:g}" if rule.high < _HUGE else f"{rule.high}"
+        raise InvalidRequest(f"{rule.label} must be between {rule.low:g} and {high}, not {given}.")

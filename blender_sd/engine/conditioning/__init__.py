@@ -1,0 +1,1 @@
+"""What guides a picture: prompts, ControlNets, reference images and source images."""

@@ -1,0 +1,1 @@
+"""Finished pictures: files, their origin, content credentials, the safety filter."""

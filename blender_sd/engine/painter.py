@@ -1,0 +1,287 @@
+"""Paint one request: load the model and everything added to it, plan its pictures, retry with less memory."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..core import blocked_words, prompt_steps
+from ..core.errors import InvalidRequest, JobCancelled, OutOfMemory
+from ..core.memory_modes import FULL, MEMORY_MODES, TILES
+from ..core.names import suggestion
+from ..core.request import IMAGE_TO_IMAGE, Request
+from ..library import policy
+from ..library.model_paths import Resolved
+from ..library.policy import Policy
+from ..protocol import framing
+from ..protocol.messages import EngineConfig, Event, Generate, Loading, Note, Source, Step
+from .conditioning import controlnets, reference
+from .denoise.painting import Listener, notes_before
+from .denoise.passes import carry_out, pipes
+from .denoise.plan import NOTHING, Plan
+from .denoise.upscalers import Upscaler, Upscalers
+from .memory import acceleration, budget, devices, memory_modes
+from .memory.devices import Device
+from .models import embeddings, loras
+from .models.cache import Library, Model
+from .models.loader import Loader
+from .output import safety_filter
+from .output.contact_sheet import WITHHELD, Sheet
+from .tasks import TASKS
+
+log = logging.getLogger(__name__)
+Emit = Callable[[Event], None]
+Cancel = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request on its way through the engine.
+
+    Attributes:
+        message: The session's message, with the names of models and files as the person gave them.
+        emit: Receives the job's events.
+        cancelled: Returns whether the job was cancelled; called often, from any thread.
+    """
+
+    message: Generate
+    emit: Emit
+    cancelled: Cancel
+
+    @property
+    def request(self) -> Request:
+        """Return the request of all pictures."""
+        return self.message.request
+
+    def check(self) -> None:
+        """Raise JobCancelled if the job was cancelled."""
+        if self.cancelled():
+            raise JobCancelled("The job was cancelled.")
+
+    def loading(self, text: str) -> None:
+        """Report what is being loaded."""
+        self.emit(Loading(self.message.job, text))
+
+    def note(self, text: str) -> None:
+        """Report what the artist should know."""
+        self.emit(Note(self.message.job, text))
+
+    def step(self, done: int, steps: int, number: int, preview: np.ndarray | None = None) -> None:
+        """Report that `done` of `steps` steps of the picture with that number (from 1) are done."""
+        self.emit(Step(self.message.job, done, steps, number, self.request.pictures, preview))
+
+    def listener(self, number: int, preview_px: int) -> Listener:
+        """Return a listener that reports the progress of the picture with that number (from 1)."""
+        return Listener(self.check, lambda done, steps, preview: self.step(done, steps, number, preview), self.note,
+                        preview_px)
+
+
+def check_allowed(resolved: Resolved, config: EngineConfig) -> Policy:
+    """Return the policy in force, once it has allowed a request.
+
+    Raises:
+        PolicyForbids: The studio's policy does not allow the request.
+        WordBlocked: The prompt holds a blocked word.
+        ModelNotFound: A model or file of the request is missing.
+        InvalidRequest: The results would be too large to send.
+    """
+    message, rules = resolved.message, policy.current()
+    rules.check_request(message.request, message.folder, message.base_model,
+                        blocked_words.read_list(config.blocked_words))
+    if resolved.missing is not None:
+        raise resolved.missing
+    framing.check_answer(message.request, message.output)
+    return rules
+
+
+class Painter:
+    """Paint requests, one at a time, with models that stay loaded. Not thread-safe.
+
+    Attributes:
+        loader: The loaded models.
+        upscalers: The loaded upscalers.
+        filters: The loaded safety filters.
+    """
+
+    def __init__(self, device: Device, config: EngineConfig) -> None:
+        self.loader = Loader(Library(device, devices.budget_bytes(device, config.memory_mb),
+                                     _memory_use(config.memory_use)))
+        self.upscalers = Upscalers(self.loader)
+        self.filters = safety_filter.Filters(device.torch)
+
+    def paint(self, job: Job, resolved: Resolved, rules: Policy,
+              config: EngineConfig) -> Iterator[tuple[Request, Image.Image, Model]]:
+        """Yield each picture of a job; after those of a grid, the contact sheet.
+
+        Everything that can be refused is refused before the first picture. Pictures that the safety filter withholds
+        are left out.
+
+        Args:
+            job: The job.
+            resolved: Its message with real paths.
+            rules: The policy in force, see `check_allowed`.
+            config: The engine's settings.
+
+        Yields:
+            (request, picture, model): the picture's own request, the contact sheet's is the job's.
+
+        Raises:
+            SDError: The request cannot be painted, or was cancelled. Libraries' own errors pass through.
+        """
+        guard, model, plans = self._prepared(job, resolved, rules, config)
+        sheet = Sheet(job.request) if job.request.axes else None
+        for index in range(job.request.pictures):
+            job.check()
+            single = job.request.single(index)
+            cell = index // job.request.count
+            if index:
+                self._apply_loras(job, model, resolved.request.single(index))
+            listener = job.listener(index + 1, 0 if guard else config.preview_px)
+            image, plans[cell] = self._carried_out(model, single, plans[cell], listener)
+            job.check()
+            passed = guard.passes(image)
+            if passed:
+                yield single, image, model
+            if sheet is not None:
+                sheet.add(image if passed else Image.new("RGB", image.size, WITHHELD))
+        if text := guard.summary():
+            job.note(text)
+        if sheet is not None:
+            picture = sheet.picture()
+            if guard:
+                picture.info[safety_filter.FILTER_KEY] = guard.name
+            yield job.request, picture, model
+
+    def load(self, folder: str) -> Model:
+        """Return the model in `folder`, a real path, loaded if necessary. Raises SDError."""
+        return self.loader.get(folder, lambda text: None, lambda: False)
+
+    def release(self) -> None:
+        """Return memory that torch keeps cached to the device."""
+        self.loader.library.device.release()
+
+    def close(self) -> None:
+        """Free all models."""
+        self.loader.close()
+
+    def _prepared(self, job: Job, resolved: Resolved, rules: Policy,
+                  config: EngineConfig) -> tuple[safety_filter.Guard, Model, list[Plan]]:
+        """Return the check of finished pictures, the model with everything added to it, and the plan of each cell."""
+        message = resolved.message
+        request = message.request
+        filters = safety_filter.wanted(rules, config) if safety_filter.is_needed(request, message.folder) else ()
+        # Filters and upscaler first: the model's memory mode depends on the memory that they leave.
+        guard = self.filters.guard(filters, request.pictures, job.loading)
+        job.check()
+        upscaler = self._upscaler(job, request)
+        model = self.loader.get(message.folder, job.loading, job.cancelled, message.base_model, request.choices)
+        for text in model.notes:
+            job.note(text)
+        job.check()
+        for text in acceleration.enable(model, config):
+            job.note(text)
+        self._apply_loras(job, model, request.single(0))
+        embeddings.apply(model, request.embeddings, job.loading, job.check)
+        controls = controlnets.load(model, request, message.inputs, job.loading, job.check)
+        picture = reference.apply(model, request, message.inputs, controls.nets, job.loading, job.check)
+        plans = [replace(self._planned(model, request.cell(index), message.inputs, controls), reference=picture,
+                         upscaler=upscaler) for index in range(request.cells)]
+        for text in dict.fromkeys(_notes(model, request, plans, controls)):
+            job.note(text)
+        if any(plan.unchanged is None for plan in plans):  # loading is over: from now on a cancel waits for a step
+            job.step(0, request.single(0).steps, 1)
+        return guard, model, plans
+
+    def _upscaler(self, job: Job, request: Request) -> Upscaler | None:
+        return self.upscalers.get(request.upscaler, job.loading, job.cancelled) if request.upscaler else None
+
+    def _apply_loras(self, job: Job, model: Model, single: Request) -> None:
+        for text in loras.apply(model, single.loras, job.loading, job.check):
+            job.note(text)
+
+    def _planned(self, model: Model, request: Request, inputs: dict[str, Source],
+                 controls: controlnets.LoadedControls) -> Plan:
+        """Return the plan of one cell. Raises OutOfMemory if it does not fit into memory."""
+        if model.family.edits and request.task == IMAGE_TO_IMAGE and request.strength > 0:
+            request = replace(request, strength=1.0)  # models that edit by instruction have no other strength
+        plan = replace(TASKS[request.task].prepare(request, inputs, model.multiple), controls=controls)
+        if plan.size == NOTHING:
+            return plan
+        pipe, *_ = pipes(model, request, plan)
+        if plan.unchanged is not None:
+            return plan
+        sizes = [plan.size, *([(plan.refine.tile, plan.refine.tile)] if plan.refine is not None else [])]
+        tiled_vae = [self._needs_tiled_vae(model, pipe, size) for size in sizes]
+        return replace(plan, tiled_vae=any(tiled_vae) or model.memory_mode == TILES and memory_modes.can_tile(model))
+
+    def _carried_out(self, model: Model, request: Request, plan: Plan, listener: Listener) -> tuple[Image.Image, Plan]:
+        """Return the picture and the plan that was followed in the end.
+
+        If memory runs out, the picture starts again in a mode that takes less; if something fails, without
+        acceleration.
+        """
+        while True:
+            try:
+                return carry_out(model, request, plan, listener), plan
+            except Exception as error:
+                if not budget.is_out_of_memory(error):
+                    text = "" if isinstance(error, JobCancelled) else acceleration.disable(model)
+                    if not text:
+                        raise
+                    log.warning("painting failed", exc_info=error)
+                    listener.note(text)
+                    continue
+                log.warning("memory ran out while painting", exc_info=error)
+                failed = error.with_traceback(None)  # its frames would keep the picture's tensors alive
+            self.release()
+            if not plan.tiled_vae and memory_modes.can_tile(model):
+                plan, text = replace(plan, tiled_vae=True), MEMORY_MODES[TILES].text
+            else:
+                text = memory_modes.lower(model)
+            if not text:
+                if model.lowered:  # in vain: the next picture, perhaps a smaller one, starts with the model as it was
+                    self.loader.library.drop(model)
+                raise failed
+            listener.note(f"Memory ran out; the picture starts again. {text}.")
+
+    def _needs_tiled_vae(self, model: Model, pipe: Any, size: tuple[int, int]) -> bool:
+        """Return whether a picture fits only if its VAE works in tiles. Raises OutOfMemory if it never fits."""
+        try:
+            budget.check_picture(model.device, pipe, *size)
+        except OutOfMemory:
+            self.loader.library.drop_others(model)
+            try:
+                budget.check_picture(model.device, pipe, *size)
+            except OutOfMemory:
+                budget.check_picture(model.device, pipe, *size, tiled_vae=memory_modes.can_tile(model))
+                return True
+        return False
+
+
+def _notes(model: Model, request: Request, plans: list[Plan], controls: controlnets.LoadedControls) -> Iterator[str]:
+    """Yield what the artist should know before the pictures are painted."""
+    if model.memory_mode not in (FULL, TILES):
+        yield f"Memory is short. {MEMORY_MODES[model.memory_mode].text}."
+    if any(plan.tiled_vae for plan in plans):
+        yield f"Memory is short. {MEMORY_MODES[TILES].text}."
+    for number, plan in enumerate(plans):
+        yield from (*plan.notes, *controls.notes)
+        if plan.unchanged is None and plan.size != NOTHING:
+            single = request.single(number * request.count)
+            yield from notes_before(model, pipes(model, single, plan)[0], single)
+    for index in range(request.pictures):
+        single = request.single(index)
+        for prompt, label in ((single.prompt, "prompt"), (single.negative, "negative prompt")):
+            if text := prompt_steps.note(prompt, label):
+                yield text
+
+
+def _memory_use(name: str) -> str:
+    if name != "auto" and name not in MEMORY_MODES:
+        raise InvalidRequest(f"There is no way of using memory called '{name:.40}'.",
+                             suggestion(name, ("auto", *MEMORY_MODES)))
+    return name

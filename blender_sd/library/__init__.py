@@ -1,0 +1,1 @@
+"""Files on disk: models, adapters, wildcards, styles, history, lineage, licences, logs. No bpy, no torch."""

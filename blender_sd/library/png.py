@@ -1,0 +1,202 @@
+"""Read and write the text in our PNG files.
+
+The engine writes them with Pillow; the standard library suffices to read them.
+
+There are three text chunks: `parameters` in the form that A1111's web UI made common, for other tools; `blender_sd`,
+the whole request as JSON, which Recall reads; and `blender_sd_origin` (see `core.image_origin`). Content credentials
+are in a chunk `caBX`, which only the engine can check. PNG specification: https://www.w3.org/TR/png-3/
+"""
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ..core.errors import InvalidRequest
+from ..core.image_origin import ORIGIN_KEY, Origin
+from ..core.prompt_choices import lora_tag
+from ..core.request import IMAGE_TO_IMAGE, Request
+from ..core.samplers import SAMPLERS
+from .paths import open_plain
+
+REQUEST_KEY = "blender_sd"
+PARAMETERS_KEY = "parameters"
+_CREDENTIALS = b"caBX"  # C2PA specification, "Embedding manifests into PNG"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEAD = 24  # bytes: the signature, and the first chunk up to width and height
+_MAX_TEXT = 1 << 20  # bytes, unpacked; the file may come from anybody
+_MAX_CHUNK = 16 * _MAX_TEXT  # bytes of the longest text chunk that is read at all
+_MAX_ALL = 8 * _MAX_TEXT  # characters of all texts of one file together
+# bytes read and unpacked for the texts of one file, kept or not, since a small file can unpack to gigabytes
+_MAX_READ = 16 * _MAX_TEXT
+_MAX_CHUNKS = 1 << 17  # chunks looked at in one file; Pillow writes chunks of 64 KiB
+
+
+def parameters_text(request: Request, model_name: str) -> str:
+    """Return the `parameters` text of one picture: prompt, negative prompt, then `Steps: …, Sampler: …, …`."""
+    settings = {
+        "Steps": request.steps,
+        "Sampler": SAMPLERS[request.sampler].a1111,
+        "CFG scale": f"{request.guidance:g}",
+        "Seed": request.seed,
+        "Size": f"{request.width}x{request.height}",
+        "Model": model_name.replace(",", " "),
+    }
+    if request.task == IMAGE_TO_IMAGE:
+        settings["Denoising strength"] = f"{request.strength:g}"
+    if request.variation_strength > 0:
+        settings |= {"Variation seed": request.variation_seed,
+                     "Variation seed strength": f"{request.variation_strength:g}"}
+    if request.tiling != "none":
+        settings["Tiling"] = "True"
+    tags = (lora_tag(os.path.splitext(os.path.basename(lora.file))[0], lora.weight, lora.text_weight)
+            for lora in request.loras if not lora.tag)
+    lines = [" ".join([request.prompt, *tags])]
+    if request.negative:
+        lines.append(f"Negative prompt: {request.negative}")
+    lines.append(", ".join(f"{key}: {value}" for key, value in settings.items()))
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Head:
+    """The size of a PNG file in pixels, and its text chunks that come before the pixels."""
+
+    width: int
+    height: int
+    text: dict[str, str]
+
+
+def read_head(path: str | os.PathLike) -> Head | None:
+    """Return the head of the PNG file at `path`, or None if it is no PNG. No pixels are read. Raise OSError."""
+    with open_plain(path) as file:
+        start = file.read(_HEAD)
+        if len(start) < _HEAD or not start.startswith(SIGNATURE) or start[12:16] != b"IHDR":
+            return None
+        file.seek(len(SIGNATURE))
+        width, height = struct.unpack_from(">II", start, 16)
+        return Head(width, height, _texts(file, before_pixels=True))
+
+
+def read_text(path: str | os.PathLike) -> dict[str, str]:
+    """Return all text chunks (tEXt, zTXt, iTXt) of the PNG file at `path`; {} if it is no PNG. Raise OSError."""
+    with open_plain(path) as file:
+        return _texts(file) if file.read(len(SIGNATURE)) == SIGNATURE else {}
+
+
+def text_of(data: bytes) -> dict[str, str]:
+    """Return all text chunks in the bytes of a PNG file. Broken ones are skipped, since the file may come from anybody.
+    """
+    return _texts(io.BytesIO(data[len(SIGNATURE) :])) if data.startswith(SIGNATURE) else {}
+
+
+def _texts(file: BinaryIO, before_pixels: bool = False) -> dict[str, str]:
+    """Return the text chunks from the file's position (the start of a chunk) to its end, or to its pixels."""
+    texts: dict[str, str] = {}
+    left, budget = _MAX_ALL, _Budget(_MAX_READ)
+    for kind, length in chunks(file):
+        if before_pixels and kind == b"IDAT":
+            break
+        if kind not in _READERS or length > _MAX_CHUNK:
+            continue
+        if not budget.takes(length):
+            break
+        body = file.read(length)
+        if len(body) < length:
+            break
+        try:
+            key, text = _READERS[kind](body, budget)
+            left -= len(text)
+            if left < 0:
+                break
+            texts[key] = text
+        except (ValueError, IndexError, zlib.error):
+            pass  # one broken chunk does not hide the others
+    return texts
+
+
+def chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield the kind and length of each chunk from the file's position (the start of a chunk).
+
+    Meanwhile the caller may read the chunk's body.
+    """
+    for _ in range(_MAX_CHUNKS):
+        head = file.read(8)
+        if len(head) < 8:
+            break
+        length, kind = struct.unpack(">I4s", head)
+        body = file.tell()
+        yield kind, length
+        file.seek(body + length + 4)
+
+
+def request_in(text: dict[str, str]) -> Request:
+    """Return the request in the text chunks. Raise InvalidRequest if there is none."""
+    if REQUEST_KEY not in text:
+        raise InvalidRequest("This image carries no settings.", "Choose one that was made with this add-on.")
+    return Request.from_json(text[REQUEST_KEY])
+
+
+def origin_in(text: dict[str, str]) -> Origin:
+    """Return the origin in the text chunks. Raise InvalidRequest if there is none that can be read."""
+    if ORIGIN_KEY not in text:
+        raise InvalidRequest("This image does not say where it comes from.",
+                             "Choose one that was made with this add-on.")
+    return Origin.from_json(text[ORIGIN_KEY])
+
+
+def has_credentials(path: str | os.PathLike) -> bool:
+    """Return whether the PNG file at `path` has a chunk for content credentials, without checking them. Raise OSError.
+    """
+    with open_plain(path) as file:
+        return file.read(len(SIGNATURE)) == SIGNATURE and any(kind == _CREDENTIALS for kind, _ in chunks(file))
+
+
+def credentials_in(data: bytes) -> bool:
+    """Return whether a PNG file's bytes have a chunk for content credentials."""
+    return data.startswith(SIGNATURE) and any(kind == _CREDENTIALS
+                                              for kind, _ in chunks(io.BytesIO(data[len(SIGNATURE) :])))
+
+
+class _Budget:
+    """Count how many bytes may still be read of one file."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def takes(self, count: int) -> bool:
+        """Count `count` bytes and return whether they are still within the limit."""
+        self.left -= count
+        return self.left >= 0
+
+
+def _inflate(data: bytes, budget: _Budget) -> bytes:
+    unpacker = zlib.decompressobj()
+    out = unpacker.decompress(data, max(1, min(_MAX_TEXT, budget.left)))  # 0 would mean without limit
+    if not budget.takes(len(out)) or unpacker.unconsumed_tail:
+        raise ValueError("text chunk too long")
+    return out
+
+
+def _text(body: bytes, _budget: _Budget) -> tuple[str, str]:
+    key, text = body[: _MAX_TEXT].split(b"\0", 1)
+    return key.decode("latin-1"), text.decode("latin-1")
+
+
+def _compressed(body: bytes, budget: _Budget) -> tuple[str, str]:
+    key, rest = body.split(b"\0", 1)
+    return key.decode("latin-1"), _inflate(rest[1:], budget).decode("latin-1")
+
+
+def _international(body: bytes, budget: _Budget) -> tuple[str, str]:
+    key, rest = body.split(b"\0", 1)
+    packed = rest[0] == 1
+    _language, _translated, text = rest[2:].split(b"\0", 2)
+    return key.decode("latin-1"), (_inflate(text, budget) if packed else text[:_MAX_TEXT]).decode("utf-8")
+
+
+_READERS = {b"tEXt": _text, b"zTXt": _compressed, b"iTXt": _international}

@@ -1,0 +1,1 @@
+"""The other processes: install, download, verify. No bpy, no torch."""

@@ -1,0 +1,189 @@
+"""The request: its bounds, its text form, and the sampler table."""
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import random
+
+import pytest
+
+from blender_sd.core.errors import InvalidRequest
+from blender_sd.core.parts import Axis, Control, Lora
+from blender_sd.core.request import MAX_SEED, NEEDS, Request, TASKS, TILING, default, round_size, setting
+from blender_sd.core.samplers import DEFAULT_SAMPLER, SAMPLERS
+
+
+def test_every_field_explains_itself():
+    for spec in dataclasses.fields(Request):
+        if spec.name in ("source", "mask", "reference"):
+            continue
+        rule = setting(spec.name)
+        assert rule.label and len(rule.tip) > 10 and not rule.tip.endswith(".")
+        assert default(spec.name) == getattr(Request(), spec.name)
+        if rule.low is not None:
+            assert rule.low <= default(spec.name) <= (rule.soft_high or rule.high) <= rule.high
+
+
+@pytest.mark.parametrize(("name", "values"), [
+    ("width", (16, 8192)), ("steps", (1, 500)), ("guidance", (0, 0.0, 100.0)), ("seed", (0, MAX_SEED)), ("count", (1, 64)),  # noqa: E501
+    ("strength", (0, 1, 0.5)), ("tiling", TILING), ("task", TASKS), ("sampler", tuple(SAMPLERS)), ("prompt", ("", "ü🧱", "a\nb")),  # noqa: E501
+])
+def test_what_is_allowed(name, values):
+    for value in values:
+        request = Request(**{name: value})
+        assert getattr(request, name) == value and Request.from_json(request.to_json()) == request
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("width", 0), ("width", 15), ("height", 8193), ("width", -64), ("width", 512.0), ("width", "512"), ("width", True), ("width", None),  # noqa: E501
+    ("steps", 0), ("steps", 1001), ("guidance", math.nan), ("guidance", math.inf), ("guidance", -0.1), ("guidance", True),  # noqa: E501
+    ("guidance", "7"),
+    ("sampler", "magic"), ("sampler", ""), ("sampler", None), ("seed", -2), ("seed", MAX_SEED + 1), ("seed", 1.0), ("count", 0),  # noqa: E501
+    ("count", 65), ("tiling", "z"), ("task", "video"), ("strength", 1.01), ("strength", math.nan), ("prompt", None), ("prompt", 3),  # noqa: E501
+    ("prompt", "\ud800"), ("negative", b"x"), ("model", 1), ("source", 1), ("guidance", 10**400), ("guidance", -(10**400)),  # noqa: E501
+    ("width", 10**400), ("seed", 10**5000),
+], ids=lambda value: f"{type(value).__name__}" if isinstance(value, int) and abs(value) > 2**40 else None)
+def test_what_is_refused(name, value):
+    with pytest.raises(InvalidRequest) as caught:
+        Request(**{name: value})
+    assert caught.value.message.endswith(".") and len(caught.value.message) < 200
+
+
+def test_an_integer_and_a_float_are_the_same_order():
+    assert Request(guidance=5).to_json() == Request(guidance=5.0).to_json()
+
+
+def test_parts_survive_the_text_form():
+    request = Request(loras=(Lora("/l/a.safetensors", 1), Lora("b.safetensors", -0.5)),
+                      controls=(Control("lines", "/c", 1.5, 0.1, 0.8),))
+    again = Request.from_json(request.to_json())
+    assert again == request and again.loras[0].weight == 1.0 and again.to_json() == request.to_json()
+    assert hash(again) == hash(request)
+
+
+@pytest.mark.parametrize("values", [
+    {"loras": [Lora()]}, {"loras": ("x",)}, {"controls": (Lora(),)}, {"loras": None}, {"loras": ({"file": "x", "weight": 1},)},  # noqa: E501
+])
+def test_parts_that_are_none(values):
+    with pytest.raises(InvalidRequest):
+        Request(**values)
+
+
+@pytest.mark.parametrize("raw", ['"x"', "{}", '["x"]', "[null]", '[{"file": 3}]', '[{"weight": '
+                                                                                  '9}]', '[{"more": 1}]', "[[]]", "null"])  # noqa: E501
+def test_texts_that_are_no_parts(raw):
+    with pytest.raises(InvalidRequest):
+        Request.from_json(f'{{"format": 1, "loras": {raw}}}')
+
+
+def test_inputs_by_role():
+    request = Request(controls=(Control(), Control("lines")))
+    digests = {"source": "sha256:a", "mask": "sha256:c", "control1": "sha256:b"}
+    assert request.inputs == {} and request.with_inputs(digests).inputs == digests
+    assert request.with_inputs(digests).with_inputs({"source": ""
+                                                     }).inputs == {"mask": "sha256:c", "control1": "sha256:b"}
+    assert set(NEEDS) == set(TASKS)
+
+
+def test_the_text_form_is_stable():
+    text = Request(prompt="ü").to_json()
+    assert text == Request(prompt="ü").to_json() and json.loads(text)["format"] == 1 and "ü" in text
+
+
+@pytest.mark.parametrize("text", [
+    "", "x", "[]", "3", "null", "{}", '{"format": 2}',
+                                      '{"format": "1"}',
+                                            '{"format": 1, "more": 1}', '{"format": 1, "steps": NaN}',
+    '{"format": 1, "guidance": Infinity}',
+    "[" * 100_000, '{"format": 1, "prompt": ["x"]}', '{"format": 1, "seed": 1e400}',
+])
+def test_texts_that_are_no_request(text):
+    with pytest.raises(InvalidRequest):
+        Request.from_json(text)
+
+
+def test_damaged_texts_are_refused_or_read():
+    dice = random.Random(3)
+    text = Request(prompt="red brick wall", seed=7).to_json()
+    for _ in range(3000):
+        place = dice.randrange(len(text))
+        damaged = text[:place] + chr(dice.randrange(32, 0x2500)) + text[place + dice.randint(0, 2):]
+        try:
+            request = Request.from_json(damaged)
+        except InvalidRequest:
+            continue
+        assert Request.from_json(request.to_json()) == request
+
+
+def test_single_pictures_of_a_batch():
+    request = Request(seed=MAX_SEED - 1, count=3)
+    assert [request.single(index).seed for index in range(3)] == [MAX_SEED - 1, MAX_SEED, 0]
+    assert request.single(0).count == 1 and request.single(1).single(0) == request.single(1)
+
+
+@pytest.mark.parametrize(("size", "multiple", "expected"), [
+    ((512, 512), 64, (512, 512)), ((500, 545), 64, (512, 576)), ((1, 31), 64, (64, 64)), ((543, 544), 64, (512, 576)),
+    ((100, 101), 1, (100, 101)),
+])
+def test_sizes_are_rounded_to_the_nearest_multiple(size, multiple, expected):
+    assert round_size(*size, multiple) == expected
+
+
+def test_the_sampler_table():
+    assert DEFAULT_SAMPLER in SAMPLERS
+    needed = {
+        "ddim", "euler", "euler_a", "heun", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_sde", "unipc", "lms", "pndm", "deis",
+        "lcm", "tcd"}
+    assert needed <= set(SAMPLERS)
+    for id, sampler in SAMPLERS.items():
+        assert sampler.id == id and sampler.label and sampler.tip and sampler.a1111 and sampler.scheduler.endswith(
+            "Scheduler")
+    for names in ({sampler.label for sampler in SAMPLERS.values()}, {sampler.a1111 for sampler in SAMPLERS.values()}):
+        assert len(names) == len(SAMPLERS)
+
+
+# ---- grids and variations --------------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_its_cells_row_by_row():
+    grid = Request(prompt="old brick wall", seed=3, count=2,
+                   axes=(Axis("steps", "8, 20"), Axis("prompt", 'brick, "stone, wet"')))
+    assert (grid.cells, grid.pictures) == (4, 8)
+    made = [grid.single(index) for index in range(8)]
+    assert [(one.steps, one.prompt, one.seed) for one in made] == [(8, "old brick wall", 3), (8, "old brick wall", 4),
+                                                                   (20, "old brick wall", 3), (20, "old brick wall", 4),
+                                                                   (8, "old stone, wet wall", 3),
+                                                                   (8, "old stone, wet wall", 4),
+                                                                   (20, "old stone, wet wall", 3),
+                                                                   (20, "old stone, wet wall", 4)]
+    assert all(one.axes == () and one.count == 1 for one in made)
+    assert Request.from_json(grid.to_json()) == grid
+
+
+@pytest.mark.parametrize(("axes", "words"), [
+    ((Axis("steps", "8, many"),), "'many'"), ((Axis("steps", "8, 0"),), "Steps must "
+                                                                        "be"), ((Axis("sampler", "euler, fast"),), "'fast'"),  # noqa: E501
+    ((Axis("prompt", "stone, brick"),), "does not hold 'stone'"), ((Axis("steps", "1"),) * 3, "two axes"),
+    ((Axis("steps", ",".join("1" * 20)), Axis("guidance", ",".join("1" * 20))), "256"),
+])
+def test_grids_that_cannot_be(axes, words):
+    with pytest.raises(InvalidRequest, match=words):
+        Request(prompt="a brick wall", axes=axes)
+
+
+def test_samplers_on_an_axis_go_by_their_labels_too():
+    grid = Request(axes=(Axis("sampler", "dpm++ 2M Karras, euler, Euler a SGM Uniform"),))
+    assert [grid.single(index).sampler for index in range(3)] == ["dpmpp_2m_karras", "euler", "euler_a_trailing"]
+
+
+@pytest.mark.parametrize("values", ["", " , ,", "\n"])
+def test_an_axis_without_values(values):
+    with pytest.raises(InvalidRequest, match="no values"):
+        Axis("steps", values)
+
+
+def test_variations_keep_the_seed_and_turn_the_other():
+    made = [
+        Request(seed=5, variation_strength=0.2, variation_seed=MAX_SEED, count=3).single(index) for index in range(3)]
+    assert [(one.seed, one.variation_seed) for one in made] == [(5, MAX_SEED), (5, 0), (5, 1)]

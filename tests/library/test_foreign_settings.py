@@ -1,0 +1,165 @@
+"""Settings of other programs: from their texts, however a file carries them."""
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+
+import pytest
+
+from blender_sd.library import embedded_texts, foreign_settings
+
+WEBUI = ("a castle, (old:1.2)\non a hill <lora:x:0.8>\nNegative prompt: ugly,\nblurry\n"
+         "Steps: 28, Sampler: DPM++ 2M, Schedule type: Karras, "
+         "CFG scale: 7, Seed: 4294967297, Size: 512x768, Model hash: 0123abcd, Model: dream shaper, Denoising "
+         "strength: 0.4, "
+         'Clip skip: 2, Lora hashes: "x: 01, y: 02", Version: v1.10.1')
+GRAPH = {
+    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sdxl/base.safetensors"}},
+    "2": {
+        "class_type": "LoraLoader", "inputs": {
+            "lora_name": "old bricks.safetensors", "strength_model": 0.6, "strength_clip": 0.8, "model": ["1", 0],
+            "clip": ["1", 1]}},
+    "3": {
+        "class_type": "KSampler", "inputs": {
+            "seed": ["9", 0], "steps": 28, "cfg": 6.5, "sampler_name": "euler_ancestral", "scheduler": "karras",
+            "denoise": 1, "model": ["2", 0], "positive": ["8", 0], "negative": ["7", 0], "latent_image": ["5", 0]}},
+    "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 768, "batch_size": 1}},
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": ["10", 0], "clip": ["2", 1]}},
+    "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "ugly", "clip": ["2", 1]}},
+    "8": {"class_type": "ControlNetApply", "inputs": {"conditioning": ["6", 0], "strength": 1.0}},
+    "9": {"class_type": "Seed (rgthree)", "inputs": {"seed": 41}},
+    "10": {"class_type": "StringFunction", "inputs": {"text": "a castle"}},
+    "11": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["1", 2]}},
+    "12": {"class_type": "SaveImage", "inputs": {"images": ["11", 0]}},}
+FLUX = {
+    "a": {
+        "class_type": "SamplerCustomAdvanced", "inputs": {
+            "noise": ["b", 0], "guider": ["c", 0], "sampler": ["d", 0], "sigmas": ["e", 0], "latent_image": ["f", 0]}},
+    "b": {"class_type": "RandomNoise", "inputs": {"noise_seed": 41}},
+    "c": {"class_type": "BasicGuider", "inputs": {"conditioning": ["g", 0], "model": ["h", 0]}},
+    "d": {"class_type": "KSamplerSelect", "inputs": {"sampler_name": "euler"}},
+    "e": {
+        "class_type": "BasicScheduler",
+        "inputs": {"scheduler": "simple", "steps": 28, "denoise": 1.0, "model": ["h", 0]}},
+    "f": {"class_type": "EmptySD3LatentImage", "inputs": {"width": 512, "height": 768}},
+    "g": {"class_type": "FluxGuidance", "inputs": {"guidance": 3.5, "conditioning": ["i", 0]}},
+    "h": {"class_type": "UNETLoader", "inputs": {"unet_name": "flux1-dev.sft"}},
+    "i": {"class_type": "CLIPTextEncode", "inputs": {"text": "a castle"}},}
+INVOKE = {
+    "positive_prompt": "a castle", "negative_prompt": "ugly", "seed": 41, "steps": 28, "width": 512, "height": 768,
+    "cfg_scale": 7.5, "scheduler": "euler_a", "model": {"name": "base", "base": "sdxl"},
+    "loras": [{"model": {"name": "x"}, "weight": 0.5}], "clip_skip": 2, "app_version": "5.0"}
+FOOOCUS = {
+    "prompt": "a castle", "negative_prompt": "ugly", "steps": 28, "guidance_scale": 4.0, "seed": "41",
+    "sampler": "dpmpp_2m_sde_gpu", "scheduler": "karras", "resolution": "(512, 768)", "base_model": "base",
+    "loras": [["x.safetensors", 0.5, "01"]], "styles": "['Fooocus V2']", "sharpness": 2.0}
+NOVELAI = {
+    "prompt": "a castle", "uc": "ugly", "steps": 28, "scale": 5.0, "seed": 41, "sampler": "k_euler_ancestral",
+    "width": 512, "height": 768, "noise_schedule": "native", "sm": True}
+SWARM = {
+    "sui_image_params": {
+        "prompt": "a castle", "negativeprompt": "ugly", "model": "Official/base", "seed": 41, "steps": 28,
+        "cfgscale": 7.0, "width": 512, "height": 768, "sampler": "euler_ancestral", "scheduler": "karras",
+        "loras": ["sets/x"], "loraweights": ["0.5"], "swarm_version": "0.9", "automaticvae": True}}
+COMMON = {"seed": "41", "steps": "28", "width": "512", "height": "768", "negative": "ugly"}
+
+
+@pytest.mark.parametrize(("program", "texts", "fields", "unused"), [
+    ("ComfyUI", {"prompt": json.dumps(GRAPH)}, {
+        "prompt": "a castle <lora:old bricks:0.8:0.6>",
+                  "guidance": "6.5", "model": "base", "sampler": "euler_ancestral",
+        "schedule": "karras"}, ()),
+    ("ComfyUI", {"prompt": json.dumps(FLUX)}, {"prompt": "a castle", "guidance": "3.5", "model": "flux1-dev", "negative": ""}, ()),  # noqa: E501
+    ("InvokeAI", {"invokeai_metadata": json.dumps(INVOKE)}, {"prompt": "a castle <lora:x:0.5>", "sampler": "euler_a", "model": "base"},  # noqa: E501
+     ("clip_skip",)),
+    ("Fooocus", {"parameters": json.dumps(FOOOCUS)}, {"prompt": "a castle <lora:x:0.5>", "schedule": "karras"}, ("styles", "sharpness")),  # noqa: E501
+    ("NovelAI", {"Comment": json.dumps(NOVELAI), "Software": "NovelAI", "Source": "SDXL 01AB"}, {"prompt": "a castle", "guidance": "5.0"},  # noqa: E501
+     ("Source", "sm")),
+    ("SwarmUI", {"parameters": json.dumps(SWARM)}, {"prompt": "a castle <lora:x:0.5>", "guidance": "7.0", "model": "base"},  # noqa: E501
+     ("automaticvae",)),
+])
+def test_each_program_is_read(program, texts, fields, unused):
+    found = foreign_settings.read(texts)
+    assert found.program == program
+    assert {name: str(found.fields.get(name)) for name in {**COMMON, **fields}} == {**COMMON, **fields}
+    assert set(unused) <= set(found.unused) and not set(found.unused) - set(unused), found.unused
+
+
+def check_webui(found, program="A1111"):
+    assert found.program == program
+    assert found.fields["prompt"] == "a castle, (old:1.2)\non a hill <lora:x:0.8>" and found.fields[
+        "negative"] == "ugly,\nblurry"
+    assert (found.fields["seed"], found.fields["width"], found.fields["height"]) == ("4294967297", "512", "768")
+    assert (found.fields["sampler"], found.fields["schedule"], found.fields["model"]) == ("DPM++ 2M", "Karras",
+                                                                                          "dream shaper")
+    assert found.unused["Clip skip"] == "2" and found.fields["strength"] == "0.4"
+
+
+@pytest.mark.parametrize(("text", "program"), [
+    (WEBUI, "A1111"), (WEBUI.replace("v1.10.1", "f2.0.1v1.10.1"), "Forge"), (WEBUI.replace("0123abcd", "unknown"), "Krita"),  # noqa: E501
+    (WEBUI.replace("\n", "\r\n").replace("\r\n", "\n"), "A1111"),
+])
+def test_the_text_of_a1111_forge_and_krita(text, program):
+    check_webui(foreign_settings.read({"parameters": text}), program)
+
+
+@pytest.mark.parametrize("texts", [
+    {}, {"parameters": "just words"}, {"prompt": "{}"}, {"prompt": '{"1": {"class_type": '
+                                                                   '"x"}}'}, {"parameters": "{" * 100_000},
+    {"invokeai_metadata": "[1]"}, {"Comment": '{"uc": 3}'}, {"parameters": '{"sui_image_params": 3}'},
+    {"sd-metadata": '{"image": {"prompt": [1]}}'},
+    {"prompt": json.dumps({"1": {"class_type": "KSampler", "inputs": {"seed": ["1", 0], "positive": ["1", 0], "steps": ["1", 0]}}})},  # noqa: E501
+], ids=lambda texts: str(texts)[:30])
+def test_what_is_nobodys_is_nobodys(texts):
+    found = foreign_settings.read(texts)
+    assert found is None or not found.fields.get("prompt")
+
+
+@pytest.mark.parametrize("order", ["utf-16-be", "utf-16-le"])
+@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
+def test_jpeg_and_webp_carry_it_in_exif(form, order):
+    image = pytest.importorskip("PIL.Image")
+    exif = image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + WEBUI.encode(order)
+    buffer = io.BytesIO()
+    image.new("RGB", (32, 32)).save(buffer, form, exif=exif.tobytes())
+    check_webui(foreign_settings.read(embedded_texts.texts_of(buffer.getvalue())))
+
+
+def test_webp_of_comfyui():
+    image = pytest.importorskip("PIL.Image")
+    exif = image.Exif()
+    exif[0x0110] = "prompt:" + json.dumps(GRAPH)
+    buffer = io.BytesIO()
+    image.new("RGB", (32, 32)).save(buffer, "WEBP", exif=exif.tobytes())
+    assert foreign_settings.read(embedded_texts.texts_of(buffer.getvalue())).program == "ComfyUI"
+
+
+def hidden(text: str, packed: bool, pixels: int = 1 << 16) -> bytes:
+    body = gzip.compress(text.encode()) if packed else text.encode()
+    data = (b"stealth_pngcomp" if packed else b"stealth_pnginfo") + struct.pack(">I", 8 * len(body)) + body
+    bits = [254 | (byte >> shift & 1) for byte in data for shift in range(7, -1, -1)]
+    return bytes(bits + [255] * (pixels - len(bits)))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_texts_in_the_alpha_channel(packed):
+    assert embedded_texts.hidden_text(hidden(WEBUI, packed)) == WEBUI
+    check_webui(foreign_settings.read_hidden(WEBUI))
+    wrapped = json.dumps({"Software": "NovelAI", "Description": "a castle", "Comment": json.dumps(NOVELAI)})
+    assert foreign_settings.read_hidden(embedded_texts.hidden_text(hidden(wrapped, packed))).program == "NovelAI"
+
+
+@pytest.mark.parametrize("alpha", [b"", b"\xff" * 999, hidden(WEBUI, True)[:400], hidden(WEBUI, True)[:2000],
+                                   hidden("x", False).replace(b"\xfe", b"\xff")])
+def test_an_alpha_channel_without_a_text(alpha):
+    assert embedded_texts.hidden_text(alpha) == ""
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe1\xff\xff", b"RIFF\0\0\0\0WEBP",
+                                  b"RIFF\0\0\0\0WEBPEXIF\xff\xff\xff\xff",
+                                  b"\xff\xd8\xff\xe1\0\x20Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\xff" * 40, b"\x89PNG\r\n\x1a\neXIf"])  # noqa: E501
+def test_damaged_files_say_nothing(data):
+    assert embedded_texts.texts_of(data) == {}
