@@ -46,6 +46,17 @@ def test_escape_ends_a_modal_operator(toy):
     toy.wait_for("not bpy.context.scene.toy.running", 5)
 
 
+@pytest.mark.parametrize("place", [(0, 0), (1, 1), (2, 400), (400, 1), (700, 500)])
+def test_the_mouse_goes_to_the_edge_of_the_screen_too(toy, place):
+    toy.screen.move(*place)
+    assert toy.screen.mouse() == place
+
+
+def test_the_mouse_stops_at_the_edge(toy):
+    toy.screen.move(-30, 200)
+    assert toy.screen.mouse() == (0, 200)
+
+
 def test_what_is_not_there_is_not_found(toy):
     with pytest.raises(WindowError, match="Nonsense"):
         toy.find_text("Nonsense", timeout=0)

@@ -71,8 +71,18 @@ class Screen:
                        stdout=self._log, stderr=self._log)
 
     def move(self, x: int, y: int) -> None:
-        """In two motions: Blender lights up a button when the mouse moves over it, not when it appears there."""
-        self._do("mousemove", str(x - 3), str(y - 2), "mousemove", str(x), str(y))
+        """In two motions: Blender lights up a button when the mouse moves over it, not when it appears there. A place
+        beyond the left or upper edge is taken as the edge: xdotool would read its minus sign as an option."""
+        x, y = max(x, 0), max(y, 0)
+        near = x - 3 if x >= 3 else x + 3, y - 2 if y >= 2 else y + 2
+        self._do("mousemove", *map(str, near), "mousemove", str(x), str(y))
+
+    def mouse(self) -> tuple[int, int]:
+        """Where the mouse is."""
+        shown = subprocess.run(["xdotool", "getmouselocation", "--shell"], env={**os.environ, "DISPLAY": self.display},
+                               check=True, timeout=60, capture_output=True, text=True).stdout
+        place = dict(line.split("=") for line in shown.splitlines())
+        return int(place["X"]), int(place["Y"])
 
     def press(self, button: int = 1) -> None:
         self._do("mousedown", str(button))
