@@ -1,7 +1,7 @@
 """Run the steps of scripts/test.py. A step is a process with a log, a limit on its silence, and counts at its end.
 
-A step that dies (a segfault of bpy, a kill, a hang) counts as a failure and shows the end of its log. Standard library
-only.
+A step that dies (a segfault of bpy, a kill, a hang) counts as a failure and shows the end of its log. A step may give
+the tests that failed a second try, and then names those that needed it. Standard library only.
 """
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 NO_TESTS = 5  # pytest's exit status if no test was collected
+SECOND_TRY = "SD_SECOND_TRY"  # set to "1" in the environment of a second try
 HEARTBEAT = 30.0  # seconds between two signs of life of a long step
 TAIL = 60  # lines of a failed step's log that are shown
 
@@ -38,6 +39,8 @@ class Step:
         may_be_empty: Whether finding no test is fine, because a selection was requested.
         late: Whether it starts only after the others have ended, together with the other late ones.
         most_skipped: How many of its tests may be skipped; more are a failure. None for any number.
+        retried: The argument of `command` that names the tests. The modules of tests that failed take its place in a
+            second run, since the tests of a module build on each other. "" for no second try.
     """
 
     layer: str
@@ -50,6 +53,7 @@ class Step:
     may_be_empty: bool = False
     late: bool = False
     most_skipped: int | None = None
+    retried: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,28 @@ def run(step: Step, logs: Path, cwd: Path, log: Log, strict: bool = False) -> Ou
     tail = f"\n{failure_in(path)}\n" if failed else ""
     log(f"{tail}{step.name}: {passed} passed, {failed} failed, {skipped} skipped in {seconds:.0f} s"
         + (f": {outcome.note}" if outcome.note else "") + (f" (log: {path})" if failed else ""))
-    return outcome
+    return _second_try(outcome, logs, cwd, log) if failed and step.retried else outcome
+
+
+def _second_try(first: Outcome, logs: Path, cwd: Path, log: Log) -> Outcome:
+    """Run the modules of a step's failed tests once more, in a new process with a log of its own. Return the outcome of
+    both runs: a test that passes now is counted as passed and named; one that fails twice has failed."""
+    step = first.step
+    failed = [test for test, verdict in read_tests(step.junit).items() if verdict == "failed"]
+    if not failed:
+        return first  # the process itself failed
+    modules = dict.fromkeys(test.partition("::")[0] for test in failed)
+    at = step.command.index(step.retried)
+    junit = step.junit.with_name(f"{step.junit.stem}-second-try.xml")
+    command = [argument.replace(str(step.junit), str(junit)) for argument in step.command]
+    second = run(replace(step, name=f"{step.name} second try", command=(*command[:at], *modules, *command[at + 1:]),
+                         junit=junit, variables={**step.variables, SECOND_TRY: "1"}, retried=""), logs, cwd, log)
+    verdicts = read_tests(junit)
+    saved = [test for test in failed if verdicts.get(test) == "passed"]
+    note = "; ".join(filter(None, (first.note, f"passed on the second try: {', '.join(saved)}" if saved else "")))
+    left = len(failed) - len(saved) + bool(first.note)  # a note: the process failed beside its tests
+    return replace(first, passed=first.passed + len(saved), failed=left, seconds=first.seconds + second.seconds,
+                   note=note)
 
 
 def _watch(step: Step, path: Path, cwd: Path, log: Log) -> tuple[int, str]:
@@ -177,6 +202,23 @@ def read_junit(path: Path) -> tuple[int, int, int] | None:
     total, failures, errors, skipped = (sum(int(suite.get(key, 0)) for suite in suites)
                                         for key in ("tests", "failures", "errors", "skipped"))
     return total - failures - errors - skipped, failures + errors, skipped
+
+
+def read_tests(path: Path) -> dict[str, str]:
+    """Return "passed", "failed" or "skipped" by test ("tests/window/test_panel.py::test_preferences") from pytest's
+    JUnit file; nothing if it is missing or incomplete."""
+    try:
+        cases = list(ElementTree.parse(path).getroot().iter("testcase"))
+    except (OSError, ElementTree.ParseError):
+        return {}
+    verdicts: dict[str, str] = {}
+    for case in cases:
+        test = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name', '')}"
+        results = {child.tag for child in case}
+        verdict = "failed" if results & {"failure", "error"} else "skipped" if "skipped" in results else "passed"
+        if verdicts.get(test) != "failed":  # a test stands there twice if its clean-up fails too
+            verdicts[test] = verdict
+    return verdicts
 
 
 def tail_of(path: Path, lines: int = TAIL) -> str:

@@ -171,10 +171,11 @@ class Plan:
         if layer == "blender":
             return self._pytest(layer, name, python, variables=variables)
         variables |= {"SD_WINDOW_PYTHON": python, "SD_WINDOW_BLENDER": blender}
-        return self._pytest(layer, name, self.python, variables=variables, late=True)
+        return self._pytest(layer, name, self.python, variables=variables, late=True, retried=True)
 
     def _pytest(self, layer: str, name: str, *python: str, variables: dict[str, str] | None = None, late: bool = False,
-                tests: str = "tests", marks: str = "", most_skipped: int | None = None) -> Step:
+                tests: str = "tests", marks: str = "", most_skipped: int | None = None,
+                retried: bool = False) -> Step:
         junit = self.scratch / f"{name.replace(' ', '-')}.xml"
         command = [*python, "-m", "pytest", tests, "-v", "--tb=short", f"--junitxml={junit}"]
         marks = " and ".join(filter(None, (marks or MARKS.get(layer, ""), "not slow" if self.chosen.fast else "")))
@@ -193,6 +194,7 @@ class Plan:
             may_be_empty=self.narrowed,
             late=late,
             most_skipped=most_skipped,
+            retried=tests if retried else "",
         )
 
 

@@ -56,6 +56,47 @@ def test_a_crash_after_the_tests_is_a_failure_too(tmp_path):
     assert counts(run_pytest(tmp_path, code)[0]) == (2, 1, 0)
 
 
+_FIRST_TRY = "import os\nfirst = 'SD_SECOND_TRY' not in os.environ\n"
+# a clicks, b needs what a did and loses its click; the clean-up of d fails too
+_CLICKS = _FIRST_TRY + """
+import pytest
+done = []
+@pytest.fixture
+def clean():
+    yield
+    assert not first
+def test_a(): done.append("a")
+def test_b(): assert done == ["a"] and not first
+def test_c(): assert 0, "always"
+def test_d(clean): assert not first
+"""
+
+
+@pytest.mark.slow
+def test_a_test_that_fails_once_passes_by_name_and_one_that_fails_twice_fails(tmp_path):
+    outcome, told = run_pytest(tmp_path, _CLICKS, retried=str(tmp_path / "test_it.py"))
+    assert counts(outcome) == (3, 1, 0)
+    assert outcome.note == "passed on the second try: test_it.py::test_b, test_it.py::test_d"
+    assert outcome.note in steps.table([outcome])
+    assert "first" in (tmp_path / "unit.log").read_text() and "always" in (tmp_path / "unit-second-try.log").read_text()
+    assert counts(run_pytest(tmp_path, _CLICKS)[0]) == (1, 4, 0), "only steps that ask for it get a second try"
+
+
+@pytest.mark.slow
+def test_a_second_try_that_breaks_saves_nothing(tmp_path):
+    code = _FIRST_TRY + "def test_a(): assert not first\ndef test_b(): first or os.abort()\n"
+    outcome, told = run_pytest(tmp_path, code, retried=str(tmp_path / "test_it.py"))
+    assert counts(outcome) == (1, 1, 0) and not outcome.note
+
+
+@pytest.mark.slow
+def test_a_crash_beside_a_failed_test_is_not_forgiven(tmp_path):
+    code = _FIRST_TRY + "import atexit\nif first: atexit.register(os.abort)\ndef test_a(): assert not first\n"
+    outcome, told = run_pytest(tmp_path, code, retried=str(tmp_path / "test_it.py"))
+    assert counts(outcome) == (1, 1, 0)
+    assert "SIGABRT" in outcome.note and "test_a" in outcome.note
+
+
 @pytest.mark.slow
 def test_no_tests_are_a_failure_unless_some_were_selected(tmp_path):
     assert counts(run_pytest(tmp_path, "")[0]) == (0, 1, 0)
@@ -184,6 +225,12 @@ def test_one_layer_in_one_blender_with_arguments_for_pytest(runner, tmp_path, mo
     assert step.name == "blender 5.0" and step.may_be_empty
     assert step.command[-4:] == ("-k", "commit", "-x", "--durations=3")
     assert step.variables["SD_ENGINE_PYTHON"]
+
+
+def test_windows_alone_get_a_second_try(runner, tmp_path, monkeypatch):
+    todo = planned(runner, tmp_path, monkeypatch)
+    assert {step.layer for step in todo if step.retried} == {"window"}
+    assert all(step.command.count(step.retried) == 1 for step in todo if step.retried)
 
 
 def test_a_blender_without_its_python_is_skipped_aloud(runner, tmp_path, monkeypatch):

@@ -23,8 +23,10 @@ def window_python() -> str:
 
 @pytest.fixture(scope="session")
 def shots() -> Path:
-    """The folder of this Blender's screenshots: out/window/<version>."""
-    return ROOT / "out" / "window" / os.environ.get("SD_WINDOW_BLENDER", "blender")
+    """The folder of this Blender's screenshots and logs: out/window/<version>, with "-second-try" where tests that have
+    failed are run once more."""
+    again = "-second-try" if os.environ.get("SD_SECOND_TRY") else ""
+    return ROOT / "out" / "window" / (os.environ.get("SD_WINDOW_BLENDER", "blender") + again)
 
 
 class Windows:
