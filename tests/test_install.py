@@ -22,7 +22,7 @@ import addon_utils
 next(sys.modules[name] for name in ("_bpy_restrict_state", "bpy_restrict_state") if name in sys.modules)._bpy = bpy
 
 MODULE = "bl_ext.user_default.blender_sd"
-said = {}
+state = {}
 
 def additions(cls):
     # how many functions add-ons have appended to a menu's or header's own draw()
@@ -43,36 +43,36 @@ def residue():
     }
 
 before = residue()
-said["installed"] = sorted(bpy.ops.extensions.package_install_files(
+state["installed"] = sorted(bpy.ops.extensions.package_install_files(
     filepath=sys.argv[1], repo="user_default", enable_on_install=True, overwrite=True))
 enabled = residue()
-said["enabled"] = MODULE in bpy.context.preferences.addons
-said["scene"] = hasattr(bpy.types.Scene, "sd")
-said["operator"] = bpy.ops.sd.generate.get_rna_type().identifier
+state["enabled"] = MODULE in bpy.context.preferences.addons
+state["scene"] = hasattr(bpy.types.Scene, "sd")
+state["operator"] = bpy.ops.sd.generate.get_rna_type().identifier
 import importlib
 package = importlib.import_module(MODULE)
-said["api"] = callable(package.generate)
-said["torch"] = "torch" in sys.modules
+state["api"] = callable(package.generate)
+state["torch"] = "torch" in sys.modules
 prefs = bpy.context.preferences.addons[MODULE].preferences
 prefs.engine_python, prefs.engine_place, prefs.output = "/env/bin/python", "/env/place", "//pictures"
 prefs.model_folders.add().path = "/models"
 addon_utils.disable(MODULE, default_set=True)
-said["preferences of a disabled add-on"] = MODULE in bpy.context.preferences.addons
-said["left after disabling"] = {key: [before[key], residue()[key]] for key in before if residue()[key] != before[key]}
+state["preferences of a disabled add-on"] = MODULE in bpy.context.preferences.addons
+state["left after disabling"] = {key: [before[key], residue()[key]] for key in before if residue()[key] != before[key]}
 addon_utils.enable(MODULE, default_set=True)
 again = residue()
 prefs = bpy.context.preferences.addons[MODULE].preferences
-said["kept"] = [prefs.engine_python, prefs.engine_place, prefs.output, [folder.path for folder in prefs.model_folders]]
-said["used"] = importlib.import_module(MODULE + ".calls.runtime").runtime.config.engine_python
-said["differs after enabling again"] = {key: [enabled[key], again[key]] for key in enabled if again[key] != enabled[key]}
+state["kept"] = [prefs.engine_python, prefs.engine_place, prefs.output, [folder.path for folder in prefs.model_folders]]
+state["used"] = importlib.import_module(MODULE + ".calls.runtime").runtime.config.engine_python
+state["differs after enabling again"] = {key: [enabled[key], again[key]] for key in enabled if again[key] != enabled[key]}
 addon_utils.disable(MODULE)
-said["left after all"] = {key: [before[key], residue()[key]] for key in before if residue()[key] != before[key]}
-print("SAID " + json.dumps(said))
+state["left after all"] = {key: [before[key], residue()[key]] for key in before if residue()[key] != before[key]}
+print("SAID " + json.dumps(state))
 """  # noqa: E501
 
 
 @pytest.fixture(scope="module")
-def said(extension_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+def state(extension_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What a fresh Blender says of installing, enabling, disabling and enabling again."""
     user = tmp_path_factory.mktemp("user")
     variables = {**os.environ, "BLENDER_USER_RESOURCES": str(user)}
@@ -85,31 +85,31 @@ def said(extension_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(lines[-1].removeprefix("SAID "))
 
 
-def test_zip_installs_and_is_enabled(said):
-    assert said["installed"] == ["FINISHED"]
-    assert said["enabled"]
+def test_zip_installs_and_is_enabled(state):
+    assert state["installed"] == ["FINISHED"]
+    assert state["enabled"]
 
 
-def test_operators_properties_and_the_scripting_api_are_there(said):
-    assert said["operator"] == "SD_OT_generate"
-    assert said["scene"]
-    assert said["api"]
+def test_operators_properties_and_the_scripting_api_are_there(state):
+    assert state["operator"] == "SD_OT_generate"
+    assert state["scene"]
+    assert state["api"]
 
 
-def test_enabling_imports_no_torch(said):
-    assert said["torch"] is False
+def test_enabling_imports_no_torch(state):
+    assert state["torch"] is False
 
 
-def test_disabling_leaves_nothing(said):
-    assert said["left after disabling"] == {}
+def test_disabling_leaves_nothing(state):
+    assert state["left after disabling"] == {}
 
 
-def test_what_was_chosen_outlives_disabling(said):
-    assert said["preferences of a disabled add-on"] is False, "Blender deletes them"
-    assert said["kept"] == ["/env/bin/python", "/env/place", "//pictures", ["/models"]]
-    assert said["used"] == "/env/bin/python"
+def test_what_was_chosen_outlives_disabling(state):
+    assert state["preferences of a disabled add-on"] is False, "Blender deletes them"
+    assert state["kept"] == ["/env/bin/python", "/env/place", "//pictures", ["/models"]]
+    assert state["used"] == "/env/bin/python"
 
 
-def test_enabling_twice_is_as_enabling_once(said):
-    assert said["differs after enabling again"] == {}
-    assert said["left after all"] == {}
+def test_enabling_twice_is_as_enabling_once(state):
+    assert state["differs after enabling again"] == {}
+    assert state["left after all"] == {}

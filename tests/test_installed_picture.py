@@ -75,16 +75,16 @@ def test_the_installed_add_on_paints_and_leaves_no_process(extension_zip, tmp_pa
                           stdin=subprocess.DEVNULL)
     lines = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]
     assert lines, f"Blender ended with status {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    said = json.loads(lines[-1].removeprefix("SAID "))
-    assert said["size"] == [64, 64] and said["packed"] and said["used"] and said["prompts"] == [
+    state = json.loads(lines[-1].removeprefix("SAID "))
+    assert state["size"] == [64, 64] and state["packed"] and state["used"] and state["prompts"] == [
         "red brick wall", "snow"]
-    assert (len(said["names"]), said["thrown"], said["left"]) == (2, 1, 1)
-    pictures = os.path.join(short_folder, "pictures") if sets_up else said["own"]
-    assert Path(said["path"]).is_file() and Path(said["path"]).is_relative_to(pictures)
+    assert (len(state["names"]), state["thrown"], state["left"]) == (2, 1, 1)
+    pictures = os.path.join(short_folder, "pictures") if sets_up else state["own"]
+    assert Path(state["path"]).is_file() and Path(state["path"]).is_relative_to(pictures)
     assert not sets_up or f"SET UP {python_in(os.path.join(short_folder, 'engine', 'env1'))}" in done.stdout.splitlines(
     )
     manifest = tomllib.loads((_ROOT / "addon_manifest.toml").read_text(encoding="utf-8"))
-    assert origin_in(read_head(said["path"]).text).generator == f"blender_sd {manifest['version']}" and has_credentials(
-        said["path"])
-    assert (Path(said["own"]) / "credentials" / "credentials.pem").is_file()
-    assert _engine_is_gone(said["pid"]), "the engine outlived Blender"
+    assert origin_in(read_head(state["path"]).text).generator == f"blender_sd {manifest['version']}"
+    assert has_credentials(state["path"])
+    assert (Path(state["own"]) / "credentials" / "credentials.pem").is_file()
+    assert _engine_is_gone(state["pid"]), "the engine outlived Blender"

@@ -29,7 +29,7 @@ def renames(tree: ast.AST) -> Iterator[tuple[int, str]]:
     for call, name in calls(tree):
         given = [*("target" for _ in call.args), *(keyword.arg for keyword in call.keywords)]
         if isinstance(call.func, ast.Attribute) and name in ("rename", "replace") and given == ["target"]:
-            yield call.lineno, f"Path.{name}: a virus scanner may hold the file, use protocol.files.replace"
+            yield call.lineno, f"Path.{name}: a virus scanner may hold the file, use library.files.replace"
 
 
 def shared_libraries(tree: ast.AST) -> Iterator[tuple[int, str]]:

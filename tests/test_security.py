@@ -36,7 +36,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # ---- the source ------------------------------------------------------------------------------------------------------
 
-# What would run text as code or through a shell, unpickle, listen, or trust what it is told.
+# What would run text as code or through a shell, unpickle, listen, or trust its input.
 CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.spawnl", "os.execv", "torch.load", "np.load",
     "numpy.load", "subprocess.getoutput", "subprocess.getstatusoutput", "tempfile.mktemp", "runpy.run_path",

@@ -167,7 +167,7 @@ class SD_AP_preferences(bpy.types.AddonPreferences):
                                                                "Half the memory; for recent devices"),
                ("fp16", "16 bit (fp16)", "Half the memory; for graphics cards")))
     threads: IntProperty(name="CPU Threads", min=0, max=1024, soft_max=64, update=_changed, description=(
-        "Processor threads that the engine uses; 0 is all cores, of which Blender takes first what it needs"))
+        "Processor threads that the engine uses; 0 is all cores, but Blender goes first"))
     memory_mb: IntProperty(
         name="Memory for Models (MB)", min=0, max=2**24, soft_max=65536, step=256, update=_changed,
         description=("How many megabytes of models stay loaded between jobs; 0 is half of what the machine has"))

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @checked_call
 def credentials(picture: bpy.types.Image | str | os.PathLike) -> Verification:
     """Begin to check the content credentials of `picture`, out of process; returns at once. `picture`: the path of a
-    file, or an image datablock, of which the file counts that it was packed from, or lies on disk; what was painted on
-    it since is not in there.
+    file, or an image datablock. For a datablock, the packed file is checked, or else the one on disk, without what was
+    painted on it since.
 
     Raises SourceUnusable for an image without a file, EngineMissing; from `result()` come SourceUnusable (no such file)
     and EngineMissing (an engine that was set up before credentials were known).

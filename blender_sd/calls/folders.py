@@ -22,7 +22,7 @@ class Folders:
         self._kept: dict[tuple[str, str, bool], Path] = {}  # see `_kept_in`
 
     def look_again(self) -> None:
-        """Forget what the disk said of the folders: an engine was set up, or the configuration changed."""
+        """Forget what was read from the disk, after an engine was set up or the configuration changed."""
         self._kept.clear()
 
     def base_folder(self) -> Path:

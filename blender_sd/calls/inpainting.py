@@ -21,7 +21,7 @@ def inpaint(source: Any, mask: Any, prompt: str | None = None, *, strength: floa
 
     Args:
         source: As for `restyle`.
-        mask: As `source`, or an H×W array, of which white is repainted; "FACES" is the UV area of the active object's
+        mask: As `source`, or an H×W array; white is repainted. "FACES" is the UV area of the active object's
             selected faces; "ALPHA" the transparent parts of the source, which become opaque.
         prompt: None is as for `upscale`.
         strength: How much the masked part changes, 0 to 1.

@@ -27,7 +27,7 @@ def live_request(prompt: str, *, steps: int, strength: float, model: str = "star
         SDError: The settings cannot be met.
     """
     info = runtime.models.find(model)
-    asked = min(500, math.ceil(steps / max(strength, 0.01) - 1e-6))  # of which the share `strength` is carried out
+    asked = min(500, math.ceil(steps / max(strength, 0.01) - 1e-6))  # only the share `strength` of these is carried out
     request = request_builder.request(IMAGE_TO_IMAGE, info, prompt, (info.default_width, info.default_height),
                                       model=model, steps=asked, strength=strength, **settings)
     policy.check_request(request, info)

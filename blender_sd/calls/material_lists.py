@@ -88,7 +88,7 @@ def batch_materials(rows: str | os.PathLike | Iterable[str | Mapping[str, Any]],
     with either; or a sequence of prompts and mappings. `library` as for `save_material`. A row whose asset is there
     already is skipped, unless `replace`: so a list that was cancelled goes on when it is given again. `tags`,
     `licence`: for all rows, beside their own. `settings`: as for `generate`, for what a row, or the style that a row
-    names, leaves open; pictures tile in both directions unless told otherwise. A row that fails stops no other. Raises
+    names, leaves open; pictures tile in both directions by default. A row that fails stops no other. Raises
     AssetUnusable and InvalidRequest, at once, for a list, library or keyword that cannot be used.
     """
     wrong = [name for name in _NOT_OF_MANY if name in settings]

@@ -1,5 +1,4 @@
-"""ControlNets in one file, as ComfyUI's and A1111's folders hold them: what they are, told from the names and shapes in
-the header.
+"""Recognise ControlNets in one file, as in ComfyUI's and A1111's folders, by the names and shapes in the header.
 
     ldm            Zhang et al. 2023: `control_model.input_hint_block.0.weight` …, also without the prefix
     diffusers      `controlnet_cond_embedding.conv_in.weight` …; of transformers `controlnet_blocks.0.weight`

@@ -29,13 +29,13 @@ def read(model: str, folders: Iterable[str] = ()) -> Choices:
     """The choices for `model`; a VAE is named by its file, from the model on, or by its name in the model `folders`.
     Nothing where there are none. Raises ModelUnreadable for a file that says something else, ModelNotFound for a VAE
     that is not there."""
-    said = _said(model)
-    prediction, zero_snr = said.get("prediction", AUTO), said.get("zero_snr")
+    choices = _stored(model)
+    prediction, zero_snr = choices.get("prediction", AUTO), choices.get("zero_snr")
     if prediction not in (AUTO, *PREDICTIONS) or not (zero_snr is None or isinstance(zero_snr, bool)):
         raise ModelUnreadable(f"The choices in {os.path.basename(file_of(model))} cannot be read.",
                               f"A prediction is one of: {', '.join(PREDICTIONS)}; zero_snr is true or false.",
-                              repr(said)[:200])
-    vae = said.get("vae", "")
+                              repr(choices)[:200])
+    vae = choices.get("vae", "")
     return Choices(_vae(model, vae, folders) if isinstance(vae, str) and vae.strip() else "", prediction,
                    {None: AUTO, True: ON, False: OFF}[zero_snr])
 
@@ -45,7 +45,7 @@ def write(model: str, choices: Choices) -> None:
     OutputUnwritable."""
     if os.path.realpath(model) == os.path.realpath(STARTER_FOLDER):
         raise OutputUnwritable("Nothing can be chosen for the built-in model.", "Choose another model.")
-    file, kept = file_of(model), {key: value for key, value in _said(model).items() if key not in _KEYS}
+    file, kept = file_of(model), {key: value for key, value in _stored(model).items() if key not in _KEYS}
     if choices.vae:
         kept["vae"] = _short(choices.vae, os.path.dirname(file))
     if choices.prediction != AUTO:
@@ -62,7 +62,7 @@ def write(model: str, choices: Choices) -> None:
                                repr(error)) from error
 
 
-def _said(model: str) -> dict[str, Any]:
+def _stored(model: str) -> dict[str, Any]:
     folder, name = os.path.split(file_of(model))
     if not own_files.has(folder, name):
         return {}

@@ -3,7 +3,7 @@
 It runs as a plain file, so it sets up what an import would have: the package is located by its place on disk, and
 neither this folder (`messages.py`, `serving.py`, … would hide other modules) nor the one that contains the package
 (with other extensions) is on the search path. It uses only the standard library and syntax that an old Python can read,
-so that an interpreter without torch, or even without numpy, can be told from a broken one.
+so that an interpreter without torch, or even without numpy, can be distinguished from a broken one.
 """
 import importlib
 import importlib.machinery

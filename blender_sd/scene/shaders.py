@@ -148,7 +148,7 @@ def feeding(place: Place, mutes: bool = True) -> tuple[Giver | None, Place]:
 
 
 def shown_images(material: bpy.types.Material, mutes: bool = True, factors: bool = True) -> set[bpy.types.ShaderNode]:
-    """Return the image nodes of which `material` shows something, in groups too. `mutes`, `factors`: as in
+    """Return the image nodes that contribute to what `material` shows, in groups too. `mutes`, `factors`: as in
     `shown_shaders`.
     """
     output = output_of(material.node_tree) if compat.uses_nodes(material) else None

@@ -169,7 +169,7 @@ def _filled(image: bpy.types.Image, stored: dict[int, bytes | str]) -> dict[int,
 
 
 def _repack(image: bpy.types.Image, stored: dict[int, bytes | str]) -> None:
-    """Make `image`, of which nothing exists only in memory, hold all of `stored` packed."""
+    """Pack all of `stored` into `image`, which must have no changes that exist only in memory."""
     path = image.filepath_raw
     stem, ending = bpy.path.clean_name(image.name), os.path.splitext(path)[1] or ".png"
     with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder:

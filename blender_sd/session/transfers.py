@@ -24,7 +24,7 @@ log = logging.getLogger("blender_sd")
 
 _ENDED = ("finished", "cancelled", "failed")
 _WINDOW = 10.0  # seconds over which the speed is measured
-_STALLED = 5.0  # seconds without a byte after which people are told
+_STALLED = 5.0  # seconds without a byte after which the panel says so
 
 
 class Transfer:

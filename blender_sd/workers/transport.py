@@ -189,7 +189,7 @@ def trusted(settings: Settings) -> ssl.SSLContext:
 
 
 def _unchecked() -> ssl.SSLContext:
-    """Return a TLS context for hosts that pip is told to trust (trusted-host).
+    """Return a TLS context for hosts that pip is configured to trust (trusted-host).
 
     Their files must match the lock's hashes all the same.
     """

@@ -77,7 +77,7 @@ def _target(python: str, name: str, seconds: int, place: Path, log: Callable[[st
     return report
 
 
-def _defects(folder: Path, said: str) -> list[tuple[str, str]]:
+def _defects(folder: Path, output: str) -> list[tuple[str, str]]:
     """Return (what happened, the input in base64) for each defect: those that the target recorded, and the cause if
     libFuzzer ended it.
     """
@@ -86,7 +86,7 @@ def _defects(folder: Path, said: str) -> list[tuple[str, str]]:
     found = [(one["what"], one["input"]) for one in lines]
     for file in folder.iterdir():
         if re.match(r"(crash|timeout|oom|leak|slow-unit)-", file.name):
-            reason = re.search(r"ERROR: (libFuzzer: [^\n]*)", said)
+            reason = re.search(r"ERROR: (libFuzzer: [^\n]*)", output)
             found.append(
                 (
                     f"{file.name.split('-')[0]} {reason[1] if reason else ''}",

@@ -1,7 +1,6 @@
-"""Stage "restore": checkpoints made of the model that the add-on ships, to go on where nothing else of its training is
-left.
+"""Stage "restore": make checkpoints from the model that the add-on ships, to train on when no others are left.
 
-The optimisers begin anew, and the clock at zero: ``--minutes`` then says how long to go on.
+The optimisers start from scratch and the clock at zero, so ``--minutes`` says how long to train on.
 """
 
 from __future__ import annotations

@@ -137,9 +137,9 @@ def test_what_cannot_be_saved(addon, library):
         sd.save_material(image)
     assert _file_state() == before
     bpy.context.preferences.filepaths.asset_libraries.remove(bpy.context.preferences.filepaths.asset_libraries[0])
-    with pytest.raises(AssetUnusable, match="no asset library") as told:
+    with pytest.raises(AssetUnusable, match="no asset library") as caught:
         sd.save_material(image)
-    assert "File Paths" in told.value.hint
+    assert "File Paths" in caught.value.hint
     bpy.context.preferences.filepaths.asset_libraries.new(name="Test Library", directory=str(library))
 
 

@@ -105,7 +105,7 @@ def test_the_control_picture_can_be_looked_at(addon):
 
 
 def test_the_control_picture_has_the_size_of_what_will_be_painted(addon, pipeline):
-    """A preview in the size of Width and Height said nothing of a restyled render."""
+    """A preview in the size of Width and Height would not show what a restyled render gets."""
     rendered(32)
     bpy.context.scene.render.resolution_x, addon.width, addon.height = 96, 61, 48
     textured_cube(24)

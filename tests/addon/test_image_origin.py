@@ -66,10 +66,10 @@ def test_the_panel_tells_all_and_the_chain(chained):
     assert "Looking for what it was made of…" in words() and "Starter" in words()
     settle()
     paper = draw(panel(EDITOR), "IMAGE_EDITOR")
-    said = "\n".join(paper.texts)
+    drawn = "\n".join(paper.texts)
     for what in ("Composite: a model painted over", "Licence: CC0-1.0", "Prompt: mosaic", "Seed: 6",
                  "2026-11-24 17:00:00 UTC", "Made of", "old brick · seed 5", "No copy of it is in the output folder"):
-        assert what in said, what
+        assert what in drawn, what
     opening = [values for name, values in paper.operators if name == "sd.open_link"]
     assert opening == [{"index": 0}] and ("sd.recall_link", {"index": 0}) in paper.operators
     chain = image_origin.details_of(chained).chain
@@ -118,8 +118,8 @@ def test_looking_into_a_file(addon, tmp_path, looking_at):
     ours, foreign = tmp_path / "ours.png", tmp_path / "foreign.png"
     write_png(str(ours), Request(prompt="moss", seed=9, width=16, height=16), BRICK)
     data = ours.read_bytes()
-    said = b"\0\0\0\x22tEXtparameters\0a castle\nSteps: 9, Seed: 41\0\0\0\0"
-    foreign.write_bytes(data[:33] + said + data[33:].replace(b"blender_sd", b"another_sd"))
+    chunk = b"\0\0\0\x22tEXtparameters\0a castle\nSteps: 9, Seed: 41\0\0\0\0"
+    foreign.write_bytes(data[:33] + chunk + data[33:].replace(b"blender_sd", b"another_sd"))
     for path, wanted in ((foreign, "a castle"), (ours, "Prompt: moss")):
         image = bpy.data.images.load(str(path))
         _show(image)
@@ -236,5 +236,5 @@ def test_the_command_line_says_what_cannot_be_used(addon, tmp_path, capsys):
     ):
         capsys.readouterr()
         assert command_line.run(arguments) == 2
-        said = capsys.readouterr().err
-        assert re.search(words, said) and "Traceback" not in said
+        err = capsys.readouterr().err
+        assert re.search(words, err) and "Traceback" not in err

@@ -174,8 +174,8 @@ def test_only_accelerators_of_this_machine_are_offered(shown, wide):  # noqa: F8
                        ] and shown.bl_rna.properties["accelerator"].default == offered[0]
     section = Paper()
     installation_view.draw_choice(section, bpy.context)  # what the preferences draw
-    said = draw(panels.installation.CLASSES[0]).texts
-    assert f"Found: {shown.reason}." in section.texts and set(section.texts) <= set(said)
+    drawn = draw(panels.installation.CLASSES[0]).texts
+    assert f"Found: {shown.reason}." in section.texts and set(section.texts) <= set(drawn)
 
 
 @pytest.mark.skipif(not PYTHON, reason="SD_ENGINE_PYTHON names no interpreter with torch")

@@ -212,12 +212,12 @@ def test_a_bake_is_marked_with_its_sources(made, cycles, tmp_path):
     assert sd.mark_baked(again) == [second] and [one.name for one in from_json(second[SOURCES_KEY])] == ["old brick"]
 
 
-@pytest.mark.parametrize("said", ["scene", "operator"])
-def test_a_bake_from_selected_to_active(made, cycles, said):
+@pytest.mark.parametrize("where", ["scene", "operator"])
+def test_a_bake_from_selected_to_active(made, cycles, where):
     source, ignored = _baking(made())
     target, baked = _baking(bpy.data.images.new("plain", 8, 8), "low")
     source.select_set(True)
-    cycles.render.bake.use_selected_to_active = said == "scene"
+    cycles.render.bake.use_selected_to_active = where == "scene"
     assert bpy.ops.object.bake(type="DIFFUSE", pass_filter={"COLOR"}, margin=0, use_selected_to_active=True,
                                cage_extrusion=0.1) == {"FINISHED"}
     marking._on_bake(target)

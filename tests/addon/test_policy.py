@@ -70,16 +70,16 @@ def test_a_model_that_is_forbidden_is_not_offered_and_refused_everywhere(addon, 
     assert [item[1] for item in properties._model_items] == ["Starter"] and [info.id
                                                                              for info in sd.models()] == ["starter"]
     assert properties._items_with(other.id)[-1][1] == "Other (not allowed)"
-    said = next(text for text in words() if "'models'" in text)
-    assert "does not allow the model 'Other'" in said and place in said and "Your studio's policy applies" in words()
+    text = next(text for text in words() if "'models'" in text)
+    assert "does not allow the model 'Other'" in text and place in text and "Your studio's policy applies" in words()
     addon.prompt = "brick"
     with pytest.raises(RuntimeError, match="does not allow the model 'Other'"):
         bpy.ops.sd.generate()
     for call in (lambda: sd.generate("x", model=other.id), lambda: sd.restyle("CAMERA", "x", model=other.id),
                  lambda: live_frames.live_request("x", steps=2, strength=0.5, model=other.id)):
-        with pytest.raises(PolicyForbids) as told:
+        with pytest.raises(PolicyForbids) as caught:
             call()
-        assert "Ask Maria" in told.value.hint
+        assert "Ask Maria" in caught.value.hint
     request = dataclasses.replace(sd.generate("x").request, model=other.id)
     drain()
     with pytest.raises(PolicyForbids):
@@ -97,8 +97,8 @@ def test_a_model_that_is_forbidden_is_not_offered_and_refused_everywhere(addon, 
 def test_a_broken_policy_stops_everything_and_says_where(addon, rules, pipeline):
     addon.prompt = "brick"
     place = rules("network = false\nmodel = []")
-    said = next(text for text in words() if "cannot be used" in text)
-    assert f"{place} cannot be used: line 2" in said and any("Did you mean 'models'" in text for text in words())
+    text = next(text for text in words() if "cannot be used" in text)
+    assert f"{place} cannot be used: line 2" in text and any("Did you mean 'models'" in text for text in words())
     with pytest.raises(RuntimeError, match="line 2"):
         bpy.ops.sd.generate()
     with pytest.raises(PolicyForbids, match="line 2"):

@@ -90,9 +90,9 @@ def test_arguments_of_the_wrong_type_are_refused(addon, tmp_path):
                                                                                                   "control_image"):
                 continue
             for value in STRANGE:
-                with pytest.raises(errors.SDError) as told:
+                with pytest.raises(errors.SDError) as caught:
                     _call(name, args, parameter, place, value)
-                assert "Traceback" not in str(told.value) and _state() == before, (name, parameter.name)
+                assert "Traceback" not in str(caught.value) and _state() == before, (name, parameter.name)
 
 
 @pytest.mark.parametrize("value", [None, "Any", 3, [], GREY])
@@ -139,9 +139,9 @@ MISTYPED = {
 def test_the_closest_name_is_suggested(addon, wanted, tmp_path, monkeypatch):
     monkeypatch.setattr(assets, "asset_libraries", lambda: {"Bricks": str(tmp_path)})
     before = len(sd.jobs())
-    with pytest.raises(errors.SDError) as told:
+    with pytest.raises(errors.SDError) as caught:
         MISTYPED[wanted]()
-    assert re.search(f"Did you mean .*'{wanted}'", told.value.hint), str(told.value)
+    assert re.search(f"Did you mean .*'{wanted}'", caught.value.hint), str(caught.value)
     assert len(sd.jobs()) == before
 
 

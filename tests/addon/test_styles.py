@@ -108,9 +108,9 @@ def test_a_style_whose_model_or_lora_is_not_here(addon, own, pipeline):
 
 
 def test_styles_that_are_not_there(addon, own, pipeline):
-    with pytest.raises(StyleUnusable, match="'Wat'") as told:
+    with pytest.raises(StyleUnusable, match="'Wat'") as caught:
         sd.generate("x", style="Wat")
-    assert "Wet" in told.value.hint
+    assert "Wet" in caught.value.hint
     with pytest.raises(RuntimeError, match="no style called"):
         bpy.ops.sd.choose_style(style="Wat")
     assert addon.style == "" and "Wat" in state().error

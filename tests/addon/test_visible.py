@@ -1,4 +1,4 @@
-"""A result on a model that the 3D View's shading hides: what is said, offered, and done by itself."""
+"""A result on a model that the 3D View's shading hides: the message, the offer, and what happens by itself."""
 from __future__ import annotations
 
 from types import SimpleNamespace

@@ -39,9 +39,9 @@ ORDERS = {
 def test_settings_that_cannot_be_met_are_refused_at_once(sd, small, name):
     changes, error, words = ORDERS[name]
     before, jobs = state_of_file(), len(sd.jobs())
-    with pytest.raises(error, match=words) as told:
+    with pytest.raises(error, match=words) as caught:
         sd.generate("x", **{**small, **changes})
-    assert told.value.hint or error is errors.InvalidRequest
+    assert caught.value.hint or error is errors.InvalidRequest
     assert state_of_file() == before and len(sd.jobs()) == jobs
 
 
@@ -60,9 +60,9 @@ SOURCES = {
 @pytest.mark.parametrize("name", SOURCES)
 def test_sources_that_cannot_be_used_are_refused_at_once(sd, small, name):
     before = state_of_file()
-    with pytest.raises(errors.SourceUnusable) as told:
+    with pytest.raises(errors.SourceUnusable) as caught:
         sd.restyle(SOURCES[name], "x", **small)
-    assert told.value.message and told.value.hint
+    assert caught.value.message and caught.value.hint
     assert state_of_file() == before
 
 
@@ -177,7 +177,7 @@ def test_a_picture_whose_folder_is_gone_is_in_the_open_file(sd, painting, cube):
     assert job.results[0].path == "" and image.packed_file and sd.recall(image) == job.results[0].request
     assert "open file" in "".join(job.notes)
     assert image in shown(cube.active_material)
-    again, = sd.generate("red brick", **{**painting, "steps": 200}).result(timeout=PATIENCE)  # the folder is made anew
+    again, = sd.generate("red brick", **{**painting, "steps": 200}).result(timeout=PATIENCE)  # the folder is made again
     assert np.array_equal(pixels(again), pixels(image)) and len(list(folder.glob("*.png"))) == 1
 
 
@@ -213,9 +213,9 @@ def test_a_place_that_was_deleted_meanwhile(sd, painting, textured, gone):
         bpy.data.materials.remove(material)
     else:
         material.node_tree.nodes.remove(next(node for node in material.node_tree.nodes if node.type == "TEX_IMAGE"))
-    with pytest.raises(errors.TargetUnusable, match="deleted") as told:
+    with pytest.raises(errors.TargetUnusable, match="deleted") as caught:
         job.result(timeout=PATIENCE)
-    assert "kept" in told.value.hint
+    assert "kept" in caught.value.hint
     assert any(image.use_fake_user and image.packed_file for image in bpy.data.images)
 
 
@@ -250,7 +250,7 @@ def test_unbalanced_brackets_are_taken_literally(sd, small, prompt):
 
 
 SOURCE = np.random.default_rng(2).integers(0, 256, (48, 64, 3), np.uint8)
-MASKS = {  # what is said of each, and whether anything is painted
+MASKS = {  # the note for each, and whether anything is painted
     "of another size": (np.kron(np.eye(4), np.ones((6, 8))) > 0, "brought to the picture's 64 × 48", True),
     "empty": (np.zeros((48, 64), bool), "empty", False),
     "full": (np.ones((48, 64), bool), "", True),

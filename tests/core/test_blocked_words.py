@@ -20,9 +20,9 @@ from blender_sd.core.request import Request
 ])
 def test_found(word, prompt):
     for request in (Request(prompt=prompt), Request(negative=prompt)):
-        with pytest.raises(WordBlocked) as told:
+        with pytest.raises(WordBlocked) as caught:
             blocked_words.check((word, "zzz"), request)
-        assert "'" in told.value.message and told.value.kind == "blocked_word"
+        assert "'" in caught.value.message and caught.value.kind == "blocked_word"
 
 
 @pytest.mark.parametrize(("word", "prompt"), [

@@ -68,9 +68,9 @@ def test_every_mistyped_name_is_answered_with_the_closest(tmp_path):
 def test_files_are_suggested_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(adapters, "find_files",
                         lambda _kind, _folders: [adapters.NamedFile("Old Paper", "/m/Old Paper.safetensors")])
-    with pytest.raises(SDError) as told:
+    with pytest.raises(SDError) as caught:
         adapters.resolve_file(LORA, "old papre", [str(tmp_path)])
-    assert told.value.hint == "Did you mean 'Old Paper'?"
-    with pytest.raises(SDError) as told:
+    assert caught.value.hint == "Did you mean 'Old Paper'?"
+    with pytest.raises(SDError) as caught:
         controlnets.resolve_controlnet("startre", [str(tmp_path)])
-    assert told.value.hint == "Did you mean 'Starter'?"
+    assert caught.value.hint == "Did you mean 'Starter'?"

@@ -1,5 +1,5 @@
-"""Attention by other packages and compiled blocks: the same pixels, never a failed picture, and said where they cannot
-be."""
+"""Attention by other packages and compiled blocks: the same pixels, never a failed picture, and a note where they
+cannot be used."""
 from __future__ import annotations
 
 import shutil
@@ -89,7 +89,7 @@ def test_compiled_blocks_give_the_same_picture(made, engine, sd, tmp_path):
 
 def test_compiled_blocks_follow_what_changes(made, engine, sd, tmp_path, monkeypatch):
     """Tiling, which changes the padding of convolutions, another size, a LoRA that comes and goes: all that torch
-    compiles anew for. What it traces is run as it is, since making machine code of it takes minutes."""
+    compiles again for. What it traces is run as it is, since making machine code of it takes minutes."""
     monkeypatch.setattr(acceleration, "_COMPILER", "eager")
     compiled = made(compile=True, preview_px=64)
     file = write(sd, tmp_path / "a.safetensors", "diffusers")

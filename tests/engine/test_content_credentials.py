@@ -157,7 +157,7 @@ def test_sources_with_broken_or_far_away_credentials_harm_nothing_and_open_no_co
     assert not asked
     (ingredient,) = read(path).get_active_manifest()["ingredients"]
     assert "assertion.dataHash.mismatch" in json.dumps(
-        ingredient["validation_results"]), "that the source was tampered with is said"
+        ingredient["validation_results"]), "it says that the source was tampered with"
 
 
 def test_a_chain_that_is_too_long_is_left_out(signing, sd, monkeypatch):
@@ -200,11 +200,11 @@ def test_contact_sheets_carry_all_of_it_too(signing, sd):
 def test_the_xmp_can_be_read_by_any_parser(signing, sd):
     (path,) = signing().paths(small(sd))
     text = png.read_text(path)["XML:com.adobe.xmp"]
-    (said,) = ElementTree.fromstring(text.encode()).iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    (description,) = ElementTree.fromstring(text.encode()).iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
     extension = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
-    assert said.get(extension + "DigitalSourceType") == IPTC + GENERATED and said.get(extension
+    assert description.get(extension + "DigitalSourceType") == IPTC + GENERATED and description.get(extension
                                                                                       + "AISystemUsed") == "sd"
-    assert said.get("{http://ns.adobe.com/xap/1.0/}CreatorTool") == generator()
+    assert description.get("{http://ns.adobe.com/xap/1.0/}CreatorTool") == generator()
     hostile = ElementTree.fromstring(xmp(Origin(model='"><x/>\x00\x0b\ud800&')).encode())
     assert [one.get(extension + "AISystemUsed") for one in hostile.iter() if one.attrib] == ['"><x/>&']
 

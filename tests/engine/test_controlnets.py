@@ -1,4 +1,4 @@
-"""ControlNets: they steer, as strongly and as long as they are told, and what does not fit is refused before
+"""ControlNets steer as strongly and as long as their settings say, and what does not fit is refused before
 painting."""
 from __future__ import annotations
 

@@ -173,8 +173,8 @@ def test_what_is_left_over_is_named_and_what_does_nothing_is_not(run, tiny_confi
     file = ldm_layout.write(load(sd), tmp_path / "x.safetensors", **harmless)
     assert not notes(run(small(str(file))))
     file = ldm_layout.write(load(sd), tmp_path / "y.safetensors", **harmless, **odd)
-    said = notes(run(small(str(file))))
-    assert len(said) == 1 and all(name in said[0] for name in odd) and "(2)" in said[0]
+    lines = notes(run(small(str(file))))
+    assert len(lines) == 1 and all(name in lines[0] for name in odd) and "(2)" in lines[0]
     file = ldm_layout.write(load(sdxl), tmp_path / "z.safetensors", **odd)
     assert all(name in notes(run(small(str(file))))[0] for name in odd)
 

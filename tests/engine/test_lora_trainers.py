@@ -24,8 +24,8 @@ def notes(events):
 def test_every_trainers_names(put_on, families, tmp_path, family, trainer):
     folder, kind = families(family), TRAINERS[trainer]
     tensors, added = low_rank(kind, layers_of(denoiser(folder), kind.original))
-    said, weights = put_on(folder, write(tensors, tmp_path / "look.safetensors"))
-    assert not said and added
+    left_out, weights = put_on(folder, write(tensors, tmp_path / "look.safetensors"))
+    assert not left_out and added
     agree(weights, folder, added)
 
 
@@ -59,8 +59,8 @@ def test_xlabs_names_of_flux(put_on, families, tmp_path):
         tensors |= {f"{name}.down.weight": down, f"{name}.up.weight": up}
         added |= dict(
             zip([start + one for one in ours], (up @ down).split([len(weight) for weight in weights]), strict=True))
-    said, weights = put_on(folder, write(tensors, tmp_path / "x.safetensors"))
-    assert not said
+    left_out, weights = put_on(folder, write(tensors, tmp_path / "x.safetensors"))
+    assert not left_out
     agree(weights, folder, added)
 
 
@@ -73,8 +73,8 @@ def test_old_diffusers_names_of_attention_processors(put_on, sd, tmp_path):
         tensors |= {
             f"unet.{layer}.processor.{way}_lora.down.weight": down, f"unet.{layer}.processor.{way}_lora.up.weight": up}
         added[f"{layer}.{ours}"] = up @ down
-    said, weights = put_on(sd, write(tensors, tmp_path / "x.safetensors"))
-    assert not said
+    left_out, weights = put_on(sd, write(tensors, tmp_path / "x.safetensors"))
+    assert not left_out
     agree(weights, sd, added)
 
 
@@ -101,8 +101,8 @@ def test_the_names_of_text_encoders(engine, put_on, families, tmp_path, family, 
         tensors |= {
             f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up, f"{name}.alpha": torch.tensor(ALPHA)}
         added[layer] = up @ down * ALPHA / RANK
-    said, _ = put_on(folder, write(tensors, tmp_path / "x.safetensors"))
-    assert not said and layers
+    left_out, _ = put_on(folder, write(tensors, tmp_path / "x.safetensors"))
+    assert not left_out and layers
     weights = effective(net)
     assert all((weights[name] - weight - added[name]).abs().max() < 1e-3 for name, weight in layers.items())
 
@@ -143,12 +143,12 @@ def test_parts_that_do_not_fit_are_named_and_the_rest_is_put_on(run, put_on, fam
                                                 "lora_te2_x.lora_up.weight": torch.zeros(2, 2)},
            "a bundle": {"bundle_emb.me.string_to_param.*": torch.zeros(2, 2)}}[part]
     file = write(tensors | odd, tmp_path / "look.safetensors")
-    said, weights = put_on(folder, file)
+    left_out, weights = put_on(folder, file)
     agree(weights, folder, added)
     name = "me" if part == "a bundle" else next(iter(odd)).rpartition(".lora")[0]
-    assert len(said) == 1 and name in said[0] and "look" in said[0] and "left out" in said[0]
+    assert len(left_out) == 1 and name in left_out[0] and "look" in left_out[0] and "left out" in left_out[0]
     for _ in range(2):  # the second time it is on already
-        assert notes(run(small(folder, steps=1, sampler="euler", loras=(Lora(file),)))) == list(said)
+        assert notes(run(small(folder, steps=1, sampler="euler", loras=(Lora(file),)))) == list(left_out)
 
 
 @pytest.mark.parametrize(("family", "of", "words"), [

@@ -61,7 +61,7 @@ def test_a_batch_loads_its_loras_once(run, sd, tmp_path, monkeypatch):
     assert len(loaded) == 1
     write(sd, tmp_path / "a.safetensors", "diffusers", seed=9)
     made(run(order))
-    assert len(loaded) == 2, "a file that has changed is read anew"
+    assert len(loaded) == 2, "a file that has changed is read again"
 
 
 @pytest.mark.parametrize(("what", "kind", "words"), [

@@ -107,8 +107,8 @@ CASES = [("sd", kind, False) for kind in (*KINDS, "loha core", "lokr core", "cor
 @pytest.mark.parametrize(("family", "kind", "original"), CASES)
 def test_every_kind_of_change(put_on, families, tmp_path, family, kind, original):  # noqa: F811
     tensors, added = file_of(kind, denoiser(families(family)), original)
-    said, weights = put_on(families(family), Lora(write(tensors, tmp_path / "x.safetensors"), 0.5))
-    assert not said and len(added) > 3
+    left_out, weights = put_on(families(family), Lora(write(tensors, tmp_path / "x.safetensors"), 0.5))
+    assert not left_out and len(added) > 3
     agree(weights, families(family), {name: delta * 0.5 for name, delta in added.items()})
 
 
@@ -134,8 +134,8 @@ def test_magnitudes_of_dora(put_on, families, tmp_path, family, kind, original, 
         tensors[f"{stem}.{ending}"] = numbers if axis == "peft" else numbers.reshape(shape)
         rows = whole * (numbers / torch.stack([side.norm() for side in sides])).reshape(shape) - layer.weight
         total |= layer.shared(rows * 0.5)
-    said, weights = put_on(families(family), Lora(write(tensors, tmp_path / "x.safetensors"), 0.5))
-    assert not said
+    left_out, weights = put_on(families(family), Lora(write(tensors, tmp_path / "x.safetensors"), 0.5))
+    assert not left_out
     agree(weights, families(family), total)
 
 
@@ -147,9 +147,9 @@ def test_norms_and_biases(engine, put_on, sd, tmp_path):  # noqa: F811
     tensors = {
         f"{stem}norm1.w_norm": random(64), f"{stem}norm1.b_norm": random(64), f"{stem}conv1.diff": random(64, 64, 3, 3),
         f"{stem}conv1.diff_b": random(64)}
-    said, _ = put_on(sd, Lora(write(tensors, tmp_path / "x.safetensors"), 2.0))
+    left_out, _ = put_on(sd, Lora(write(tensors, tmp_path / "x.safetensors"), 2.0))
     now = net.state_dict()
-    assert not said
+    assert not left_out
     for name, role in ((f"{norm}.weight", "norm1.w_norm"), (f"{norm}.bias", "norm1.b_norm"),
                        (f"{layer}.weight", "conv1.diff"), (f"{layer}.bias", "conv1.diff_b")):
         assert torch.allclose(now[name], state[name] + 2 * tensors[stem + role], atol=1e-5)
@@ -166,8 +166,8 @@ def test_kinds_are_stacked_and_come_off(engine, run, put_on, sd, tmp_path):  # n
         tensors, added = file_of(kind, net, False)
         files.append(write(tensors, tmp_path / f"{kind} {len(files)}.safetensors"))
         total = {name: total.get(name, 0) + added.get(name, 0) for name in {*total, *added}}
-    said, weights = put_on(sd, *files)
-    assert not said
+    left_out, weights = put_on(sd, *files)
+    assert not left_out
     agree(weights, sd, total, most=2e-3)
     changed = made(run(small(sd, loras=tuple(Lora(file) for file in files))))
     assert not np.array_equal(plain, changed) and np.array_equal(plain, made(run(small(sd))))

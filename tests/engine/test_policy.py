@@ -51,23 +51,24 @@ def test_an_engine_process_reads_it_by_itself(rules, sd, tmp_path):
         child.send(Hello(CONFIG))
         assert isinstance(child.read(), Ready)
 
-        def told(job, request, folder, **inputs):
+        def events_of(job, request, folder, **inputs):
             child.send(Generate(job, request, folder, str(out), inputs))
             return child.until(ENDINGS)
 
-        word = told("word", small(sd, prompt="a {nice|qwertyword} wall"), sd)
+        word = events_of("word", small(sd, prompt="a {nice|qwertyword} wall"), sd)
         assert word[-1].kind == "blocked_word" and "qwertyword" in word[-1].message and "Ask Maria" in word[-1].hint
-        other = told("model", small("other"), str(tmp_path / "other"))
+        other = events_of("model", small("other"), str(tmp_path / "other"))
         assert len(
             other) == 1 and other[0].kind == "policy" and "'models'" in other[0].message, "before anything is loaded"
         request, source = restyled(sd, RED)
-        assert told("red", request, sd, source=source)[-1].kind == "withheld"
+        assert events_of("red", request, sd, source=source)[-1].kind == "withheld"
         request, source = restyled(sd, BLUE)
-        assert isinstance(told("blue", request, sd, source=source)[-1], Finished) and len(list(out.glob("*.png"))) == 1
+        assert isinstance(events_of("blue", request, sd, source=source)[-1], Finished)
+        assert len(list(out.glob("*.png"))) == 1
         place = rules("models = ['starter']")
-        assert told("now", request, sd, source=source)[-1].kind == "policy"
+        assert events_of("now", request, sd, source=source)[-1].kind == "policy"
         rules("modles = []")
-        broken = told("broken", request, sd, source=source)
+        broken = events_of("broken", request, sd, source=source)
         assert len(
             broken) == 1 and broken[0].kind == "policy" and f"{place} cannot be used: line 1" in broken[0].message
         assert "Did you mean 'models'?" in broken[0].hint
@@ -168,9 +169,9 @@ def test_downloads_in_their_own_process(rules, tmp_path, monkeypatch):
         def error():
             pipeline = ProcessPipeline(sys.executable, EngineConfig(), role=FETCH)
             one = downloads.start(pipeline, "owner/model", "", folder=str(tmp_path / "models"), accepted=True)
-            with pytest.raises(PolicyForbids) as told:
+            with pytest.raises(PolicyForbids) as caught:
                 one.result(60)
-            return told.value.message
+            return caught.value.message
 
         rules("network = false")
         assert "'network'" in error()

@@ -249,9 +249,9 @@ def test_what_the_engine_starts_does_not_inherit_its_pipes():
             "reader, writer = boot.private_streams()\n"
             "look = 'import os; print([(n, os.readlink(f\"/proc/self/fd/{n}\")) for n in os.listdir(\"/proc/self/fd\")"
             " if os.path.exists(f\"/proc/self/fd/{n}\")])'\n"
-            "said = subprocess.run([sys.executable, '-c', look], close_fds=False, stdout=subprocess.PIPE).stdout\n"
+            "seen = subprocess.run([sys.executable, '-c', look], close_fds=False, stdout=subprocess.PIPE).stdout\n"
             "mine = [os.readlink(f'/proc/self/fd/{one.fileno()}') for one in (reader, writer)]\n"
-            "assert not any(name.encode() in said for name in mine), (mine, said)\n"
+            "assert not any(name.encode() in seen for name in mine), (mine, seen)\n"
             "writer.write(b'sound'); writer.flush(); os._exit(0)\n")
     done = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True)
     assert (done.returncode, done.stdout) == (0, b"sound"), done.stderr

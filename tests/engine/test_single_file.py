@@ -1,4 +1,4 @@
-"""Models in one file: told by their header, read without the internet, the same pictures as from their folder."""
+"""Models in one file: recognised by their header, read without the internet, the same pictures as from their folder."""
 from __future__ import annotations
 
 import json

@@ -155,7 +155,7 @@ def test_restyle_without_a_source_says_so(run, sd):
 
 
 def test_a_long_prompt_says_which_words_are_lost(run, sd3):
-    words = " ".join(["brick"] * 14 + ["mortar", "(moss:1)"])  # 70 tokens, then 6 of which 5 fit
+    words = " ".join(["brick"] * 14 + ["mortar", "(moss:1)"])  # 70 tokens, then 6 more, where 5 fit
 
     def lost(**prompts):
         return [

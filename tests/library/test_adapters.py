@@ -38,12 +38,12 @@ def test_named_by_file_or_by_name(tmp_path):
 def test_an_unknown_name_is_told_what_is_near(tmp_path):
     safetensors(tmp_path / "old_bricks.safetensors", KOHYA)
     safetensors(tmp_path / "snow.safetensors", KOHYA)
-    with pytest.raises(ModelNotFound, match="'old_brick'") as told:
+    with pytest.raises(ModelNotFound, match="'old_brick'") as caught:
         resolve_file(LORA, "old_brick", [str(tmp_path)])
-    assert "old_bricks" in told.value.hint and "snow" not in told.value.hint
-    with pytest.raises(ModelNotFound) as told:
+    assert "old_bricks" in caught.value.hint and "snow" not in caught.value.hint
+    with pytest.raises(ModelNotFound) as caught:
         resolve_file(LORA, "x", [])
-    assert "model folders" in told.value.hint
+    assert "model folders" in caught.value.hint
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):
@@ -86,12 +86,12 @@ def test_lists_lie_in_the_model_folders(tmp_path):
     assert wildcards.read_list("brick/colours", [str(tmp_path)]) == ["red", "green", "{old|new} blue"]
     with pytest.raises(InvalidRequest, match="empty"):
         wildcards.read_list("empty", [str(tmp_path)])
-    with pytest.raises(InvalidRequest, match="no list called 'colors'") as told:
+    with pytest.raises(InvalidRequest, match="no list called 'colors'") as caught:
         wildcards.read_list("colors", [str(tmp_path)], ["colours in this file"])
-    assert "brick/colours" in told.value.hint
-    with pytest.raises(InvalidRequest) as told:
+    assert "brick/colours" in caught.value.hint
+    with pytest.raises(InvalidRequest) as caught:
         wildcards.read_list("x", [])
-    assert "text block" in told.value.hint
+    assert "text block" in caught.value.hint
 
 
 @pytest.mark.parametrize(("data", "expected"), [
@@ -165,9 +165,9 @@ def test_pickles_are_refused_with_the_reason_and_the_remedy(tmp_path, name):
     file = tmp_path / "ESRGAN" / "4x-UltraSharp.pth"
     file.parent.mkdir()
     file.write_bytes(b"x")
-    with pytest.raises(ModelUnreadable, match="4x-UltraSharp.pth is a pickle") as told:
+    with pytest.raises(ModelUnreadable, match="4x-UltraSharp.pth is a pickle") as caught:
         resolve_file(UPSCALER, name or str(file), [str(tmp_path)])
-    assert "safetensors" in told.value.hint
+    assert "safetensors" in caught.value.hint
 
 
 def test_stable_diffusions_upscalers_are_folders_and_no_models(tmp_path):

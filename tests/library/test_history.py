@@ -93,7 +93,7 @@ def test_only_what_is_new_is_read(tmp_path, opened, monkeypatch):
     assert len(look(history).entries) == 20 == len(read) and read[0] == "p19", "the newest is read first"
     read.clear()
     paint(tmp_path, "p20", 3000)
-    paint(tmp_path, "p03", 4000, prompt="painted anew")
+    paint(tmp_path, "p03", 4000, prompt="painted again")
     assert names(look(history).entries)[:3] == ["p03", "p20", "p19"] and sorted(read) == ["p03", "p20"]
     serial = history.view.serial
     assert look(history).serial == serial, "nothing changed, nothing to draw"
@@ -242,7 +242,7 @@ def test_a_drive_that_goes_and_comes_back(tmp_path, opened):
     drive.rename(tmp_path / "unplugged")
     view = look(history)
     assert not view.entries and view.problem == f"The output folder is not there: {drive}"
-    assert look(history).serial == view.serial, "said once"
+    assert look(history).serial == view.serial, "reported once"
     with pytest.raises(OutputUnwritable, match="not there"):
         history.set_favourite(["a.png"], True).result(30)
     assert history.to_trash(["a.png"

@@ -1,4 +1,4 @@
-"""What is said of licences, and the report as text and as CSV, with strangers' words in it."""
+"""What licences allow, and the report as text and as CSV, with strangers' words in it."""
 from __future__ import annotations
 
 import csv
@@ -39,10 +39,10 @@ def test_what_a_licence_means(name, use):
 
 
 def test_every_model_that_is_offered_has_a_line_or_is_to_be_read():
-    said = {model.licence: terms_of(model.licence).commercial for model in MODELS}
-    assert said["FLUX.1 [dev] Non-Commercial"] == NO and said["Apache-2.0"] == YES and said[
+    uses = {model.licence: terms_of(model.licence).commercial for model in MODELS}
+    assert uses["FLUX.1 [dev] Non-Commercial"] == NO and uses["Apache-2.0"] == YES and uses[
         "CreativeML OpenRAIL-M"] == CONDITIONS
-    assert said["Stability AI Community: free below US$ 1 M yearly revenue"] == CONDITIONS
+    assert uses["Stability AI Community: free below US$ 1 M yearly revenue"] == CONDITIONS
 
 
 def test_the_strictest_counts():

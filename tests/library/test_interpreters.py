@@ -1,4 +1,4 @@
-"""Which environments are offered for the engine, what a folder stands for, and what is said where Python cannot make
+"""Which environments are offered for the engine, what a folder stands for, and the message when Python cannot make
 environments."""
 from __future__ import annotations
 
@@ -75,16 +75,16 @@ def test_packages_that_an_environment_shares_with_its_python_count(tmp_path):
     assert [one.python for one in environments("", str(tmp_path / "home"), {})] == [shared]
 
 
-@pytest.mark.parametrize("release, said", [
+@pytest.mark.parametrize("release, words", [
     ('ID=debian\nVERSION_ID="12"\n', "sudo apt install "
                                      "python{}-venv"), ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', "python3-venv"),
     ("ID=fedora\n", "your system's package"), (None, "your system's package"),
 ])
-def test_a_python_without_ensurepip_names_the_package(monkeypatch, tmp_path, release, said):
+def test_a_python_without_ensurepip_names_the_package(monkeypatch, tmp_path, release, words):
     file = tmp_path / "os-release"
     if release is not None:
         file.write_text(release, encoding="utf-8")
     monkeypatch.setattr(boot, "OS_RELEASE", str(file))
     remedy = boot.venv_remedy()
-    assert said.format(f"{sys.version_info[0]}.{sys.version_info[1]}") in remedy and "python3-venv" in remedy
+    assert words.format(f"{sys.version_info[0]}.{sys.version_info[1]}") in remedy and "python3-venv" in remedy
     assert "Use an Existing Python" in remedy

@@ -53,10 +53,10 @@ def test_what_was_fetched_is_known_for_every_file_below(tmp_path):
     place = tmp_path / "split" / "deep"
     place.mkdir(parents=True)
     files = [safetensors(place / name, {}) for name in ("a.safetensors", "b.safetensors")]
-    said = tmp_path / "blender_sd.json"
-    said.write_text('{"licence": "apache-2.0", "link": "https://example.org"}')
+    note = tmp_path / "blender_sd.json"
+    note.write_text('{"licence": "apache-2.0", "link": "https://example.org"}')
     assert [licence_of(file) for file in files] == [Licence()] * 2, "a maker's own note speaks of its own folder"
-    said.write_text('{"licence": "apache-2.0", "link": "https://example.org", "repo": "owner/name", "revision": "1"}')
+    note.write_text('{"licence": "apache-2.0", "link": "https://example.org", "repo": "owner/name", "revision": "1"}')
     assert {licence_of(place)
             for place in (*files, str(place), str(tmp_path))} == {Licence("apache-2.0", "https://example.org")}
 

@@ -121,11 +121,11 @@ def test_what_is_gone_forged_or_no_picture_ends_the_chain(output):
     folder = f"sha256:{'d' * 64}"
     (output / lineage.SOURCES / f"{'d' * 64}.png").mkdir()
     every = (forged, pixels, other, folder, f"sha256:{'e' * 64}", "../../etc/passwd")
-    said = {one: lineage.trace(edit(source=one), str(output)) for one in every}
-    assert all(len(chain) == 1 for chain in said.values())
-    assert [chain[0].problem for chain in said.values()] == [
+    chains = {one: lineage.trace(edit(source=one), str(output)) for one in every}
+    assert all(len(chain) == 1 for chain in chains.values())
+    assert [chain[0].problem for chain in chains.values()] == [
         lineage.CHANGED, "", lineage.CHANGED, lineage.GONE, lineage.GONE, lineage.GONE]
-    assert said[forged][0].known.request is None and said[pixels][0].path
+    assert chains[forged][0].known.request is None and chains[pixels][0].path
     assert lineage.trace(edit(source=forged), str(output / "no such folder"))[0].problem == lineage.GONE
 
 
@@ -151,5 +151,5 @@ def test_what_a_file_says(output):
     assert lineage.look_into(str(foreign)) == lineage.Known(None, None, "a castle\nSteps: 9", True)
     broken = lineage.known_in({REQUEST_KEY: "{", ORIGIN_KEY: "[]"})
     assert broken == lineage.Known()
-    told = lineage.in_background(lambda: lineage.look_into(str(output / "none.png")))
-    assert isinstance(told.exception(10), OSError)
+    future = lineage.in_background(lambda: lineage.look_into(str(output / "none.png")))
+    assert isinstance(future.exception(10), OSError)

@@ -28,9 +28,9 @@ def test_choices_are_kept_beside_the_model(tmp_path, single):
     assert json.loads(file.read_text()) == {"licence": "CC0"} and model_choices.read(str(model)) == NOTHING
 
 
-@pytest.mark.parametrize("said", [{"prediction": "magic"}, {"zero_snr": "yes"}, {"prediction": 3}])
-def test_nonsense_is_named_and_changes_nothing(tmp_path, said):
-    (tmp_path / "m.blender_sd.json").write_text(json.dumps(said))
+@pytest.mark.parametrize("choices", [{"prediction": "magic"}, {"zero_snr": "yes"}, {"prediction": 3}])
+def test_nonsense_is_named_and_changes_nothing(tmp_path, choices):
+    (tmp_path / "m.blender_sd.json").write_text(json.dumps(choices))
     (tmp_path / "m.safetensors").write_bytes(b"")
     with pytest.raises(ModelUnreadable, match="cannot be read"):
         model_choices.read(str(tmp_path / "m.safetensors"))

@@ -1,4 +1,4 @@
-"""Reading model folders: what a model wants, and what is said of folders that hold none."""
+"""Reading model folders: what a model wants, and the errors for folders without one."""
 from __future__ import annotations
 
 import json

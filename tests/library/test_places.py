@@ -46,7 +46,7 @@ def test_a_blender_that_was_not_moved_out_of_downloads():
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch) -> tuple[Path, Path]:
-    """(the default base, the extension's own folder), neither of which is there."""
+    """(the default base, the extension's own folder); neither exists."""
     monkeypatch.setenv("SD_BASE", str(tmp_path / "base"))
     monkeypatch.setattr(runtime.folders, "own_folder", lambda name: tmp_path / "own" / name)
     monkeypatch.setattr(runtime, "config", config.Config())

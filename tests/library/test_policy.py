@@ -113,10 +113,10 @@ def test_all_fields_are_read(system, tmp_path):
 def test_a_broken_file_forbids_all_and_names_the_line(system, text, line, words):
     place = system(text)
     for _ in range(2):
-        with pytest.raises(PolicyForbids) as told:
+        with pytest.raises(PolicyForbids) as caught:
             policy.current()
-        assert place in told.value.message and f"line {line}" in told.value.message and words in str(told.value)
-        assert told.value.kind == "policy" and told.value.hint
+        assert place in caught.value.message and f"line {line}" in caught.value.message and words in str(caught.value)
+        assert caught.value.kind == "policy" and caught.value.hint
     assert isinstance(policy.known(), PolicyForbids)
     system("network = false")
     assert not policy.current().network, "a mended file is read again"
@@ -214,13 +214,13 @@ def test_licences_of_the_model_and_of_all_that_takes_part(tmp_path, system):
     bad, unknown = _model(tmp_path, "fair-ai-public", "bad"), _model(tmp_path, "", "unknown")
     file = os.path.join(bad, "net.safetensors")
     open(file, "wb").close()
-    for told, what in (({"loras": (Lora(file, 1.0),)}, "LoRA 'net'"),
+    for settings, what in (({"loras": (Lora(file, 1.0),)}, "LoRA 'net'"),
                        ({"embeddings": (Embedding("w",
                                                   file),)}, "textual inversion"), ({"ip_adapter": file}, "IP-Adapter"),
                        ({"upscaler": bad}, "upscaler 'bad'"), ({"controls": (Control("depth",
                                                                                      bad),)}, "ControlNet 'bad'")):
         with pytest.raises(PolicyForbids, match=f"the {what}.*fair-ai-public.*'licences'") as error:
-            found.check_request(Request(prompt="x", **told), model)
+            found.check_request(Request(prompt="x", **settings), model)
         assert "Room 12" in error.value.hint
     for place, why in ((bad, "fair-ai-public"), (unknown, "no file says its licence")):
         with pytest.raises(PolicyForbids, match=why):
@@ -249,9 +249,9 @@ def test_downloads(system):
 
 def test_words_name_whom_to_ask(system, tmp_path):
     system("blocked_words = ['mickey mouse']\ncontact = 'Ask Maria'")
-    with pytest.raises(WordBlocked, match="'mickey mouse'") as told:
+    with pytest.raises(WordBlocked, match="'mickey mouse'") as caught:
         policy.current().check_request(Request(prompt="a Mickey Mouse wall"), STARTER_FOLDER)
-    assert "Ask Maria" in told.value.hint
+    assert "Ask Maria" in caught.value.hint
     with pytest.raises(WordBlocked, match="'brick'"):
         policy.current().check_request(Request(prompt="brick"), STARTER_FOLDER, own_words=("brick",))
 

@@ -76,10 +76,10 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_files_are_refused_by_name(name):
-    text, said, hint = BROKEN[name]
-    with pytest.raises(StyleUnusable, match=re.escape(said)) as told:
+    text, words, hint = BROKEN[name]
+    with pytest.raises(StyleUnusable, match=re.escape(words)) as caught:
         read_style(text.encode(), "Mine")
-    assert hint in told.value.hint and "Mine" in told.value.message
+    assert hint in caught.value.hint and "Mine" in caught.value.message
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"a" * (MAX_BYTES + 1), b"prompt = \"\\ud800\""],

@@ -125,12 +125,12 @@ def test_a_lock_that_another_process_holds_is_waited_for(env, no_pip):
     command = [sys.executable, "-c", code, str(SCRIPTS), str(env.root)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        told = []
+        lines = []
 
         def log(text):
             if "waiting" in text:
                 other.stdin.close()  # the other process ends, and with it its lock
-            told.append(text)
+            lines.append(text)
 
         envs.ensure(env, log=log)
-    assert any("another process" in text for text in told) and envs.is_ready(env)
+    assert any("another process" in text for text in lines) and envs.is_ready(env)

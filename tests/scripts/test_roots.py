@@ -1,4 +1,4 @@
-"""scripts/roots.py: a root folder is made once, and what a machine lacks for one is said."""
+"""scripts/roots.py: a root folder is made once, and what a machine lacks for one is named."""
 from __future__ import annotations
 
 import os
@@ -12,17 +12,17 @@ import windows
 
 
 @pytest.mark.parametrize("script", [complete, windows])
-@pytest.mark.parametrize(("system", "root", "tools", "said"), [
+@pytest.mark.parametrize(("system", "root", "tools", "words"), [
     ("darwin", True, True, "Linux"), ("linux", False, True, "sudo"), ("linux", True, False, "apt-get install -y mmdebstrap"),  # noqa: E501
     ("linux", True, True, ""),
 ])
-def test_what_is_missing_is_said_with_its_remedy(monkeypatch, script, system, root, tools, said):
+def test_what_is_missing_is_named_with_its_remedy(monkeypatch, script, system, root, tools, words):
     monkeypatch.setattr(roots.sys, "platform", system)
     monkeypatch.setattr(roots.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000, raising=False)
     monkeypatch.setattr(roots.shutil, "which", lambda tool: f"/usr/bin/{tool}" if tools else None)
     found = script.missing()
-    assert said in found and bool(found) == bool(said)
+    assert words in found and bool(found) == bool(words)
 
 
 def test_what_was_made_of_other_pins_is_made_again(tmp_path):

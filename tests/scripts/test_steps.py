@@ -21,9 +21,9 @@ def run_pytest(tmp_path, code, **more):
     junit = tmp_path / "it.xml"
     command = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path),
                str(tmp_path / "test_it.py"), f"--junitxml={junit}")
-    told = []
-    outcome = steps.run(Step("unit", "unit", command, junit=junit, **more), tmp_path, tmp_path, told.append)
-    return outcome, "\n".join(told)
+    lines = []
+    outcome = steps.run(Step("unit", "unit", command, junit=junit, **more), tmp_path, tmp_path, lines.append)
+    return outcome, "\n".join(lines)
 
 
 def counts(outcome):
@@ -38,16 +38,16 @@ def test_tests_are_counted(tmp_path):
 
 @pytest.mark.slow
 def test_a_failure_is_shown_without_what_passed(tmp_path):
-    told = run_pytest(tmp_path, _PASSING + "def test_c(): assert 'this' == 'that'\n")[1]
-    assert "'this' == 'that'" in told and "test session starts" not in told
+    lines = run_pytest(tmp_path, _PASSING + "def test_c(): assert 'this' == 'that'\n")[1]
+    assert "'this' == 'that'" in lines and "test session starts" not in lines
 
 
 @pytest.mark.slow
 def test_a_crash_is_a_failure_with_the_logs_tail(tmp_path):
     code = _PASSING + "import os\ndef test_crash(): print('last words'); os.abort()\n"
-    outcome, told = run_pytest(tmp_path, code)
+    outcome, lines = run_pytest(tmp_path, code)
     assert outcome.failed == 1
-    assert "test_crash" in told
+    assert "test_crash" in lines
 
 
 @pytest.mark.slow
@@ -163,9 +163,9 @@ def running(pid):
 def test_what_cannot_run_is_skipped_aloud_or_fails_in_ci(tmp_path):
     step = Step("window", "window 5.2", missing="Xvfb not found; install with: sudo apt-get install xvfb")
     for strict, expected in ((False, (0, 0, 1)), (True, (0, 1, 0))):
-        told = []
-        assert counts(steps.run(step, tmp_path, tmp_path, told.append, strict)) == expected
-        assert "apt-get" in told[0]
+        lines = []
+        assert counts(steps.run(step, tmp_path, tmp_path, lines.append, strict)) == expected
+        assert "apt-get" in lines[0]
 
 
 def test_late_steps_run_after_the_others(tmp_path):

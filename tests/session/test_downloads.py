@@ -106,7 +106,7 @@ def test_an_adapter_in_its_repositorys_folder_is_found(tmp_path):
 
 
 class Scripted:
-    """Stands in for the process: says `events`, then waits until it is aborted or `ending` may be said."""
+    """Stands in for the process: emits `events`, then `ending`; without one it waits until it is aborted."""
 
     def __init__(self, events=(), ending=None):
         self.events, self.ending = events, ending
@@ -131,13 +131,13 @@ class Scripted:
 
 
 @pytest.fixture
-def told():
+def seen():
     return []
 
 
 @pytest.fixture
-def downloads(told):
-    one = Downloads(lambda download: told.append((download.state, download.bytes_total)))
+def downloads(seen):
+    one = Downloads(lambda download: seen.append((download.state, download.bytes_total)))
     yield one
     one.shutdown()
 
@@ -150,7 +150,7 @@ def found(job):
     return Found(job, "mit", "https://huggingface.co/owner/name", 100, 1000)
 
 
-def test_a_download_tells_how_far_it_is(downloads, told, tmp_path):
+def test_a_download_tells_how_far_it_is(downloads, seen, tmp_path):
     script = Scripted(
         [lambda job: Loading(job, "Starting"), found, lambda job: Fetched(job, 400), lambda job: Fetched("another", 5)],
         lambda job: Installed(job, "/there"))
@@ -158,7 +158,7 @@ def test_a_download_tells_how_far_it_is(downloads, told, tmp_path):
     assert (one.state, one.progress, one.eta) == ("looking", 0, None)
     assert one.result(10) == "/there" and script.closed.wait(10)
     assert (one.state, one.licence, one.bytes_done, one.bytes_total, one.progress) == ("finished", "mit", 1000, 1000, 1)
-    assert told == [("looking", 1000), ("finished", 1000)] and not one.cancel()
+    assert seen == [("looking", 1000), ("finished", 1000)] and not one.cancel()
     assert script.order == Fetch(one.id, "owner/name", "", str(tmp_path), True, "hf_x") and "hf_x" not in repr(
         script.order)
 
@@ -213,9 +213,9 @@ def test_the_same_twice_is_refused_and_shutdown_ends_all(downloads, tmp_path):
     assert one.state == "cancelled"
 
 
-def test_what_is_there_needs_no_process(downloads, told, tmp_path):
+def test_what_is_there_needs_no_process(downloads, seen, tmp_path):
     (tmp_path / "owner--name").mkdir()
     (tmp_path / "owner--name" / "model_index.json").write_text("{}")
     script = Scripted([])
     one = start(downloads, script, tmp_path)
-    assert one.result(1) == str(tmp_path / "owner--name") and script.order is None and told == [("finished", 0)]
+    assert one.result(1) == str(tmp_path / "owner--name") and script.order is None and seen == [("finished", 0)]

@@ -150,10 +150,10 @@ def test_a_fork_leaves_the_engine_alone(session):
 
 def test_a_blocked_word_is_told_to_the_person_and_to_no_log(session, caplog):
     caplog.set_level(logging.DEBUG)
-    told = [
+    errors = [
         WordBlocked("The prompt holds a word that your studio has blocked: 'qwertyword'.", "Take it out."),
         SDError("It broke.")]
-    pipeline = Scripted(lambda order, emit, cancelled: emit(Failed.of(order.job, told.pop(0))))
+    pipeline = Scripted(lambda order, emit, cancelled: emit(Failed.of(order.job, errors.pop(0))))
     one = session(pipeline)
     jobs = [one.submit(REQUEST, folder="f", output="o") for _ in range(2)]
     for _ in jobs:

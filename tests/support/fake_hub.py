@@ -50,7 +50,7 @@ class FakeHub:
         self.cut: dict[str, list[int]] = {}
         self.claimed: dict[str, int] = {}
         self.reset = False
-        self.cdn = ""  # where large files are said to be; "": here
+        self.cdn = ""  # the address given for large files; "": here
         self.no_ranges = False
         self.held: dict[str, int] = {}
         self.reached, self.go = threading.Event(), threading.Event()

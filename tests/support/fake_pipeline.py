@@ -16,7 +16,7 @@ from blender_sd.core.image_origin import ORIGIN_KEY, Origin
 
 
 class FakePipeline:
-    """`hold()` stops it before the next step until `go()`; `fail_with` and `note` are said by the next job (`fail_with`
+    """`hold()` stops it before the next step until `go()`; the next job reports `fail_with` and `note` (`fail_with`
     only where the prompt holds `fail_on`)."""
 
     def __init__(self) -> None:

@@ -25,9 +25,9 @@ def put_on(engine):
     def put_on(folder, *files):
         model = engine._load(folder)
         used.append(model)
-        said = loras.apply(model, [file if isinstance(file, Lora) else Lora(file) for file in files], lambda text: None,
-                           lambda: None)
-        return said, effective(model.denoiser)
+        wanted = [file if isinstance(file, Lora) else Lora(file) for file in files]
+        left_out = loras.apply(model, wanted, lambda text: None, lambda: None)
+        return left_out, effective(model.denoiser)
 
     yield put_on
     for model in used:

@@ -71,8 +71,8 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer as a layout has it: its `name` there, diffusers' names of what it is made of, and the weight with all
-    their rows, of which each has as many as `sizes` says."""
+    """A layer as a layout has it: its `name` there, diffusers' names of what it is made of, and the weight with the
+    rows of all of them: `sizes` says how many each has."""
 
     name: str
     ours: tuple[str, ...]

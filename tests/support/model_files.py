@@ -1,4 +1,4 @@
-"""Files and folders of models, of which only the headers and configs matter."""
+"""Files and folders of models; only their headers and configs matter."""
 from __future__ import annotations
 
 import json

@@ -21,7 +21,7 @@ def picture(colour: tuple[int, int, int], side: int = 64) -> Image.Image:
 
 def build_classifier(folder: Path, labels: tuple[str, ...] = ("normal", "nsfw"), level: float = 0.5,
                      multi: bool = False) -> Path:
-    """A classifier of which the last label's certainty rises with a picture's redness, and is half where red is on
+    """A classifier whose certainty of the last label rises with a picture's redness, and is half where red is on
     average `level` (0 to 1) above blue."""
     config = ResNetConfig(num_channels=3, embedding_size=2, hidden_sizes=[2], depths=[1], layer_type="basic",
                           num_labels=len(labels), id2label=dict(enumerate(labels)),
@@ -47,7 +47,7 @@ def build_classifier(folder: Path, labels: tuple[str, ...] = ("normal", "nsfw"),
 
 
 def build_checker(folder: Path) -> Path:
-    """Stable Diffusion's safety checker, of which one concept is what a red picture looks like to it."""
+    """Stable Diffusion's safety checker; one of its concepts matches red pictures."""
     torch.manual_seed(0)
     vision = CLIPVisionConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
                               image_size=32, patch_size=8)

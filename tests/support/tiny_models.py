@@ -108,7 +108,7 @@ def build_tiny_sd3(folder: str | Path) -> Path:
 
 
 def tokenizer() -> CLIPTokenizer:
-    """CLIP's tokenizer with no merges: every character is one token, so a prompt's length is easily told."""
+    """CLIP's tokenizer with no merges: every character is one token, so a prompt's length is easy to predict."""
     import tempfile
 
     plain = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 256))]

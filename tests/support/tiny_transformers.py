@@ -109,7 +109,7 @@ def qwen_image(folder: str | Path, kind: str = "QwenImagePipeline") -> Path:
 
 
 def sana(folder: str | Path, kind: str = "SanaPipeline") -> Path:
-    """SANA, or SANA-Sprint, which is told the guidance and needs two steps."""
+    """SANA, or SANA-Sprint, whose denoiser gets the guidance and which needs two steps."""
     torch.manual_seed(0)
     sprint = "Sprint" in kind
     transformer = diffusers.SanaTransformer2DModel(in_channels=4, out_channels=4, num_layers=2, num_attention_heads=2,

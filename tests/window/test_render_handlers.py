@@ -41,9 +41,9 @@ def test_what_a_handler_asks_for_is_rendered_once_after_the_render(blender: Blen
     blender.wait_for("bool(asked)", 60, "the handler's call")
     blender.wait_for("asked[0].state in ('finished', 'failed')", ENGINE_START)
     blender.screenshot("rendered")
-    told = blender.run_script("result = [asked[0].state, len(asked), renders, threads, refused, scene.frame_current]")
-    assert told[:3] == ["finished", 1, [5, 5]], "F12, and the camera's picture after it; the control is heard by nobody"
-    assert told[3] == [False] and told[5] == 5, "Blender calls the handlers of a render on its thread"
-    assert len(told[4]) == 1 and "cannot be waited for inside a render handler" in told[4][0]
+    seen = blender.run_script("result = [asked[0].state, len(asked), renders, threads, refused, scene.frame_current]")
+    assert seen[:3] == ["finished", 1, [5, 5]], "F12, and the camera's picture after it; the control is heard by nobody"
+    assert seen[3] == [False] and seen[5] == 5, "Blender calls the handlers of a render on its thread"
+    assert len(seen[4]) == 1 and "cannot be waited for inside a render handler" in seen[4][0]
     assert blender.run_script("result = bool(controls[0]().pixels[..., 0].any())")
     assert blender.run_script("result = list(asked[0].result()[0].size)") == [64, 64]

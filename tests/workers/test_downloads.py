@@ -106,10 +106,10 @@ def test_a_model_comes_with_what_diffusers_needs_and_no_more(hub, fetch, place):
     path = Path(one.result(WAIT))
     assert path == place / "owner--model" and one.state == "finished" and one.progress == 1
     got = contents(path)
-    said = json.loads(got.pop("blender_sd.json"))
-    assert (said["licence"], said["link"], said["repo"]) == ("apache-2.0", "https://huggingface.co/owner/model",
+    note = json.loads(got.pop("blender_sd.json"))
+    assert (note["licence"], note["link"], note["repo"]) == ("apache-2.0", "https://huggingface.co/owner/model",
                                                              "owner/model")
-    assert len(said["revision"]) == 40 and licence_of(str(path)) == Licence("apache-2.0",
+    assert len(note["revision"]) == 40 and licence_of(str(path)) == Licence("apache-2.0",
                                                                             "https://huggingface.co/owner/model")
     assert got == {name: MODEL[name] for name in ("model_index.json", "unet/config.json", WEIGHTS, "LICENSE")}
     assert one.bytes_total == sum(map(len, got.values())) == one.bytes_done
@@ -267,8 +267,8 @@ def test_a_token_is_never_shown(hub, fetch, caplog, token):
     one = fetch(token=token)
     with pytest.raises(InvalidRequest, match="no token has") as caught:
         one.result(WAIT)
-    told = f"{caught.value} {caught.value.detail} {one!r} {caplog.text}"
-    assert "secret" not in told and "sécret" not in told and not hub.seen
+    output = f"{caught.value} {caught.value.detail} {one!r} {caplog.text}"
+    assert "secret" not in output and "sécret" not in output and not hub.seen
 
 
 def test_a_good_token_is_in_no_log_and_no_argument(hub, fetch, caplog):
@@ -279,8 +279,8 @@ def test_a_good_token_is_in_no_log_and_no_argument(hub, fetch, caplog):
     assert hub.reached.wait(WAIT)
     pipeline, _ = one._owner._running[one.id]
     if sys.platform == "linux":
-        told = Path(f"/proc/{pipeline.pid}/cmdline").read_bytes() + Path(f"/proc/{pipeline.pid}/environ").read_bytes()
-        assert GOOD_TOKEN.encode() not in told
+        output = Path(f"/proc/{pipeline.pid}/cmdline").read_bytes() + Path(f"/proc/{pipeline.pid}/environ").read_bytes()
+        assert GOOD_TOKEN.encode() not in output
     hub.go.set()
     one.result(WAIT)
     assert GOOD_TOKEN not in caplog.text
@@ -314,12 +314,12 @@ def test_a_missing_file_names_what_there_is(hub, fetch):
 def test_one_file_and_then_another_of_the_same_repository(hub, fetch, place):
     hub.add("owner/loras", {"a.safetensors": b"a", "sub/b.safetensors": b"b"})
     assert fetch("owner/loras", "a.safetensors").result(WAIT) == str(place / "owner--loras" / "a.safetensors")
-    said = place / "owner--loras" / "blender_sd.json"
-    said.write_text(json.dumps({**json.loads(said.read_text()), "size": 512}))
+    note = place / "owner--loras" / "blender_sd.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "size": 512}))
     second = fetch("owner/loras", "sub/b.safetensors").result(WAIT)
     assert Path(second).read_bytes() == b"b" and (place / "owner--loras" / "a.safetensors").read_bytes() == b"a"
     assert {licence_of(file).name for file in (second, str(place / "owner--loras" / "a.safetensors"))} == {"apache-2.0"}
-    assert json.loads(said.read_text())["size"] == 512, "what a person wrote there stays"
+    assert json.loads(note.read_text())["size"] == 512, "what a person wrote there stays"
 
 
 def test_only_pickles_are_refused(hub, fetch):

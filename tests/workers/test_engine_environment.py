@@ -49,8 +49,8 @@ def attempt(tmp_path):
 def test_in_the_child_descriptor_0_is_no_pipe_while_libraries_are_loaded(attempt):
     """libgfortran looks at it as numpy is imported; on Windows that waits for the thread that reads the pipe."""
     module(attempt.folder, "numpy", "import os, stat\nprint(stat.S_ISFIFO(os.fstat(0).st_mode), os.read(0, 1))\n")
-    code, said = attempt()
-    assert code == 0 and said.splitlines() == ["False b''", "1.0"]
+    code, output = attempt()
+    assert code == 0 and output.splitlines() == ["False b''", "1.0"]
 
 
 def test_the_child_ends_with_its_parent(attempt):

@@ -45,25 +45,25 @@ def mirror(index: FakeIndex, **more) -> Settings:
 
 
 def bring(tmp_path: Path, lock: str, settings: Settings, folder: str = "") -> tuple[dict[str, bytes], list[int]]:
-    """What comes of `lock`: name -> content; and each change in bytes that was told."""
+    """Return what was downloaded for `lock` (name -> content) and each change in bytes that was reported."""
     (tmp_path / "lock.toml").write_text(lock)
     into(tmp_path / "wheels", {})
-    lock, told, came, index = read_lock(str(tmp_path / "lock.toml")), [], {}, Index(settings, folder)
+    lock, changes, came, index = read_lock(str(tmp_path / "lock.toml")), [], {}, Index(settings, folder)
     for pin in (*lock.pins, *lock.builds):
         one = index.find(pin)
         assert one is not None, f"{pin} was not found"
         index.measure(one)
-        index.bring(one, str(tmp_path / "wheels"), told.append)
+        index.bring(one, str(tmp_path / "wheels"), changes.append)
         came[one.name] = Path(one.path).read_bytes()
-    return came, told
+    return came, changes
 
 
 def test_a_connection_that_breaks_goes_on_at_the_byte(index, tmp_path):
     name, data = wheel("torch", size=200_000)
     index.files = {name: data}
     index.cut[name] = [70_000, 60_000]
-    came, told = bring(tmp_path, lock_of(index.files), mirror(index))
-    assert came == index.files and sum(told) == len(data)
+    came, changes = bring(tmp_path, lock_of(index.files), mirror(index))
+    assert came == index.files and sum(changes) == len(data)
     assert [wanted for method, _, wanted in index.seen if method == "GET"] == ["", "bytes=70000-", "bytes=130000-"]
     assert index.served[name] == len(data)
 
@@ -72,8 +72,8 @@ def test_a_server_without_ranges_and_hashes(index, tmp_path):
     name, data = wheel("torch", size=200_000)
     index.files, index.no_ranges, index.no_hashes = {name: data}, True, True
     part = into(tmp_path / "wheels", {name + ".part": data[:50_000]})
-    came, told = bring(tmp_path, lock_of(index.files), mirror(index))
-    assert came == index.files and sum(told) == len(data) and not (part / f"{name}.part").exists()
+    came, changes = bring(tmp_path, lock_of(index.files), mirror(index))
+    assert came == index.files and sum(changes) == len(data) and not (part / f"{name}.part").exists()
 
 
 def test_a_whole_file_that_is_not_the_one_is_fetched_anew(index, tmp_path):

@@ -113,7 +113,7 @@ class Enlarge(Panel):
 
 
 class EnlargeOptions(Panel):
-    """What enlarges before the model refines, and in tiles of which size."""
+    """Choose the upscaler that enlarges before the model refines, and the size of the tiles."""
 
     bl_label = "Upscaler"
     bl_options = {"DEFAULT_CLOSED"}

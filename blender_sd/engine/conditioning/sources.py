@@ -98,7 +98,7 @@ def _from_file(encoded: bytes) -> Image.Image:
 
 
 def _refusal(encoded: bytes, error: Exception) -> SourceUnusable:
-    """Return the error for a file of which no picture came, with the cause."""
+    """Return the error for a file that cannot be read as a picture, with the cause."""
     if not encoded:
         return SourceUnusable("The source image's file is empty.", "Choose another one, or save it again.")
     if encoded[4:8] == b"ftyp" and encoded[8:10] in (b"he", b"mi", b"ms") and _HEIC not in _formats():

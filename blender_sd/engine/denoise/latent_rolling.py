@@ -38,8 +38,8 @@ class Rolling:
         """Return `value` rolled by the step's distance, or back by it.
 
         Args:
-            value: Latents (…, rows, columns), a list of them (Z-Image), or packed tokens (B, N, C), the first rows ×
-                columns of which are the picture's (Flux, Qwen-Image). Further tokens of the same number belong to
+            value: Latents (…, rows, columns), a list of them (Z-Image), or packed tokens (B, N, C), where the first
+                rows × columns belong to the picture (Flux, Qwen-Image). Further blocks of that many tokens belong to
                 reference pictures and are rolled too.
             back: Whether to undo the step's roll.
         """

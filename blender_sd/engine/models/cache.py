@@ -283,7 +283,7 @@ def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check, mode: str)
         placement.cast_while_reading("unet", pipe.unet, mode, dtype)
         return _chosen(folder, pipe, dtype, left, say, check)
     place = folder.base_model or folder.path
-    parts: dict[str, Any] = dict.fromkeys(folder.absent)  # said aloud: some families do not count these as optional
+    parts: dict[str, Any] = dict.fromkeys(folder.absent)  # named as None: some families do not treat these as optional
     left: list[str] = []
     for name, (library, class_name) in folder.components.items():
         cls = getattr(_LIBRARIES.get(library) or getattr(diffusers.pipelines, library, None), class_name, None)

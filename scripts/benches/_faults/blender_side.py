@@ -47,18 +47,18 @@ def main() -> None:
         )
         for seed in given["seeds"]
     ]
-    said = set()
+    reported = set()
     while not all(job.done for job in jobs):
         sd.wait(0.05)
         sd.pump()
         for number, job in enumerate(jobs):
-            if job.step and (number, job.image) not in said:
-                said.add((number, job.image))
+            if job.step and (number, job.image) not in reported:
+                reported.add((number, job.image))
                 say("painting", job=number, picture=job.image)
                 if given.get("end") == "exit":
                     return
-        if given.get("end") == "start" and jobs[0].text == "Starting the engine" and "start" not in said:
-            said.add("start")
+        if given.get("end") == "start" and jobs[0].text == "Starting the engine" and "start" not in reported:
+            reported.add("start")
             say("starting")
     say("done", states=[job.state for job in jobs], errors=[str(job.error or "") for job in jobs],
         paths=[[result.path for result in job.results] for job in jobs],

@@ -46,7 +46,7 @@ def _meanwhile(kind: str, change: Callable[[], None], *ends: str, after: Callabl
         engine.resume()
         world.ends(job, *ends)
         if job.error and not ("kept" in job.error.hint and job.results):
-            raise Wrong(f"it is not said where the picture is: {job.error}")
+            raise Wrong(f"the error does not name the picture's place: {job.error}")
         if after is not None:
             after(world, job)
 

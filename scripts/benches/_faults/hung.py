@@ -103,7 +103,7 @@ def _floods_for_ever(world: World, turn: int) -> None:
 
 
 def _mute_at_once(world: World, turn: int) -> None:
-    """It ends with status 0 before it has said anything, three times in a row."""
+    """End the engine with status 0 before its first message, three times in a row."""
     world.runtime.renew_engine()
     for _ in range(3):
         world.plan("start", "exit")

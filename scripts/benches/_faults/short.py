@@ -102,7 +102,7 @@ def _fill(folder: Path) -> Path:
 
 
 def _full_before(world: World, turn: int) -> None:
-    """Said before any time is spent on painting; where the disk has room again, all goes on."""
+    """Check that a full disk is reported before any painting, and that all goes on once it has room again."""
     world.ready()
     with _small_disk(world) as folder:
         filler = _fill(folder)
@@ -142,7 +142,7 @@ def _held(world: World, point: str, seed: int, **settings) -> Iterator:
 
 
 def _rescued(world: World, job, pictures: int) -> None:
-    """What could not be written is in the open file, packed, with its settings; and that is said."""
+    """Check that what could not be written is packed into the open file, with its settings, and that a note says so."""
     world.ends(job, "finished")
     if [result.path for result in job.results] != [""] * pictures or not all(
         image.packed_file for image in job.outputs
@@ -156,7 +156,7 @@ def _rescued(world: World, job, pictures: int) -> None:
         if not np.array_equal(np.rint(values * 255).reshape(result.pixels.shape)[::-1], result.pixels):
             raise Lost("other pixels")
     if not any("save" in note for note in job.notes):
-        raise Wrong(f"it is not said that the picture is in the file alone: {job.notes}")
+        raise Wrong(f"no note says that the picture is only in the file: {job.notes}")
 
 
 def _while(change: Callable[[Path], None], undo: Callable[[Path], None] = lambda folder: None):
@@ -224,7 +224,7 @@ def _sources_is_a_file(world: World, turn: int) -> None:
     job = world.known(world.api.restyle(source, "red brick wall", seed=turn, steps=4, size=(64, 64), model=world.model))
     world.ends(job, "finished")
     if not any("copy" in note for note in job.notes):
-        raise Wrong(f"it is not said that no copy was kept: {job.notes}")
+        raise Wrong(f"no note says that no copy was kept: {job.notes}")
 
 
 FAULTS = (

@@ -275,18 +275,18 @@ class Blender:
             text=True,
         )
         self.engine = 0
-        self.said: list[dict] = []
+        self.events: list[dict] = []
 
     def says(self, word: str) -> dict:
         """Wait until it says `word`; what else it says with it."""
         for line in self.process.stdout:
             if line.startswith("{"):
-                said = json.loads(line)
-                self.said.append(said)
-                self.engine = said.get("engine") or self.engine
-                if said["word"] == word:
-                    return said
-        raise Wrong(f"Blender ended with {self.process.wait(PATIENCE)} before it said '{word}': {self.said}")
+                event = json.loads(line)
+                self.events.append(event)
+                self.engine = event.get("engine") or self.engine
+                if event["word"] == word:
+                    return event
+        raise Wrong(f"Blender ended with {self.process.wait(PATIENCE)} before it said '{word}': {self.events}")
 
     def kill(self) -> None:
         self.world.kill(self.process.pid)

@@ -69,10 +69,10 @@ def astray(english):
     ours = _ours()
     sentences = sorted((text for text in ours if len(text) > 30 and "{" not in text), key=len, reverse=True)
     wrong = []
-    for panel, said in english.items():
+    for panel, shown in english.items():
         drawn = texts.get(panel, [])
-        lines, lines_drawn = _joined(said), _joined(drawn)
-        wrong += [(panel, text, ours[text]) for text in said if text in ours and ours[text] not in drawn
+        lines, lines_drawn = _joined(shown), _joined(drawn)
+        wrong += [(panel, text, ours[text]) for text in shown if text in ours and ours[text] not in drawn
                   # a line that ends with a sentence, in English
                   and not (text.endswith(".") and _joined([ours[text]]) in lines_drawn)]
         for text in sentences:  # the longest first: some are the beginning of others
@@ -83,8 +83,8 @@ def astray(english):
     return wrong
 
 
-def _joined(said):
-    return "".join("".join(said).split())
+def _joined(shown):
+    return "".join("".join(shown).split())
 
 
 def _ours():
@@ -107,6 +107,6 @@ def lost():
 
 def english_left(english):
     """Return (panel, text) of each text that is drawn as in English and holds a word."""
-    return [(panel, text) for panel, said in english.items() for text in said
+    return [(panel, text) for panel, shown in english.items() for text in shown
             if text in texts.get(panel, []) and text not in _ours().values() and any(part.islower()
                                                                                      for part in text.split())]
