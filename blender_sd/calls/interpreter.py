@@ -55,6 +55,6 @@ def _set_up_interpreter(place: str, shared: bool) -> str:
         try:
             engine_environment.rehome(folder, engine_environment.running_python())
         except OSError as error:
-            log.warning("the engine's Python has moved, and cannot be led to the new one: %s", error)
+            log.warning("the engine's Python has moved, and cannot be pointed to the new one: %s", error)
             return ""
     return made.python(place)

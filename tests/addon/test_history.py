@@ -95,7 +95,7 @@ def test_use_puts_it_where_it_is_wanted_and_loads_it_once(folder, addon):
     assert node.image != image, "what was painted on is another picture"
 
 
-def test_what_is_gone_is_said_and_changes_nothing(folder, addon):
+def test_what_is_gone_is_named_and_changes_nothing(folder, addon):
     path = put(folder, "moss")
     settle()
     bpy.ops.sd.history_select(name="moss.png")

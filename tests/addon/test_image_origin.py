@@ -102,7 +102,7 @@ def test_the_chains_buttons(chained, addon, looking_at):
     assert f'  source: {name} "old brick"\n    source: sha256:' in copied and "(No copy of it" in copied and "Seed: 6" in copied  # noqa: E501
 
 
-def test_the_licence_can_be_read_and_what_is_unknown_is_said(addon, pipeline):
+def test_the_licence_can_be_read_and_what_is_unknown_is_named(addon, pipeline):
     pipeline.origin = BRICK
     _show(sd.generate("old brick", seed=5).result()[0])
     paper = draw(panel(EDITOR), "IMAGE_EDITOR")

@@ -240,7 +240,7 @@ def test_the_button_confirms_the_folder_that_the_panel_shows(shown, index, tmp_p
         sd.configure(base="")
 
 
-def test_a_machine_without_a_build_of_torch_is_told_so_before_it_clicks(shown, index, monkeypatch):
+def test_a_machine_without_a_build_of_torch_shows_the_reason_before_a_click(shown, index, monkeypatch):
     monkeypatch.setattr(installation.accelerators, "obstacle",
                         lambda: EngineMissing("PyTorch has no build.", "Use an existing Python."))
     installation_view.refresh()

@@ -71,7 +71,7 @@ def test_one_button_shows_it(addon, space):
         assert state().hidden_by == ""
 
 
-def test_nothing_is_said_of_what_is_on_no_model_or_gone(addon, space):
+def test_no_message_for_what_is_on_no_model_or_gone(addon, space):
     space.shading.type = "SOLID"
     _paint(addon, "NEW")
     assert state().hidden_by == ""

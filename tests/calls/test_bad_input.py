@@ -227,7 +227,7 @@ def test_the_scene_deleted_meanwhile(sd, painting, textured):
     assert job.result(timeout=PATIENCE)[0] in shown(textured.active_material)
 
 
-def test_a_killed_engine_is_told_and_replaced_and_what_was_finished_is_in_the_history(sd, small, painting):
+def test_a_killed_engine_is_reported_and_replaced_and_what_was_finished_is_in_the_history(sd, small, painting):
     job = sd.generate("x", **{**painting, "steps": 100, "count": 3})
     run_until(sd, lambda: job.image >= 2)
     pid = runtime.session._worker._pipeline.pid
@@ -258,7 +258,7 @@ MASKS = {  # the note for each, and whether anything is painted
 
 
 @pytest.mark.parametrize("name", MASKS)
-def test_masks_that_do_not_fit_are_used_and_said(sd, small, name):
+def test_masks_that_do_not_fit_are_used_with_a_note(sd, small, name):
     mask, words, painted = MASKS[name]
     job = sd.inpaint(SOURCE, mask, "moss", **small)
     (image,) = job.result(timeout=PATIENCE)
@@ -267,7 +267,7 @@ def test_masks_that_do_not_fit_are_used_and_said(sd, small, name):
     assert (not np.array_equal(found, SOURCE)) == painted
 
 
-def test_a_control_picture_of_another_aspect_is_used_and_said(sd, small):
+def test_a_control_picture_of_another_aspect_is_used_with_a_note(sd, small):
     job = sd.generate("brick", size=(64, 64), controls=[sd.control("depth", np.zeros((32, 96, 3), np.uint8))],
                       **{**small, "model": "starter"})
     job.result(timeout=PATIENCE)

@@ -40,7 +40,7 @@ def test_several_images_take_seeds_in_turn_and_each_can_be_made_alone(sd, small)
     assert np.array_equal(pixels(alone), pixels(second))
 
 
-def test_a_size_that_the_model_cannot_paint_is_rounded_and_said(sd, small):
+def test_a_size_that_the_model_cannot_paint_is_rounded_with_a_note(sd, small):
     job = sd.generate("x", size=(70, 64), **small)
     (image,) = result(job)
     assert image.size[0] % 8 == 0 and "rounded" in " ".join(job.notes)
@@ -98,7 +98,7 @@ def test_a_picture_is_upscaled_and_can_be_repeated(sd, small):
     assert np.array_equal(pixels(image), pixels(again))
 
 
-def test_a_masked_part_is_painted_anew_and_can_be_repeated(sd, small):
+def test_a_masked_part_is_repainted_and_can_be_repeated(sd, small):
     source = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     mask = np.zeros((48, 64), bool)
     mask[10:30, 20:50] = True

@@ -40,7 +40,7 @@ def made():
 
 @pytest.mark.parametrize("name", ["sd", "sd3"])
 @pytest.mark.parametrize("attention", ["flash", "sage", "xformers"])
-def test_what_is_not_installed_is_left_out_and_said_once(request, made, engine, tmp_path, name, attention):
+def test_what_is_not_installed_is_left_out_with_one_note(request, made, engine, tmp_path, name, attention):
     order = small(request.getfixturevalue(name))
     asked = made(attention=attention)
     events = carried_out(asked, order, tmp_path)
@@ -109,7 +109,7 @@ def test_compiled_blocks_follow_what_changes(made, engine, sd, tmp_path, monkeyp
     assert any(step.preview is not None for step in steps)  # the first picture is slow, since torch traces the model
 
 
-def test_what_breaks_while_painting_is_switched_off_and_said(made, engine, sd, tmp_path, monkeypatch):
+def test_what_breaks_while_painting_is_switched_off_with_a_note(made, engine, sd, tmp_path, monkeypatch):
     def broken(*arguments, **options):
         raise RuntimeError("no compiler found")
 
@@ -121,5 +121,5 @@ def test_what_breaks_while_painting_is_switched_off_and_said(made, engine, sd, t
     assert not notes(carried_out(asked, small(sd), tmp_path))
 
 
-def test_what_cannot_be_compiled_is_said(made, sd, sd3, tmp_path):
+def test_what_cannot_be_compiled_gets_a_note(made, sd, sd3, tmp_path):
     assert "memory is short" in notes(carried_out(made(compile=True, memory_use=FP8), small(sd), tmp_path))

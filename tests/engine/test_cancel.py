@@ -123,7 +123,7 @@ def test_a_cancel_while_loading_does_not_wait_for_the_disk(run, engine, sd, monk
                                    RuntimeError("Invalid buffer size: 28.13 GiB"),
                                    OSError("The paging file is too small for this operation to complete. (os error "
                                            "1455)")])
-def test_running_out_of_memory_is_told_and_survived(run, sd, monkeypatch, error, tmp_path):
+def test_running_out_of_memory_is_reported_and_survived(run, sd, monkeypatch, error, tmp_path):
     def explode(*arguments, **options):
         raise error
 

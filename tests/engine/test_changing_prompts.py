@@ -146,7 +146,7 @@ def test_break_is_a_comma_elsewhere(strong, name):
     assert np.array_equal(strong(name, "a wall BREAK the sky"), strong(name, "a wall, the sky"))
 
 
-def test_what_is_not_understood_is_said(run, families):
+def test_what_is_not_understood_gets_a_note(run, families):
     events = run(small(families("sd"), prompt="{a|a} AND b <hypernet:x:1>", negative="<lora:y:1>"))
     notes = [event.text for event in events if isinstance(event, Note)]
     assert any("AND" in text and "<hypernet:x:1>" in text for text in notes)

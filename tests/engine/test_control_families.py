@@ -118,7 +118,7 @@ def test_one_of_another_family_is_refused_by_name_with_nothing_loaded(steer, eng
         assert len(engine._load(families(name)).controlnets) == before
 
 
-def test_a_union_is_told_what_its_picture_shows_and_refuses_what_it_cannot_read(steer, net):
+def test_a_union_gets_the_kind_of_its_picture_and_refuses_what_it_cannot_read(steer, net):
     for kind, unread in (("union", "image"), ("flux_union", "normal")):
         depth, lines = (made(steer(PAIRS[kind], TEXT_TO_IMAGE, Control(shows, net(kind))))
                         for shows in ("depth", "lines"))

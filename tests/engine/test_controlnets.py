@@ -108,7 +108,7 @@ def test_controls_with_high_res_fix_steer_the_first_pass(run, sd, nets):
     assert made(run(request, inputs={"control0": shape()})).shape == (128, 128, 3)
 
 
-def test_a_picture_of_another_aspect_is_cropped_and_said(run, sd, nets):
+def test_a_picture_of_another_aspect_is_cropped_with_a_note(run, sd, nets):
     request = small(sd, controls=(Control("depth", nets["sd"][0]),))
     events = run(request, inputs={"control0": shape(128, 64)})
     assert "another aspect" in next(event.text for event in events if isinstance(event, Note))

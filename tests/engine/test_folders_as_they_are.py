@@ -32,7 +32,7 @@ def test_parts_that_nothing_needs_may_be_gone(run, sd, tmp_path):
 
 
 @pytest.mark.parametrize("gone", ["vae", "unet/diffusion_pytorch_model.safetensors"])
-def test_what_cannot_be_loaded_is_not_offered_and_the_reason_is_said(sd, tmp_path, gone):
+def test_what_cannot_be_loaded_is_not_offered_and_the_reason_is_given(sd, tmp_path, gone):
     model = Path(shutil.copytree(sd, tmp_path / "broken"))
     (shutil.rmtree if (model / gone).is_dir() else Path.unlink)(model / gone)
     found = survey([str(tmp_path)])

@@ -95,5 +95,5 @@ def test_a_lora_is_known_by_its_names(names, yes):
     ("transformer_blocks.0.img_mlp.net.0.proj", (), "Qwen-Image"),
     ("diffusion_model.layers.0.attention.qkv", (), "Z-Image"), ("lora_unet_joint_blocks_0_x_block_attn_qkv", (), "SD 3.5"),  # noqa: E501
     ("diffusion_model.blocks.0.self_attn.q", (), "Wan"), ("mid_block.conv1", (), "")])
-def test_the_family_that_a_lora_was_made_for_is_told_from_its_layers(name, shape, family):
+def test_the_family_that_a_lora_was_made_for_is_recognised_by_its_layers(name, shape, family):
     assert family_hint({name: shape}) == family

@@ -155,7 +155,7 @@ def test_parts_that_do_not_fit_are_named_and_the_rest_is_put_on(run, put_on, fam
     ("flux", "z_image", "made for Z-Image models: choose one that was made for Flux.1"),
     ("z_image", "qwen_image", "made for Qwen-Image models"),
     ("sd", "flux", "made for Flux.1"), ("flux", "sd", "has none of the layers"), ("sd", "sdxl", "have another shape")])
-def test_only_what_was_made_for_another_family_is_said_to_be(run, families, tmp_path, family, of, words):
+def test_only_what_was_made_for_another_family_is_reported_as_such(run, families, tmp_path, family, of, words):
     tensors, _ = low_rank(TRAINERS["ai-toolkit"], layers_of(denoiser(families(of)), False))
     events = run(small(families(family), loras=(Lora(write(tensors, tmp_path / "x.safetensors")),)))
     assert isinstance(events[-1],

@@ -33,7 +33,7 @@ def test_transparent_parts_are_masked():
     assert not masks.read(source(disc()), "alpha", (64, 64))[0].any()
 
 
-def test_a_mask_of_another_size_is_resampled_and_said():
+def test_a_mask_of_another_size_is_resampled_with_a_note():
     mask, note = masks.read(source(disc()), "white", (128, 96))
     assert mask.shape == (96, 128) and "64 × 64" in note and "128 × 96" in note
     assert mask.mean() == pytest.approx(disc().mean(), rel=0.05)

@@ -132,7 +132,7 @@ def test_a_picture_that_fits_only_in_tiles_is_painted_so(monkeypatch, sd, tmp_pa
     assert isinstance(events[-1], Finished) and MEMORY_MODES[TILES].text in notes(events)
 
 
-def test_a_model_loaded_while_memory_was_short_is_loaded_anew_when_it_is_not(monkeypatch, sd, tmp_path):
+def test_a_model_loaded_while_memory_was_short_is_loaded_again_when_it_is_not(monkeypatch, sd, tmp_path):
     made = Engine(device="cpu", threads=1)
     made.warm()
     with monkeypatch.context() as short:

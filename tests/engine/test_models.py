@@ -39,7 +39,7 @@ def test_a_folder_that_is_no_model(run, tmp_path):
     assert failure(run, tmp_path / "holiday", tmp_path).kind == ModelNotFound.kind
 
 
-def test_a_single_file_checkpoint_is_told_from_no_model(run, tmp_path):
+def test_a_single_file_checkpoint_is_distinguished_from_no_model(run, tmp_path):
     (tmp_path / "holiday").mkdir()
     (tmp_path / "holiday" / "model.safetensors").write_bytes(b"x")
     failed = failure(run, tmp_path / "holiday", tmp_path)
@@ -100,7 +100,7 @@ def test_a_folder_with_half_precision_files_only(run, copy):
     assert isinstance(run(small(str(copy)))[-1], Finished)
 
 
-def test_a_repaired_folder_is_read_anew(run, copy):
+def test_a_repaired_folder_is_read_again(run, copy):
     index = (copy / "model_index.json").read_text()
     (copy / "model_index.json").write_text("{")
     assert isinstance(run(small(str(copy)))[-1], Failed)

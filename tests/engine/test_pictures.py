@@ -88,7 +88,7 @@ def test_a_name_of_a_picture_is_never_used_again(tmp_path):
     assert len(names) == 8
 
 
-def test_a_missing_folder_is_said_before_anything_is_painted(run, sd, tmp_path):
+def test_a_missing_folder_is_reported_before_anything_is_painted(run, sd, tmp_path):
     events = run(small(sd), output=tmp_path / "gone")
     assert len(events) == 1 and events[0].kind == OutputUnwritable.kind
     assert not (tmp_path / "gone").exists()

@@ -122,7 +122,7 @@ def test_it_works_where_memory_is_short(monkeypatch, families, tmp_path, mode, n
     ("sd", "no image", SourceUnusable, "no reference image"), ("sd", "missing", ModelNotFound, "no IP-Adapter"),
     ("flux_fill", "fill", InvalidRequest, "do not work"), ("z_image", "z", InvalidRequest, "do not work"),
 ])
-def test_what_does_not_work_is_said_and_nothing_stays(families, engine, run, tmp_path, name, what, kind, words):
+def test_what_does_not_work_is_reported_and_nothing_stays(families, engine, run, tmp_path, name, what, kind, words):
     model = families(name)
     inputs = {"source": shown(3), "mask": Source(pixels=np.full((64, 64, 4), 255, np.uint8))}
     order = small(model, task=TEXT_TO_IMAGE if name != "flux_fill" else INPAINT)

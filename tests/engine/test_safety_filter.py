@@ -148,7 +148,7 @@ def test_without_blender(filters, sd):
         guarded.close()
 
 
-def test_a_filter_whose_files_change_is_read_anew(filters, with_filter, run, sd, tmp_path):
+def test_a_filter_whose_files_change_is_read_again(filters, with_filter, run, sd, tmp_path):
     place = shutil.copytree(filters("classifier"), tmp_path / "changing")
     with_filter(str(place))
     request, source = restyled(sd, BLUE)

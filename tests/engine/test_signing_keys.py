@@ -56,7 +56,7 @@ def test_engines_that_make_it_at_once_end_with_one_key(tmp_path):
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"\x00junk"])
-def test_a_broken_key_is_kept_aside_and_made_anew(signing, sd, damage):
+def test_a_broken_key_is_kept_aside_and_made_again(signing, sd, damage):
     one = signing()
     one.paths(small(sd))
     file = one.keys / signing_keys.FILE
@@ -79,7 +79,7 @@ def test_ones_own_certificate(signing, sd, tmp_path):
     assert not signing.keys.exists(), "no other key is made"
 
 
-def test_a_wrong_certificate_is_said_before_anything_is_painted(signing, sd, tmp_path):
+def test_a_wrong_certificate_is_reported_before_anything_is_painted(signing, sd, tmp_path):
     chain, key, _ = issued(tmp_path)
     other = tmp_path / "other"
     other.mkdir()

@@ -136,7 +136,7 @@ def test_strength_zero_returns_the_very_pixels_also_under_alpha_zero(run, sd):
     assert not [event for event in events if isinstance(event, Note) or (isinstance(event, Step) and event.step > 0)]
 
 
-def test_too_few_steps_to_denoise_anything_are_said_aloud(run, sd):
+def test_too_few_steps_to_denoise_anything_are_reported(run, sd):
     pixels = noise(64, 64, 4)
     events = run(small(sd, task=IMAGE_TO_IMAGE, steps=10, strength=0.05), source=Source(pixels=pixels))
     assert np.array_equal(pixels_of(events[-1].results[0]), pixels)

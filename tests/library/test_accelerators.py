@@ -85,7 +85,7 @@ def test_what_macos_and_linux_on_arm_have():
     ("win32", "arm64", "", "Windows on ARM", "Blender for x64 processors"),
     ("linux", "riscv64", "", "Linux on riscv64", "existing Python"),
 ])
-def test_a_machine_that_can_have_no_engine_is_told_what_it_can_have_instead(system, architecture, release, words,
+def test_a_machine_that_can_have_no_engine_gets_an_alternative(system, architecture, release, words,
                                                                             instead):
     error = obstacle(system, architecture, release)
     assert words in error.message and instead in error.hint

@@ -35,7 +35,7 @@ def test_named_by_file_or_by_name(tmp_path):
         assert resolve_file(LORA, name, [str(tmp_path)]).file == file
 
 
-def test_an_unknown_name_is_told_what_is_near(tmp_path):
+def test_an_unknown_name_gets_suggestions(tmp_path):
     safetensors(tmp_path / "old_bricks.safetensors", KOHYA)
     safetensors(tmp_path / "snow.safetensors", KOHYA)
     with pytest.raises(ModelNotFound, match="'old_brick'") as caught:
@@ -69,7 +69,7 @@ def test_flux_ip_adapters_are_no_transformers(tmp_path):
     assert [one.name for one in find_files(IP_ADAPTER, [str(tmp_path)])] == ["ip-adapter"]
 
 
-def test_textual_inversions_are_told_by_their_names_or_shape(tmp_path):
+def test_textual_inversions_are_recognised_by_their_names_or_shape(tmp_path):
     safetensors(tmp_path / "a1111.safetensors", "emb_params")
     safetensors(tmp_path / "sdxl.safetensors", "clip_l", "clip_g")
     safetensors(tmp_path / "other.safetensors", "weight")
@@ -147,7 +147,7 @@ def test_a_pattern_that_fits_nothing_is_refused(tmp_path):
     ("conv_first.weight", "layers.0.residual_group.blocks.0.norm1.weight"), ("body.0.weight", "body.1.weight"),
     ("before_RG.1.weight", "layers.0.blocks.0.attn.attns.0.rpe_biases"), ("conv_1.sk.weight", "block_1.c1_r.sk.weight"),
 ])
-def test_upscalers_are_told_by_their_layers(tmp_path, names):
+def test_upscalers_are_recognised_by_their_layers(tmp_path, names):
     file = safetensors(tmp_path / "upscale_models" / "4x-Sharp.safetensors", *names)
     assert [(one.name, one.file) for one in find_files(UPSCALER, [str(tmp_path)])] == [("4x-Sharp", file)]
     assert resolve_file(UPSCALER, "4x-sharp", [str(tmp_path)]).file == file and not find_files(LORA, [str(tmp_path)])

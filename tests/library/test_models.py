@@ -54,7 +54,7 @@ def test_families_and_sizes(kind, parts, expected, tmp_path):
     ("StableDiffusionXLPipeline", {"unet": UNET}, {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"},  # noqa: E501
      ("SDXL", 25, 6.0, "dpmpp_2m")),
 ])
-def test_few_step_members_are_told_by_their_configs(tmp_path, kind, parts, scheduler, expected):
+def test_few_step_members_are_recognised_by_their_configs(tmp_path, kind, parts, scheduler, expected):
     distilled = parts.pop("is_distilled", None)
     folder = make_model(tmp_path / "model", kind, vae=VAE, **parts)
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))

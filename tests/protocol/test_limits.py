@@ -99,7 +99,7 @@ def sent(message) -> object:
     lambda text: Failed("1", "internal", text, text, text), lambda text: Note("1", text), lambda text: Loading("1", text),  # noqa: E501
     lambda text: Stage("1", text)], ids=["Failed", "Note", "Loading", "Stage"])
 @pytest.mark.parametrize("text", ["x" * (20 << 20), "\u2028" * (4 << 20), "short"], ids=["long", "wide", "short"])
-def test_what_is_said_is_cut_before_it_is_sent(make, text):
+def test_texts_are_cut_before_they_are_sent(make, text):
     got = sent(make(text))
     assert type(got) is type(make("")) and (text != "short" or got == make("short"))
 

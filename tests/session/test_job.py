@@ -53,7 +53,7 @@ def test_no_estimate_before_two_steps_agree():
     assert uneven[:-1] == [None] * 6 and uneven[-1] == pytest.approx(14.0), "the median of five stands"
 
 
-def test_what_is_loaded_meanwhile_begins_the_estimate_anew():
+def test_what_is_loaded_meanwhile_restarts_the_estimate():
     assert _etas(0.0, 1.0, 2.0, 3.0, 20.0, 25.0, 30.0, loads=(4,)) == [
         None, None, None, pytest.approx(17.0), None, None, pytest.approx(70.0)]
 

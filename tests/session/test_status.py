@@ -148,7 +148,7 @@ def test_a_fork_leaves_the_engine_alone(session):
     assert submit(one).result(LIMIT)
 
 
-def test_a_blocked_word_is_told_to_the_person_and_to_no_log(session, caplog):
+def test_a_blocked_word_is_named_to_the_person_and_in_no_log(session, caplog):
     caplog.set_level(logging.DEBUG)
     errors = [
         WordBlocked("The prompt holds a word that your studio has blocked: 'qwertyword'.", "Take it out."),

@@ -115,7 +115,7 @@ def test_the_panel_is_read_and_the_chains_picture_opened(window):
     _close(window)
 
 
-def test_an_image_of_which_nothing_is_known(window, folder):
+def test_an_image_without_known_origin(window, folder):
     texts = PngImagePlugin.PngInfo()
     texts.add_text(
         PARAMETERS_KEY,

@@ -88,7 +88,7 @@ result = [len(shown), len(looks) - before, sd.jobs()]
 """) == [1, 0, []], "a still scene is neither looked at nor repainted, and no frame is listed as a job"
 
 
-def test_a_turned_view_and_a_moved_object_are_painted_anew(window):
+def test_a_turned_view_and_a_moved_object_are_painted_again(window):
     for change in ("turned()", "bpy.data.objects['Cube'].location.x += 1.0"):
         before = _frames(window)
         window.run_script(change)

@@ -94,7 +94,7 @@ def test_the_x_in_the_queue_takes_a_waiting_job_out(window):
     window.wait_for("all(job.done for job in sd.jobs())", 60)
 
 
-def test_a_texture_paint_slot_is_painted_anew(window):
+def test_a_texture_paint_slot_is_painted_again(window):
     """In Texture Paint the slot that is chosen in its list counts, not the node that is active in the Shader Editor."""
     window.run_script("""
 material = bpy.data.materials.new("two slots")

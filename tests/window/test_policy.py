@@ -88,7 +88,7 @@ def _scrolled(window: BlenderWindow) -> None:
         window.screen.release(5)
 
 
-def test_a_broken_policy_is_told(window, place):
+def test_a_broken_policy_is_reported(window, place):
     _policy(window, place, "networkk = false\n")
     screen = (0, 0, window.screen.width, window.screen.height)
     window.find_text("did you mean", within=screen, timeout=30)

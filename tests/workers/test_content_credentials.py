@@ -42,7 +42,7 @@ def check(tmp_path):
     checks.shutdown()
 
 
-def test_the_chain_is_told_from_the_picture_downwards(signing, check, sd):
+def test_the_chain_is_listed_from_the_picture_downwards(signing, check, sd):
     (first,) = signing.paths(small(sd))
     source = encoded(first)
     (second,) = signing.paths(restyled(sd, source=source), source=source)

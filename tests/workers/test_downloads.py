@@ -158,7 +158,7 @@ def test_a_resumed_download_keeps_to_the_revision_that_it_began_with(hub, fetch)
     assert (path / WEIGHTS).read_bytes() == LARGE and (path / "LICENSE").read_bytes() == b"be good"
 
 
-def test_where_the_hub_has_that_revision_no_longer_it_begins_anew(hub, fetch):
+def test_where_the_hub_has_that_revision_no_longer_it_starts_again(hub, fetch):
     hub.add("owner/model", MODEL)
     cancelled(hub, fetch)
     newer = os.urandom(len(LARGE))
@@ -193,7 +193,7 @@ def test_a_connection_that_stays_lost_says_so_and_keeps_what_came(hub, fetch, pl
     assert hub.served[WEIGHTS] <= len(LARGE) - (2 << 20)
 
 
-def test_a_server_that_cannot_resume_sends_the_file_anew(hub, fetch, place):
+def test_a_server_that_cannot_resume_sends_the_file_again(hub, fetch, place):
     hub.add("owner/model", MODEL)
     part = place / ".fetching" / "owner--model" / "parts" / WEIGHTS
     part.parent.mkdir(parents=True)

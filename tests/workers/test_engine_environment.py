@@ -166,7 +166,7 @@ def moved(tmp_path) -> Path:
     return env
 
 
-def test_an_environment_is_led_to_where_its_python_is_now(moved):
+def test_an_environment_is_pointed_to_where_its_python_is_now(moved):
     assert os.path.exists(engine_environment.python_in(str(moved))), "the program is there: its home is not"
     assert engine_environment.is_orphan(str(moved))
     engine_environment.rehome(str(moved), engine_environment.running_python())

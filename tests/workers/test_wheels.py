@@ -76,7 +76,7 @@ def test_a_server_without_ranges_and_hashes(index, tmp_path):
     assert came == index.files and sum(changes) == len(data) and not (part / f"{name}.part").exists()
 
 
-def test_a_whole_file_that_is_not_the_one_is_fetched_anew(index, tmp_path):
+def test_a_whole_file_with_another_hash_is_fetched_again(index, tmp_path):
     """As after an update of the lock, or with a disk that loses bits."""
     name, data = wheel("torch", size=50_000)
     index.files = {name: data}
@@ -129,7 +129,7 @@ def test_builds_of_torch_are_found_by_their_label_and_bring_what_they_ask_for(in
         bring(tmp_path, lock, Settings())
 
 
-def test_a_file_comes_from_the_address_in_the_lock_unless_pip_is_told_otherwise(index, tmp_path):
+def test_a_file_comes_from_the_address_in_the_lock_unless_pip_is_configured_otherwise(index, tmp_path):
     files = dict([wheel("numpy")])
     lock, far = lock_of(files, at=f"{index.url}/files"), lock_of(files)
     index.files = files
@@ -171,7 +171,7 @@ def test_a_redirect_does_not_carry_the_password_on(index):
 
 
 @pytest.mark.slow
-def test_what_pip_is_told(tmp_path, monkeypatch):
+def test_the_settings_of_pip_that_are_read(tmp_path, monkeypatch):
     """By the pip that Python brings along, from a file and from variables."""
     config = tmp_path / "pip.ini"
     config.write_text("[global]\nindex-url = https://mirror.example/simple/\nextra-index-url =\n    https://a/x\n    "

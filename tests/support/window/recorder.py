@@ -26,16 +26,16 @@ def _look(layout):
         _looking = False
 
 
-def _said(items):
+def _texts_of(items):
     for item in items:
-        yield from _said(item.get("items", ()))
+        yield from _texts_of(item.get("items", ()))
         yield from filter(None, (item.get("draw_string"), item.get("tip")))
 
 
 def _recording(draw):
     def draw_and_look(self, context):
         draw(self, context)
-        texts[type(self).__name__] = list(_said(_look(self.layout)))
+        texts[type(self).__name__] = list(_texts_of(_look(self.layout)))
 
     return draw_and_look
 
