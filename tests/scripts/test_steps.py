@@ -94,7 +94,7 @@ def test_a_crash_beside_a_failed_test_is_not_forgiven(tmp_path):
     code = _FIRST_TRY + "import atexit\nif first: atexit.register(os.abort)\ndef test_a(): assert not first\n"
     outcome, told = run_pytest(tmp_path, code, retried=str(tmp_path / "test_it.py"))
     assert counts(outcome) == (1, 1, 0)
-    assert "SIGABRT" in outcome.note and "test_a" in outcome.note
+    assert "the process ended" in outcome.note and "test_a" in outcome.note
 
 
 @pytest.mark.slow
