@@ -37,7 +37,7 @@ REQUIREMENTS = ("bpy-5.2.txt", *ENGINE, "pytest.txt")
 PYTHON_EXE = r"Z:\windows\python\python.exe"
 OFFER = r"Z:\windows\offer"  # the engine's wheels, and LOCK
 LOCK = "pylock.cpu.toml"
-EXTRA = ("hypothesis", "sortedcontainers")  # of test.txt
+EXTRA = ("dynamicprompts", "hypothesis", "sortedcontainers")  # of test.txt: what the plain tests import
 # Newer ones need more than Wine's C library has.
 INSTEAD = {"numpy": "2.1.3", "scipy": "1.14.1"}
 # What it still lacks is bound to another function there; it is called only for complex numbers of 32 bits, which we do
