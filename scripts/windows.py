@@ -49,7 +49,10 @@ FROM_LINUX = ("ensurepip", "venv")  # the embeddable Python lacks them
 # What `venv` puts into an environment as its interpreters. The embeddable Python lacks these launchers; the
 # interpreters themselves will do, since the path leads to their DLL.
 LAUNCHERS = {"venvlauncher.exe": "python.exe", "venvwlauncher.exe": "pythonw.exe"}
-VARIABLES = {"WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml,winedbg.exe=", "KMP_AFFINITY": "disabled"}
+VARIABLES = {
+    "WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml,winedbg.exe=", "KMP_AFFINITY": "disabled",
+    # Linux grants AMX only to processes that ask for it, which Windows' programs need not do.
+    "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}
 PASSED_ON = ("SD_", "BLENDER_", "PYTEST_")  # prefixes of the caller's variables that are passed on
 _INSIDE = 'cd /repository; "$@" </dev/null > >(cat) 2>&1; status=$?; wineserver -k; exit $status'
 
