@@ -62,8 +62,7 @@ def _reads_as_words(text: str) -> bool:
     return (
         any(letter.islower() for letter in text)
         and "://" not in text
-        and "_" not in text
-        and (" " in text or not text.islower())
+        and (" " in text or "_" not in text and not text.islower())
     )
 
 

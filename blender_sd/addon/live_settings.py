@@ -45,7 +45,8 @@ class SD_PG_live(bpy.types.PropertyGroup):
     """What live mode is doing now. Only `live.py` writes it."""
 
     running: BoolProperty(name="Running", description="Whether live mode is switched on")
-    state: StringProperty(name="State", description="off, painting, up_to_date or paused", default="off")
+    # off, painting, up_to_date or paused
+    state: StringProperty(name="State", description="What live mode is doing", default="off")
     text: StringProperty(name="Text", description="What live mode is doing, in words, and how fast it paints")
     picture: BoolProperty(name="Picture", description="Whether there is a live picture to keep")
 

@@ -59,6 +59,9 @@ def test_the_finder_sees_each_kind_of_text(words):
     assert words["Seed"] == "properties" and words["Repeats without a seam from left to right"] == "properties"
     assert {"Smaller Picture", "Cancel Job", "Settings recalled", "Type a prompt in the SD tab first",
             "Active Slot"} <= set(words)
+    # with a list's name, a variable's, and a value's in it, which have underscores
+    assert any("__name__ one line of a list" in word for word in words)
+    assert {"The environment variable HF_HUB_OFFLINE forbids downloads.", "Empty Trash ({trash_bytes})"} <= set(words)
     assert not {"Euler", "", "NONE", "sd.generate"} & set(words) and not any(
         word.startswith(translations.PREFIX) for word in words)
     assert not [word for word in words if "\n" in word], "a docstring of several lines is a tooltip with a gap"
