@@ -81,6 +81,7 @@ class Plan:
         self.scratch = scratch
         self.default = envs.default_env()
         self.python = str(envs.ensure(self.default))
+        self.tiny_models = scratch / "tiny models"
         self.narrowed = bool(chosen.k or chosen.pytest)
 
     def steps(self) -> list[Step]:
@@ -167,7 +168,8 @@ class Plan:
             missing = str(error)
         if missing:
             return Step(layer, name, missing=missing)
-        variables = {"SD_ENGINE_PYTHON": self.python, "SD_EXTENSION_ZIP": str(self.scratch / "extension.zip")}
+        variables = {"SD_ENGINE_PYTHON": self.python, "SD_EXTENSION_ZIP": str(self.scratch / "extension.zip"),
+                     "SD_TINY_MODELS": str(self.tiny_models)}
         if layer == "blender":
             return self._pytest(layer, name, python, variables=variables)
         variables |= {"SD_WINDOW_PYTHON": python, "SD_WINDOW_BLENDER": blender}
@@ -209,17 +211,21 @@ def missing_for_windows() -> str:
     )
 
 
-def build_extension(plan: Plan, todo: list[Step]) -> list[steps.Outcome]:
-    """Build the zip that the Blender and window tests install, as a step of its own, if any of them runs."""
-    if not any(step.layer in ("blender", "window", "windows", "complete") and not step.missing for step in todo):
-        return []
-    folder = plan.scratch / "built"
-    outcome = steps.run(
-        Step("build", "build", (plan.python, "scripts/build.py", "--output", str(folder))), LOGS, ROOT, say
-    )
-    for archive in folder.glob("*.zip"):
-        archive.replace(plan.scratch / "extension.zip")
-    return [outcome]
+def build(plan: Plan, todo: list[Step]) -> list[steps.Outcome]:
+    """Build, as steps of their own and if any step uses them, the zip that the Blender and window tests install, and
+    the tiny models that both paint with."""
+    layers = {step.layer for step in todo if not step.missing}
+    outcomes = []
+    if layers & {"blender", "window", "windows", "complete"}:
+        folder = plan.scratch / "built"
+        command = (plan.python, "scripts/build.py", "--output", str(folder))
+        outcomes.append(steps.run(Step("build", "build", command), LOGS, ROOT, say))
+        for archive in folder.glob("*.zip"):
+            archive.replace(plan.scratch / "extension.zip")
+    if layers & {"blender", "window"}:
+        command = (plan.python, "-m", "tests.support.tiny_models", str(plan.tiny_models))
+        outcomes.append(steps.run(Step("build", "tiny models", command), LOGS, ROOT, say))
+    return outcomes
 
 
 def say(text: str) -> None:
@@ -238,7 +244,7 @@ def main() -> int:
             print(f"error: {error}\n0 passed, 1 failed")
             return 1
         LOGS.mkdir(parents=True, exist_ok=True)
-        outcomes = build_extension(plan, todo)
+        outcomes = build(plan, todo)
         outcomes += steps.run_all(todo, LOGS, ROOT, say, chosen.jobs, strict)
     print(f"\n{steps.table(outcomes)}\n\nlogs: {LOGS}, {time.monotonic() - started:.0f} s in all")
     print(steps.closing(outcomes))

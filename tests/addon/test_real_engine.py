@@ -26,16 +26,24 @@ def model(tmp_path_factory) -> str:
     return str(build_tiny_models(PYTHON, tmp_path_factory.mktemp("models")))
 
 
+@pytest.fixture(scope="module")
+def registered():
+    """The add-on, with one engine process for both tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "config", config.Config(engine_python=PYTHON, threads=1))
+        blender_sd.register()
+        yield
+        blender_sd.unregister()
+
+
 @pytest.fixture
-def panel(monkeypatch, tmp_path, model):
+def panel(registered, monkeypatch, tmp_path, model):
     """The panel's settings, ready for a small picture by the tiny model."""
     bpy.ops.wm.read_factory_settings(use_empty=False)
-    monkeypatch.setattr(runtime, "config", config.Config(engine_python=PYTHON, output=str(tmp_path), threads=1))
-    blender_sd.register()
+    monkeypatch.setattr(runtime, "config", runtime.config.changed(output=str(tmp_path)))
     settings = bpy.context.scene.sd
     settings.prompt, settings.model, settings.width, settings.height, settings.steps = "brick", model, 64, 64, 2
-    yield settings
-    blender_sd.unregister()
+    return settings
 
 
 def test_panel_and_console_make_the_same_picture(panel, model):

@@ -15,9 +15,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(build_tiny_models(engine_python(), tmp_path_factory.mktemp("models")))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def warm_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """One engine process for a module's tests."""
+    """One engine process for all tests of this folder: it takes 6 s to start."""
     import blender_sd
     from blender_sd.calls import engine_control, job_queue
     from blender_sd.calls.runtime import runtime

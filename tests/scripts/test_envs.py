@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,10 +21,19 @@ def env(tmp_path):
                     "1 MB", tmp_path)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """An environment as `envs` makes it: 3 s."""
+    env = envs.Env("made", f"{sys.version_info[0]}.{sys.version_info[1]}", (), "", "", tmp_path_factory.mktemp("made"))
+    envs._create(env)
+    return env.folder
+
+
 @pytest.fixture
-def no_pip(monkeypatch):
-    """Records what pip would have been asked; `fail` makes it break off."""
+def no_pip(monkeypatch, made):
+    """Records what pip would have been asked; `fail` makes it break off. A new environment is a copy of `made`."""
     calls = []
+    monkeypatch.setattr(envs, "_create", lambda env: shutil.copytree(made, env.folder, symlinks=True))
 
     def pip(env, arguments, log):
         calls.append(arguments)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -24,7 +25,11 @@ def engine_python() -> str:
 
 
 def build_tiny_models(python: str, folder: Path) -> Path:
-    """Let an interpreter with torch build the tiny models `sd` and `sdxl` in `folder`. Return that of `sd`."""
+    """Let an interpreter with torch build the tiny models `sd` and `sdxl` in `folder`, or copy those that
+    scripts/test.py has built and names in SD_TINY_MODELS. Return that of `sd`."""
+    if built := os.environ.get("SD_TINY_MODELS"):
+        shutil.copytree(built, folder, dirs_exist_ok=True)
+        return folder / "sd"
     subprocess.run([python, "-m", "tests.support.tiny_models", str(folder)], cwd=ROOT, check=True, capture_output=True)
     return folder / "sd"
 
