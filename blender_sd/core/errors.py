@@ -44,6 +44,12 @@ class EngineMissing(SDError):
     kind = "engine_missing"
 
 
+class GeometryMissing(SDError):
+    """The engine's Python cannot cast rays: the package embreex is missing, or does not exist for this platform."""
+
+    kind = "geometry_missing"
+
+
 class EngineDied(SDError):
     """The engine process ended or stopped answering during a job."""
 

@@ -1,0 +1,71 @@
+"""Blend what several pictures show: the best view everywhere, and the weighted mean that levels it at low frequencies.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .gather import Reading
+
+_MEAN = 4.0  # the mean's weights: quality to this power
+_BEST = 16.0  # to this one a view that is better by a tenth has 82 % of the weight: borders are narrow, but no steps
+_FLOOR = -80.0  # the least logarithm of a weight, which float32 still holds
+NO_VIEW = np.iinfo(np.uint16).max
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """Running sums over the views, for N entries.
+
+    Attributes:
+        sums: N×8 float32: the sum of the colours with sharp weights, which the best view dominates, the weights' sum,
+            and both with soft weights.
+        quality: N float32, the best quality so far; 0 where no view was.
+        view: N uint16, the view that has it; NO_VIEW for none.
+    """
+
+    sums: np.ndarray
+    quality: np.ndarray
+    view: np.ndarray
+
+    @classmethod
+    def empty(cls, count: int) -> Blend:
+        """Return sums over no views."""
+        return cls(np.zeros((count, 8), np.float32), np.zeros(count, np.float32), np.full(count, NO_VIEW, np.uint16))
+
+    def add(self, reading: Reading, view: int) -> None:
+        """Add what the view numbered `view` shows. Threads may add readings of different entries at once."""
+        entries, quality = reading.entries, reading.quality
+        logarithm = np.log(quality)
+        rows = np.empty((len(entries), 8), np.float32)
+        for start, power in ((0, _BEST), (4, _MEAN)):
+            weight = np.exp(np.maximum(logarithm * np.float32(power), np.float32(_FLOOR)))
+            np.multiply(reading.colours, weight[:, None], out=rows[:, start : start + 3])
+            rows[:, start + 3] = weight
+        self.sums[entries] += rows  # one pass over memory for both
+        better = quality > self.quality[entries]
+        self.quality[entries[better]] = quality[better]
+        self.view[entries[better]] = view
+
+    @property
+    def seen(self) -> np.ndarray:
+        """N bool: where any view was added."""
+        return self.quality > 0
+
+    def chosen(self, entries: np.ndarray) -> Blend:
+        """Return the sums of `entries` alone."""
+        return Blend(self.sums[entries], self.quality[entries], self.view[entries])
+
+    def best(self, part: slice = slice(None)) -> np.ndarray:
+        """Return the best view's colours, feathered where another view takes over: n×3; 0 where there is none."""
+        return _colours(self.sums[part, :4])
+
+    def mean(self, part: slice = slice(None)) -> np.ndarray:
+        """Return the mean of the colours, weighted by quality: n×3; 0 where there is none."""
+        return _colours(self.sums[part, 4:])
+
+
+def _colours(sums: np.ndarray) -> np.ndarray:
+    weight = sums[:, 3:]
+    return np.divide(sums[:, :3], weight, out=np.zeros((len(sums), 3), np.float32), where=weight > 0)

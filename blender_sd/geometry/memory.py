@@ -1,0 +1,44 @@
+"""Know how much memory a bake needs before it starts."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ..core.errors import OutOfMemory
+from .sheets import Sheet
+
+_TEXEL = 170  # bytes for a texel: its entry in the table, the sums over the views, the image
+_PIXEL = 40  # bytes for a picture's pixel: its colour, what it sees, its distance from edges
+_TRIANGLE = 900  # bytes for a triangle: corners, normals, edges, embree's tree
+_SPARE = 200 << 20  # what is needed in any case
+
+
+def needed(sheets: Iterable[Sheet], pixels: int, triangles: int) -> int:
+    """Return the bytes that a bake needs at most.
+
+    Args:
+        sheets: The images to bake.
+        pixels: Of all pictures together.
+        triangles: Of all objects in view.
+    """
+    texels = sum(sheet.width * sheet.height for sheet in sheets)
+    return texels * _TEXEL + pixels * _PIXEL + triangles * _TRIANGLE + _SPARE
+
+
+def check(sheets: Sequence[Sheet], pixels: int, triangles: int, available: int) -> None:
+    """Raise OutOfMemory if a bake does not fit into `available` bytes; its hint names a size that does."""
+    wanted = needed(sheets, pixels, triangles)
+    if wanted <= available:
+        return
+    largest = max(sheets, key=lambda sheet: sheet.width * sheet.height)
+    smaller = list(sheets)
+    while max(sheet.width for sheet in smaller) > 256:
+        smaller = [replace(one, width=max(1, one.width // 2), height=max(1, one.height // 2)) for one in smaller]
+        if needed(smaller, pixels, triangles) <= available:
+            size = max(smaller, key=lambda sheet: sheet.width * sheet.height)
+            hint = f"Images of {size.width} × {size.height} would fit."
+            break
+    else:
+        hint = "Close other programs, or bake fewer objects at once."
+    raise OutOfMemory(f"Baking {largest.width} × {largest.height} texels needs about {wanted / 2**30:.1f} GB of "
+                      f"memory; {available / 2**30:.1f} GB are free.", hint)
