@@ -16,7 +16,8 @@ import pytest
 
 from blender_sd.core import prompt_choices, prompt_steps
 from blender_sd.library import engine_environment, gguf, licences, png
-from blender_sd.library.checkpoints import LORA, kind_of, read_title
+from blender_sd.core.nets import LORA
+from blender_sd.library.checkpoints import kind_of, read_title
 from blender_sd.core.errors import InvalidRequest, ModelNotFound, SDError, StyleUnusable
 from blender_sd.core.families import controlnet_of
 from blender_sd.protocol.messages import Generate, Hello, Note, Source

@@ -18,7 +18,8 @@ from blender_sd.engine.conditioning import prompts
 from blender_sd.core import parts, prompt_choices, prompt_steps
 from blender_sd.protocol import framing, messages
 from blender_sd.core.errors import InvalidRequest
-from blender_sd.core.request import MAX_SEED, Request
+from blender_sd.core.common_settings import MAX_SEED
+from blender_sd.core.request import Request
 from tests.support import fuzz_targets as fuzz
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,7 @@ import pytest
 from blender_sd.calls import config
 from blender_sd.calls.runtime import runtime
 from blender_sd.library import licences
-from blender_sd.library.checkpoints import EMBEDDING, IP_ADAPTER, LORA, UPSCALER
+from blender_sd.core.nets import EMBEDDING, IP_ADAPTER, LORA, UPSCALER
 from blender_sd.core.errors import InvalidRequest, ModelNotFound, StyleUnusable
 from blender_sd.protocol.messages import CHECK, FETCH, Fetch, INSTALL, PAINT, text_of
 from blender_sd.core.style_format import read_style
@@ -177,7 +177,7 @@ def test_only_the_process_that_downloads_has_a_token(monkeypatch):
 def test_a_token_is_in_no_words(monkeypatch):
     order = Fetch("1", "a/b", "", "/m", True, "hf_canary")
     monkeypatch.setattr(runtime, "config", config.Config(hub_token="hf_canary"))
-    assert "hf_canary" not in f"{order!r} {order} {runtime.config!r} {runtime.config.engine_config('')!r}"
+    assert "hf_canary" not in f"{order!r} {order} {runtime.config!r} {runtime.config.engine_config('', '')!r}"
     with pytest.raises(InvalidRequest) as caught:
         runtime.configure(hub_tokens=order.token)
     assert "hf_canary" not in text_of(caught.value), "tracebacks hold no values"

@@ -5,14 +5,14 @@
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, PointerProperty
 
 from ..calls import control_images, models, recalling
-from ..calls.request_builder import ControlInput
+from ..calls.arguments import ControlInput
 from ..core.errors import SDError, SourceUnusable
 from ..core.parts import Control
-from ..library.checkpoints import STARTER
-from .declared import declared
+from ..core.nets import STARTER
+from .declared import declared_field
 
 KINDS = (
     ("depth", "Depth", "How far things are: near is white", "MOD_LENGTH", 0),
@@ -43,17 +43,17 @@ class SD_PG_control(bpy.types.PropertyGroup):
     """One ControlNet and its picture."""
 
     enabled: BoolProperty(name="Use", default=True, description="Let this control steer what is painted")
-    kind: declared(EnumProperty, Control, "kind", items=KINDS)
-    model: declared(StringProperty, Control, "model", default=STARTER, search=(
+    kind: declared_field(Control, "kind", items=KINDS)
+    model: declared_field(Control, "model", default=STARTER, search=(
         lambda self, context, text: _controlnet_names(context.scene.sd.model)), description=(
             "The ControlNet that reads the picture: the built-in one, or a folder's name or path"))
     source: EnumProperty(name="From", description="What the control picture is taken from", items=SOURCES,
                          default="CAMERA")
     image: PointerProperty(type=bpy.types.Image, name="Image",
                            description="The image that the control picture is taken from")
-    weight: declared(FloatProperty, Control, "weight")
-    start: declared(FloatProperty, Control, "start", max=0.99, subtype="FACTOR")
-    end: declared(FloatProperty, Control, "end", min=0.01, subtype="FACTOR")
+    weight: declared_field(Control, "weight")
+    start: declared_field(Control, "start", max=0.99, subtype="FACTOR")
+    end: declared_field(Control, "end", min=0.01, subtype="FACTOR")
 
     def picture(self) -> Any:
         """Return the source of the control image, as the API takes it. Raise SourceUnusable if no image is chosen."""

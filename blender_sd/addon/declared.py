@@ -1,31 +1,50 @@
 """Make Blender properties of the settings that `core` declares, so that labels, tips, limits and defaults agree."""
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 from typing import Any
 
-from bpy.props import IntProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
+from ..core.declarations import Declared, find
 from ..core.request import PANEL_SEED
-from ..core.settings import Setting
+from ..core.settings import FILE, FOLDER, PIXELS, SECRET, SHARE, Setting
+
+_KINDS = {"int": IntProperty, "float": FloatProperty, "bool": BoolProperty, "str": StringProperty}
+_SUBTYPES = {PIXELS: "PIXEL", SHARE: "FACTOR", FILE: "FILE_PATH", FOLDER: "DIR_PATH", SECRET: "PASSWORD"}
 
 
-def declared(kind: Callable[..., Any], cls: type, name: str, **extra: Any) -> Any:
-    """Return a Blender property for the field `name` of `cls`, a dataclass with settings.
+def declared(setting: str | Declared, **extra: Any) -> Any:
+    """Return a Blender property for a declared setting.
 
     Args:
-        kind: The function that makes the property, such as IntProperty.
-        extra: Arguments that override the declared ones.
+        setting: It, or its name.
+        extra: Arguments that override what follows from the declaration.
     """
-    rule, default = rule_of(cls, name), cls.__dataclass_fields__[name].default
-    limits = {}
-    if rule.low is not None:
-        number = int if kind is IntProperty else float
-        high = min(rule.high, PANEL_SEED) if kind is IntProperty else rule.high  # Blender's are 32-bit signed
-        limits = {"min": number(rule.low), "max": number(high), "soft_max": number(rule.soft_high or high)}
-    return kind(**{"name": rule.label, "description": rule.tip, "default": default, **limits, **extra})
+    item = find(setting) if isinstance(setting, str) else setting
+    return _property(item.kind, item.default, item.setting, extra)
+
+
+def declared_field(cls: type, name: str, **extra: Any) -> Any:
+    """Return a Blender property for the field `name` of `cls`, a dataclass with settings; `extra` as for `declared`."""
+    spec = next(spec for spec in dataclasses.fields(cls) if spec.name == name)
+    return _property(str(spec.type), spec.default, spec.metadata["setting"], extra)
 
 
 def rule_of(cls: type, name: str) -> Setting:
     """Return the `Setting` of the field `name` of `cls`."""
     return cls.__dataclass_fields__[name].metadata["setting"]
+
+
+def _property(kind: str, default: Any, rule: Setting, extra: dict[str, Any]) -> Any:
+    make, known = _KINDS[kind], {}
+    if rule.low is not None:
+        number = int if kind == "int" else float
+        high = min(rule.high, PANEL_SEED) if kind == "int" else rule.high  # Blender's are 32-bit signed
+        known = {"min": number(rule.low), "max": number(high), "soft_max": number(rule.soft_high or high)}
+    if rule.words or "items" in extra:
+        make = EnumProperty
+        known["items"] = [(key, *words, number) for number, (key, words) in enumerate(rule.words.items())]
+    known |= {name: value for name, value in (
+        ("subtype", _SUBTYPES.get(rule.unit)), ("step", rule.step), ("precision", rule.digits)) if value}
+    return make(**{"name": rule.label, "description": rule.tip, "default": default, **known, **extra})

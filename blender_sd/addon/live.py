@@ -9,7 +9,7 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
@@ -17,8 +17,10 @@ from bpy.app.handlers import persistent
 
 from .. import scene
 from ..calls import job_queue, live_frames, recalling
+from ..core.declarations import used_by
 from ..core.errors import PictureWithheld, SDError
 from ..core.request import Request, round_size
+from ..core.settings import LIVE
 from ..scene import overlay, screens, surfaces, watching
 from ..session.live import CANCEL, CAPTURE, OFF, PAINTING, PAUSED, Live
 from . import state
@@ -337,19 +339,22 @@ def _surfaces(target: scene.Target) -> list[surfaces.Surface]:
 
 def _how(owner: bpy.types.Scene) -> tuple:
     """Return all settings that change the picture of the same view."""
+    live = owner.sd_live
+    return (*_keywords(owner).items(), owner.sd.words(), live.source, live.size, live.steps)
+
+
+def _keywords(owner: bpy.types.Scene) -> dict[str, Any]:
+    """Return the settings of the frames' request, those of the panel and live mode's own."""
     settings, live = owner.sd, owner.sd_live
-    return (settings.words(), settings.negative, settings.model, settings.guidance, settings.sampler, settings.tiling,
-            live.source, live.size, live.steps, live.strength, live.seed)
+    return {**{item.name: getattr(settings, item.prop) for item in used_by(LIVE)},
+            "tiling": settings.tiling if live.source == "TEXTURE" else "none",
+            "strength": live.strength, "seed": live.seed}
 
 
 def _frame_request(owner: bpy.types.Scene) -> tuple[tuple[Request, ModelInfo] | None, str]:
     """Return the request for frames, or None and why there is none."""
-    settings, live = owner.sd, owner.sd_live
     try:
-        return live_frames.live_request(settings.words(), negative=settings.negative, model=settings.model,
-                                        guidance=settings.guidance, sampler=settings.sampler, steps=live.steps,
-                                        strength=live.strength, seed=live.seed,
-                                        tiling=settings.tiling if live.source == "TEXTURE" else "none"), ""
+        return live_frames.live_request(owner.sd.words(), steps=owner.sd_live.steps, **_keywords(owner)), ""
     except SDError as error:
         return None, str(error)
 

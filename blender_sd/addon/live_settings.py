@@ -5,7 +5,6 @@
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
-from ..core.request import Request
 from ..scene import overlay
 from .declared import declared
 
@@ -29,8 +28,8 @@ class SD_PG_live_settings(bpy.types.PropertyGroup):
         "Longer side of the live picture in pixels. Small is fast: half the side takes about a quarter of the time"))
     steps: IntProperty(name="Steps", default=4, min=1, max=50, soft_max=12, description=(
         "How many times each live picture is denoised, whatever the strength. Few-step models look good with 1 to 4"))
-    strength: declared(FloatProperty, Request, "strength", default=0.5, min=0.05, subtype="FACTOR")
-    seed: declared(IntProperty, Request, "seed")
+    strength: declared("strength", min=0.05)
+    seed: declared("seed")
     mix: FloatProperty(name="Mix", default=0.75, min=0.0, max=1.0, subtype="FACTOR", update=_mixed, description=(
         "How much the live picture covers what is below it: 0 shows the scene alone, 1 the picture alone"))
     fade: BoolProperty(name="Fade While Behind", default=True, description=(

@@ -13,7 +13,7 @@ from bpy.props import EnumProperty, PointerProperty, StringProperty
 from ..calls import models
 from ..core.choices import AUTO, EDM, EDM_VELOCITY, EPSILON, NOTHING, OFF, ON, VELOCITY, Choices
 from ..core.errors import SDError
-from ..core.request import setting
+from ..core.declarations import find
 from .state import show_error
 
 _LABELS = {
@@ -25,7 +25,7 @@ _LABELS = {
 
 
 def _items(name: str) -> list[tuple[str, str, str, int]]:
-    return [(key, *_LABELS[key], number) for number, key in enumerate(setting(name).choices)]
+    return [(key, *_LABELS[key], number) for number, key in enumerate(find(name).setting.choices)]
 
 
 def shown() -> Choices:
@@ -43,8 +43,8 @@ def _change(**changes: Any) -> None:
 
 
 def _enum(name: str) -> Any:
-    keys = setting(name).choices
-    return EnumProperty(name=setting(name).label, description=setting(name).tip, items=_items(name),
+    keys = find(name).setting.choices
+    return EnumProperty(name=find(name).setting.label, description=find(name).setting.tip, items=_items(name),
                         get=lambda self: keys.index(getattr(shown(), name)),
                         set=lambda self, number: _change(**{name: keys[number]}))
 
@@ -53,7 +53,7 @@ class SD_PG_model(bpy.types.PropertyGroup):
     """What was chosen for the scene's model."""
 
     vae: StringProperty(
-        name=setting("vae").label, search=lambda self, context, text: [vae.name for vae in models.vaes()],
+        name=find("vae").setting.label, search=lambda self, context, text: [vae.name for vae in models.vaes()],
         get=lambda self: bpy.path.display_name_from_filepath(shown().vae)
         if shown().vae else "", set=lambda self, name: _change(vae=name),
         description="The VAE that decodes the pictures: a name from the model folders, or its file or folder. Empty: "

@@ -11,8 +11,11 @@ import bpy
 from bl_operators.presets import AddPresetBase
 from bl_ui.utils import PresetPanel
 
+from ..core.declarations import used_by
+from ..core.settings import PRESET
+
 _SUBDIR = "blender_sd"
-_SAVED = ("model", "width", "height", "sampler", "steps", "guidance", "count", "tiling", "random_seed")
+_SAVED = (*(item.prop for item in used_by(PRESET)), "random_seed")
 
 
 class SD_PT_setting_presets(PresetPanel, bpy.types.Panel):

@@ -2,7 +2,6 @@
 
 (No `from __future__ import annotations` here: Blender reads properties from the annotations themselves.)
 """
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -12,29 +11,20 @@ from bpy.props import (
 )
 
 from .. import scene
-from ..calls import models, recalling
-from ..calls.request_builder import ControlInput
+from ..calls import locating, models, recalling
+from ..calls.arguments import ControlInput
 from ..calls.runtime import runtime
 from ..core import parts
+from ..core.common_settings import MAX_SEED
+from ..core.declarations import COMMON, Declared, find, in_group, used_by
 from ..core.errors import InvalidRequest, SDError, SourceUnusable
 from ..core.prompt_choices import lora_tag
-from ..core.request import (
-    IMAGE_TO_IMAGE,
-    INPAINT,
-    MAKE_SEAMLESS,
-    MAX_SEED,
-    OUTPAINT,
-    PANEL_SEED,
-    TEXT_TO_IMAGE,
-    UPSCALE,
-    Request,
-    default,
-    setting,
-)
-from ..core.samplers import SAMPLERS
+from ..core.request import PANEL_SEED, Request
+from ..core.settings import PANEL
+from ..core.tasks import TASKS as ALL_TASKS, ImageToImage, Outpaint, TextToImage
 from .controls import STARTER, SD_PG_control
 from .declared import declared, rule_of
-from .task_prompts import FIELDS, Words
+from .task_prompts import Words
 
 TASKS = (
     ("TEXT", "Text", "Paint what the prompt says, from nothing else", "FILE_TEXT", 0),
@@ -57,12 +47,9 @@ SOURCES = (
     ("CAMERA", "Camera", "A fresh render from the scene's camera", "CAMERA_DATA", 1),
     ("VIEWPORT", "3D View", "The 3D View exactly as you see it", "VIEW3D", 2),
 )
-AXES = tuple((name, setting(name).label, setting(name).tip, number) for number, name in enumerate(parts.AXES))
-EXAMPLES = {
-    "steps": "8, 20, 40", "guidance": "3, 5, 8", "sampler": "Euler, DPM++ 2M", "strength": "0.3, 0.5, 0.7",
-    "seed": "1, 2, 3", "variation_strength": "0.1, 0.2, 0.3",
-    "refine_strength": "0.2, 0.35, 0.5"}  # what an axis begins with
-NO_AXIS = ("none", "Nothing", "One row of pictures", len(AXES))
+AXES = tuple((name, find(name).setting.label, find(name).setting.tip, find(name).setting.axis) for name in parts.AXES)
+EXAMPLES = {name: find(name).setting.example for name in parts.AXES if find(name).setting.example}
+NO_AXIS = ("none", "Nothing", "One row of pictures", 8)  # between the axes' numbers: files save it
 GROWTH = (
     ("SIDES", "By Pixels", "Add so many pixels on each side", 0),
     ("ASPECT", "To Aspect", "Add what it takes to reach a shape", 1),
@@ -72,27 +59,21 @@ MASKS = (  # named as in `inpaint`, except the painted mask
     ("FACES", "Selected Faces", "The UV area of the active object's selected faces", "FACESEL", 1),
     ("ALPHA", "Image Alpha", "The transparent parts of the image, which become opaque", "IMAGE_ALPHA", 2),
 )
-_TILING = {
-    "none": ("Off", "The picture does not repeat"), "x": ("X", "Repeats without a seam from left to right"),
-    "y": ("Y", "Repeats without a seam from bottom to top"),
-    "xy": ("Both", "Repeats without a seam in both directions")}
-TILINGS = [(key, *_TILING[key], number) for number, key in enumerate(setting("tiling").choices)]
-
-
-def _starter_default(name: str) -> Any:
-    """Return the built-in model's default, so that the first click works well; without the model, the request's."""
+def _starter_default(item: Declared) -> Any:
+    """Return the built-in model's default, so that the first click works well; without the model, the setting's."""
     of_model = {
         "width": "default_width", "height": "default_height", "steps": "steps", "guidance": "guidance",
         "sampler": "sampler", "tile": "default_width"}
     try:
-        return getattr(models.find_model(STARTER), of_model[name]) if name in of_model else default(name)
+        return getattr(models.find_model(STARTER), of_model[item.name]) if item.name in of_model else item.default
     except SDError:
-        return default(name)
+        return item.default
 
 
-def _setting(kind: Callable[..., Any], name: str, **extra: Any) -> Any:
-    """Return a Blender property for the request's field `name`."""
-    return declared(kind, Request, name, **{"default": _starter_default(name), **extra})
+def _setting(name: str | Declared, **extra: Any) -> Any:
+    """Return a Blender property for a declared setting, with the built-in model's default."""
+    item = find(name) if isinstance(name, str) else name
+    return declared(item, **{"default": _starter_default(item), **extra})
 
 
 _own_prompt = StringProperty(name="Prompt", maxlen=8192, description=(
@@ -138,25 +119,17 @@ def _set_model(self: "SD_PG_settings", number: int) -> None:
 
 
 class SD_PG_settings(bpy.types.PropertyGroup):
-    """One scene's settings."""
+    """One scene's settings: those that `core` declares for the panel (see below the class), and the panel's own."""
 
     task: EnumProperty(name="Task", description="What the picture is made from", items=TASKS, default="TEXT")
-    prompt: _setting(StringProperty, "prompt", maxlen=8192)
+    prompt: _setting("prompt", maxlen=8192)
+    negative: _setting("negative", maxlen=8192)
     prompt_text: PointerProperty(type=bpy.types.Text, name="Text Block", description=(
         "The text block that holds the prompt. Empty it to type into a field again"))
-    negative: _setting(StringProperty, "negative", maxlen=8192)
     style: StringProperty(name="Style",
                           description="The style whose words go round the prompt when you paint; empty for none")
-    model: _setting(StringProperty, "model")
-    model_choice: EnumProperty(name=setting("model").label, description=setting("model").tip,
+    model_choice: EnumProperty(name=find("model").setting.label, description=find("model").setting.tip,
                                items=lambda self, _context: _items_with(self.model), get=_get_model, set=_set_model)
-    width: _setting(IntProperty, "width", subtype="PIXEL", step=64)
-    height: _setting(IntProperty, "height", subtype="PIXEL", step=64)
-    steps: _setting(IntProperty, "steps")
-    guidance: _setting(FloatProperty, "guidance", step=50, precision=1)
-    sampler: _setting(EnumProperty, "sampler",
-                      items=[(s.id, s.label, s.tip, i) for i, s in enumerate(SAMPLERS.values())])
-    seed: _setting(IntProperty, "seed")
     large_seed: StringProperty(
         name="Large Seed", maxlen=20, description=(
             "A seed of another program that is too large for the field Seed. It counts instead of that until this "
@@ -164,22 +137,15 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         ))
     random_seed: BoolProperty(name="Random", default=True, description=(
         "Choose a new seed at every click. The seed shown is the last one used: switch this off to keep it"))
-    count: _setting(IntProperty, "count")
-    tiling: _setting(EnumProperty, "tiling", items=TILINGS)
-    refine_scale: _setting(FloatProperty, "refine_scale", step=50, precision=2)
-    refine_strength: _setting(FloatProperty, "refine_strength", subtype="FACTOR")
     upscale_scale: FloatProperty(name="Scale", default=2.0, min=1.0, max=8.0, soft_max=4.0, step=50, precision=2,
                                  description=("How many times as wide and as high the result is"))
-    upscale_strength: _setting(FloatProperty, "refine_strength", subtype="FACTOR")
-    tile: _setting(IntProperty, "tile", subtype="PIXEL", step=64)
-    upscaler: StringProperty(name=setting("upscaler").label,
+    upscaler: StringProperty(name=find("upscaler").setting.label,
                              search=lambda self, context, text: [item.name for item in models.upscalers()],
                              description="What enlarges before the model refines: an upscaler's name from the model "
                                          "folders, or its file or folder. Empty: plain resampling")
-    upscaler_noise: _setting(IntProperty, "upscaler_noise")
     target: EnumProperty(name="Target", description="Where the finished picture goes", items=TARGETS, default="AUTO")
-    slot_strength: _setting(FloatProperty, "strength", subtype="FACTOR")
-    render_strength: _setting(FloatProperty, "strength", subtype="FACTOR")
+    slot_strength: _setting("strength")
+    render_strength: _setting("strength")
     render_source: EnumProperty(name="Source", description="What is restyled", items=SOURCES, default="RENDER")
     camera_background: BoolProperty(name="Show in Camera", default=True, update=_adjust_camera, description=(
         "Show the result in front of the scene when looking through the camera. Renders are not changed by it"))
@@ -187,8 +153,6 @@ class SD_PG_settings(bpy.types.PropertyGroup):
                                   update=_adjust_camera,
                                   description=("How much the result covers the scene when looking through the camera"))
 
-    variation_strength: _setting(FloatProperty, "variation_strength", subtype="FACTOR")
-    variation_seed: _setting(IntProperty, "variation_seed")
     use_grid: BoolProperty(name="Grid", default=False, description=(
         "Make a picture for each value below, and a labelled contact sheet of them all"))
     x_setting: EnumProperty(name="Across", description="What changes from column to column", items=AXES,
@@ -203,39 +167,22 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     reference_image: PointerProperty(type=bpy.types.Image, name="Image",
                                      description="The image whose look is taken over")
     ip_adapter: StringProperty(
-        name=setting("ip_adapter").label,
+        name=find("ip_adapter").setting.label,
         search=lambda self, context, text: [item.name for item in models.ip_adapters()],
         description="The IP-Adapter that reads the image: a name from the model folders, or a file")
-    ip_adapter_weight: _setting(FloatProperty, "ip_adapter_weight")
 
     controls: CollectionProperty(type=SD_PG_control, name="Controls",
                                  description="The ControlNets that steer what is painted")
     control_index: IntProperty(name="Selected Control", description="The control whose settings are shown")
 
-    inpaint_prompt: _own_prompt
-    outpaint_prompt: _own_prompt
-    upscale_prompt: _own_prompt
-    seamless_prompt: _own_prompt
-
     mask_source: EnumProperty(name="Mask From", description="Which part of the image Inpaint repaints", items=MASKS,
                               default="PAINTED")
-    inpaint_strength: _setting(FloatProperty, "strength", subtype="FACTOR", default=1.0)
-    mask_grow: _setting(IntProperty, "mask_grow", subtype="PIXEL")
-    mask_feather: _setting(IntProperty, "mask_feather", subtype="PIXEL")
-    mask_full_res: _setting(BoolProperty, "mask_full_res")
-    mask_context: _setting(IntProperty, "mask_context", subtype="PIXEL")
     expand_to: EnumProperty(name="Grow", description="How far Outpaint lets the picture grow", items=GROWTH,
                             default="SIDES")
     aspect_x: FloatProperty(name="Aspect X", default=16.0, min=0.1, max=100.0, precision=2, description=(
         "Width of the shape that the picture grows to, in any unit; it grows alike on both sides"))
     aspect_y: FloatProperty(name="Y", default=9.0, min=0.1, max=100.0, precision=2, description=(
         "Height of the shape that the picture grows to, in the same unit"))
-    expand_left: _setting(IntProperty, "expand_left", subtype="PIXEL", step=16)
-    expand_right: _setting(IntProperty, "expand_right", subtype="PIXEL", step=16)
-    expand_top: _setting(IntProperty, "expand_top", subtype="PIXEL", step=16)
-    expand_bottom: _setting(IntProperty, "expand_bottom", subtype="PIXEL", step=16)
-    band: _setting(FloatProperty, "band", subtype="FACTOR")
-    seamless_strength: _setting(FloatProperty, "strength", subtype="FACTOR", default=0.75)
 
     def words(self) -> str:
         """Return the prompt: the text block's if one is chosen, or else the field's."""
@@ -251,20 +198,20 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         self.tile = min(max(info.default_width, 64), 4096)
         self.steps, self.guidance, self.sampler = info.steps, info.guidance, info.sampler
 
-    def request_keywords(self, words: Words | None = None, without: str = "") -> dict[str, Any]:
-        """Return the keywords that the API's requests share, except the seed.
+    def keywords(self, task: str, words: Words | None = None) -> dict[str, Any]:
+        """Return the keywords of the API's call for a task, as set in the panel; without seed, size and controls.
 
         Args:
+            task: The name of one of `core.tasks.TASKS`.
             words: Replaces the settings that belong to the prompt; None for those set here.
-            without: A keyword to leave out.
 
         Raises:
             SDError: The grid or the reference image cannot be used.
         """
-        names = ("negative", "steps", "guidance", "sampler", "model", "count", "tiling", "variation_strength",
-                 "variation_seed", "style")
-        keywords = {name: getattr(self, name) for name in names if name != without}
-        return {**keywords, **(words.keywords() if words is not None else {}), "axes": self.axes(), **self.reference()}
+        items = [*(item for item in used_by(PANEL, COMMON) if item.name not in _APART), *used_by(PANEL, task)]
+        keywords = {item.name: getattr(self, item.prop) for item in items}
+        return {**keywords, "style": self.style, **(words.keywords() if words is not None else {}),
+                "axes": self.axes(), **self.reference()}
 
     def reference(self) -> dict[str, Any]:
         """Return the reference image's keywords, none if it is off. Raise SDError if something is missing."""
@@ -295,12 +242,13 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         """Return the control that is selected in the list."""
         return self.controls[self.control_index] if 0 <= self.control_index < len(self.controls) else None
 
-    def growth(self) -> dict[str, Any]:
-        """Return by how much Outpaint extends the picture, as keywords of `outpaint`."""
-        if self.expand_to == "ASPECT":
-            return {"aspect": (self.aspect_x, self.aspect_y)}
-        return {
-            "left": self.expand_left, "right": self.expand_right, "top": self.expand_top, "bottom": self.expand_bottom}
+    def aspect(self) -> tuple[float, float] | None:
+        """Return the shape to which Outpaint extends the picture, as its keyword; None where sides are set."""
+        return (self.aspect_x, self.aspect_y) if self.expand_to == "ASPECT" else None
+
+    def grows(self) -> bool:
+        """Return whether Outpaint has something to add."""
+        return self.aspect() is not None or any(getattr(self, item.prop) for item in in_group("outpaint"))
 
     def chosen_seed(self) -> int:
         """Return the seed to use. Raise InvalidRequest if the large seed is not a valid one."""
@@ -320,9 +268,13 @@ class SD_PG_settings(bpy.types.PropertyGroup):
 
     def fill_from(self, request: Request) -> None:
         """Set everything that made a picture, so that the next click makes it again."""
-        for name in ("negative", "model", "width", "height", "steps", "guidance", "sampler", "count", "tiling",
-                     "tile", "refine_scale", "refine_strength", "upscaler", "upscaler_noise", "variation_strength"):
-            setattr(self, name, getattr(request, name))
+        for item in (*used_by(PANEL, COMMON), *used_by(PANEL, request.task.name)):
+            if item.name not in ("prompt", "seed", "variation_seed", "model"):  # see below
+                setattr(self, item.prop, item.of(request))
+        try:
+            self.model = locating.located_model(request).id
+        except SDError:
+            self.model = request.model  # the panel says that it is not here
         self.take_seed(request.seed)
         self.variation_seed = min(request.variation_seed, PANEL_SEED)
         names = {lora.file: lora.name for lora in models.loras()} if request.loras else {}
@@ -330,15 +282,15 @@ class SD_PG_settings(bpy.types.PropertyGroup):
                 for lora in request.loras if not lora.tag]
         self.prompt = " ".join([request.prompt, *tags]).strip()
         self.prompt_text = None
-        if request.task in FIELDS:
-            setattr(self, FIELDS[request.task], self.prompt)
+        if request.task.own_prompt:
+            setattr(self, request.task.own_prompt, self.prompt)
         self.style = ""  # the prompt already contains the style's words
         self.random_seed = False
         self.use_reference = bool(request.ip_adapter)
         if request.reference:
             with suppress(SDError):  # the copy is missing: the chosen image stays
                 self.reference_image = recalling.kept_image("reference", request.reference)
-        self.ip_adapter, self.ip_adapter_weight = request.ip_adapter, request.ip_adapter_weight
+        self.ip_adapter = request.ip_adapter
         self.use_grid = bool(request.axes)
         for side, axis in zip("xy", request.axes, strict=False):
             setattr(self, f"{side}_setting", axis.setting)
@@ -349,22 +301,22 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         for control in request.controls:
             self.controls.add().fill_from(control)
         self.control_index = 0
-        if request.task in (TEXT_TO_IMAGE, IMAGE_TO_IMAGE):
-            was_text = self.task == "TEXT"
-            self.task = "TEXT" if request.task == TEXT_TO_IMAGE else "TEXTURE" if was_text else self.task
-        if request.task == OUTPAINT:
+        if isinstance(request.task, TextToImage):
+            self.task = "TEXT"
+        elif isinstance(request.task, ImageToImage):
+            self.task = "TEXTURE" if self.task == "TEXT" else self.task
+            self.slot_strength = self.render_strength = request.task.strength
+        elif isinstance(request.task, Outpaint):
             self.expand_to = "SIDES"  # the sides that resulted from an aspect
-        for name in _OF_TASK.get(request.task, ()):
-            setattr(self, name, getattr(request, name))
-        for name in _STRENGTHS.get(request.task, ()):
-            setattr(self, name, request.strength)
 
 
-_STRENGTHS = {
-    IMAGE_TO_IMAGE: ("slot_strength", "render_strength"), UPSCALE: ("upscale_strength",),
-    INPAINT: ("inpaint_strength",), MAKE_SEAMLESS: ("seamless_strength",)}
-_OF_TASK = {INPAINT: ("mask_grow", "mask_feather", "mask_full_res", "mask_context"), MAKE_SEAMLESS: ("band",),
-            OUTPAINT: ("expand_left", "expand_right", "expand_top", "expand_bottom")}
+_APART = ("prompt", "seed", "width", "height", "ip_adapter_weight")  # settings that are no keywords, or not always
+for _item in used_by(PANEL):
+    if _item.prop not in SD_PG_settings.__annotations__:
+        SD_PG_settings.__annotations__[_item.prop] = _setting(_item)
+for _task in ALL_TASKS.values():
+    if _task.own_prompt:
+        SD_PG_settings.__annotations__[_task.own_prompt] = _own_prompt
 
 CLASSES = (SD_PG_settings,)
 

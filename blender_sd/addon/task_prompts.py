@@ -16,14 +16,13 @@ from typing import Any
 
 import bpy
 
-from ..calls import request_builder
+from ..calls import source_pictures
 from ..core.prompt_choices import lora_tag
-from ..core.request import INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE, Request
+from ..core.request import Request
+from ..core.tasks import TASKS
 from ..library import lineage
 from ..library.png import REQUEST_KEY
 
-FIELDS = {
-    INPAINT: "inpaint_prompt", OUTPAINT: "outpaint_prompt", UPSCALE: "upscale_prompt", MAKE_SEAMLESS: "seamless_prompt"}
 OWN, IMAGE, MAIN, UNKNOWN = "own", "image", "main", "unknown"
 _KEPT = 64  # images whose prompt is remembered
 
@@ -67,7 +66,7 @@ def words_of(settings: bpy.types.PropertyGroup, task: str, image: bpy.types.Imag
         typed: The operator's own prompt, which takes precedence over the panel's.
     """
     typed = typed.strip() or _field(settings, task)
-    return _chosen(settings, typed, None if typed else request_builder.whole_request(image)())
+    return _chosen(settings, typed, None if typed else source_pictures.whole_request(image)())
 
 
 def shown(settings: bpy.types.PropertyGroup, task: str, image: bpy.types.Image | None) -> Words:
@@ -90,7 +89,7 @@ def update() -> bool:
     if key is not None and key not in _prompts and key not in _reading:
         image = next((item for item in bpy.data.images if item.session_uid == key[0]), None)
         if image is not None:
-            _reading[key] = lineage.in_background(request_builder.whole_request(image))
+            _reading[key] = lineage.in_background(source_pictures.whole_request(image))
     done = [key for key, future in _reading.items() if future.done()]
     for key in done:
         future = _reading.pop(key)
@@ -121,7 +120,7 @@ def unregister() -> None:
 
 
 def _field(settings: bpy.types.PropertyGroup, task: str) -> str:
-    return getattr(settings, FIELDS[task]).strip()
+    return getattr(settings, TASKS[task].own_prompt).strip()
 
 
 def _chosen(settings: bpy.types.PropertyGroup, typed: str, made: Request | None) -> Words:
@@ -132,7 +131,7 @@ def _chosen(settings: bpy.types.PropertyGroup, typed: str, made: Request | None)
     if typed:
         return Words(OWN, typed, settings.negative, settings.style)
     if made is not None and made.prompt.strip():
-        return Words(IMAGE, made.prompt.strip(), made.negative, "", request_builder.loras_of(made, settings.model))
+        return Words(IMAGE, made.prompt.strip(), made.negative, "", source_pictures.loras_of(made, settings.model))
     return Words(MAIN, settings.words(), settings.negative, settings.style)
 
 

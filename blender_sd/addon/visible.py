@@ -7,6 +7,7 @@ import bpy
 
 from .. import scene
 from ..calls import job_queue
+from ..protocol.messages import main_result
 from ..scene import visibility
 from . import preference_access
 from .layout import wrapped
@@ -85,10 +86,11 @@ CLASSES = (SD_MT_show_result,)
 
 
 def _wearing(job: Job) -> list:
-    """Return the materials on screen that contain the first picture of `job`.
+    """Return the materials on screen that contain the main picture of `job`.
 
     It is searched for in the file, since the image that the job holds may no longer exist: undo and opening a file
     leave dead references, which crash Blender.
     """
-    image = scene.picture_of(job.results[0].path) if job.results and job.results[0].path else None
+    main = main_result(job.results)
+    image = scene.picture_of(main.path) if main is not None and main.path else None
     return visibility.materials_with(image, bpy.context.view_layer) if image is not None else []

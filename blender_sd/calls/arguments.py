@@ -8,18 +8,50 @@ import os
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypedDict, TypeVar
 
+from ..core.declarations import SETTINGS, Declared
 from ..core.errors import InvalidRequest, SDError, SourceUnusable, TargetUnusable
 from ..core.names import suggestion
+from ..core.parts import Control
 from ..core.settings import shown
 from ..session.job import Job
+
+if TYPE_CHECKING:
+    from .. import scene
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _WORDS = {
     Any: "anything", str: "text", int: "a whole number", float: "a number", bool: "True or False",
     type(None): "None", os.PathLike: "a path", "Image": "an image", "Material": "a material", "Object": "an object"}
+ControlInput = tuple[Control, Any]  # a control and what its picture is taken from
+# Where results go; None makes new images. Text, since `scene` needs Blender: see `_names`.
+Place: TypeAlias = "scene.Target | Callable[[Job], list] | None"
+_KINDS = {"int": int, "float": float, "str": str, "bool": bool}
+_APART = ("prompt", "width", "height")  # settings that calls take in another way: by place, and as `size`
+
+
+class PartKeywords(TypedDict, total=False):
+    """The keywords of every call that paints, beside the declared settings."""
+
+    loras: Iterable[tuple[str, float]] | None
+    controls: Iterable[ControlInput] | None
+    axes: Iterable[tuple[str, str | Iterable]] | None
+    reference: Any
+    target: Place
+    label: str | None
+
+
+_PART_TIPS = {
+    "loras": "more LoRAs, by name or file, with their weights",
+    "controls": "what `control` returned; each guides the structure",
+    "axes": "one or two settings that change from picture to picture, such as [(\"steps\", (8, 20)), (\"prompt\", "
+            "(\"brick\", \"stone\"))]; the result is a labelled contact sheet, followed by the single pictures",
+    "reference": "an image (as `source` of `restyle`) whose look `ip_adapter` takes over",
+    "target": "what `scene.freeze_target` returned; or a function that takes the finished job, on the main thread, and "
+              "returns its `outputs`; None makes a new image datablock",
+    "label": "what lists call the job"}
 _DATABLOCKS = {"Image": (SourceUnusable, "Give one of bpy.data.images."),  # of bpy.types
                "Object": (TargetUnusable, "Give one of bpy.data.objects.")}
 
@@ -35,7 +67,8 @@ def checked_call(call: Callable[_P, _R]) -> Callable[_P, _R]:
     rest = next(
         (parameter for parameter in signature.parameters.values() if parameter.kind is inspect.Parameter.VAR_KEYWORD),
         None)
-    takes_any = rest is not None and rest.annotation == "Any"  # the call looks at its keywords itself
+    # the call looks at its keywords itself
+    takes_any = rest is not None and not hasattr(call, "_sd_keywords")
 
     @functools.wraps(call)
     def checked(*args: _P.args, **keywords: _P.kwargs) -> _R:
@@ -75,6 +108,42 @@ def scene_call(call: Callable[_P, _R]) -> Callable[_P, _R]:
         return checked(*args, **keywords)
 
     return on_main_thread
+
+
+def task_call(task: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Return a decorator for a public call that paints the task of that name: `scene_call`, with `**settings` standing
+    for the declared settings of all requests and of the task.
+
+    They become part of the call's signature, with their types, and take the place of "{settings}" in its docstring.
+    None leaves a setting open.
+    """
+    def decorate(call: Callable[_P, _R]) -> Callable[_P, _R]:
+        signature = inspect.signature(call)
+        taken = [declared for declared in SETTINGS if declared.task in ("", task)
+                 and declared.name not in (*signature.parameters, *_APART)]
+        call._sd_keywords = {  # type: ignore[attr-defined]  # read by `_hints`
+            declared.name: _KINDS[declared.kind] | None for declared in taken}
+        done = scene_call(call)
+        named = [given for given in signature.parameters.values() if given.kind is not given.VAR_KEYWORD]
+        annotations = {declared.name: f"{declared.kind} | None" for declared in taken} | {
+            name: hint for name, hint in PartKeywords.__annotations__.items() if name not in signature.parameters}
+        extra = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+                 for name, hint in annotations.items()]
+        done.__signature__ = signature.replace(parameters=[*named, *extra])  # type: ignore[attr-defined]
+        lines = [*map(_documented, taken), *(f"{name}: {_PART_TIPS[name].capitalize()}." for name in PartKeywords.
+                                             __annotations__ if name not in signature.parameters)]
+        done.__doc__ = (call.__doc__ or "").replace("{settings}", "\n        ".join(lines))
+        return done
+
+    return decorate
+
+
+def _documented(declared: Declared) -> str:
+    """Return the line of a setting in a call's docstring."""
+    rule = declared.setting
+    limits = f"; one of: {', '.join(rule.choices)}" if rule.choices else (
+        f"; {rule.low:g} to {rule.high:.10g}" if rule.low is not None and rule.high is not None else "")
+    return f"{declared.name}: {rule.tip}{limits}."
 
 
 def fits(hint: Any, value: Any) -> bool:
@@ -137,14 +206,15 @@ def _names() -> dict[str, Any]:
 
 @functools.cache
 def _hints(call: Callable) -> dict[str, Any]:
-    """Return the types of what `call` takes, by name; keywords that are declared in a TypedDict among them."""
+    """Return the types of what `call` takes, by name; settings that `task_call` added among them."""
     names = _names()
     hints = typing.get_type_hints(call, localns=names)
     hints.pop("return", None)
+    if hasattr(call, "_sd_keywords"):
+        hints |= call._sd_keywords | typing.get_type_hints(PartKeywords, localns=names)
     for parameter in inspect.signature(call).parameters.values():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            for declared in typing.get_args(hints.pop(parameter.name)):  # none where it is Any
-                hints |= typing.get_type_hints(declared, localns=names)
+            hints.pop(parameter.name)
     return hints
 
 

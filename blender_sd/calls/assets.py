@@ -15,7 +15,7 @@ from ..core.names import name_key, suggestion
 from ..core.prompt_choices import alternatives
 from ..core.prompt_steps import plain
 from ..library import asset_library
-from ..library.checkpoints import STARTER
+from ..core.nets import STARTER
 from ..library.image_origin import STARTER_LICENCE, Facts
 from .arguments import scene_call
 from .runtime import runtime

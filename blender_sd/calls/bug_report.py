@@ -64,7 +64,7 @@ def _settings() -> dict[str, object]:
 
 def _line(job: Job, prompts: bool) -> str:
     request = job.request
-    line = (f"{request.task}, {os.path.basename(request.model.rstrip('/')) or request.model}, "
+    line = (f"{request.task.name}, {os.path.basename(request.model.rstrip('/')) or request.model}, "
             f"{request.width}x{request.height}, {request.steps} steps, {request.sampler}, guidance "
             f"{request.guidance:g}, seed {request.seed}: {job.state}")
     line += f" ({job.error.kind})" if job.error is not None else ""

@@ -7,10 +7,9 @@ from ..core.parts import Control
 from ..core.request import Request
 from ..library.controlnets import resolve_controlnet
 from ..session.job import Job
-from . import request_builder
-from .arguments import scene_call
-from .request_builder import ControlInput
+from .arguments import ControlInput, scene_call
 from .runtime import runtime
+from .submission import checked_size
 
 if TYPE_CHECKING:
     import bpy
@@ -57,7 +56,7 @@ def preview_control(kind: str, image: Any, size: tuple[int, int] | None) -> bpy.
     """Do as `control_image` without waiting. Return the image, or the job whose `outputs` will hold it. Raises
     SDError."""
     scene = runtime.scene
-    width, height = request_builder.checked_size(size or scene.source_size("CAMERA"))
+    width, height = checked_size(size or scene.source_size("CAMERA"))
     request = Request(width=width, height=height, controls=(Control(kind, "starter"),))
     picture = scene.open_control(kind, image, (width, height))
     if scene.is_drawn(kind, image):  # in that size already

@@ -1,19 +1,16 @@
 """Restyle a picture: a render, the view, an image or a file."""
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any
 
-from ..core.request import IMAGE_TO_IMAGE, default
+from ..core.tasks import IMAGE_TO_IMAGE
 from ..session.job import Job
-from . import request_builder
-from .arguments import scene_call
-from .request_builder import Settings
-from .submission import open_source, resolve, submit_task
+from .arguments import task_call
+from .submission import checked_size, open_source, prepare, submit
 
 
-@scene_call
-def restyle(source: Any, prompt: str, *, strength: float | None = None, size: tuple[int, int] | None = None,
-            **settings: Unpack[Settings]) -> Job:
+@task_call(IMAGE_TO_IMAGE)
+def restyle(source: Any, prompt: str, *, size: tuple[int, int] | None = None, **settings: Any) -> Job:
     """Paint over a picture. Return its job at once.
 
     The result has exactly `size`, by default the source's own; alpha is kept.
@@ -23,16 +20,18 @@ def restyle(source: Any, prompt: str, *, strength: float | None = None, size: tu
             "VIEWPORT" (the 3D View as seen; needs a window); a path (also of a GIF, AVIF or HEIC); a PIL image of any
             mode; or an array H×W or H×W×1 to 4 (uint8, uint16, bool, or float 0 to 1; sRGB as displayed, row 0 on top).
         prompt: What the picture should show.
-        strength: 0 returns the source unchanged, 1 ignores it; None is the style's, or else 0.5.
         size: Width and height of the result in pixels.
-        settings: As for `generate`.
+        {settings}
 
     Raises:
-        SDError: The source or the settings cannot be used.
+        SDError: The source or the settings cannot be used. Settings are checked first: nothing is rendered in vain.
     """
-    info, prompt, merged, of_style = resolve(prompt, settings)  # before a render is made
+    order = prepare(IMAGE_TO_IMAGE, prompt, settings)
+    size = size and checked_size(size)
     data, source_size = open_source(source)
-    size = request_builder.checked_size(size or source_size)
-    return submit_task(IMAGE_TO_IMAGE, info, prompt, size, {"source": data}, merged, given=source,
-                       strength=of_style.get("strength", default("strength")) if strength is None else strength,
-                       covers=source_size)
+    return submit(order, {"source": data}, size=size or source_size, covers=source_size, given=source)
+
+
+def check_restyle(prompt: str, **settings: Any) -> None:
+    """Raise SDError where `restyle` would refuse these settings, before a picture is rendered for it."""
+    prepare(IMAGE_TO_IMAGE, prompt, settings)

@@ -4,19 +4,21 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ..core.request import IMAGE_TO_IMAGE, Request
+from ..core.request import Request
+from ..core.request_builder import build
+from ..core.tasks import IMAGE_TO_IMAGE
 from ..library.models import ModelInfo
 from ..protocol.messages import Source
 from ..session.job import Job
-from . import policy, request_builder
+from . import policy
+from .look_ups import LOOK_UPS
 from .runtime import runtime
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def live_request(prompt: str, *, steps: int, strength: float, model: str = "starter",
-                 **settings: Any) -> tuple[Request, ModelInfo]:
+def live_request(prompt: str, *, steps: int, strength: float, **settings: Any) -> tuple[Request, ModelInfo]:
     """Return the request for frames of live mode, without their size and source, and the model that paints them.
 
     Args:
@@ -26,12 +28,10 @@ def live_request(prompt: str, *, steps: int, strength: float, model: str = "star
     Raises:
         SDError: The settings cannot be met.
     """
-    info = runtime.models.find(model)
     asked = min(500, math.ceil(steps / max(strength, 0.01) - 1e-6))  # only the share `strength` of these is carried out
-    request = request_builder.request(IMAGE_TO_IMAGE, info, prompt, (info.default_width, info.default_height),
-                                      model=model, steps=asked, strength=strength, **settings)
-    policy.check_request(request, info)
-    return request, info
+    built = build(IMAGE_TO_IMAGE, prompt, {**settings, "steps": asked, "strength": strength}, LOOK_UPS)
+    policy.check_request(built.request, built.model)
+    return built.request, built.model
 
 
 def paint_frame(request: Request, info: ModelInfo, pixels: np.ndarray) -> Job:

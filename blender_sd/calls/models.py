@@ -10,7 +10,7 @@ from ..core.samplers import SAMPLERS
 from ..core.vocabulary import Vocabulary
 from ..library import model_choices
 from ..library.adapters import NamedFile, find_files, resolve_file
-from ..library.checkpoints import IP_ADAPTER, LORA, STARTER, UPSCALER, VAE
+from ..core.nets import IP_ADAPTER, LORA, STARTER, UPSCALER, VAE
 from ..library.controlnets import ControlNetInfo, find_controlnets
 from ..library.models import ModelInfo, Unusable
 from .arguments import checked_call

@@ -10,7 +10,8 @@ from ..core import blocked_words, hub
 from ..core.errors import PolicyForbids, SDError
 from ..core.request import Request
 from ..library import policy as rules
-from ..library.checkpoints import STARTER, STARTER_FOLDER
+from ..core.nets import STARTER
+from ..library.checkpoints import STARTER_FOLDER
 from ..library.model_folders import read_json
 from ..library.models import ModelInfo
 from ..library.policy import Policy
@@ -27,13 +28,6 @@ def check_request(request: Request, info: ModelInfo) -> None:
     """Raise PolicyForbids, or WordBlocked, for a request that may not be carried out; the engine would refuse it
     too."""
     policy().check_request(request, info.folder, info.base_model, blocked_words.read_list(runtime.config.blocked_words))
-
-
-def check_words(prompt: str, negative: str = "") -> None:
-    """Raise WordBlocked for prompts that hold a blocked word, before their lists are filled in."""
-    words = (*policy().blocked_words, *blocked_words.read_list(runtime.config.blocked_words))
-    if words:
-        blocked_words.check(words, Request(prompt=prompt, negative=negative))
 
 
 def download_refusal(model: str) -> str:

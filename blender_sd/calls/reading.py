@@ -9,9 +9,11 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..core.declarations import find
 from ..core.errors import InvalidRequest, SDError
 from ..core.request import Request
 from ..core.samplers import closest_id
+from ..core.tasks import ImageToImage
 from ..library.foreign_settings import ForeignSettings
 from .arguments import scene_call
 from .runtime import runtime
@@ -75,16 +77,18 @@ def _converted(found: ForeignSettings) -> ReadSettings:
             unused["Schedule type"] = schedule
     if not float(fields.get("variation_strength") or 0):
         fields.pop("variation_seed", None)
+    if "strength" in fields:
+        request = replace(request, task=ImageToImage())  # it was painted over another picture
     for name, value in fields.items():
         try:
-            request = replace(request, **{name: _typed(name, value)})
+            request = request.changed(**{name: _typed(name, value)})
         except (InvalidRequest, ValueError, OverflowError):
             unused[name] = str(value)[:100]
     return ReadSettings(request, found.program, unused)
 
 
 def _typed(name: str, value: Any) -> Any:
-    kind = Request.__dataclass_fields__[name].type
+    kind = find(name).kind
     if kind == _INT:
         return int(value) if not isinstance(value, str) or value.strip().lstrip("+-").isdigit() else int(float(value))
     if kind == _FLOAT:

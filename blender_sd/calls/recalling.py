@@ -4,13 +4,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.request import NEEDS, Request
+from ..core.request import Request
 from ..session.job import Job
-from . import request_builder
-from .arguments import scene_call
+from . import policy
+from .arguments import Place, scene_call
 from .reading import read_settings
-from .request_builder import Place
+from .locating import located
 from .runtime import runtime
+from .source_pictures import kept_input
 from .submission import open_source, submit_request
 
 if TYPE_CHECKING:
@@ -30,14 +31,16 @@ def run(request: Request, source: Any = None, *, target: Place = None, label: st
     Raises:
         SDError: Its model, files or input pictures are not here, or the policy does not allow it.
     """
-    info = runtime.models.find(request.model)
-    request_builder.check_paths(request)
+    request, info, notes = located(request)
+    policy.check_request(request, info)
     inputs = {}
-    for role in {*NEEDS[request.task], *request.inputs}:
+    for role in {*request.task.needs, *request.inputs}:
         given = source if role == "source" else None
         inputs[role], _ = open_source(
-            request_builder.kept_input(role, request.inputs.get(role, "")) if given is None else given)
-    return submit_request(request, info, inputs, target, label, given=source)
+            kept_input(role, request.inputs.get(role, "")) if given is None else given)
+    job = submit_request(request, info, inputs, target, label, given=source)
+    job.notes += notes
+    return job
 
 
 @scene_call
@@ -53,4 +56,4 @@ def kept_image(role: str, digest: str) -> bpy.types.Image:
     """Return the input picture that a request names by its `digest`, from the copies in the output folder, as an image
     of this file. Raises SourceUnusable if it is gone.
     """
-    return runtime.scene.load_kept(request_builder.kept_input(role, digest))
+    return runtime.scene.load_kept(kept_input(role, digest))

@@ -18,6 +18,7 @@ from typing import Any
 from ..core.errors import EngineMissing, OnlineAccessOff, PolicyForbids
 from ..library import logs, policy
 from ..library.accepted_licences import Licences
+from ..library.content_digests import ContentDigests
 from ..library.history import History
 from ..library.model_cache import ModelCache
 from ..library.policy_status import PolicyStatus
@@ -33,6 +34,7 @@ from .config import OF_THE_ENGINE, SEARCHED, Config
 from .folders import Folders
 from .interpreter import engine_python, has_torch
 
+_DIGESTS = "digests.json"
 SHIPPED_STYLES = Path(__file__).resolve().parent.parent / "styles"
 
 
@@ -96,6 +98,11 @@ class Runtime:
         if self._licences is None:
             self._licences = Licences(str(self.folders.own_folder("licences.json")))
         return self._licences
+
+    @cached_property
+    def digests(self) -> ContentDigests:
+        """The digests of models that an engine has computed on this machine."""
+        return ContentDigests(str(self.folders.own_folder(_DIGESTS)))
 
     @cached_property
     def scene(self) -> ModuleType:
@@ -191,7 +198,7 @@ class Runtime:
         touches no bpy and raises EngineMissing."""
         self.start_log()
         config, place = self.config, str(self.folders.engine_place())
-        engine = config.engine_config(str(self.folders.credentials_folder()))
+        engine = config.engine_config(str(self.folders.credentials_folder()), str(self.folders.own_folder(_DIGESTS)))
 
         def make() -> Pipeline[Generate]:
             if not config.in_thread:

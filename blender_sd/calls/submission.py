@@ -1,88 +1,107 @@
-"""What all calls that ask for a picture share: resolve style and model, open sources, submit the request."""
+"""What all calls that ask for a picture share: build and check the request, open sources, submit."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..core import request_builder
+from ..core.declarations import SETTINGS, find
 from ..core.errors import InvalidRequest
 from ..core.prompt_choices import tag_notes
 from ..core.request import Request
+from ..core.tasks import task_fields
 from ..library.models import ModelInfo
-from ..library.policy_status import check_model
 from ..protocol.messages import Source
 from ..session.job import Job
-from . import policy, request_builder
-from .request_builder import ControlInput, Place, Settings
+from . import policy
+from .arguments import ControlInput, Place
+from .look_ups import LOOK_UPS
 from .runtime import runtime
+from .source_pictures import check_source_size, words_from
 
 SourceLike = Source | Callable[[], Source]
 
 
-def resolve(prompt: str | None, settings: Settings,
-            source: Any = None) -> tuple[ModelInfo, str, dict[str, Any], dict[str, Any]]:
-    """Resolve style and model.
+@dataclass
+class Order:
+    """A request that was built and may be carried out, and what goes with it.
+
+    Attributes:
+        request: The request, of the model's size where the call gave none.
+        info: The model.
+        target: Where the results go.
+        label: What lists call the job.
+        controls: The controls with what their pictures are taken from.
+        reference: The reference image; None for none.
+        notes: What the person should know.
+    """
+
+    request: Request
+    info: ModelInfo
+    target: Place
+    label: str
+    controls: tuple[ControlInput, ...]
+    reference: Any
+    notes: list[str]
+
+
+def prepare(task: str, prompt: str | None, keywords: Mapping[str, Any], source: Any = None) -> Order:
+    """Build and check the request of `task`, before anything expensive is done for it.
 
     Args:
         prompt: None stands for the prompt that made `source`.
-        settings: The keywords of the call.
-
-    Returns:
-        The model, the prompt, the merged keywords, and the style's settings that not every task takes.
+        keywords: The keywords of the call.
 
     Raises:
-        SDError: There is no such style or model, or the policy does not allow it.
+        SDError: The settings cannot be met, or the policy does not allow them.
     """
-    given = dict(settings)
+    given = dict(keywords)
     if prompt is None:
-        prompt, given = request_builder.words_from(source, given)
-    prompt, merged, of_style = request_builder.styled(prompt, given)
-    info = runtime.models.find(merged.setdefault("model", "starter"))
-    check_model(info)  # here too, before a render is made for it
-    policy.check_words(prompt, merged.get("negative", ""))
-    return info, prompt, merged, of_style
+        prompt, given = words_from(source, given)
+    target, label = given.pop("target", None), given.pop("label", None) or ""
+    controls, reference = tuple(given.pop("controls", None) or ()), given.pop("reference", None)
+    if (reference is None) != (not given.get("ip_adapter")):
+        raise InvalidRequest("A reference image and an IP-Adapter that reads it go together; one of them is missing.",
+                             "Give both `reference` and `ip_adapter`, or neither.")
+    built = request_builder.build(task, prompt, {**given, "controls": [control for control, _ in controls]}, LOOK_UPS)
+    policy.check_request(built.request, built.model)
+    return Order(built.request, built.model, target, label, controls, reference,
+                 [*tag_notes(prompt), *_idle_axes(built.request), *built.notes])
 
 
-def submit_task(task: str, info: ModelInfo, prompt: str, size: tuple[int, int], inputs: dict[str, SourceLike],
-                settings: dict[str,
-                               Any], covers: tuple[int, int] | None = None, given: Any = None, **fields: Any) -> Job:
-    """Build the request of `task` and submit it.
+def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int] | None = None,
+           covers: tuple[int, int] | None = None, given: Any = None, **changes: Any) -> Job:
+    """Submit an order.
 
     Args:
-        info, prompt, settings: As `resolve` returned them.
-        size: Width and height of the result in pixels.
         inputs: The input pictures by role.
-        covers: The size of the picture that is stretched to `size`, and the camera's controls with it.
+        size: Width and height of the result in pixels, None for the request's.
+        covers: The size of the picture that is stretched to that, and the camera's controls with it.
         given: The source as the caller gave it.
-        fields: Fields of the request that belong to the task.
+        changes: Settings that only the source decided.
 
     Raises:
         SDError: The settings cannot be met.
     """
-    rest = dict(settings)
-    target, label, controls = rest.pop("target", None), rest.pop("label", ""), rest.pop("controls", ())
-    reference = rest.pop("reference", None)
-    if (reference is None) != (not rest.get("ip_adapter")):
-        raise InvalidRequest("A reference image and an IP-Adapter that reads it go together; one of them is missing.",
-                             "Give both `reference` and `ip_adapter`, or neither.")
-    if reference is not None:
-        inputs["reference"], _ = open_source(reference)
-    request = request_builder.request(task, info, prompt, size, **rest, **fields)
-    job = submit_request(request, info, inputs, target, label, controls, covers, given)
-    job.notes += tag_notes(prompt)
+    if size is not None:
+        changes |= {"width": size[0], "height": size[1]}
+    request = order.request.changed(**changes)
+    if order.reference is not None:
+        inputs["reference"], _ = open_source(order.reference)
+    job = submit_request(request, order.info, inputs, order.target, order.label, order.controls, covers, given)
+    job.notes += order.notes
     return job
 
 
 def submit_request(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], target: Place, label: str,
                    controls: Iterable[ControlInput] = (), covers: tuple[int, int] | None = None,
                    given: Any = None) -> Job:
-    """Submit a whole request whose results go to `target`; the other arguments as for `submit_task`. Raises SDError."""
+    """Submit a whole request that may be carried out (`policy.check_request`), with results that go to `target`; the
+    other arguments as for `submit`. Raises SDError."""
     scene = runtime.scene
     if target is None or request.axes and not callable(target):
         target = scene.new_image_target()  # a sheet belongs in no material
-    if controls := list(controls):
-        request = replace(request, controls=tuple(control for control, _ in controls))
-    policy.check_request(request, info)
     notes = [] if callable(target) else scene.remarks(target, given)
     for number, (control, image) in enumerate(controls):
         inputs[f"control{number}"] = scene.open_control(control.kind, image, (request.width, request.height), covers)
@@ -104,5 +123,22 @@ def submit_request(request: Request, info: ModelInfo, inputs: dict[str, SourceLi
 def open_source(source: Any) -> tuple[SourceLike, tuple[int, int]]:
     """Return a source as it travels to the engine, and its size. Raises SourceUnusable."""
     data, size = runtime.scene.open_source(source)
-    request_builder.check_source_size(size)
+    check_source_size(size)
     return data, size
+
+
+def checked_size(size: Any) -> tuple[int, int]:
+    """Return `size`, if a picture can have it. Raises InvalidRequest."""
+    try:
+        width, height = size
+    except (TypeError, ValueError):
+        raise InvalidRequest("The size must be two numbers: width and height in pixels.") from None
+    checked = replace(Request(), width=width, height=height)  # before rounding, which would turn a 0 into something
+    return checked.width, checked.height
+
+
+def _idle_axes(request: Request) -> list[str]:
+    """Return a note for each axis of a setting that the task does not have."""
+    common = {declared.name for declared in SETTINGS if not declared.task}
+    return [f"{find(axis.setting).setting.label} changes nothing here: the pictures along that axis are the same."
+            for axis in request.axes if axis.setting not in common | set(task_fields(type(request.task)))]

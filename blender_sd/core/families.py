@@ -10,18 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, TEXT_TO_IMAGE, UPSCALE
+from .tasks import IMAGE_TO_IMAGE, INPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
 from .samplers import DEFAULT_SAMPLER
 
 # parts that an index may name and nothing here uses
 UNNEEDED = ("safety_checker", "feature_extractor", "image_encoder")
-# How each task calls the model: from text alone, from a picture, or from a picture and a mask.
-CALLS = {TEXT_TO_IMAGE: TEXT_TO_IMAGE, IMAGE_TO_IMAGE: IMAGE_TO_IMAGE, UPSCALE: IMAGE_TO_IMAGE, INPAINT: INPAINT,
-         OUTPAINT: INPAINT,
-         MAKE_SEAMLESS: INPAINT}
-_DOING = {TEXT_TO_IMAGE: "paint from words alone", IMAGE_TO_IMAGE: "work from an image",
-          UPSCALE: "refine what is enlarged",
-          INPAINT: "inpaint", OUTPAINT: "paint on beyond the borders", MAKE_SEAMLESS: "make a texture seamless"}
 Calls = Mapping[str, str]  # kind of call -> diffusers' class for it
 
 
@@ -80,16 +73,21 @@ class Family:
         return IMAGE_TO_IMAGE in self.pipelines and not self.edits
 
     @property
+    def takes_samplers(self) -> bool:
+        """Whether it works with other samplers than its own."""
+        return not self.own_sampler
+
+    @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks that it can do."""
-        return tuple(task for task, call in CALLS.items()
-                     if call in self.pipelines and not (self.edits and task == UPSCALE))
+        return tuple(name for name, task in TASKS.items()
+                     if task.call in self.pipelines and not (self.edits and name == UPSCALE))
 
     def refusal(self, task: str, controlnet: str | None = None, reference: bool = False) -> str:
         """Return why it cannot do a task, as a sentence for people; "" if it can.
 
         Args:
-            task: One of `request.TASKS`.
+            task: The name of one of `tasks.TASKS`.
             controlnet: The class of the ControlNets that steer it, or None.
             reference: Whether a reference image is used.
         """
@@ -97,13 +95,14 @@ class Family:
             if set(self.pipelines) == {INPAINT}:
                 return f"{self.name} models can only inpaint."
             why = " edit by instruction and" if self.edits and task == UPSCALE else ""
-            return f"{self.name} models{why} cannot {_DOING[task]}."
-        if controlnet is not None and (task == UPSCALE or CALLS[task] not in self.controls.get(controlnet, {})):
-            return f"With a ControlNet, {self.name} models cannot {_DOING[task]}."
+            return f"{self.name} models{why} cannot {TASKS[task].doing}."
+        if controlnet is not None and (task == UPSCALE or TASKS[task].call not in self.controls.get(controlnet, {})):
+            return f"With a ControlNet, {self.name} models cannot {TASKS[task].doing}."
         if reference and not self.reference:
             return f"Reference images do not work with {self.name} models."
-        if reference and controlnet is not None and self.controls[controlnet][CALLS[task]] in self.without_reference:
-            return f"With a ControlNet and a reference image, {self.name} models cannot {_DOING[task]}."
+        if reference and controlnet is not None and self.controls[controlnet][
+                TASKS[task].call] in self.without_reference:
+            return f"With a ControlNet and a reference image, {self.name} models cannot {TASKS[task].doing}."
         return ""
 
     def steers(self, task: str) -> bool:
@@ -215,7 +214,8 @@ def _classes(family: Family) -> set[str]:
 
 def _unet_member(family: Family, unet: Mapping[str, Any]) -> Family:
     if family.name == "SD 1.5" and unet.get("cross_attention_dim") == 1024:
-        family = replace(family, name="SD 2", reference=False)  # the same class; only the text encoder's width tells
+        # the same class; only the text encoder's width tells
+        family = replace(family, name="SD 2", reference=False)
     if _number(unet.get("in_channels")) == 9:  # the mask and the masked image are inputs too
         family = replace(family, name=f"{family.name} Inpaint", pipelines={INPAINT: family.pipelines[INPAINT]},
                          controls={

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 
 from .errors import InvalidRequest
-from .request import NEEDS, Request
+from .request import Request
 
 ORIGIN_KEY = "blender_sd_origin"
 # IPTC NewsCodes, "Digital Source Type": http://cv.iptc.org/newscodes/digitalsourcetype/
@@ -101,7 +101,7 @@ def kind_of(request: Request) -> str:
 
     A control or reference picture only steers, as a prompt does, and leaves no pixels behind.
     """
-    return COMPOSITE if "source" in NEEDS[request.task] else GENERATED
+    return COMPOSITE if "source" in request.task.needs else GENERATED
 
 
 def _line(value: object) -> str:

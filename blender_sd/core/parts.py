@@ -8,11 +8,11 @@ import csv
 from dataclasses import dataclass
 from functools import cached_property
 
+from .declarations import AXES
 from .errors import InvalidRequest
 from .settings import checked, setting_field
 
 _MAX_VALUES = 100_000  # characters; csv's limit for one value
-AXES = ("steps", "guidance", "sampler", "strength", "seed", "variation_strength", "refine_strength", "prompt")
 CONTROL_KINDS = ("depth", "normal", "lines", "segmentation", "canny", "blur", "image")
 
 

@@ -1,6 +1,7 @@
-"""Declare each setting once: its label, tip, limits and default.
+"""Declare each setting once, as a field of a frozen dataclass with everything known about it.
 
-The panel, the checks and the docs read them from here.
+Blender's properties, panels, the API's keywords, presets, styles, material lists, grids, other programs' texts, the
+details of a picture, live mode's changes and the docs are derived from these declarations (see `core.declarations`).
 """
 from __future__ import annotations
 
@@ -22,9 +23,15 @@ _OR_NONE = " | None"  # of the annotation of a field that may be left open
 _WORDS: Mapping[type, str] = {str: "text", bool: "true or false"}
 
 
+# Who uses a setting: the panel, Blender's presets, styles, material lists, and live mode's frames.
+PANEL, PRESET, STYLE, LIST, LIVE = "panel", "preset", "style", "list", "live"
+PIXELS, SHARE = "pixels", "share"  # units
+FILE, FOLDER, SECRET = "file", "folder", "secret"  # what a text names
+
+
 @dataclass(frozen=True)
 class Setting:
-    """Describe a field to people.
+    """Describe a field to people, and who uses it.
 
     Attributes:
         label: Its name.
@@ -32,6 +39,20 @@ class Setting:
         low, high: The limits of a number, both included; None for none.
         soft_high: The upper end of its slider, if lower than `high`.
         choices: The allowed values of a text; empty for any.
+        words: The label and tip of each choice; where there are none, the setting makes its own menu.
+        unit: PIXELS, SHARE (0 to 1, drawn as a slider), FILE, FOLDER, SECRET, or "".
+        step: How far a click on a field's arrow moves it; in hundredths for a decimal.
+        digits: Decimals that a field shows; 0 for Blender's own choice.
+        placeholder: What an empty text field shows.
+        group: The part of the panel that draws it; "" for one that is drawn by hand, or not at all.
+        needs: The attribute of `Family` that a model must have for the setting to do anything; "" for any model.
+        uses: Of PANEL, PRESET, STYLE, LIST and LIVE.
+        prop: The panel's property, if it is not called as the field.
+        axis: The number of the setting in the menus of a grid's axes, which files save; None if it cannot be an axis.
+        example: The values that such an axis begins with.
+        a1111: Its name in the text that A1111's web UI and others write.
+        only_with: The setting beside it without which (at its default) it does nothing.
+        neutral: Whether its default changes nothing, so that texts leave it out then.
     """
 
     label: str
@@ -40,6 +61,20 @@ class Setting:
     high: float | None = None
     soft_high: float | None = None
     choices: tuple[str, ...] = ()
+    words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    unit: str = ""
+    step: int = 0
+    digits: int = 0
+    placeholder: str = ""
+    group: str = ""
+    needs: str = ""
+    uses: frozenset[str] = frozenset()
+    prop: str = ""
+    axis: int | None = None
+    example: str = ""
+    a1111: str = ""
+    only_with: str = ""
+    neutral: bool = False
 
 
 def shown(value: Any) -> str:
@@ -53,9 +88,9 @@ def shown(value: Any) -> str:
         return type(value).__name__
 
 
-def setting_field(default: Any, label: str, tip: str, **limits: Any) -> Any:
-    """Return a dataclass field with its `Setting`."""
-    return field(default=default, metadata={"setting": Setting(label, tip, **limits)})
+def setting_field(default: Any, label: str, tip: str, uses: tuple[str, ...] = (), **known: Any) -> Any:
+    """Return a dataclass field with its `Setting`; `known` holds the rest of that."""
+    return field(default=default, metadata={"setting": Setting(label, tip, uses=frozenset(uses), **known)})
 
 
 def parts_field(part: type, label: str, tip: str) -> Any:
@@ -67,6 +102,11 @@ def parts_field(part: type, label: str, tip: str) -> Any:
         tip: What it does.
     """
     return field(default=(), metadata={"setting": Setting(label, tip), "part": part})
+
+
+def object_field(default: Any, cls: type) -> Any:
+    """Return a dataclass field for an object of `cls`, which checks itself."""
+    return field(default=default, metadata={"class": cls})
 
 
 def checked(value: Any) -> None:
@@ -85,12 +125,15 @@ def checked(value: Any) -> None:
             continue
         if str(spec.type).removesuffix(_OR_NONE) == "float" and type(given) is int:
             object.__setattr__(value, spec.name, given := float(given) if abs(given) < _HUGE else math.inf)
-        if "part" in spec.metadata:
+        if "class" in spec.metadata:
+            if not isinstance(given, spec.metadata["class"]):
+                raise InvalidRequest(f"{spec.name} must be a {spec.metadata['class'].__name__}, not {shown(given)}.")
+        elif "part" in spec.metadata:
             if type(given) is not tuple or not all(type(part) is spec.metadata["part"] for part in given):
                 raise InvalidRequest(
                     f"{spec.name} must be a tuple of {spec.metadata['part'].__name__}, not {shown(given)}."
                 )
-        else:
+        elif str(spec.type).removesuffix(_OR_NONE) in _TYPES:
             _check(spec, given)
 
 

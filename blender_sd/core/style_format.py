@@ -20,16 +20,18 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import toml
+from .declarations import find, used_by
 from .errors import InvalidRequest, StyleUnusable
 from .names import DEVICES, FORBIDDEN, suggestion
 from .parts import Lora
 from .prompt_choices import lora_names
 from .request import Request
-from .settings import shown
+from .settings import STYLE, shown
+from .tasks import TEXT_TO_IMAGE
 
 SUFFIX = ".toml"
 MAX_BYTES = 1 << 16
@@ -38,7 +40,7 @@ MAX_LORAS = 16
 _MOST_NAMES = 256  # of LoRAs that one tag with choices in it may have
 PROMPT = "{prompt}"
 TEXTS = ("description", "group", "prompt", "negative")
-SETTINGS = ("model", "width", "height", "steps", "guidance", "sampler", "tiling", "strength")  # fields of a request
+SETTINGS = tuple(declared.name for declared in used_by(STYLE))
 FIELDS = (*TEXTS, *SETTINGS, "loras")
 _MAX_TEXT = {"description": 500, "group": 40, "prompt": 8192, "negative": 8192}
 _PATH = re.compile(r"[\\/~]|[a-z]:|.*\\|(.*/)?\.\.(/|$)", re.I)
@@ -95,8 +97,7 @@ def make_style(name: str, raw: Mapping[str, Any], file: str = "", own: bool = Fa
     texts = {key: _text(name, key, values[key]) for key in TEXTS if key in values}
     settings = {key: values[key] for key in SETTINGS if key in values}
     try:
-        checked = replace(Request(), **settings)
-        settings = {key: getattr(checked, key) for key in settings}  # as converted: 5 became 5.0 for a float
+        settings = {key: _checked(key, value) for key, value in settings.items()}
         loras = _loras(name, values.get("loras", {}))
     except InvalidRequest as error:
         raise StyleUnusable(f"The style '{name}' cannot be used: {error.message}", error.hint, error.detail) from None
@@ -153,6 +154,12 @@ def checked_name(name: str) -> str:
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return the value of a setting as a request holds it: 5 becomes 5.0 for a float. Raise InvalidRequest."""
+    declared = find(name)
+    return declared.of(Request.of(declared.task or TEXT_TO_IMAGE, **{name: value}))
 
 
 def _filled(template: str, typed: str) -> str:

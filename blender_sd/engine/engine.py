@@ -1,10 +1,10 @@
 """The engine: requests in, pictures and events out. It runs in a process of its own (`serve`), or in any thread."""
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ from PIL import Image
 from ..core.errors import OutputUnwritable, SDError, WordBlocked
 from ..core.image_origin import ORIGIN_KEY
 from ..core.request import Request
+from ..core.roles import CONTROL, SHEET
 from ..library import model_paths, policy
+from ..library.content_digests import ContentDigests
 from ..library.checkpoints import STARTER_FOLDER
 from ..library.model_paths import Resolved
-from ..library.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
+from ..core.webui_text import parameters_text
+from ..library.png import PARAMETERS_KEY, REQUEST_KEY
 from ..protocol import endings
 from ..protocol.messages import EngineConfig, Event, Finished, Generate, Ready, Result, Source
 from . import quiet
@@ -24,9 +27,10 @@ from .conditioning import controlnets
 from .image_calls import ImageCalls, pixels_of
 from .memory import acceleration, budget, devices
 from .models.cache import Model
+from .models.identity import Identity
 from .output import image_origin, pictures as output_pictures
 from .output.content_credentials import Credentials
-from .painter import Cancel, Emit, Job, Painter, check_allowed
+from .painter import Cancel, Emit, Job, Painted, Painter, check_allowed
 
 log = logging.getLogger(__name__)
 STARTER = Path(STARTER_FOLDER)
@@ -46,11 +50,12 @@ class Engine(ImageCalls):
             config: The engine's settings.
             overrides: Fields of `EngineConfig` to change, such as `device="cpu"`.
         """
-        self._config = dataclasses.replace(config or EngineConfig(), **overrides)
+        self._config = replace(config or EngineConfig(), **overrides)
         self._busy = threading.RLock()
         self._painter: Painter | None = None
         self._ready: Ready | None = None
         self._credentials = Credentials(self._config)
+        self._digests = ContentDigests(self._config.digests)
 
     # ---- the pipeline that a session drives --------------------------------------------------------------
 
@@ -98,7 +103,7 @@ class Engine(ImageCalls):
                     results = self._control_pictures(job)
                 else:
                     results = self._written(job, model_paths.resolve(order))
-                return Finished(order.job, _sheet_first(order.request, tuple(results)))
+                return Finished(order.job, tuple(_sheet_first(list(results))))
 
         def explained(error: BaseException) -> SDError:
             blocked_word = isinstance(error, WordBlocked)  # its text is part of the prompt, which no log may hold
@@ -124,22 +129,28 @@ class Engine(ImageCalls):
         with self._busy:
             try:
                 resolved = model_paths.resolve(job.message)
-                for single, image, model in self._painted(job, resolved):
-                    origin = image_origin.origin_of(model, _with_loras_of(single, resolved.request))
+                for painted in self._painted(job, resolved):
+                    single, image = painted.request, painted.image
+                    origin = image_origin.origin_of(painted.model, _with_loras_of(single, resolved.request))
                     image.info.update({REQUEST_KEY: single.to_json(),
-                                       PARAMETERS_KEY: parameters_text(single, model.name),
+                                       PARAMETERS_KEY: parameters_text(single, painted.model.name),
                                        ORIGIN_KEY: image_origin.finished(origin, image).to_json()})
-                    pictures.append(image)
+                    pictures.append(painted)
             except BaseException as error:
                 if not isinstance(error, Exception) and not endings.is_panic(error):
                     raise  # Ctrl-C is the caller's
                 raise self._explained(error) from error
-        return list(_sheet_first(request, pictures))
+        return [painted.image for painted in _sheet_first(pictures)]
 
-    def _painted(self, job: Job, resolved: Resolved) -> Iterator[tuple[Request, Image.Image, Model]]:
+    def _painted(self, job: Job, resolved: Resolved) -> Iterator[Painted]:
         rules = check_allowed(resolved, self._config)
         self.warm()
-        yield from self._painter.paint(job, resolved, rules, self._config)
+        identity, noted = Identity(self._digests, resolved.message.folder), set()
+        for painted in self._painter.paint(job, resolved, rules, self._config):
+            request = identity.of(painted.request, painted.model.name, job.check, noted.add)
+            yield replace(painted, request=request)
+        for text in noted:
+            job.note(text)
 
     def _written(self, job: Job, resolved: Resolved) -> Iterator[Result]:
         """Yield each picture's `Result` once it is on disk.
@@ -153,12 +164,14 @@ class Engine(ImageCalls):
             output_pictures.check_folder(folder)
             if marking:
                 self._credentials.ready(job.note)
-        for index, (request, image, model) in enumerate(self._painted(job, resolved), start=1):
+        for index, painted in enumerate(self._painted(job, resolved), start=1):
+            request, image = painted.request, painted.image
+            result = Result("", request, image.width, image.height, role=painted.role)
             if folder is None:
-                yield Result("", request, image.width, image.height, pixels_of(image))
+                yield replace(result, pixels=pixels_of(image))
                 continue
             if index == 1 or any(lora.tag for lora in resolved.request.loras):
-                origin = image_origin.origin_of(model, _with_loras_of(request, resolved.request))
+                origin = image_origin.origin_of(painted.model, _with_loras_of(request, resolved.request))
             if index == 1:
                 self._keep_inputs(job, request, folder)
             finished = image_origin.finished(origin, image)
@@ -168,16 +181,16 @@ class Engine(ImageCalls):
             except OutputUnwritable as error:  # the folder was fine before the painting, which may have taken long
                 job.note(f"{error.message}. What could not be written is in the open file alone: save that, or the "
                          "image.")
-                yield Result("", request, image.width, image.height, pixels_of(image))
+                yield replace(result, pixels=pixels_of(image))
             else:
-                yield Result(path, request, image.width, image.height)
+                yield replace(result, path=path)
 
     def _control_pictures(self, job: Job) -> Iterator[Result]:
         """Yield what the job's ControlNets would read."""
         for picture, note in controlnets.pictures(job.request, job.message.inputs):
             if note:
                 job.note(note)
-            yield Result("", job.request, picture.width, picture.height, pixels_of(picture))
+            yield Result("", job.request, picture.width, picture.height, pixels_of(picture), CONTROL)
 
     def _keep_inputs(self, job: Job, request: Request, folder: Path) -> None:
         for role, digest in request.inputs.items():
@@ -209,10 +222,10 @@ def _with_loras_of(single: Request, resolved: Request) -> Request:
     """Return the request with real paths, with only the LoRAs of one of its pictures."""
     if not any(lora.tag for lora in resolved.loras):
         return resolved
-    counted = tuple(dataclasses.replace(lora, file=model_paths.real(lora.file)) for lora in single.loras if lora.counts)
-    return dataclasses.replace(resolved, loras=counted)
+    counted = tuple(replace(lora, file=model_paths.real(lora.file)) for lora in single.loras if lora.counts)
+    return replace(resolved, loras=counted)
 
 
-def _sheet_first(request: Request, results: Sequence[Any]) -> Sequence[Any]:
+def _sheet_first(results: Sequence[Any]) -> list[Any]:
     """Return a grid's contact sheet, which is made last, first: it is what a person wants to see."""
-    return (results[-1], *results[:-1]) if request.axes else results
+    return sorted(results, key=lambda result: result.role != SHEET)

@@ -13,7 +13,9 @@ from ..core import blocked_words, prompt_steps
 from ..core.errors import InvalidRequest, JobCancelled, OutOfMemory
 from ..core.memory_modes import FULL, MEMORY_MODES, TILES
 from ..core.names import suggestion
-from ..core.request import IMAGE_TO_IMAGE, Request
+from ..core.request import Request
+from ..core.roles import PICTURE, SHEET
+from ..core.tasks import ImageToImage
 from ..library import policy
 from ..library.model_paths import Resolved
 from ..library.policy import Policy
@@ -31,7 +33,7 @@ from .models.cache import Library, Model
 from .models.loader import Loader
 from .output import safety_filter
 from .output.contact_sheet import WITHHELD, Sheet
-from .tasks import TASKS
+from .tasks import preparation
 
 log = logging.getLogger(__name__)
 Emit = Callable[[Event], None]
@@ -80,6 +82,16 @@ class Job:
                         preview_px)
 
 
+@dataclass(frozen=True)
+class Painted:
+    """A finished picture: its own request, the image, the model that painted it, and its role (`core.roles`)."""
+
+    request: Request
+    image: Image.Image
+    model: Model
+    role: str = PICTURE
+
+
 def check_allowed(resolved: Resolved, config: EngineConfig) -> Policy:
     """Return the policy in force, once it has allowed a request.
 
@@ -114,7 +126,7 @@ class Painter:
         self.filters = safety_filter.Filters(device.torch)
 
     def paint(self, job: Job, resolved: Resolved, rules: Policy,
-              config: EngineConfig) -> Iterator[tuple[Request, Image.Image, Model]]:
+              config: EngineConfig) -> Iterator[Painted]:
         """Yield each picture of a job; after those of a grid, the contact sheet.
 
         Everything that can be refused is refused before the first picture. Pictures that the safety filter withholds
@@ -127,7 +139,7 @@ class Painter:
             config: The engine's settings.
 
         Yields:
-            (request, picture, model): the picture's own request, the contact sheet's is the job's.
+            The pictures; the contact sheet's request is the job's.
 
         Raises:
             SDError: The request cannot be painted, or was cancelled. Libraries' own errors pass through.
@@ -145,7 +157,7 @@ class Painter:
             job.check()
             passed = guard.passes(image)
             if passed:
-                yield single, image, model
+                yield Painted(single, image, model)
             if sheet is not None:
                 sheet.add(image if passed else Image.new("RGB", image.size, WITHHELD))
         if text := guard.summary():
@@ -154,7 +166,7 @@ class Painter:
             picture = sheet.picture()
             if guard:
                 picture.info[safety_filter.FILTER_KEY] = guard.name
-            yield job.request, picture, model
+            yield Painted(job.request, picture, model, SHEET)
 
     def load(self, folder: str) -> Model:
         """Return the model in `folder`, a real path, loaded if necessary. Raises SDError."""
@@ -206,15 +218,15 @@ class Painter:
     def _planned(self, model: Model, request: Request, inputs: dict[str, Source],
                  controls: controlnets.LoadedControls) -> Plan:
         """Return the plan of one cell. Raises OutOfMemory if it does not fit into memory."""
-        if model.family.edits and request.task == IMAGE_TO_IMAGE and request.strength > 0:
-            request = replace(request, strength=1.0)  # models that edit by instruction have no other strength
-        plan = replace(TASKS[request.task].prepare(request, inputs, model.multiple), controls=controls)
+        if model.family.edits and isinstance(request.task, ImageToImage) and request.task.strength > 0:
+            request = request.changed(strength=1.0)  # models that edit by instruction have no other strength
+        plan = replace(preparation(request.task.name)(request, inputs, model.multiple), controls=controls)
         if plan.size == NOTHING:
             return plan
         pipe, *_ = pipes(model, request, plan)
         if plan.unchanged is not None:
             return plan
-        sizes = [plan.size, *([(plan.refine.tile, plan.refine.tile)] if plan.refine is not None else [])]
+        sizes = [plan.size, *([(plan.refine.task.tile,) * 2] if plan.refine is not None else [])]
         tiled_vae = [self._needs_tiled_vae(model, pipe, size) for size in sizes]
         return replace(plan, tiled_vae=any(tiled_vae) or model.memory_mode == TILES and memory_modes.can_tile(model))
 

@@ -12,9 +12,8 @@ from ..core.errors import ModelNotFound, ModelUnreadable
 from ..core.few_steps import FewSteps
 from ..core.names import name_key, suggestion
 from . import model_folders
-from .checkpoints import (
-    EMBEDDING, IP_ADAPTER, LORA, PICKLES, SUFFIX, UPSCALER, UPSCALER_PIPELINES, VAE, VAE_CLASSES, VAE_PART,
-)
+from ..core.nets import EMBEDDING, IP_ADAPTER, LORA, UPSCALER, VAE, VAE_PART
+from .checkpoints import PICKLES, SUFFIX, UPSCALER_PIPELINES, VAE_CLASSES
 from .model_folders import INDEX, few_steps_at, files_in, full_path, kind_at, places, read_json, refuse_elsewhere
 
 _CONFIG = "config.json"

@@ -14,6 +14,7 @@ from typing import Any
 from ..core import lora_names
 from ..core.choices import EDM, EDM_VELOCITY, EPSILON, VELOCITY
 from ..core.families import ControlNet
+from ..core.nets import EMBEDDING, IP_ADAPTER, LORA, UPSCALER, VAE, VAE_PART, WORDS_PART
 from . import gguf, quantised
 from .controlnet_files import controlnet_in
 from .paths import open_plain
@@ -22,11 +23,8 @@ SUFFIX, GGUF = ".safetensors", ".gguf"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 _MODELS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models")
 CONFIGS = os.path.join(_MODELS, "configs")
-STARTER = "starter"  # the name of the built-in model and ControlNet in requests
 STARTER_FOLDER, STARTER_CONTROL_FOLDER = os.path.join(_MODELS, "starter"), os.path.join(_MODELS, "starter_control")
-LORA, IP_ADAPTER, EMBEDDING, UPSCALER = "lora", "ip-adapter", "textual inversion", "upscaler"
 SD15, SDXL = "sd15", "sdxl"
-VAE = "a VAE"
 VAE_CLASSES = ("AutoencoderKL", "AutoencoderTiny", "AsymmetricAutoencoderKL", "AutoencoderKLFlux2",
                "AutoencoderKLQwenImage", "AutoencoderDC")
 # Pipelines of diffusers' folders that only enlarge pictures.
@@ -57,7 +55,6 @@ _OTHERS = {
 # what the text encoders' names begin with
 _WORDS = {SD15: "cond_stage_model.transformer.", SDXL: "conditioner.embedders.1."}
 _OF_XL = _UNET + "label_emb.0.0.weight"
-VAE_PART, WORDS_PART = "VAE", "text encoder"  # parts that a checkpoint may lack, and another model lend
 # Of files that hold a transformer: names that only one family's have, in the original layout or in diffusers', and the
 # first layer, which tells how many channels it sees.
 _TRANSFORMERS = (

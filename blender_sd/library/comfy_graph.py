@@ -22,7 +22,7 @@ _TEXTS = ("text", "text_g", "prompt", "t5xxl", "clip_l", "text_l", "string", "va
 _NUMBERS = ("value", "seed", "int", "float", "number", "noise_seed")
 _CONDITIONS = ("conditioning", "positive", "cond", "conditioning_1", "conditioning_to")
 _OTHERS = {
-    "clip_skip": "stop_at_clip_layer", "vae": "vae_name", "ControlNet": "control_net_name", "upscaler": "model_name"}
+    "CLIP layer": "stop_at_clip_layer", "vae": "vae_name", "ControlNet": "control_net_name", "upscaler": "model_name"}
 
 Graph = dict[str, Any]
 

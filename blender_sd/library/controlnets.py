@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from ..core.errors import ModelNotFound, ModelUnreadable
 from ..core.families import ControlNet, controlnet_of
 from ..core.names import name_key, suggestion
-from .checkpoints import STARTER, STARTER_CONTROL_FOLDER, SUFFIX
+from ..core.nets import STARTER
+from .checkpoints import STARTER_CONTROL_FOLDER, SUFFIX
 from .model_folders import files_in, full_path, kind_at, name_of, places, read_json, refuse_elsewhere
 from .models import ModelInfo
 

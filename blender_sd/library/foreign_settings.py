@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core import webui_text
 from ..core.prompt_choices import lora_tag
 from . import comfy_graph
 
@@ -19,10 +20,7 @@ _SIZE = re.compile(r"\D*(\d{1,6})\D+(\d{1,6})\D*")
 _MAX_TEXT = 1 << 20
 _SHOWN = 200  # characters of a value that is listed
 # What each program calls our fields; "schedule" and "size" are brought into them by `_settle`.
-_WEBUI = {
-    "Steps": "steps", "Sampler": "sampler", "Schedule type": "schedule", "CFG scale": "guidance", "Seed": "seed",
-    "Size": "size", "Model": "model", "Denoising strength": "strength", "Variation seed": "variation_seed",
-    "Variation seed strength": "variation_strength", "Hires upscale": "refine_scale", "Tiling": "tiling"}
+_WEBUI = {**webui_text.NAMES, "Schedule type": "schedule", "Size": "size"}
 _INVOKE = {
     "positive_prompt": "prompt", "negative_prompt": "negative", "seed": "seed", "steps": "steps",
     "cfg_scale": "guidance", "guidance": "guidance", "scheduler": "sampler", "width": "width", "height": "height",

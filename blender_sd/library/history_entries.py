@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..core.names import name_key
-from ..core.request import MAX_SEED
+from ..core.common_settings import MAX_SEED
 from ..core.samplers import SAMPLERS
 from .png import PARAMETERS_KEY, REQUEST_KEY, Head
 
@@ -72,7 +72,8 @@ def entry_of(path: str, mark: tuple[int, int], head: Head, trashed: bool) -> His
     try:
         raw = json.loads(head.text[REQUEST_KEY])
         prompt, seed = _text(raw["prompt"], MAX_PROMPT), raw["seed"]
-        task, sampler = _text(raw["task"], 40).replace("_", " "), _text(raw["sampler"], 40)
+        task = raw["task"]["name"] if isinstance(raw["task"], dict) else raw["task"]  # in format 1: the name alone
+        task, sampler = _text(task, 40).replace("_", " "), _text(raw["sampler"], 40)
         if type(seed) is not int or not 0 <= seed <= MAX_SEED:
             return None
         named = _MODEL.search(head.text.get(PARAMETERS_KEY, "")[-4000:].rpartition("\n")[2])

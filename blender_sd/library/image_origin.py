@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from ..core import texts
+from ..core import declarations, texts
 from ..core.errors import SDError
 from ..core.image_origin import COMPOSITE, GENERATED, ORIGIN_KEY, Origin, Part, kind_of
 from ..core.licences import Terms, strictest, terms_of
 from ..core.request import Request
 from ..core.samplers import SAMPLERS
-from .checkpoints import STARTER
+from ..core.nets import STARTER
 from .png import REQUEST_KEY, origin_in, request_in
 
 SOURCES_KEY = "blender_sd_sources"  # on a baked image: `to_json` of the facts of its sources
@@ -145,8 +145,7 @@ def lines(facts: Facts, prompts: bool = True) -> list[Line]:
         out += [Line("Seed", str(request.seed)),
                 Line("Settings", f"{request.steps} steps, {sampler}, guidance {request.guidance:g}, {request.width} × "
                                  f"{request.height}")]
-        if facts.inputs:
-            out += [Line("Strength", f"{request.strength:g}")]
+        out += [Line(*fact) for fact in declarations.unusual(request)]
     out += [Line(part.kind, f"{part.name} ({part.licence})" if part.licence else f"{part.name} (unknown licence)")
             for part in facts.parts]
     out += [Line(role.capitalize(), digest) for role, digest in facts.inputs.items()]

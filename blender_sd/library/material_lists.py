@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..core.declarations import used_by
 from ..core.errors import AssetUnusable
 from ..core.names import suggestion
+from ..core.settings import LIST
 from .asset_library import asset_name
 
-COLUMNS = {"name": str, "prompt": str, "negative": str, "seed": int, "width": int, "height": int, "size": str,
-           "steps": int,
-           "guidance": float, "sampler": str, "model": str, "style": str, "tiling": str, "tags": str, "licence": str}
+_TYPES = {"int": int, "float": float, "str": str}
+COLUMNS = {"name": str, **{declared.name: _TYPES[declared.kind] for declared in used_by(LIST)},
+           "size": str, "tags": str, "licence": str}
 MAX_ROWS = 2000
 MAX_CHARACTERS = 1 << 22
 _OWN = ("name", "tags", "licence")  # settings of the asset, not of the picture

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from ..core import vocabulary
 from ..core.vocabulary import Vocabulary
-from .checkpoints import STARTER, STARTER_FOLDER
+from ..core.nets import STARTER
+from .checkpoints import STARTER_FOLDER
 from .models import ModelInfo, Unusable, resolve_model, survey
 
 log = logging.getLogger("blender_sd")

@@ -12,7 +12,8 @@ from ..core.choices import AUTO, NOTHING, OFF, ON, PREDICTIONS, Choices
 from ..core.errors import ModelNotFound, ModelUnreadable, OutputUnwritable
 from . import own_files
 from .adapters import resolve_file
-from .checkpoints import STARTER_FOLDER, VAE
+from ..core.nets import VAE
+from .checkpoints import STARTER_FOLDER
 from .files import remove, write_whole
 from .licences import OWN
 from .paths import is_elsewhere

@@ -10,9 +10,11 @@ from ..core.choices import NOTHING, Choices
 from ..core.errors import InvalidRequest, ModelNotFound
 from ..core.families import Family, family_of
 from ..core.few_steps import FewSteps
-from ..core.request import MAX_SIDE, MIN_SIDE, Request, round_size
+from ..core.common_settings import MAX_SIDE, MIN_SIDE
+from ..core.request import Request, round_size
 from . import own_files
-from .checkpoints import STARTER, STARTER_FOLDER, UPSCALER_PIPELINES
+from ..core.nets import STARTER
+from .checkpoints import STARTER_FOLDER, UPSCALER_PIPELINES
 from .licences import OWN
 from .model_folders import INDEX, name_of, read_json, unreadable
 

@@ -10,9 +10,10 @@ import dataclasses
 import os
 
 from ..core.errors import InvalidRequest, ModelNotFound, SDError
-from ..core.request import UPSCALE, Request
+from ..core.request import Request
 from ..protocol.messages import Generate
-from .checkpoints import STARTER, STARTER_CONTROL_FOLDER, STARTER_FOLDER
+from ..core.nets import STARTER
+from .checkpoints import STARTER_CONTROL_FOLDER, STARTER_FOLDER
 from .own_files import BLOBS, SNAPSHOTS
 
 
@@ -83,16 +84,12 @@ def resolve(message: Generate) -> Resolved:
         controls=tuple(dataclasses.replace(control, model=real(_control(control.model))) if control.weight else control
                        for control in request.controls),
         embeddings=tuple(dataclasses.replace(embedding, file=real(embedding.file)) for embedding in request.embeddings),
-        ip_adapter=request.ip_adapter and real(request.ip_adapter), vae=request.vae and real(request.vae),
-        upscaler=real(request.upscaler) if uses_upscaler(request) else "")
+        ip_adapter=request.ip_adapter and real(request.ip_adapter), vae=request.vae and real(request.vae))
+    if hasattr(request.task, "upscaler"):
+        real_request = real_request.changed(upscaler=request.upscaler and real(request.upscaler))
     real_message = dataclasses.replace(message, request=real_request, folder=folder,
                                        base_model=message.base_model and real(message.base_model))
     return Resolved(real_message, _missing(real_message))
-
-
-def uses_upscaler(request: Request) -> bool:
-    """Return whether the upscaler that `request` names has anything to do."""
-    return bool(request.upscaler) and (request.task == UPSCALE or request.refine_scale > 1)
 
 
 def _missing(message: Generate) -> SDError | None:
@@ -113,7 +110,6 @@ def used(request: Request) -> list[tuple[str, str]]:
     """
     return dataclasses.replace(
         request, loras=tuple(lora for lora in request.loras if lora.counts),
-        upscaler=request.upscaler if uses_upscaler(request) else "",
         controls=tuple(dataclasses.replace(control, model=_control(control.model))
                        for control in request.controls if control.weight)).nets
 

@@ -17,9 +17,10 @@ from ..core.choices import NOTHING
 from ..core.errors import ModelNotFound, ModelUnreadable, SDError
 from ..core.families import family_of
 from ..core.names import name_key, suggestion
-from ..core.request import TEXT_TO_IMAGE
+from ..core.tasks import TEXT_TO_IMAGE
 from . import model_choices, model_parts
-from .checkpoints import CONFIGS, GGUF, PICKLES, STARTER, STARTER_FOLDER, SUFFIX, VAE_PART, Kind
+from ..core.nets import STARTER, VAE_PART
+from .checkpoints import CONFIGS, GGUF, PICKLES, STARTER_FOLDER, SUFFIX, Kind
 from .model_folders import (
     INDEX, few_steps_at, files_in, full_path, kind_at, name_of, places, read_json, refuse_elsewhere,
 )

@@ -2,7 +2,7 @@
 
 The engine writes them with Pillow; the standard library suffices to read them.
 
-There are three text chunks: `parameters` in the form that A1111's web UI made common, for other tools; `blender_sd`,
+There are three text chunks: `parameters` (see `core.webui_text`), for other tools; `blender_sd`,
 the whole request as JSON, which Recall reads; and `blender_sd_origin` (see `core.image_origin`). Content credentials
 are in a chunk `caBX`, which only the engine can check. PNG specification: https://www.w3.org/TR/png-3/
 """
@@ -18,9 +18,7 @@ from typing import BinaryIO
 
 from ..core.errors import InvalidRequest
 from ..core.image_origin import ORIGIN_KEY, Origin
-from ..core.prompt_choices import lora_tag
-from ..core.request import IMAGE_TO_IMAGE, Request
-from ..core.samplers import SAMPLERS
+from ..core.request import Request
 from .paths import open_plain
 
 REQUEST_KEY = "blender_sd"
@@ -34,32 +32,6 @@ _MAX_ALL = 8 * _MAX_TEXT  # characters of all texts of one file together
 # bytes read and unpacked for the texts of one file, kept or not, since a small file can unpack to gigabytes
 _MAX_READ = 16 * _MAX_TEXT
 _MAX_CHUNKS = 1 << 17  # chunks looked at in one file; Pillow writes chunks of 64 KiB
-
-
-def parameters_text(request: Request, model_name: str) -> str:
-    """Return the `parameters` text of one picture: prompt, negative prompt, then `Steps: …, Sampler: …, …`."""
-    settings = {
-        "Steps": request.steps,
-        "Sampler": SAMPLERS[request.sampler].a1111,
-        "CFG scale": f"{request.guidance:g}",
-        "Seed": request.seed,
-        "Size": f"{request.width}x{request.height}",
-        "Model": model_name.replace(",", " "),
-    }
-    if request.task == IMAGE_TO_IMAGE:
-        settings["Denoising strength"] = f"{request.strength:g}"
-    if request.variation_strength > 0:
-        settings |= {"Variation seed": request.variation_seed,
-                     "Variation seed strength": f"{request.variation_strength:g}"}
-    if request.tiling != "none":
-        settings["Tiling"] = "True"
-    tags = (lora_tag(os.path.splitext(os.path.basename(lora.file))[0], lora.weight, lora.text_weight)
-            for lora in request.loras if not lora.tag)
-    lines = [" ".join([request.prompt, *tags])]
-    if request.negative:
-        lines.append(f"Negative prompt: {request.negative}")
-    lines.append(", ".join(f"{key}: {value}" for key, value in settings.items()))
-    return "\n".join(lines)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from ..core.names import name_key
 from ..core.policy import MAX_BYTES, Filter, Rules, broken, parse_rules
 from ..core.request import Request
 from . import model_paths
-from .checkpoints import STARTER, STARTER_CONTROL_FOLDER
+from ..core.nets import STARTER
+from .checkpoints import STARTER_CONTROL_FOLDER
 from .licences import licence_of
 
 VARIABLE = "SD_POLICY"

@@ -6,7 +6,7 @@ one of ENDINGS.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, get_args
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.errors import SDError, WordBlocked, error_of_kind
 from ..core.request import Request
+from ..core.roles import PICTURE, SHEET, SRGB
 from .engine_config import EngineConfig
 
 PROTOCOL = 2
@@ -59,7 +60,9 @@ class Result:
         path: Its file; "" if the request named no folder or that became unwritable.
         request: The picture's own request (`Request.single`).
         width, height: Its size in pixels.
-        pixels: H×W×4 uint8, sRGB as displayed, row 0 on top, straight alpha; only if there is no file.
+        pixels: H×W×4 uint8, row 0 on top, straight alpha; only if there is no file.
+        role: What it is: PICTURE, SHEET or CONTROL of `core.roles`.
+        colour_space: How its values are meant: one of `core.roles.COLOUR_SPACES`.
     """
 
     path: str
@@ -67,6 +70,14 @@ class Result:
     width: int
     height: int
     pixels: np.ndarray | None = field(default=None, compare=False, repr=False)
+    role: str = PICTURE
+    colour_space: str = SRGB
+
+
+def main_result(results: Sequence[Result]) -> Result | None:
+    """Return the result that a person wants to see first: a grid's contact sheet, or else the first picture; None for
+    no results."""
+    return next((result for result in results if result.role == SHEET), results[0] if results else None)
 
 
 # ---- to the engine -------------------------------------------------------------------------------------------------

@@ -6,22 +6,22 @@ from collections.abc import Callable, Sequence
 import bpy
 
 from ..core.errors import SDError
-from ..protocol.messages import Result
+from ..protocol.messages import Result, main_result
 from . import images, targets
 
 
 def commit(target: targets.Target, results: Sequence[Result], label: str = "",
            placed: Callable[[targets.Placement], None] = lambda placement: None) -> list[bpy.types.Image]:
-    """Load results as image datablocks and put the first one where `target` says.
+    """Load results as image datablocks and put the main one (`messages.main_result`) where `target` says.
 
     Args:
-        target: Where the first picture goes.
+        target: Where the main picture goes.
         results: The job's finished pictures.
         label: Names the undo step.
-        placed: Called with the placement of the first picture.
+        placed: Called with the placement of the main picture.
 
     Returns:
-        The loaded images.
+        The loaded images, the main one first.
 
     Raises:
         TargetUnusable: The target is gone. In the same file the images stay, with a fake user; into another file only
@@ -32,7 +32,8 @@ def commit(target: targets.Target, results: Sequence[Result], label: str = "",
         targets.check_file(target)  # a picture that exists nowhere else goes into any file
     loaded: list[bpy.types.Image] = []
     try:
-        for result in results:
+        main = main_result(results)
+        for result in sorted(results, key=lambda result: result is not main):
             loaded.append(images.load_result(result))
     except SDError:
         for image in loaded:

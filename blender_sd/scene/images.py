@@ -108,7 +108,8 @@ def loss_of(image: bpy.types.Image) -> str:
 
 
 def load_result(result: Result, name: str = "") -> bpy.types.Image:
-    """Return a finished picture as a new image datablock, packed, in sRGB, with its request and marks.
+    """Return a finished picture as a new image datablock, packed, in its colour space, with its request and
+    marks.
 
     On the main thread this reads the file but decodes nothing; a picture without a file is encoded here. The image has
     no user yet: `targets.place` gives it one.
@@ -122,6 +123,8 @@ def load_result(result: Result, name: str = "") -> bpy.types.Image:
     """
     name = short_name(name or result.request.prompt)
     image = _from_file(result.path, name) if result.path else _from_pixels(result.pixels, name)
+    if image.colorspace_settings.name != result.colour_space:
+        image.colorspace_settings.name = result.colour_space
     image.pack()
     if image.packed_files:  # unpacking writes to this path; the seed keeps it unique
         image.packed_files[0].filepath = f"//textures/{bpy.path.clean_name(image.name)}_{result.request.seed}.png"
@@ -271,8 +274,6 @@ def _from_file(path: str, name: str) -> bpy.types.Image:
                              "Look whether the output folder is still there.",
                              str(error)) from None
     image.name = name
-    if image.colorspace_settings.name != "sRGB":
-        image.colorspace_settings.name = "sRGB"
     return image
 
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from ..core.errors import SDError, SourceUnusable
-from ..core.request import NEEDS, Request
+from ..core.request import Request
 from ..protocol.messages import Cancelled, Generate, Pipeline, Ready, Result
 from .inbox import Inbox
 from .job import Job
@@ -95,7 +95,7 @@ class Session:
             SDError: The session was shut down.
         """
         inputs = dict(inputs or {})
-        for role in NEEDS[request.task]:
+        for role in request.task.needs:
             if role not in inputs:
                 raise SourceUnusable(f"There is no {role} image.", "Choose one.")
         worker = self._awake()

@@ -1,7 +1,7 @@
 """Read parts of pages from the source when the site is built, so that they are always up to date.
 
     {calls}      every call of the scripting API, in the order and modules of `blender_sd.__init__`
-    {settings}   every field of a request: label, tooltip, limits, default
+    {settings}   every declared setting: label, tooltip, limits, default, task
     {errors}     every error with its remedy, by kind
     {keys}       the add-on's keys
     {operators}  every operator that can be given a key
@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator
 from importlib import import_module
@@ -51,21 +50,21 @@ class Calls(Written):
 
 class Settings(Written):
     def text(self) -> str:
-        from blender_sd.core.request import Request
+        from blender_sd.core.declarations import SETTINGS
 
-        lines = ["| setting | what it does | from – to | default |", "|---|---|---|---|"]
-        for field in dataclasses.fields(Request):
-            rule = field.metadata.get("setting")
-            if rule is not None:
-                limits = (
-                    ", ".join(rule.choices)
-                    if rule.choices
-                    else ""
-                    if rule.low is None
-                    else f"{rule.low:.10g} – {rule.high:.10g}"
-                )
-                tip = _plain(rule.tip)
-                lines.append(f"| **{rule.label}** `{field.name}` | {tip} | {limits} | {_shown(field.default)} |")
+        lines = ["| setting | what it does | from – to | default | task |", "|---|---|---|---|---|"]
+        for item in SETTINGS:
+            rule = item.setting
+            limits = (
+                ", ".join(rule.choices)
+                if rule.choices
+                else ""
+                if rule.low is None
+                else f"{rule.low:.10g} – {rule.high:.10g}"
+            )
+            task = item.task.replace("_", " ") or "all"
+            row = (f"**{rule.label}** `{item.name}`", _plain(rule.tip), limits, _shown(item.default), task)
+            lines.append(f"| {' | '.join(row)} |")
         return "\n".join(lines)
 
 

@@ -21,7 +21,8 @@ def run(log: Callable[[str], None]) -> dict:
     from blender_sd.engine.output.content_credentials import Credentials
     from blender_sd.protocol.messages import EngineConfig, Source
     from blender_sd.core.image_origin import COMPOSITE, Origin
-    from blender_sd.core.request import IMAGE_TO_IMAGE, Request
+    from blender_sd.core.request import Request
+    from blender_sd.core.tasks import IMAGE_TO_IMAGE
 
     figures: dict[str, float] = {}
     bars = {}
@@ -34,7 +35,7 @@ def run(log: Callable[[str], None]) -> dict:
             sign = credentials.signing(Request(), {}, Origin(), log)
             figures[f"{side}_ms"], signed = _timed(lambda plain=plain, sign=sign: sign(plain, "a.png"))
             source = Source(encoded=signed)
-            over = credentials.signing(Request(task=IMAGE_TO_IMAGE, source=source.digest()), {"source": source},
+            over = credentials.signing(Request.of(IMAGE_TO_IMAGE, source=source.digest()), {"source": source},
                                        Origin(kind=COMPOSITE), log)
             figures[f"{side}_over_a_source_ms"], chained = _timed(lambda plain=plain, over=over: over(plain, "b.png"))
             figures[f"{side}_bytes"], figures[f"{side}_over_a_source_bytes"] = (

@@ -38,8 +38,8 @@ def run(log: Callable[[str], None]) -> dict:
                         steps=STEPS,
                         guidance=3.0,
                         strength=strength,
-                        mask_feather=feather,
-                        mask_full_res=full_res,
+                        feather=feather,
+                        full_res=full_res,
                         tile=128,
                         tiling=tiling,
                     )[0]

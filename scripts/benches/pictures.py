@@ -11,7 +11,8 @@ _WORDS = "brick stone moss bark slate marble copper rust sand ice lava velvet de
 
 def paint(folder: Path, count: int) -> None:
     """Write `count` pictures into `folder`, dated a minute apart."""
-    from blender_sd.library.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
+    from blender_sd.core.webui_text import parameters_text
+    from blender_sd.library.png import PARAMETERS_KEY, REQUEST_KEY
     from blender_sd.core.request import Request
 
     folder.mkdir(parents=True, exist_ok=True)

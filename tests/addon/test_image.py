@@ -8,6 +8,7 @@ import pytest
 
 import blender_sd as sd
 from blender_sd.core.request import Request
+from blender_sd.core.tasks import Inpaint
 from tests.support.addon import cube, drain, state
 from tests.support.slots import rendered, saved_picture, textured_cube
 
@@ -20,7 +21,7 @@ def test_retexture_puts_a_new_image_into_the_slot(addon, pipeline):
     job = sd.jobs()[-1]
     assert job.state == "finished", job.error
     request = pipeline.orders[0].request
-    assert (request.width, request.height, request.strength) == (32, 32, pytest.approx(0.7))
+    assert (request.width, request.height, request.task.strength) == (32, 32, pytest.approx(0.7))
     assert set(pipeline.orders[0].inputs) == {"source"}
     assert node.image == job.outputs[0] and node.image != old
     assert bpy.data.images.get("old") == old and old.users > 0, "the original stays in the file"
@@ -32,8 +33,9 @@ def test_upscale_puts_a_larger_image_into_the_slot(addon, pipeline):
     assert bpy.ops.sd.upscale() == {"FINISHED"}
     drain()
     request = pipeline.orders[0].request
-    assert (request.task, request.width, request.height, request.tile, request.tiling) == ("upscale", 80, 80, 128, "x")
-    assert request.strength == pytest.approx(0.2) and set(pipeline.orders[0].inputs) == {"source"}
+    assert (request.task.name, request.width, request.height, request.tiling) == ("upscale", 80, 80, "x")
+    assert request.task.tile == 128
+    assert request.task.strength == pytest.approx(0.2) and set(pipeline.orders[0].inputs) == {"source"}
     assert node.image == sd.jobs()[-1].outputs[0] and bpy.data.images.get("old") == old
     addon.upscale_strength = 0.9
     addon.fill_from(request)
@@ -53,8 +55,8 @@ def test_a_mask_is_made_painted_and_used(addon, pipeline):
     drain()
     order = pipeline.orders[0]
     request = order.request
-    assert (request.task, request.mask_kind, request.mask_grow, request.mask_full_res) == ("inpaint", "white", 3, True)
-    assert request.strength == pytest.approx(0.9) and set(order.inputs) == {"source", "mask"}
+    assert request.task == Inpaint(strength=request.task.strength, mask_kind="white", grow=3, full_res=True, tile=64)
+    assert request.task.strength == pytest.approx(0.9) and set(order.inputs) == {"source", "mask"}
     assert node.image == sd.jobs()[-1].outputs[0] and bpy.data.images.get("old") == old
     addon.inpaint_strength, addon.mask_grow, addon.mask_full_res = 0.1, 0, False
     addon.fill_from(request)
@@ -83,7 +85,7 @@ def test_other_masks(addon, pipeline, source, kind):
         polygon.select = polygon.index == 0
     assert bpy.ops.sd.inpaint() == {"FINISHED"}
     drain()
-    assert pipeline.orders[0].request.mask_kind == kind and set(pipeline.orders[0].inputs) == {"source", "mask"}
+    assert pipeline.orders[0].request.task.mask_kind == kind and set(pipeline.orders[0].inputs) == {"source", "mask"}
 
 
 def test_inpaint_without_selected_faces_says_so(addon, pipeline):
@@ -104,7 +106,7 @@ def test_outpaint_puts_a_larger_image_into_the_slot(addon, pipeline):
     assert bpy.ops.sd.outpaint() == {"FINISHED"}
     drain()
     request = pipeline.orders[0].request
-    assert (request.task, request.width, request.height, request.expand_left, request.expand_top) == ("outpaint", 48,
+    assert (request.task.name, request.width, request.height, request.task.left, request.task.top) == ("outpaint", 48,
                                                                                                       40, 16, 8)
     assert node.image == sd.jobs()[-1].outputs[0] != old
     addon.expand_left = 0
@@ -118,9 +120,14 @@ def test_outpaint_to_an_aspect(addon, pipeline):
     assert bpy.ops.sd.outpaint() == {"FINISHED"}
     drain()
     request = pipeline.orders[0].request
-    assert (request.width, request.height, request.expand_left, request.expand_right) == (64, 32, 16, 16)
+    assert (request.width, request.height, request.task.left, request.task.right) == (64, 32, 16, 16)
     addon.fill_from(request)
-    assert addon.expand_to == "SIDES" and addon.growth() == {"left": 16, "right": 16, "top": 0, "bottom": 0}
+    assert addon.expand_to == "SIDES" and (
+        addon.expand_left,
+        addon.expand_right,
+        addon.expand_top,
+        addon.expand_bottom,
+    ) == (16, 16, 0, 0)
     addon.expand_to = "ASPECT"  # which it has now
     with pytest.raises(RuntimeError, match="nothing to add"):
         bpy.ops.sd.outpaint()
@@ -133,7 +140,7 @@ def test_make_seamless_takes_the_panels_axes(addon, pipeline, tiling, meant):
     assert bpy.ops.sd.make_seamless() == {"FINISHED"}
     drain()
     request = pipeline.orders[0].request
-    assert (request.task, request.tiling, request.band) == ("make_seamless", meant, pytest.approx(0.3))
+    assert (request.task.name, request.tiling, request.task.band) == ("make_seamless", meant, pytest.approx(0.3))
     assert node.image == sd.jobs()[-1].outputs[0] != old
 
 
@@ -175,7 +182,7 @@ def test_restyle(addon, pipeline, source):
     job = sd.jobs()[-1]
     assert job.state == "finished", job.error
     request = pipeline.orders[0].request
-    assert (request.task, request.width, request.height, request.strength) == ("image_to_image", 32, 32, 0.25)
+    assert (request.task.name, request.width, request.height, request.task.strength) == ("image_to_image", 32, 32, 0.25)
     assert tuple(job.outputs[0].size) == (32, 32)
 
 

@@ -49,8 +49,8 @@ def test_every_frame_is_really_denoised_as_often_as_was_asked(sight, pipeline, a
         settings.strength, settings.steps = strength, steps
         at_rest(frames + 1)
         request = pipeline.orders[-1].request
-        assert int(request.steps * request.strength) >= steps > int((request.steps - 1) * request.strength)
-        assert (request.task, request.seed, request.count) == ("image_to_image", 0, 1)
+        assert int(request.steps * request.task.strength) >= steps > int((request.steps - 1) * request.task.strength)
+        assert (request.task.name, request.seed, request.count) == ("image_to_image", 0, 1)
 
 
 def test_an_order_comes_first_and_live_mode_goes_on_after_it(sight, pipeline, addon):

@@ -24,7 +24,7 @@ def test_a_button_names_its_source_and_the_panels_stays(addon, pipeline):
     render.engine, render.resolution_x, render.resolution_y, bpy.context.scene.cycles.samples = "CYCLES", 64, 64, 1
     assert bpy.ops.sd.restyle(source="CAMERA") == {"FINISHED"}
     drain()
-    assert pipeline.orders[0].request.task == "image_to_image" and addon.render_source == "RENDER"
+    assert pipeline.orders[0].request.task.name == "image_to_image" and addon.render_source == "RENDER"
 
 
 def test_generate_into_the_active_slot(addon, pipeline):

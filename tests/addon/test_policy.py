@@ -180,7 +180,7 @@ def _filter(folder, names=("ViTForImageClassification",)):
 
 def test_the_filter_of_the_preferences_is_seen_and_reaches_the_engine(addon, other, tmp_path, prefs):  # noqa: F811
     prefs.safety_filter, prefs.safety_labels, prefs.safety_threshold = _filter(tmp_path / "nsfw"), "bad, worse", 0.3
-    engine = runtime.config.engine_config("")
+    engine = runtime.config.engine_config("", "")
     assert (engine.safety_filter, engine.safety_labels, engine.safety_threshold) == (str(tmp_path / "nsfw"),
                                                                                      "bad, worse", 0.3)
     assert "Safety filter: the starter needs none" in words()

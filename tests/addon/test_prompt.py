@@ -205,7 +205,7 @@ def test_an_upscaler_from_the_panel(addon, pipeline, lora, tmp_path):
     bpy.ops.sd.generate()
     drain()
     plain, larger = (order.request for order in pipeline.orders)
-    assert plain.upscaler == "" and (larger.upscaler, larger.upscaler_noise) == (str(file), 40)
+    assert plain.upscaler == "" and (larger.task.upscaler, larger.task.upscaler_noise) == (str(file), 40)
     addon.upscaler, addon.upscaler_noise = "", 0
     addon.fill_from(larger)
     assert (addon.upscaler, addon.upscaler_noise) == (str(file), 40)

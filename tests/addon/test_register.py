@@ -12,8 +12,8 @@ import blender_sd
 import blender_sd as sd
 from blender_sd.calls.runtime import runtime
 from blender_sd.calls import models
+from blender_sd.core.declarations import find
 from blender_sd.addon import _CLASSES, menus, properties, tick
-from blender_sd.core.request import setting
 from tests.support.addon import state
 
 
@@ -58,15 +58,17 @@ def test_importing_the_addon_is_light():
 def test_settings_come_from_the_request(addon):
     shown = addon.bl_rna.properties
     for name in ("prompt", "negative", "width", "height", "steps", "guidance", "sampler", "seed", "count", "tiling"):
-        assert shown[name].name == setting(name).label and shown[name].description == setting(name).tip
-    assert shown["steps"].hard_min == setting("steps").low and shown["steps"].hard_max == setting("steps").high
-    assert {item.identifier for item in shown["sampler"].enum_items} == set(setting("sampler").choices)
-    assert {item.identifier for item in shown["tiling"].enum_items} == set(setting("tiling").choices)
+        assert shown[name].name == find(name).setting.label and shown[name].description == find(name).setting.tip
+    assert (
+        shown["steps"].hard_min == find("steps").setting.low and shown["steps"].hard_max == find("steps").setting.high
+    )
+    assert {item.identifier for item in shown["sampler"].enum_items} == set(find("sampler").setting.choices)
+    assert {item.identifier for item in shown["tiling"].enum_items} == set(find("tiling").setting.choices)
 
 
 def test_first_settings_suit_the_starter_model(addon):
     wanted = {"width": 64, "height": 64, "steps": 4, "guidance": 3.0, "sampler": "ddim", "count": 1}
-    assert {name: properties._starter_default(name) for name in wanted} == wanted
+    assert {name: properties._starter_default(find(name)) for name in wanted} == wanted
 
 
 def test_choosing_a_model_takes_over_what_suits_it(addon, monkeypatch):

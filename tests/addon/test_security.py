@@ -50,9 +50,15 @@ def hostile(addon, tmp_path):
 
     for name, value in PROPERTIES.items():
         keep(name, value)
-    shared = Request(prompt="brick", model=f"{SHARE}/model", loras=(Lora(f"{SHARE}/a.safetensors"),),
-                     upscaler=f"{SHARE}/up", ip_adapter=f"{SHARE}/ip.safetensors",
-                     controls=(Control("depth", f"{SHARE}/net"),))
+    shared = Request.of(
+        "text_to_image",
+        prompt="brick",
+        model=f"{SHARE}/model",
+        loras=(Lora(f"{SHARE}/a.safetensors"),),
+        upscaler=f"{SHARE}/up",
+        ip_adapter=f"{SHARE}/ip.safetensors",
+        controls=(Control("depth", f"{SHARE}/net"),),
+    )
     keep("shared", shared.to_json())
     for name in ("startup.py", "evil"):
         text = bpy.data.texts.new(name)

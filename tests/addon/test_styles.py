@@ -11,6 +11,7 @@ from blender_sd.calls import config, history, styles
 from blender_sd.calls.runtime import runtime
 from blender_sd.addon import layout, presets, style_icons
 from blender_sd.addon.panels.vocabulary import SD_MT_words
+from blender_sd.core.tasks import TextToImage
 from blender_sd.core.errors import InvalidRequest, ModelNotFound, StyleUnusable
 from blender_sd.core.names import name_key
 from blender_sd.library.history_entries import HistoryEntry
@@ -85,14 +86,14 @@ def test_calls_take_what_they_leave_open_from_the_style(addon, own, pipeline):
     assert (_request(pipeline).width, pipeline.orders[-1].request.tiling) == (64, "none")
     image = bpy.data.images.new("source", 64, 64)
     sd.restyle(image, "brick", style="Wet").result()
-    assert (_request(pipeline).strength, pipeline.orders[-1].request.width) == (pytest.approx(0.3), 64)
+    assert (_request(pipeline).task.strength, pipeline.orders[-1].request.width) == (pytest.approx(0.3), 64)
     sd.restyle(image, "brick", style="Wet", strength=0.9).result()
-    assert _request(pipeline).strength == pytest.approx(0.9)
+    assert _request(pipeline).task.strength == pytest.approx(0.9)
     sd.outpaint(image, "brick", left=16, style="Wet").result()
     assert (_request(pipeline).tiling, pipeline.orders[-1].request.steps) == ("none", 3)
     sd.generate("brick").result()
     assert (_request(pipeline).prompt, pipeline.orders[-1].request.style,
-            pipeline.orders[-1].request.strength) == ("brick", "", 0.5)
+            type(pipeline.orders[-1].request.task)) == ("brick", "", TextToImage)
 
 
 def test_a_style_whose_model_or_lora_is_not_here(addon, own, pipeline):

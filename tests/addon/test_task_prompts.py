@@ -8,7 +8,8 @@ import pytest
 import blender_sd as sd
 from blender_sd.addon import layout, task_prompts
 from blender_sd.protocol.messages import Source
-from blender_sd.core.request import INPAINT, Request
+from blender_sd.core.request import Request
+from blender_sd.core.tasks import INPAINT
 from tests.support.panels import shown
 from tests.support.addon import cube, drain
 from tests.support.fake_pipeline import write_png
@@ -46,7 +47,7 @@ def _of_ours(node, tmp_path, **fields) -> bpy.types.Image:
 def _run(task: str, pipeline, **given) -> Request:
     assert getattr(bpy.ops.sd, task)(**given) == {"FINISHED"}
     drain()
-    assert pipeline.orders[-1].request.task == task, sd.jobs()[-1].error
+    assert pipeline.orders[-1].request.task.name == task, sd.jobs()[-1].error
     return pipeline.orders[-1].request
 
 
@@ -113,7 +114,7 @@ def test_a_part_that_was_painted_later_does_not_describe_the_whole(slot, addon, 
     kept.parent.mkdir(exist_ok=True)
     kept.write_bytes((tmp_path / "gravel.png").read_bytes())
     edited = bpy.data.images.new("edited", 32, 32)
-    edited["blender_sd"] = Request(task=INPAINT, prompt="a golden frame", source=digest, mask="sha256:1").to_json()
+    edited["blender_sd"] = Request.of(INPAINT, prompt="a golden frame", source=digest, mask="sha256:1").to_json()
     assert task_prompts.words_of(addon, "make_seamless", edited).prompt == "gravel"
     kept.unlink()
     assert task_prompts.words_of(addon, "make_seamless", edited).prompt == addon.prompt, "not known: the main prompt"

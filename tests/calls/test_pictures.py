@@ -126,14 +126,14 @@ def test_a_texture_is_made_seamless(sd, small):
     (image,) = result(sd.make_seamless(source, "bricks", tiling="x", strength=1.0, **small))
     shown = np.rint(pixels(image)[::-1, :, :3] * 255)
     assert np.array_equal(shown[:, 8:56], source[:, 8:56]) and not np.array_equal(shown[:, :4], source[:, :4])
-    assert sd.recall(image).task == "make_seamless"
+    assert sd.recall(image).task.name == "make_seamless"
     with pytest.raises(InvalidRequest, match="axis"):
         sd.make_seamless(source, tiling="none")
 
 
 def test_high_res_fix_gives_the_larger_picture(sd, small):
     (image,) = result(sd.generate("bricks", size=(64, 64), refine_scale=1.5, refine_strength=0.6, **small))
-    assert tuple(image.size) == (96, 96) and (sd.recall(image).width, sd.recall(image).refine_scale) == (64, 1.5)
+    assert tuple(image.size) == (96, 96) and (sd.recall(image).width, sd.recall(image).task.refine_scale) == (64, 1.5)
 
 
 def test_the_cameras_render_is_restyled_at_the_renders_size(sd, small):

@@ -9,7 +9,8 @@ import pytest
 from blender_sd.calls.runtime import runtime
 from blender_sd.core.errors import InvalidRequest, ModelNotFound
 from blender_sd.core.parts import Lora
-from blender_sd.core.request import TEXT_TO_IMAGE, Request
+from blender_sd.core.request import Request
+from blender_sd.core.tasks import TEXT_TO_IMAGE
 from tests.support.calls import PATIENCE
 
 pytestmark = pytest.mark.bpy
@@ -57,7 +58,8 @@ def test_lists_are_found_by_patterns_in_files_and_text_blocks(sd, small, folder)
 
 def test_of_the_loras_in_a_list_only_that_of_the_chosen_line_is_asked_for(sd, folder):
     """And one that is missing is named only where a picture would wear it."""
-    from blender_sd.calls import models, request_builder
+    from blender_sd.calls.look_ups import LOOK_UPS
+    from blender_sd.core.request_builder import build
 
     files = [lora(folder, name) for name in ("bricks", "my__temple__v2 [x] {y}")]
     (folder / "wildcards"
@@ -65,8 +67,7 @@ def test_of_the_loras_in_a_list_only_that_of_the_chosen_line_is_asked_for(sd, fo
     runtime.models.forget()
 
     def made(prompt, **given):
-        return request_builder.request(TEXT_TO_IMAGE, models.find_model("starter"), prompt, (64, 64), model="starter",
-                                       **given)
+        return build(TEXT_TO_IMAGE, prompt, given, LOOK_UPS).request
 
     singles = [made("__looks__", seed=seed).single(0) for seed in range(12)]
     assert {(one.prompt, one.loras) for one in singles} == {

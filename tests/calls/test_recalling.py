@@ -36,7 +36,7 @@ def test_a_picture_of_a1111_fills_in_what_has_a_counterpart(tmp_path):
                 request.negative) == ("A1111", "a castle, (old:1.2) on a hill <lora:x:0.8>", "ugly, blurry")
         assert (request.steps, request.sampler, request.guidance, request.seed) == (28, "dpmpp_2m_karras", 7.0,
                                                                                     2**32 + 1)
-        assert (request.width, request.height, request.model, request.strength) == (512, 768, "starter", 0.4)
+        assert (request.width, request.height, request.model, request.task.strength) == (512, 768, "starter", 0.4)
         assert found.unused["Model"] == "dream shaper" and found.unused["Clip skip"] == "2"
         assert blender_sd.recall(place) == request
     image.pack()
@@ -81,11 +81,10 @@ def test_a_picture_without_settings_says_so(tmp_path):
 
 @pytest.mark.parametrize("seed", [-1, np.int64(7), np.uint64(2**64 - 1), 2**40])
 def test_calls_take_seeds_as_people_have_them(seed):
-    from blender_sd.calls import request_builder
     from blender_sd.calls.arguments import checked_value
-    from blender_sd.calls.runtime import runtime
+    from blender_sd.calls.look_ups import LOOK_UPS
+    from blender_sd.core.request_builder import build
 
     value = checked_value("seed", int | None, seed)
-    request = request_builder.request("text_to_image", runtime.models.find("starter"), "x", (64, 64), model="starter",
-                                      seed=value)
+    request = build("text_to_image", "x", {"seed": value}, LOOK_UPS).request
     assert request.seed == int(seed) if seed >= 0 else request.seed >= 0

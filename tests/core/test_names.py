@@ -5,7 +5,7 @@ import pytest
 
 from blender_sd.core import hub
 from blender_sd.library import policy
-from blender_sd.library.checkpoints import LORA
+from blender_sd.core.nets import LORA
 from blender_sd.core.errors import SDError
 from blender_sd.core.names import closest, suggestion
 from blender_sd.core.parts import Axis, Control

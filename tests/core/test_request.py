@@ -1,7 +1,6 @@
 """The request: its bounds, its text form, and the sampler table."""
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import random
@@ -10,24 +9,37 @@ import pytest
 
 from blender_sd.core.errors import InvalidRequest
 from blender_sd.core.parts import Axis, Control, Lora
-from blender_sd.core.request import MAX_SEED, NEEDS, Request, TASKS, TILING, default, round_size, setting
+from blender_sd.core.common_settings import MAX_SEED, TILING
+from blender_sd.core.declarations import SETTINGS
+from blender_sd.core.families import FAMILIES
+from blender_sd.core.request import Request, round_size
+from blender_sd.core.tasks import TASKS, Inpaint, TextToImage, Upscale, task_fields
 from blender_sd.core.samplers import DEFAULT_SAMPLER, SAMPLERS
 
 
-def test_every_field_explains_itself():
-    for spec in dataclasses.fields(Request):
-        if spec.name in ("source", "mask", "reference"):
-            continue
-        rule = setting(spec.name)
-        assert rule.label and len(rule.tip) > 10 and not rule.tip.endswith(".")
-        assert default(spec.name) == getattr(Request(), spec.name)
+def test_every_setting_explains_itself():
+    for declared in SETTINGS:
+        rule = declared.setting
+        assert rule.label and len(rule.tip) > 10 and not rule.tip.endswith("."), declared
+        assert declared.default == declared.of(Request.of(declared.task or "text_to_image"))
         if rule.low is not None:
-            assert rule.low <= default(spec.name) <= (rule.soft_high or rule.high) <= rule.high
+            assert rule.low <= declared.default <= (rule.soft_high or rule.high) <= rule.high
+        if rule.choices:
+            assert declared.default in rule.choices and set(rule.words) in (set(), set(rule.choices))
+
+
+def test_settings_name_only_what_there_is():
+    for declared in SETTINGS:
+        beside = {other.name for other in SETTINGS if other.task == declared.task}
+        assert declared.setting.only_with in ("", *beside), declared
+        assert not declared.setting.needs or hasattr(FAMILIES["StableDiffusionPipeline"], declared.setting.needs)
+    numbers = [declared.setting.axis for declared in SETTINGS if declared.setting.axis is not None]
+    assert len(set(numbers)) == len(numbers) and 8 not in numbers  # 8 is "Nothing" in the panel's menu
 
 
 @pytest.mark.parametrize(("name", "values"), [
     ("width", (16, 8192)), ("steps", (1, 500)), ("guidance", (0, 0.0, 100.0)), ("seed", (0, MAX_SEED)), ("count", (1, 64)),  # noqa: E501
-    ("strength", (0, 1, 0.5)), ("tiling", TILING), ("task", TASKS), ("sampler", tuple(SAMPLERS)), ("prompt", ("", "ü🧱", "a\nb")),  # noqa: E501
+    ("tiling", tuple(TILING)), ("sampler", tuple(SAMPLERS)), ("prompt", ("", "ü🧱", "a\nb")),  # noqa: E501
 ])
 def test_what_is_allowed(name, values):
     for value in values:
@@ -40,7 +52,7 @@ def test_what_is_allowed(name, values):
     ("steps", 0), ("steps", 1001), ("guidance", math.nan), ("guidance", math.inf), ("guidance", -0.1), ("guidance", True),  # noqa: E501
     ("guidance", "7"),
     ("sampler", "magic"), ("sampler", ""), ("sampler", None), ("seed", -2), ("seed", MAX_SEED + 1), ("seed", 1.0), ("count", 0),  # noqa: E501
-    ("count", 65), ("tiling", "z"), ("task", "video"), ("strength", 1.01), ("strength", math.nan), ("prompt", None), ("prompt", 3),  # noqa: E501
+    ("count", 65), ("tiling", "z"), ("task", "video"), ("task", None), ("prompt", None), ("prompt", 3),  # noqa: E501
     ("prompt", "\ud800"), ("negative", b"x"), ("model", 1), ("source", 1), ("guidance", 10**400), ("guidance", -(10**400)),  # noqa: E501
     ("width", 10**400), ("seed", 10**5000),
 ], ids=lambda value: f"{type(value).__name__}" if isinstance(value, int) and abs(value) > 2**40 else None)
@@ -48,6 +60,42 @@ def test_what_is_refused(name, value):
     with pytest.raises(InvalidRequest) as caught:
         Request(**{name: value})
     assert caught.value.message.endswith(".") and len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_requests_of_each_task(task):
+    request = Request.of(task, steps=4)
+    assert request.task == TASKS[task]() and request.steps == 4 and Request.from_json(request.to_json()) == request
+    assert json.loads(request.to_json())["task"]["name"] == task
+    for name in task_fields(task):
+        with pytest.raises(InvalidRequest):
+            request.changed(**{name: None})
+
+
+@pytest.mark.parametrize(("task", "changes", "words"), [
+    ("inpaint", {"strength": 1.01}, "Strength"), ("inpaint", {"strength": math.nan}, "finite"),
+    ("inpaint", {"mask_feather": 8}, "no setting called 'mask_feather'"), ("inpaint", {"gorw": 8}, "gorw"),
+    ("text_to_image", {"strength": 0.5}, "strength"), ("video", {}, "no task called 'video'"),
+])
+def test_tasks_that_cannot_be(task, changes, words):
+    with pytest.raises(InvalidRequest, match=words):
+        Request.of(task, **changes)
+
+
+def test_changes_reach_the_request_and_its_task():
+    request = Request.of("inpaint", grow=3).changed(seed=5, feather=1)
+    assert (request.seed, request.task) == (5, Inpaint(grow=3, feather=1))
+    assert request.changed(task=Upscale(), tile=64).task == Upscale(tile=64)
+    assert Request().task == TextToImage()
+
+
+def test_an_axis_of_a_setting_that_the_task_lacks_changes_nothing():
+    grid = Request(axes=(Axis("strength", "0.2, 0.4"),), seed=3)
+    assert grid.pictures == 2 and grid.single(0) == grid.single(1) == Request(seed=3)
+    assert [Request.of("image_to_image", axes=grid.axes).single(number).task.strength for number in (0, 1)] == [
+        0.2,
+        0.4,
+    ]
 
 
 def test_an_integer_and_a_float_are_the_same_order():
@@ -83,16 +131,15 @@ def test_inputs_by_role():
     assert request.inputs == {} and request.with_inputs(digests).inputs == digests
     assert request.with_inputs(digests).with_inputs({"source": ""
                                                      }).inputs == {"mask": "sha256:c", "control1": "sha256:b"}
-    assert set(NEEDS) == set(TASKS)
 
 
 def test_the_text_form_is_stable():
     text = Request(prompt="ü").to_json()
-    assert text == Request(prompt="ü").to_json() and json.loads(text)["format"] == 1 and "ü" in text
+    assert text == Request(prompt="ü").to_json() and json.loads(text)["format"] == 2 and "ü" in text
 
 
 @pytest.mark.parametrize("text", [
-    "", "x", "[]", "3", "null", "{}", '{"format": 2}',
+    "", "x", "[]", "3", "null", "{}", '{"format": 3}',
                                       '{"format": "1"}',
                                             '{"format": 1, "more": 1}', '{"format": 1, "steps": NaN}',
     '{"format": 1, "guidance": Infinity}',

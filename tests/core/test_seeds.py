@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from blender_sd.core.errors import InvalidRequest
-from blender_sd.core.request import MAX_SEED, PANEL_SEED, Request
+from blender_sd.core.common_settings import MAX_SEED
+from blender_sd.core.request import PANEL_SEED, Request
 
 
 @pytest.mark.parametrize("seed", [0, PANEL_SEED, PANEL_SEED + 1, 2**53 + 1, MAX_SEED, np.int64(7), np.uint64(MAX_SEED), np.int32(3)])  # noqa: E501

@@ -112,7 +112,7 @@ def test_who_writes_reports_and_opens_links_goes_through_one_function():
                 writers.append(file.relative_to(PACKAGE).as_posix())
             if isinstance(call, ast.Constant) and call.value == "wm.url_open":
                 openers.append(file.relative_to(PACKAGE).as_posix())
-    assert writers == ["calls/request_builder.py", "library/image_report.py"]  # the first writes the values of a grid
+    assert writers == ["core/request_builder.py", "library/image_report.py"]  # the first writes the values of a grid
     assert set(openers) <= {"addon/panels/image_origin.py", "addon/panels/models.py"}
     source = (PACKAGE / "library" / "image_report.py").read_text(encoding="utf-8")
     assert "[cell(value) for value in _cells(row, prompts)]" in source

@@ -12,7 +12,7 @@ from blender_sd.engine.denoise import painting, vae_guard
 from blender_sd.engine.models import cache
 from blender_sd.core.errors import OutOfMemory
 from blender_sd.protocol.messages import Cancelled, ENDINGS, Failed, Finished, Loading, Source, Step
-from blender_sd.core.request import IMAGE_TO_IMAGE
+from blender_sd.core.tasks import IMAGE_TO_IMAGE
 from tests.support.engine import small
 
 

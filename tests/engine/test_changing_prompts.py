@@ -12,7 +12,7 @@ from blender_sd.engine.engine import Engine
 from blender_sd.engine.conditioning import changing_prompts, weighting
 from blender_sd.protocol.messages import Finished, Note, Source
 from blender_sd.core.parts import Control
-from blender_sd.core.request import IMAGE_TO_IMAGE
+from blender_sd.core.tasks import IMAGE_TO_IMAGE
 
 pytestmark = pytest.mark.slow
 

@@ -26,8 +26,9 @@ from blender_sd.library import png
 from blender_sd.protocol.messages import Note, Source
 from blender_sd.core.image_origin import COMPOSITE, GENERATED, ORIGIN_KEY, Origin, Part
 from blender_sd.core.parts import Axis, Control, Embedding, Lora
-from blender_sd.core.request import INPAINT
+from blender_sd.core.tasks import INPAINT
 from blender_sd.core.version import generator
+from tests.support.requests import as_sent
 from tests.support.engine import small
 from tests.support.signing import SECRET, actions, chunk, encoded, read, restyled, signing  # noqa: F401  (a fixture)
 
@@ -51,11 +52,12 @@ def test_a_generated_picture_is_signed_as_such_and_keeps_its_texts(signing, sd):
         path) and manifest["signature_info"]["issuer"] == signing_keys.SELF_SIGNED
     head = png.read_head(path)  # before the pixels, where the history looks
     origin = png.origin_in(head.text)
-    assert png.request_in(head.text) == request and png.has_credentials(path)
+    assert as_sent(png.request_in(head.text)) == request and png.has_credentials(path)
     assert (origin.generator, origin.model, origin.family, origin.kind) == (generator(), "sd", "SD 1.5", GENERATED)
     assert origin.made == action["when"]
     with Image.open(path) as image:
-        plain = signing.engine.generate(SECRET, seed=7, steps=3, size=(64, 64), model=sd)[0]
+        plain = signing.engine.generate(SECRET, seed=7, steps=3, guidance=5, sampler="dpmpp_2m", size=(64, 64),
+                                        model=sd)[0]
         assert image.tobytes() == plain.tobytes() and png.origin_in(plain.info).model == "sd"
     root = load_pem_x509_certificates((signing.keys / signing_keys.FILE).read_bytes())[1]
     assert read(path, trusted=signing_keys._pem(root)).get_validation_state() == "Trusted"
@@ -265,7 +267,7 @@ def test_a_picture_is_never_lost_where_signing_fails(signing, sd, monkeypatch, c
     (note,) = [event.text for event in events if isinstance(event, Note)]
     assert "without content credentials" in note and "no luck" in caplog.text
     path = events[-1].results[0].path
-    assert not png.has_credentials(path) and png.request_in(png.read_head(path).text) == small(sd)
+    assert not png.has_credentials(path) and as_sent(png.request_in(png.read_head(path).text)) == small(sd)
     assert [file.name for file in signing.out.iterdir()] == [os.path.basename(path)]
     assert png.has_credentials(signing.paths(small(sd))[0]), "the next one is signed again"
 

@@ -8,9 +8,10 @@ import pytest
 from blender_sd.core.families import family_of
 from blender_sd.protocol.messages import Source
 from blender_sd.core.parts import Control
-from blender_sd.core.request import INPAINT, MAKE_SEAMLESS, OUTPAINT, Request, TASKS, TEXT_TO_IMAGE, UPSCALE
+from blender_sd.core.tasks import INPAINT, MAKE_SEAMLESS, OUTPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
 from blender_sd.library.controlnets import read_controlnet
 from blender_sd.library.models import read_model
+from tests.support.requests import fitting
 from tests.support.family_requests import SIZES, hole, made, pixels, refused
 from tests.support import tiny_controlnets
 
@@ -37,12 +38,12 @@ def steer(run, families):
 
     def steer(name, task, *controls, **changes):
         size = SIZES[task] if task != TEXT_TO_IMAGE else (96, 64)
-        request = Request(
+        request = fitting(
             **{
                 "task": task, "prompt": "red brick", "model": families(
                     name), "width": size[0], "height": size[1], "steps": 2, "guidance": 4.0, "strength": 1.0,
                 "tile": 64, "seed": 7, "sampler": "euler", "controls": controls, "tiling": "x" if task ==
-                MAKE_SEAMLESS else "none", "expand_right": 32 if task == OUTPAINT else 0, **changes})
+                MAKE_SEAMLESS else "none", "right": 32 if task == OUTPAINT else 0, **changes})
         shapes = {f"control{number}": Source(pixels=np.roll(pixels(96, 64), 7 * number, 0)) for number in range(2)}
         return run(request, inputs={"source": Source(pixels=pixels()), "mask": hole(), **shapes})
 

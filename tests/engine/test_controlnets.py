@@ -12,7 +12,7 @@ from blender_sd.engine.conditioning.control_images import canny, prepared
 from blender_sd.core.errors import InvalidRequest, ModelNotFound, ModelUnreadable, SourceUnusable
 from blender_sd.protocol.messages import Failed, Finished, Note, Source, Step
 from blender_sd.core.parts import Control
-from blender_sd.core.request import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, UPSCALE
+from blender_sd.core.tasks import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, UPSCALE
 from tests.support import tiny_controlnets
 from tests.support.engine import small
 
@@ -46,7 +46,7 @@ def noise(width=64, height=64):
 def test_a_control_changes_the_picture_and_weight_0_does_not(request, run, nets, name, task):
     model = request.getfixturevalue(name)
     inputs = {"control0": shape(), "source": noise(), "mask": shape()}
-    changes = {"task": task, "strength": 1.0, "tiling": "xy", "mask_full_res": True, "tile": 64}
+    changes = {"task": task, "strength": 1.0, "tiling": "xy", "full_res": True, "tile": 64}
     plain = made(run(small(model, **changes), inputs=inputs))
     steered = made(run(small(model, **changes, controls=(Control("depth", nets[name][0]),)), inputs=inputs))
     idle = made(run(small(model, **changes, controls=(Control("depth", nets[name][0], weight=0.0),)), inputs=inputs))

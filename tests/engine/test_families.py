@@ -12,7 +12,7 @@ from blender_sd.engine.denoise import previews, samplers
 from blender_sd.core.families import INPAINT, family_of
 from blender_sd.protocol.messages import Cancelled, Note, Step
 from blender_sd.core.parts import Embedding, Lora
-from blender_sd.core.request import IMAGE_TO_IMAGE, OUTPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
+from blender_sd.core.tasks import IMAGE_TO_IMAGE, OUTPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
 from blender_sd.library.models import read_model
 from tests.support import tiny_models
 from tests.support import tiny_transformers

@@ -9,6 +9,7 @@ from blender_sd.engine import Engine
 from blender_sd.engine.output import contact_sheet
 from blender_sd.protocol.messages import Finished, Source, Step
 from blender_sd.core.parts import Axis
+from tests.support.requests import as_sent
 from tests.support.engine import small
 
 pytestmark = pytest.mark.slow
@@ -58,7 +59,8 @@ def test_a_grid_is_its_single_pictures_and_a_sheet(run, sd):
     assert len(singles) == 6
     for index, picture in enumerate(singles):
         assert np.array_equal(picture, made(run(order.single(index)))[0]), index
-    assert events[-1].results[0].request == order and events[-1].results[3].request == order.single(2)
+    assert as_sent(events[-1].results[0].request) == order
+    assert as_sent(events[-1].results[3].request) == order.single(2)
     assert whole.shape[0] > 3 * 64 and whole.shape[1] > 2 * 64
     found = [
         (y, x) for y in range(whole.shape[0] - 63) for x in range(whole.shape[1] - 63)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from blender_sd.core.errors import InvalidRequest, SourceUnusable
 from blender_sd.protocol.messages import Failed, Finished, Note, Source
-from blender_sd.core.request import INPAINT, MAKE_SEAMLESS, OUTPAINT
+from blender_sd.core.tasks import INPAINT, MAKE_SEAMLESS, OUTPAINT
 from tests.support import tiny_models
 from tests.support.engine import small
 
@@ -32,7 +32,7 @@ def picture(mask):
 
 def order(model, task=INPAINT, width=96, height=80, **changes):
     return small(model,
-                 **{"task": task, "width": width, "height": height, "strength": 1.0, "mask_feather": 4, **changes})
+                 **{"task": task, "width": width, "height": height, "strength": 1.0, "feather": 4, **changes})
 
 
 def made(events):
@@ -44,14 +44,14 @@ def notes(events):
     return [event.text for event in events if isinstance(event, Note)]
 
 
-@pytest.mark.parametrize("changes", [{}, {"mask_full_res": True, "tile": 64, "mask_context": 8}, {"mask_grow": 3}, {"tiling": "xy"},  # noqa: E501
+@pytest.mark.parametrize("changes", [{}, {"full_res": True, "tile": 64, "context": 8}, {"grow": 3}, {"tiling": "xy"},  # noqa: E501
                                      {"strength": 0.5}])
 @pytest.mark.parametrize("name", ["sd", "taesd", "sdxl"])
 def test_only_the_masked_area_is_painted(request, run, name, changes):
     model = request.getfixturevalue(name)
     source, mask = pixels(), box()
     result = made(run(order(model, **changes), inputs={"source": Source(pixels=source), "mask": picture(mask)}))
-    reach = box(left=17, top=13, right=63, bottom=59) if "mask_grow" in changes else mask
+    reach = box(left=17, top=13, right=63, bottom=59) if "grow" in changes else mask
     assert result.shape == (80, 96, 3) and np.array_equal(result[~reach], source[~reach][:, :3])
     assert (result[mask] != source[mask][:, :3]).any(1).mean() > 0.5
 
@@ -106,7 +106,7 @@ def test_strength_0_gives_the_source(run, sd):
 def test_a_mask_across_the_border_of_a_tile_is_one_area(run, sd):
     """A texture rolled together with its mask gives the result rolled: full resolution crops round the border."""
     source, mask = pixels(64, 64), box(64, 64, 24, 24, 40, 40)
-    changes = {"width": 64, "height": 64, "mask_full_res": True, "mask_context": 8, "tile": 64, "tiling": "xy"}
+    changes = {"width": 64, "height": 64, "full_res": True, "context": 8, "tile": 64, "tiling": "xy"}
     straight = made(run(order(sd, **changes), inputs={"source": Source(pixels=source), "mask": picture(mask)}))
     shift = (32, 32)
     rolled = made(run(order(sd, **changes), inputs={
@@ -116,20 +116,19 @@ def test_a_mask_across_the_border_of_a_tile_is_one_area(run, sd):
 
 def test_outpaint_keeps_the_picture_in_its_place(run, sd):
     source = pixels()
-    request = order(sd, OUTPAINT, 96 + 16 + 24, 80 + 8, expand_left=16, expand_right=24, expand_bottom=8, mask_grow=4,
-                    mask_feather=4)
+    request = order(sd, OUTPAINT, 96 + 16 + 24, 80 + 8, left=16, right=24, bottom=8, overlap=4)
     result = made(run(request, source=Source(pixels=source)))
     assert result.shape == (88, 136, 3)
     assert np.array_equal(result[:76, 20:108], source[:76, 4:92, :3])
     assert result[:, :16].std() > 0 and result[84:].std() > 0
-    failed = run(order(sd, OUTPAINT, 96, 80, expand_left=90), source=Source(pixels=source))[-1]
+    failed = run(order(sd, OUTPAINT, 96, 80, left=90), source=Source(pixels=source))[-1]
     assert isinstance(failed, Failed) and failed.kind == InvalidRequest.kind and "margins" in failed.message
 
 
 def test_outpaint_of_a_cut_out_is_opaque_outside(run, sd):
     source = pixels()
     source[..., 3] = 100
-    result = made(run(order(sd, OUTPAINT, 112, 80, expand_left=16), source=Source(pixels=source)))
+    result = made(run(order(sd, OUTPAINT, 112, 80, left=16, overlap=4), source=Source(pixels=source)))
     assert (result[:, :16, 3] == 255).all() and (result[:, 20:, 3] == 100).all()
 
 

@@ -212,10 +212,10 @@ def test_a_safety_checker_that_blanks_a_picture_is_heard(run, sd, engine, monkey
     assert any("safety checker" in text for text in notes)
 
 
-@pytest.mark.parametrize("config", [EngineConfig(device="abacus"), EngineConfig(device="cuda:99"), EngineConfig(precision="fp7")])  # noqa: E501
+@pytest.mark.parametrize("config", [{"device": "abacus"}, {"device": "cuda:99"}, {"precision": "fp7"}])
 def test_devices_and_precisions_that_are_not_there(config):
     with pytest.raises(InvalidRequest):
-        Engine(config).warm()
+        Engine(EngineConfig(**config)).warm()
 
 
 def test_precision_follows_device_family_and_size(monkeypatch):

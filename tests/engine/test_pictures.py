@@ -13,11 +13,14 @@ import pytest
 from PIL import Image
 
 from blender_sd.engine.output import pictures
+from blender_sd.core import webui_text
 from blender_sd.library import png
+from blender_sd.library.content_digests import ContentDigests
 from blender_sd.core.errors import OutputUnwritable
 from blender_sd.protocol.messages import Failed, Finished, Note, Source, Step
 from blender_sd.core.image_origin import Origin
-from blender_sd.core.request import IMAGE_TO_IMAGE
+from blender_sd.core.tasks import IMAGE_TO_IMAGE
+from tests.support.requests import as_sent
 from tests.support.engine import small
 
 
@@ -30,8 +33,9 @@ def test_the_file_tells_how_it_was_made(run, sd, tmp_path):
     results = run(request, job="job-1")[-1].results
     for index, result in enumerate(results):
         text = png.read_text(result.path)
-        assert png.request_in(text) == request.single(index) == result.request
-        assert text["parameters"] == png.parameters_text(request.single(index), "sd")
+        assert png.request_in(text) == result.request and as_sent(result.request) == request.single(index)
+        assert result.request.model_name == "sd" and result.request.model_digest == ContentDigests().digest(sd)
+        assert text["parameters"] == webui_text.parameters_text(request.single(index), "sd")
         assert "trainedAlgorithmicMedia" in text["XML:com.adobe.xmp"] and "composite" not in text["XML:com.adobe.xmp"]
         assert re.fullmatch(rf"rote_Ziegel_grün_{request.seed + index}_[0-9a-f]{{6}}\.png",
                             os.path.basename(result.path))
@@ -160,7 +164,7 @@ def test_what_killed_processes_left_is_cleared_away_when_it_is_old(tmp_path):
 
 def test_pixels_in_the_file_are_those_of_the_library_call(run, engine, sd):
     path = run(small(sd))[-1].results[0].path
-    picture = engine.generate("red brick", seed=7, steps=3, size=(64, 64), model=sd)[0]
+    picture = engine.generate("red brick", seed=7, steps=3, guidance=5, sampler="dpmpp_2m", size=(64, 64), model=sd)[0]
     with Image.open(path) as image:
         assert image.mode == "RGB" and image.tobytes() == picture.tobytes()
     with open(path, "rb") as file:  # the text comes before the pixels, so that readers need not load them

@@ -14,12 +14,13 @@ from safetensors.torch import load_file, save_file
 from blender_sd.engine import Engine
 from blender_sd.engine.memory import memory_modes
 from blender_sd.engine.conditioning.reference import ENCODER
-from blender_sd.library.checkpoints import IP_ADAPTER, Kind, kind_of, read_header
+from blender_sd.core.nets import IP_ADAPTER
+from blender_sd.library.checkpoints import Kind, kind_of, read_header
 from blender_sd.core.errors import InvalidRequest, ModelNotFound, ModelUnreadable, SourceUnusable
 from blender_sd.core.families import FAMILIES
 from blender_sd.protocol.messages import Failed, Finished, Generate, Source, Step
 from blender_sd.core.parts import Control
-from blender_sd.core.request import INPAINT, TEXT_TO_IMAGE
+from blender_sd.core.tasks import INPAINT, TEXT_TO_IMAGE
 from blender_sd.core.memory_modes import FP8, OFFLOAD, MEMORY_MODES, STREAM
 from blender_sd.library.controlnets import read_controlnet
 from blender_sd.library.models import read_model

@@ -13,7 +13,7 @@ from blender_sd.protocol.messages import (
     Alive, Cancel, Cancelled, ENDINGS, EngineConfig, Failed, Finished, Generate, Hello, Loading, PROTOCOL, Ready,
     Shutdown, Source, Step,
 )
-from blender_sd.core.request import IMAGE_TO_IMAGE
+from blender_sd.core.tasks import IMAGE_TO_IMAGE
 from blender_sd.protocol.framing import read_message
 from tests.support.engine import small
 from tests.support.engine_process import CONFIG, Child, PACKAGE
@@ -58,7 +58,16 @@ def test_the_pixels_are_those_of_the_engine_in_this_process(child, engine, sd, t
         Generate("there", request, sd, str(tmp_path),
                  {"source": Source(pixels=pixels)} if task == IMAGE_TO_IMAGE else {}))
     results = child.until(ENDINGS)[-1].results
-    common = {"seed": 7, "steps": 3, "size": (64, 48), "model": sd, "sampler": "dpmpp_sde", "count": 2, "tiling": "x"}
+    common = {
+        "seed": 7,
+        "steps": 3,
+        "guidance": 5,
+        "size": (64, 48),
+        "model": sd,
+        "sampler": "dpmpp_sde",
+        "count": 2,
+        "tiling": "x",
+    }
     here = engine.generate("red brick", **common) if task != IMAGE_TO_IMAGE else engine.restyle(
         pixels, "red brick", **common)
     assert len(results) == 2
@@ -73,7 +82,9 @@ def test_without_an_output_folder_the_pixels_come_with_the_result(child, engine,
         Generate("frame", small(sd, task=IMAGE_TO_IMAGE, width=64, height=48), sd, "",
                  {"source": Source(pixels=pixels)}))
     result, = child.until(ENDINGS)[-1].results
-    here = engine.restyle(pixels, "red brick", seed=7, steps=3, size=(64, 48), model=sd)[0]
+    here = engine.restyle(
+        pixels, "red brick", seed=7, steps=3, guidance=5, sampler="dpmpp_2m", size=(64, 48), model=sd
+    )[0]
     assert result.path == "" and np.array_equal(result.pixels, np.array(
         here.convert("RGBA"))) and not list(tmp_path.iterdir())
 

@@ -50,8 +50,10 @@ def test_the_same_pictures_as_from_the_folder(request, run, tiny_configs, tmp_pa
     source = Source(pixels=np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8))
     for order in (small(file), small(file, task="image_to_image", strength=0.6, tiling="x")):
         again = run(
-            type(order)(**{**vars(order), "model": folder}), source=source if order.task != "text_to_image" else None)
-        events = run(order, source=source if order.task != "text_to_image" else None)
+            type(order)(**{**vars(order), "model": folder}),
+            source=source if order.task.name != "text_to_image" else None,
+        )
+        events = run(order, source=source if order.task.name != "text_to_image" else None)
         assert np.array_equal(made(events), made(again))
     with Image.open(events[-1].results[0].path) as picture:
         assert "Model: my model" in picture.info["parameters"]

@@ -11,7 +11,8 @@ from blender_sd.engine.denoise import samplers
 from blender_sd.engine.memory import devices
 from blender_sd.core.errors import InvalidRequest, SourceUnusable
 from blender_sd.protocol.messages import EngineConfig, Failed, Finished, Loading, Note, Source, Step
-from blender_sd.core.request import IMAGE_TO_IMAGE
+from blender_sd.core.tasks import IMAGE_TO_IMAGE
+from tests.support.requests import as_sent
 from tests.support.engine import small
 
 
@@ -78,7 +79,7 @@ def test_events_of_one_job_in_order(run, engine, sd):
     steps = [(event.image, event.step, event.steps, event.images) for event in events if isinstance(event, Step)]
     assert steps == [(1, 0, 3, 2), (1, 1, 3, 2), (1, 2, 3, 2), (1, 3, 3, 2), (2, 1, 3, 2), (2, 2, 3, 2), (2, 3, 3, 2)]
     assert all(event.job == "job" for event in events)
-    assert [result.request for result in events[-1].results] == [request.single(0), request.single(1)]
+    assert [as_sent(result.request) for result in events[-1].results] == [request.single(0), request.single(1)]
     assert [type(event) for event in run(request)] == [Step] * 7 + [Finished]  # warm
 
 

@@ -12,11 +12,14 @@ from PIL import Image
 from blender_sd.engine.denoise import enlarging, upscalers
 from blender_sd.engine.denoise.painting import Listener
 from blender_sd.engine.denoise.upscalers import Net, Pieces
-from blender_sd.library.checkpoints import UPSCALER, kind_of, read_header
+from blender_sd.core.nets import UPSCALER
+from blender_sd.library.checkpoints import kind_of, read_header
 from blender_sd.core.errors import InvalidRequest, JobCancelled, ModelNotFound, ModelUnreadable
 from blender_sd.protocol.messages import Cancelled, Failed, Finished, Note, Source, Step
-from blender_sd.core.request import Request, UPSCALE
+from blender_sd.core.request import Request
+from blender_sd.core.tasks import UPSCALE
 from tests.support.upscaling import opaque, order, picture, pixels_of
+from tests.support.requests import as_sent
 from tests.support.engine import small
 from tests.support.tiny_upscalers import build_latent, build_net, build_x4
 
@@ -58,7 +61,7 @@ def enlarged(upscaler, pixels, size, tiling="none", **pieces):
     """The pixels of `enlarge`, in pieces of another shape where one is given."""
     upscaler.pieces = replace(type(upscaler).pieces, **pieces)
     try:
-        request = Request(task=UPSCALE, width=size[0], height=size[1], tiling=tiling)
+        request = Request.of(UPSCALE, width=size[0], height=size[1], tiling=tiling)
         listener = Listener(lambda: None, lambda *_: None, lambda text: None, 0)
         return np.asarray(enlarging.enlarge(Image.fromarray(pixels), request, upscaler, listener,
                                             lambda *_: None)).astype(int)
@@ -204,10 +207,10 @@ def test_high_res_fix_with_an_upscaler(run, sd, nets):
     wanted = small(sd, refine_scale=2.0, refine_strength=0.5, tile=64, steps=4, upscaler=nets["ESRGAN"])
     events = run(wanted)
     result = events[-1].results[0]
-    assert (result.width, result.height) == (128, 128) and result.request == wanted
+    assert (result.width, result.height) == (128, 128) and as_sent(result.request) == wanted
     steps = steps_of(events)
     assert [event.step for event in steps] == list(range(1, 4 + 1 + 9 * 2 + 1)) and steps[-1].steps == 23
-    unrefined = pixels_of(run(replace(wanted, refine_strength=0.0))[-1].results[0])
+    unrefined = pixels_of(run(wanted.changed(refine_strength=0.0))[-1].results[0])
     first = pixels_of(run(small(sd, steps=4))[-1].results[0])
     source = Source(pixels=np.dstack([first, np.full((64, 64), 255, np.uint8)]))
     again = run(order(sd, 128, 128, strength=0.0, upscaler=nets["ESRGAN"]), source=source)

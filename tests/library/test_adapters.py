@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from blender_sd.core import prompt_choices
-from blender_sd.library.checkpoints import EMBEDDING, IP_ADAPTER, LORA, UPSCALER
+from blender_sd.core.nets import EMBEDDING, IP_ADAPTER, LORA, UPSCALER
 from blender_sd.core.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from blender_sd.library import wildcards
 from blender_sd.library.models import find_models, resolve_model

@@ -12,6 +12,7 @@ import pytest
 from blender_sd.core.errors import OutputUnwritable
 from blender_sd.library.png import REQUEST_KEY, read_head
 from blender_sd.core.request import Request
+from blender_sd.core.tasks import TEXT_TO_IMAGE
 from blender_sd.library import history as module
 from blender_sd.library.history_entries import MAX_PROMPT, matching, over_budget
 from blender_sd.library.history import FAVOURITES, History, TRASH
@@ -25,7 +26,7 @@ def chunk(kind: bytes, body: bytes = b"") -> bytes:
 def paint(folder: Path, name: str, at: float = 1000.0, pixels: int = 0, text: bytes | None = None, **settings) -> Path:
     """A picture as the engine leaves it, written at the time `at`, with `pixels` bytes of them. `text` in place of its
     request."""
-    request = Request(**{"prompt": name, "width": 64, "height": 32, **settings})
+    request = Request.of(**{"task": TEXT_TO_IMAGE, "prompt": name, "width": 64, "height": 32, **settings})
     body = request.to_json().encode() if text is None else text
     path = folder / f"{name}.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 32, 8, 2, 0, 0, 0))

@@ -13,7 +13,8 @@ from blender_sd.library.image_origin import Facts
 from blender_sd.core.hub import MODELS
 from blender_sd.core.image_origin import COMPOSITE, GENERATED, Origin, Part
 from blender_sd.core.parts import Lora
-from blender_sd.core.request import IMAGE_TO_IMAGE, Request
+from blender_sd.core.request import Request
+from blender_sd.core.tasks import IMAGE_TO_IMAGE
 from blender_sd.core.licences import CONDITIONS, NO, READ, YES, strictest, terms_of
 from blender_sd.core.texts import cell as safe
 from blender_sd.library.image_report import CSV, Row, write
@@ -57,8 +58,12 @@ def test_facts_with_and_without_an_origin():
     assert BRICK.model_terms.commercial == CONDITIONS
     assert (STARTER.model, STARTER.licence, STARTER.terms.commercial, STARTER.kind) == ("starter", "CC0-1.0", YES,
                                                                                         GENERATED)
-    older = Facts("old", Request(task=IMAGE_TO_IMAGE, model="C:\\models\\mine", source="sha256:" + "0" * 64,
-                                 loras=(Lora("/l/x.safetensors"),)))
+    older = Facts(
+        "old",
+        Request.of(
+            IMAGE_TO_IMAGE, model="C:\\models\\mine", source="sha256:" + "0" * 64, loras=(Lora("/l/x.safetensors"),)
+        ),
+    )
     assert (older.kind, older.model, older.licence, older.terms.commercial) == (COMPOSITE, "mine", "", READ)
     assert older.parts == (Part("LoRA", "x"),)
     assert Facts("evil", origin=Origin(link="javascript:alert(1)")).link == "" and not Facts("plain").known
@@ -92,7 +97,7 @@ def test_the_text(tmp_path):
 
 
 def test_the_chain_of_edits_brings_its_licences():
-    made = Facts("Ice", Request(task=IMAGE_TO_IMAGE, prompt="ice", source="sha256:" + "1" * 64))
+    made = Facts("Ice", Request.of(IMAGE_TO_IMAGE, prompt="ice", source="sha256:" + "1" * 64))
     chain = (Link(1, "source", "sha256:" + "1" * 64, "/out/a.png", "a.png", Known(BRICK.request, BRICK.origin)),
              Link(2, "mask", "sha256:" + "2" * 64, problem=GONE))
     row = Row(made, chain=chain)

@@ -12,7 +12,8 @@ from blender_sd.core.errors import InvalidRequest
 from blender_sd.core.image_origin import COMPOSITE, GENERATED, Origin, Part, kind_of
 from blender_sd.core.parts import Control
 from blender_sd.core.content_credentials import Proof, Step
-from blender_sd.core.request import Request, TASKS, TEXT_TO_IMAGE
+from blender_sd.core.request import Request
+from blender_sd.core.tasks import TASKS, TEXT_TO_IMAGE
 from blender_sd.library.models import STARTER_FOLDER
 
 
@@ -62,7 +63,7 @@ def test_what_was_fetched_is_known_for_every_file_below(tmp_path):
 
 
 def test_only_what_is_painted_over_makes_a_composite():
-    kinds = {task: kind_of(Request(task=task)) for task in TASKS}
+    kinds = {task: kind_of(Request.of(task)) for task in TASKS}
     assert kinds.pop(TEXT_TO_IMAGE) == GENERATED and set(kinds.values()) == {COMPOSITE}
     assert kind_of(Request(reference="sha256:1", controls=(Control("depth", "x", image="sha256:2"),))) == GENERATED
 

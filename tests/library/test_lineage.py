@@ -12,7 +12,8 @@ import pytest
 from blender_sd.library import source_copies
 from blender_sd.core.image_origin import ORIGIN_KEY, Origin
 from blender_sd.library.png import PARAMETERS_KEY, REQUEST_KEY
-from blender_sd.core.request import IMAGE_TO_IMAGE, INPAINT, Request
+from blender_sd.core.request import Request
+from blender_sd.core.tasks import IMAGE_TO_IMAGE, INPAINT, TEXT_TO_IMAGE
 from blender_sd.library import lineage
 
 
@@ -46,13 +47,13 @@ def keep(output: Path, data: bytes, name: str = "", kind: str = "png") -> str:
     return found
 
 
-def ours(shade: int, **settings) -> bytes:
-    request = Request(prompt=f"picture {shade}", seed=shade, **settings)
+def ours(shade: int, task=TEXT_TO_IMAGE, **settings) -> bytes:
+    request = Request.of(task, prompt=f"picture {shade}", seed=shade, **settings)
     return png(shade, {REQUEST_KEY: request.to_json(), ORIGIN_KEY: Origin(model="Brick XL", licence="mit").to_json()})
 
 
 def edit(**inputs) -> Request:
-    return Request(task=INPAINT if "mask" in inputs else IMAGE_TO_IMAGE, prompt="last", **inputs)
+    return Request.of(INPAINT if "mask" in inputs else IMAGE_TO_IMAGE, prompt="last", **inputs)
 
 
 def test_the_whole_chain_with_names_of_the_history(output):

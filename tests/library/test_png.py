@@ -11,9 +11,11 @@ from blender_sd.library import png
 from blender_sd.core.errors import InvalidRequest
 from blender_sd.core.image_origin import ORIGIN_KEY, Origin
 from blender_sd.library.png import (
-    PARAMETERS_KEY, REQUEST_KEY, has_credentials, origin_in, parameters_text, read_head, read_text, request_in, text_of,
+    PARAMETERS_KEY, REQUEST_KEY, has_credentials, origin_in, read_head, read_text, request_in, text_of,
 )
-from blender_sd.core.request import IMAGE_TO_IMAGE, Request
+from blender_sd.core.request import Request
+from blender_sd.core.webui_text import parameters_text
+from blender_sd.core.tasks import IMAGE_TO_IMAGE
 
 REQUEST = Request(prompt="red brick wall", negative="blur", seed=7, steps=12, guidance=5, width=512, height=256)
 
@@ -147,7 +149,7 @@ def test_parameters_in_the_common_form():
 
 
 def test_parameters_of_a_restyle():
-    request = Request(task=IMAGE_TO_IMAGE, prompt="x", strength=0.35, tiling="x", guidance=7.5, sampler="pndm")
+    request = Request.of(IMAGE_TO_IMAGE, prompt="x", strength=0.35, tiling="x", guidance=7.5, sampler="pndm")
     last = parameters_text(request, "a, b").splitlines()[-1]
     assert len(parameters_text(request, "m").splitlines()) == 2
     for part in ("Sampler: PLMS", "CFG scale: 7.5", "Denoising strength: 0.35", "Tiling: True", "Model: a  b"):

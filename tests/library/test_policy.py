@@ -18,6 +18,7 @@ from blender_sd.core.errors import PolicyForbids, WordBlocked
 from blender_sd.protocol.messages import Failed, Install
 from blender_sd.core.parts import Control, Embedding, Lora
 from blender_sd.core.request import Request
+from blender_sd.core.tasks import Upscale
 from tests.support.systems import link
 
 WHOLE = """
@@ -217,7 +218,7 @@ def test_licences_of_the_model_and_of_all_that_takes_part(tmp_path, system):
     for settings, what in (({"loras": (Lora(file, 1.0),)}, "LoRA 'net'"),
                        ({"embeddings": (Embedding("w",
                                                   file),)}, "textual inversion"), ({"ip_adapter": file}, "IP-Adapter"),
-                       ({"upscaler": bad}, "upscaler 'bad'"), ({"controls": (Control("depth",
+                       ({"task": Upscale(upscaler=bad)}, "upscaler 'bad'"), ({"controls": (Control("depth",
                                                                                      bad),)}, "ControlNet 'bad'")):
         with pytest.raises(PolicyForbids, match=f"the {what}.*fair-ai-public.*'licences'") as error:
             found.check_request(Request(prompt="x", **settings), model)

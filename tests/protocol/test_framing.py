@@ -22,7 +22,7 @@ from blender_sd.protocol.framing import WireError, read_message, write_message
 REQUEST = Request(prompt="Ziegel, 砖墙 🧱\n\0", negative="\"quotes\" \\ {}", seed=7, guidance=7)
 PIXELS = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 MESSAGES = [
-    Hello(EngineConfig("cuda:1", "bf16", 3, 4096, "tiles", 0)),
+    Hello(EngineConfig(device="cuda:1", precision="bf16", threads=3, memory_mb=4096, memory_use="tiles", preview_px=0)),
     Cancel("1"),
     Shutdown(),
     Alive(),

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from blender_sd.core import hub
-from blender_sd.library.checkpoints import IP_ADAPTER
+from blender_sd.core.nets import IP_ADAPTER
 from blender_sd.core.errors import (
     ConnectionLost, EngineDied, InvalidRequest, JobCancelled, OnlineAccessOff, error_of_kind,
 )

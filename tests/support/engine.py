@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from blender_sd.engine import Engine
+from tests.support.requests import fitting
 from blender_sd.protocol.messages import Generate
 from blender_sd.core.request import Request
 from tests.support import tiny_models, tiny_transformers
@@ -87,6 +88,6 @@ def run(engine, tmp_path):
 
 
 def small(model: str, **changes) -> Request:
-    """A quick request: 64², 3 steps."""
-    return Request(
+    """A quick request: 64², 3 steps; settings that only other tasks than its own have are left out."""
+    return fitting(
         **{"prompt": "red brick", "model": model, "width": 64, "height": 64, "steps": 3, "seed": 7, **changes})

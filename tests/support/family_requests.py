@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from blender_sd.core.errors import InvalidRequest
-from blender_sd.core.request import MAKE_SEAMLESS, OUTPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
+from blender_sd.core.tasks import MAKE_SEAMLESS, OUTPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
 from blender_sd.protocol.messages import Failed, Finished, Source, Step
 from tests.support.engine import small
 
@@ -32,8 +32,8 @@ def order(run, families):
         width, height = SIZES[task]
         settings = {
             "task": task, "width": width, "height": height, "steps": 2, "guidance": 4.0, "strength": 0.9, "tile": 64,
-            "expand_right": 32 if task == OUTPAINT else 0, "tiling": "x" if task == MAKE_SEAMLESS else "none",
-            "mask_feather": 0, "sampler": "euler", **changes}
+            "right": 32 if task == OUTPAINT else 0, "tiling": "x" if task == MAKE_SEAMLESS else "none",
+            "feather": 0, "overlap": 0, "sampler": "euler", **changes}
         on_event = settings.pop("on_event", None)
         cancelled = settings.pop("cancelled", lambda: False)
         return run(small(families(name), **settings), inputs={"source": Source(pixels=pixels()), "mask": hole()},

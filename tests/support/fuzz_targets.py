@@ -12,7 +12,7 @@ import zlib
 
 import numpy as np
 
-from blender_sd.core import hub, prompt_choices, prompt_steps, prompt_syntax, style_format
+from blender_sd.core import hub, prompt_choices, prompt_steps, prompt_syntax, style_format, webui_text
 from blender_sd.library import engine_environment, png
 from blender_sd.protocol import framing
 from blender_sd.core.errors import (
@@ -76,7 +76,7 @@ def read_request(data: bytes) -> None:
         one = Request.from_json(text(data))
         one.single(one.pictures - 1)
         assert Request.from_json(one.to_json()) == one
-        png.parameters_text(one, "model")
+        webui_text.parameters_text(one, "model")
         framed(Generate("1", one, one.model, ""))
     except InvalidRequest as error:
         refused(error)

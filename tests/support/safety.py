@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from blender_sd.core.request import IMAGE_TO_IMAGE
+from blender_sd.core.tasks import IMAGE_TO_IMAGE
 from blender_sd.protocol.messages import Source
 from tests.support.engine import small
 from tests.support.tiny_filters import picture

@@ -8,7 +8,7 @@ from blender_sd.core.request import Request
 
 READY = Ready("cpu", "fp32", {})
 REQUEST = Request(prompt="bricks", steps=4)
-RESTYLE = Request(task="image_to_image", prompt="paint", steps=4)
+RESTYLE = Request.of("image_to_image", prompt="paint", steps=4)
 LIMIT = 20.0  # seconds that nothing here ever takes
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from blender_sd.core.content_credentials import OFFLINE_SETTINGS
-from blender_sd.core.request import IMAGE_TO_IMAGE
+from blender_sd.core.tasks import IMAGE_TO_IMAGE
 from blender_sd.engine import Engine
 from blender_sd.engine.output import signing_keys
 from blender_sd.protocol.messages import Finished, Generate, Note, Source

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from blender_sd.core.request import UPSCALE
+from blender_sd.core.tasks import UPSCALE
 from tests.support.engine import small
 
 

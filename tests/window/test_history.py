@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 
-from blender_sd.library.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
+from blender_sd.core.webui_text import parameters_text
+from blender_sd.library.png import PARAMETERS_KEY, REQUEST_KEY
 from blender_sd.core.request import Request
 from tests.support.window.harness import BlenderWindow
 

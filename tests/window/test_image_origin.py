@@ -9,8 +9,10 @@ import pytest
 from PIL import Image, ImageDraw, PngImagePlugin
 
 from blender_sd.core.image_origin import COMPOSITE, GENERATED, ORIGIN_KEY, Origin, Part
-from blender_sd.library.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
-from blender_sd.core.request import IMAGE_TO_IMAGE, Request
+from blender_sd.core.webui_text import parameters_text
+from blender_sd.library.png import PARAMETERS_KEY, REQUEST_KEY
+from blender_sd.core.request import Request
+from blender_sd.core.tasks import IMAGE_TO_IMAGE
 from tests.support.window.harness import BlenderWindow
 
 QUESTION = 68  # pixels from the sidebar's right edge to the middle of the button that opens the popover
@@ -37,19 +39,45 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("output")
     (folder / "sources").mkdir()
     first = _write(
-        folder / "20261124-bricks-1.png", (150, 60, 50),
-        Request(task=IMAGE_TO_IMAGE, prompt="old red brick wall", seed=5, model="/models/brick-xl",
-                source=f"sha256:{'7' * 64}"),
-        Origin("blender_sd 0.1.0", "2026-11-24T16:10:55Z", "Brick XL", "SDXL", "cc-by-nc-4.0",
-               "https://example.org/licence", COMPOSITE))
+        folder / "20261124-bricks-1.png",
+        (150, 60, 50),
+        Request.of(
+            IMAGE_TO_IMAGE, prompt="old red brick wall", seed=5, model="/models/brick-xl", source=f"sha256:{'7' * 64}"
+        ),
+        Origin(
+            "blender_sd 0.1.0",
+            "2026-11-24T16:10:55Z",
+            "Brick XL",
+            "SDXL",
+            "cc-by-nc-4.0",
+            "https://example.org/licence",
+            COMPOSITE,
+        ),
+    )
     (folder / "sources" / f"{first[7:]}.png").write_bytes((folder / "20261124-bricks-1.png").read_bytes())
     _write(
-        folder / "20261124-mosaic-1.png", (60, 90, 140),
-        Request(task=IMAGE_TO_IMAGE, prompt="blue mosaic of small tiles, wet, soft evening light",
-                negative="blurry, text", seed=41, steps=24, model="/models/tile-sdxl", source=first),
-        Origin("blender_sd 0.1.0", "2026-11-24T17:00:00Z", "Tile SDXL", "SDXL", "creativeml-openrail++-m",
-               "https://example.org/tile", COMPOSITE,
-               (Part("LoRA", "aged-tiles"), Part("ControlNet", "depth-sdxl", "apache-2.0"))))
+        folder / "20261124-mosaic-1.png",
+        (60, 90, 140),
+        Request.of(
+            IMAGE_TO_IMAGE,
+            prompt="blue mosaic of small tiles, wet, soft evening light",
+            negative="blurry, text",
+            seed=41,
+            steps=24,
+            model="/models/tile-sdxl",
+            source=first,
+        ),
+        Origin(
+            "blender_sd 0.1.0",
+            "2026-11-24T17:00:00Z",
+            "Tile SDXL",
+            "SDXL",
+            "creativeml-openrail++-m",
+            "https://example.org/tile",
+            COMPOSITE,
+            (Part("LoRA", "aged-tiles"), Part("ControlNet", "depth-sdxl", "apache-2.0")),
+        ),
+    )
     _write(folder / "20261124-plain-1.png", (90, 120, 60), Request(prompt="green moss", seed=3), Origin(
         "blender_sd 0.1.0", "2026-11-24T17:30:00Z", "Starter", "Starter", "CC0-1.0", "", GENERATED))
     return folder

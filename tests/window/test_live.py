@@ -133,7 +133,7 @@ image = job.outputs[0]
 kept = (np.array(image.pixels[:]).reshape(*reversed(image.size), 4)[::-1] * 255 + 0.5).astype(np.uint8)
 request = sd.recall(image)
 same = any(np.array_equal(kept[..., :3], frame[..., :3]) for frame in shown[seen - 1:])  # the newest then, or one that came meanwhile
-result = [job.state, same, len({listing}), request.task, request.prompt, request.seed]
+result = [job.state, same, len({listing}), request.task.name, request.prompt, request.seed]
 """) == ["finished", True, 2, "image_to_image", "old brick wall", 5]  # the picture and its source  # noqa: E501
     _rests(window)
 

@@ -1,13 +1,6 @@
-"""Define the operators: each reads the properties and makes one call to the API."""
-from . import (
-    apply, assets, bug_report, cancel, compare, control, downloads, engine, extend, generate, history, image_origin,
-    image_report, inpaint, installation, interpreters, live, loras, mask, nodes, prompt, purge, queue, recall, remedy,
-    restyle, retexture, show_result, styles, upscale,
-)
+"""Define the operators: each module reads the properties, makes one call to the API, and names its CLASSES."""
+from importlib import import_module
+from pkgutil import iter_modules
 
-CLASSES = (*generate.CLASSES, *retexture.CLASSES, *restyle.CLASSES, *cancel.CLASSES, *recall.CLASSES, *apply.CLASSES,
-           *engine.CLASSES, *upscale.CLASSES, *inpaint.CLASSES, *mask.CLASSES, *extend.CLASSES, *control.CLASSES,
-           *loras.CLASSES, *downloads.CLASSES, *prompt.CLASSES, *nodes.CLASSES, *remedy.CLASSES, *styles.CLASSES,
-           *assets.CLASSES, *history.CLASSES, *compare.CLASSES, *live.CLASSES, *queue.CLASSES, *installation.CLASSES,
-           *interpreters.CLASSES, *image_origin.CLASSES, *purge.CLASSES, *image_report.CLASSES, *show_result.CLASSES,
-           *bug_report.CLASSES)
+MODULES = [import_module(f".{found.name}", __package__) for found in iter_modules(__path__)]
+CLASSES = tuple(cls for module in MODULES for cls in getattr(module, "CLASSES", ()))

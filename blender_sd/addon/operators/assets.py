@@ -13,9 +13,9 @@ from ... import scene
 from ...calls import assets, material_lists
 from ...calls.runtime import runtime
 from ...core.errors import AssetUnusable, SDError
-from ...core.request import TEXT_TO_IMAGE
+from ...core.tasks import TEXT_TO_IMAGE
 from ...library import asset_library
-from ...library.checkpoints import STARTER
+from ...core.nets import STARTER
 from ...library.image_origin import STARTER_LICENCE
 from ...library.material_lists import read_rows
 from .. import tick
@@ -301,11 +301,8 @@ class SD_OT_dismiss_batch(bpy.types.Operator):
 
 def _shared_keywords(settings: bpy.types.PropertyGroup, tiling: str | None = None) -> dict:
     """Return the keywords that all rows share, as set in the panel; `tiling` overrides the panel's."""
-    kept = {key: value for key, value in settings.request_keywords().items() if key not in ("count", "axes")}
-    return {
-        **kept, "size": (settings.width, settings.height), "refine_scale": settings.refine_scale,
-        "refine_strength": settings.refine_strength, "upscaler": settings.upscaler,
-        "upscaler_noise": settings.upscaler_noise, **({"tiling": tiling} if tiling else {})}
+    kept = {key: value for key, value in settings.keywords(TEXT_TO_IMAGE).items() if key not in ("count", "axes")}
+    return {**kept, "size": (settings.width, settings.height), **({"tiling": tiling} if tiling else {})}
 
 
 CLASSES = (SD_OT_save_material, SD_OT_batch_materials, SD_OT_cancel_batch, SD_OT_dismiss_batch)

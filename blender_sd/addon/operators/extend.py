@@ -5,7 +5,7 @@ import bpy
 
 from ... import scene
 from ...calls import inpainting
-from ...core.request import MAKE_SEAMLESS, OUTPAINT
+from ...core.tasks import MAKE_SEAMLESS, OUTPAINT
 from .start import Prompted, can_do, can_find, first_refusal, start
 
 
@@ -20,7 +20,7 @@ class SD_OT_outpaint(Prompted, bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         return can_find(cls, scene.masked_image, context) and can_do(cls, context, OUTPAINT) and first_refusal(
-            cls, (any(context.scene.sd.growth().values()), "Set by how many pixels the picture is to grow"))
+            cls, (context.scene.sd.grows(), "Set by how many pixels the picture is to grow"))
 
     def execute(self, context):
         settings = context.scene.sd
@@ -29,8 +29,9 @@ class SD_OT_outpaint(Prompted, bpy.types.Operator):
             image, target = scene.masked_image(context)
             words = self.words(context, image)
             return inpainting.outpaint(
-                image, words.prompt, **settings.growth(), seed=seed, target=target,
-                label=words.prompt or f"Outpaint {image.name}", **settings.request_keywords(words, without="tiling"))
+                image, words.prompt, aspect=settings.aspect(), seed=seed, target=target,
+                label=words.prompt or f"Outpaint {image.name}",
+                **{**settings.keywords(OUTPAINT, words), "tiling": "none"})
 
         return start(self, context, submit)
 
@@ -56,8 +57,8 @@ class SD_OT_make_seamless(Prompted, bpy.types.Operator):
             tiling = "xy" if settings.tiling == "none" else settings.tiling
             words = self.words(context, image)
             return inpainting.make_seamless(
-                image, words.prompt, tiling=tiling, band=settings.band, strength=settings.seamless_strength, seed=seed,
-                target=target, label=f"Seamless {image.name}", **settings.request_keywords(words, without="tiling"))
+                image, words.prompt, seed=seed, target=target, label=f"Seamless {image.name}",
+                **{**settings.keywords(MAKE_SEAMLESS, words), "tiling": tiling})
 
         return start(self, context, submit)
 

@@ -5,7 +5,7 @@ import bpy
 
 from ... import scene
 from ...calls import text_to_image
-from ...core.request import TEXT_TO_IMAGE, UPSCALE
+from ...core.tasks import TEXT_TO_IMAGE, UPSCALE
 from .start import can_do, can_find, first_refusal, start
 
 TYPE_PROMPT = "Type a prompt in the SD tab first"
@@ -60,9 +60,8 @@ def can_generate(cls: type[bpy.types.Operator], context: bpy.types.Context) -> b
 def generate(operator: bpy.types.Operator, context: bpy.types.Context, kind: str) -> set[str]:
     settings = context.scene.sd
     return start(operator, context, lambda seed: text_to_image.generate(
-        settings.words(), seed=seed, size=(settings.width, settings.height), refine_scale=settings.refine_scale,
-        refine_strength=settings.refine_strength, upscaler=settings.upscaler, upscaler_noise=settings.upscaler_noise,
-        controls=settings.control_inputs(), target=scene.freeze_target(context, kind), **settings.request_keywords()))
+        settings.words(), seed=seed, size=(settings.width, settings.height), controls=settings.control_inputs(),
+        target=scene.freeze_target(context, kind), **settings.keywords(TEXT_TO_IMAGE)))
 
 
 def is_mesh(context: bpy.types.Context) -> bool:

@@ -14,7 +14,8 @@ from ... import scene
 from ...calls import history as history_calls, recalling
 from ...calls.runtime import runtime
 from ...core.errors import SDError, SourceUnusable
-from ...core.request import PANEL_SEED, TEXT_TO_IMAGE
+from ...core.request import PANEL_SEED
+from ...core.tasks import TEXT_TO_IMAGE
 from ...library.history_entries import HistoryEntry, over_budget
 from .. import file_manager, history, opening, outcome, tick
 from ..downloads import amount
@@ -250,7 +251,7 @@ class SD_OT_history_vary(_OfPicture, bpy.types.Operator):
         made = recalling.recall(entry.path)
         varied = replace(made, axes=(), count=1, variation_strength=settings.variation_strength or _VARY,
                          variation_seed=random.SystemRandom().randint(0, PANEL_SEED))
-        kind = settings.target.lower() if made.task == TEXT_TO_IMAGE else "new"
+        kind = settings.target.lower() if made.task.name == TEXT_TO_IMAGE else "new"
         opening.expect(recalling.run(varied, target=scene.freeze_target(context, kind), label=made.prompt))
         tick.soon()
         return {"FINISHED"}

@@ -5,7 +5,7 @@ import bpy
 
 from ... import scene
 from ...calls import inpainting
-from ...core.request import INPAINT
+from ...core.tasks import INPAINT
 from .start import Prompted, can_do, can_find, first_refusal, start
 
 
@@ -35,10 +35,8 @@ class SD_OT_inpaint(Prompted, bpy.types.Operator):
             mask = scene.mask_of(image) if settings.mask_source == "PAINTED" else settings.mask_source
             words = self.words(context, image)
             return inpainting.inpaint(
-                image, mask, words.prompt, strength=settings.inpaint_strength, grow=settings.mask_grow,
-                feather=settings.mask_feather, full_res=settings.mask_full_res, context=settings.mask_context,
-                tile=settings.tile, controls=settings.control_inputs(), seed=seed, target=target,
-                label=words.prompt or f"Inpaint {image.name}", **settings.request_keywords(words))
+                image, mask, words.prompt, controls=settings.control_inputs(), seed=seed, target=target,
+                label=words.prompt or f"Inpaint {image.name}", **settings.keywords(INPAINT, words))
 
         return start(self, context, submit)
 

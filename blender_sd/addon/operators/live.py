@@ -4,7 +4,7 @@ from __future__ import annotations
 import bpy
 
 from ...core.errors import SDError
-from ...core.request import IMAGE_TO_IMAGE
+from ...core.tasks import IMAGE_TO_IMAGE
 from .. import live, tick
 from .start import can_do, first_refusal, refuse
 

@@ -7,7 +7,7 @@ from bpy.props import EnumProperty, StringProperty
 from ... import scene
 from ...calls import models
 from ...core.errors import SDError
-from ...core.request import UPSCALE
+from ...core.tasks import TASKS, UPSCALE
 from ...core.vocabulary import KINDS
 from .. import task_prompts
 from .start import first_refusal, refuse
@@ -63,12 +63,12 @@ class SD_OT_edit_own_prompt(bpy.types.Operator):
 
     def execute(self, context):
         settings, task = context.scene.sd, self.task.lower()
-        if getattr(settings, task_prompts.FIELDS[task]).strip():
-            setattr(settings, task_prompts.FIELDS[task], "")
+        if getattr(settings, TASKS[task].own_prompt).strip():
+            setattr(settings, TASKS[task].own_prompt, "")
             return {"FINISHED"}
         find = scene.active_slot_image if task == UPSCALE else scene.masked_image
         try:
-            setattr(settings, task_prompts.FIELDS[task], task_prompts.words_of(settings, task, find(context)[0]).text)
+            setattr(settings, TASKS[task].own_prompt, task_prompts.words_of(settings, task, find(context)[0]).text)
         except SDError as error:
             return refuse(self, error)
         return {"FINISHED"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import bpy
 
-from ...core.request import setting
+from ...core.declarations import find
 from ..translations.words import translated
 from .start import first_refusal
 
@@ -43,7 +43,7 @@ class SD_OT_smaller_picture(bpy.types.Operator):
 
 def _smaller(side: int, name: str) -> int:
     """Return a smaller value for `side` (pixels), a multiple of the grid."""
-    return max(int(side * _PART) // _GRID * _GRID, min(side, _GRID), int(setting(name).low))
+    return max(int(side * _PART) // _GRID * _GRID, min(side, _GRID), int(find(name).setting.low))
 
 
 CLASSES = (SD_OT_smaller_picture,)

@@ -10,7 +10,7 @@ from bpy.props import EnumProperty
 from ... import scene
 from ...calls import image_to_image
 from ...core.errors import SDError, TargetUnusable
-from ...core.request import IMAGE_TO_IMAGE
+from ...core.tasks import IMAGE_TO_IMAGE
 from ..properties import SOURCES
 from .start import can_do, refuse, start
 
@@ -52,6 +52,7 @@ class SD_OT_restyle(bpy.types.Operator):
             log.info("the camera render was cancelled")
 
         try:
+            image_to_image.check_restyle(**keywords)  # not only after a long render
             scene.start_camera_render(context.scene, done, cancelled)
         except SDError as error:
             return refuse(self, error)
@@ -67,7 +68,7 @@ def _request_keywords(context: bpy.types.Context, source: str) -> dict[str, Any]
     settings = context.scene.sd
     return {"prompt": settings.words(), "strength": settings.render_strength, "target": _target(context, source),
             "label": settings.words() or "Restyle", "controls": settings.control_inputs(),
-            **settings.request_keywords()}
+            **settings.keywords(IMAGE_TO_IMAGE)}
 
 
 def _target(context: bpy.types.Context, source: str) -> scene.Target:

@@ -5,7 +5,7 @@ import bpy
 
 from ... import scene
 from ...calls import image_to_image
-from ...core.request import IMAGE_TO_IMAGE
+from ...core.tasks import IMAGE_TO_IMAGE
 from .start import can_do, can_find, start
 
 
@@ -28,7 +28,7 @@ class SD_OT_retexture(bpy.types.Operator):
             image, target = scene.active_slot_image(context)
             return image_to_image.restyle(
                 image, settings.words(), strength=settings.slot_strength, controls=settings.control_inputs(), seed=seed,
-                target=target, label=settings.words() or image.name, **settings.request_keywords())
+                target=target, label=settings.words() or image.name, **settings.keywords(IMAGE_TO_IMAGE))
 
         return start(self, context, submit)
 

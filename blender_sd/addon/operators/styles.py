@@ -4,19 +4,18 @@ from __future__ import annotations
 import os
 
 import bpy
-from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, StringProperty
 
 from ...calls import models, styles
 from ...calls.runtime import runtime
+from ...core.declarations import find, used_by
 from ...core.errors import SDError
 from ...core.prompt_choices import lora_tag, without_loras
-from ...core.request import Request, setting
-from ...core.samplers import SAMPLERS
+from ...core.settings import STYLE
 from ...core.style_format import PROMPT, Style
 from ...library import files
 from .. import tick
 from ..declared import declared
-from ..properties import TILINGS
 from ..translations.words import translated
 from .start import first_refusal, refuse
 
@@ -25,6 +24,11 @@ _NONE = "Choose a style first"
 
 def _groups(_self=None, _context=None, _text="") -> list[str]:
     return sorted({style.group for style in styles.known_styles() if style.group})
+
+
+def _props(name: str) -> tuple[str, ...]:
+    """Return the panel's properties for a setting of a style."""
+    return ("slot_strength", "render_strength") if name == "strength" else (find(name).prop,)
 
 
 def take_over(settings: bpy.types.PropertyGroup, style: Style) -> list[str]:
@@ -37,7 +41,7 @@ def take_over(settings: bpy.types.PropertyGroup, style: Style) -> list[str]:
             except SDError:
                 notes.append(f"The style's model '{value}' is not in the model folders, so the model stays as it is.")
                 continue
-        for prop in ("slot_strength", "render_strength") if name == "strength" else (name,):
+        for prop in _props(name):
             setattr(settings, prop, value)
     return notes
 
@@ -84,7 +88,7 @@ def _short(value):
 
 
 def _list(style: Style) -> str:
-    return ", ".join(f"{setting(name).label} {value}" for name, value in style.settings.items())
+    return ", ".join(f"{find(name).setting.label} {value}" for name, value in style.settings.items())
 
 
 class _Dialog:
@@ -106,32 +110,20 @@ class _Dialog:
     use_strength: BoolProperty(name="Strength",
                                description="Let the style set how far restyled pictures depart from their source")
     model: StringProperty(name="Model", description="The model's name, as the list of models shows it")
-    width: declared(IntProperty, Request, "width", subtype="PIXEL")
-    height: declared(IntProperty, Request, "height", subtype="PIXEL")
-    sampler: declared(EnumProperty, Request, "sampler",
-                      items=[(s.id, s.label, s.tip, i) for i, s in enumerate(SAMPLERS.values())])
-    steps: declared(IntProperty, Request, "steps")
-    guidance: declared(FloatProperty, Request, "guidance", step=50, precision=1)
-    tiling: declared(EnumProperty, Request, "tiling", items=TILINGS)
-    strength: declared(FloatProperty, Request, "strength", subtype="FACTOR")
     overwrite: BoolProperty(name="Replace", description="Replace your own style of the same name, if there is one")
-
-    _PARTS = {
-        "model": ("model",), "size": ("width", "height"), "sampling": ("sampler", "steps", "guidance"),
-        "tiling": ("tiling",), "strength": ("strength",)}
 
     def fill(self, style: Style) -> None:
         """Fill the dialog's fields from a style; leave those of settings that it lacks."""
         self.name, self.group, self.text, self.negative = style.name, style.group, style.description, style.negative
         self.prompt = " ".join((style.prompt, *(lora_tag(lora, weight) for lora, weight in style.loras)))
-        for part, names in self._PARTS.items():
+        for part, names in _PARTS.items():
             setattr(self, f"use_{part}", any(name in style.settings for name in names))
         for name, value in style.settings.items():
             setattr(self, name, value)
 
     def fields(self) -> dict:
         """Return the style's fields as arguments of `save_style`."""
-        ticked = [name for part, names in self._PARTS.items() if getattr(self, f"use_{part}") for name in names]
+        ticked = [name for part, names in _PARTS.items() if getattr(self, f"use_{part}") for name in names]
         prompt, tags = without_loras(self.prompt)
         if any(tag.text_weight is not None for tag in tags):  # the list of LoRAs holds no text weights
             prompt, tags = self.prompt, []
@@ -143,9 +135,9 @@ class _Dialog:
         """Fill the dialog with the panel's current settings."""
         info = models.known_model(settings.model)
         self.model = info.name if info is not None and info.id != "starter" else settings.model
-        for name in ("width", "height", "sampler", "steps", "guidance", "tiling"):
-            setattr(self, name, getattr(settings, name))
-        self.strength = settings.slot_strength
+        for item in used_by(STYLE):
+            if item.name != "model":
+                setattr(self, item.name, getattr(settings, _props(item.name)[0]))
 
     def draw(self, _context) -> None:
         layout = self.layout
@@ -154,7 +146,7 @@ class _Dialog:
         for name in ("name", "group", "text", "prompt", "negative"):
             layout.prop(self, name)
         layout.separator()
-        for part, names in self._PARTS.items():
+        for part, names in _PARTS.items():
             row = layout.row(heading=translated(f"Set {part.capitalize()}"))
             row.use_property_split = False
             row.prop(self, f"use_{part}", text="")
@@ -180,6 +172,16 @@ class _Dialog:
         tick.soon()
         self.report({"INFO"}, translated(f"The style '{style.name}' is saved in {os.path.dirname(style.file)}"))
         return {"FINISHED"}
+
+
+_PARTS: dict[str, list[str]] = {}  # what is ticked together
+for _item in used_by(STYLE):
+    _PARTS.setdefault(_item.setting.group or _item.name, []).append(_item.name)
+    _Dialog.__annotations__.setdefault(_item.name, declared(_item))
+for _part in _PARTS:
+    if f"use_{_part}" not in _Dialog.__annotations__:
+        _Dialog.__annotations__[f"use_{_part}"] = BoolProperty(name=find(_part).setting.label,
+                                                               description="Let the style set this")
 
 
 class SD_OT_save_style(_Dialog, bpy.types.Operator):

@@ -5,7 +5,7 @@ import bpy
 
 from ... import scene
 from ...calls import upscaling
-from ...core.request import UPSCALE
+from ...core.tasks import UPSCALE
 from .start import Prompted, can_do, can_find, start
 
 
@@ -28,9 +28,8 @@ class SD_OT_upscale(Prompted, bpy.types.Operator):
             image, target = scene.active_slot_image(context)
             words = self.words(context, image)
             return upscaling.upscale(
-                image, words.prompt, scale=settings.upscale_scale, strength=settings.upscale_strength,
-                tile=settings.tile, upscaler=settings.upscaler, upscaler_noise=settings.upscaler_noise, seed=seed,
-                target=target, label=f"Upscale {image.name}", **settings.request_keywords(words))
+                image, words.prompt, scale=settings.upscale_scale, seed=seed, target=target,
+                label=f"Upscale {image.name}", **settings.keywords(UPSCALE, words))
 
         return start(self, context, submit)
 

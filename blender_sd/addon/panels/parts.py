@@ -7,9 +7,11 @@ import bpy
 
 from ... import scene
 from ...calls import models
+from ...core.declarations import in_group
 from ...core.errors import EngineMissing, SDError
 from ...core.families import Family
-from ...core.request import IMAGE_TO_IMAGE, TEXT_TO_IMAGE
+from ...core.settings import SHARE
+from ...core.tasks import IMAGE_TO_IMAGE, TASKS as CORE_TASKS, TEXT_TO_IMAGE
 from .. import outcome, preference_access, remedies, task_prompts, visible
 from ..layout import failure, wrapped
 from ..translations.words import translated
@@ -69,7 +71,7 @@ def draw_own_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, task
     shown = task_prompts.shown(settings, task, image)
     column = layout.column(align=True)
     row = column.row(align=True)
-    row.prop(settings, task_prompts.FIELDS[task], text="", placeholder=shown.text
+    row.prop(settings, CORE_TASKS[task].own_prompt, text="", placeholder=shown.text
              or translated("Describe the new look"), translate=False)
     row.operator("sd.edit_own_prompt", text="",
                  icon="GREASEPENCIL" if shown.origin != task_prompts.OWN else "X").task = task.upper()
@@ -79,6 +81,19 @@ def draw_own_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, task
         row = column.row()
         row.label(text="In the style:", icon="BRUSHES_ALL")
         row.label(text=shown.style, translate=False)
+
+
+def draw_settings(column: bpy.types.UILayout, settings: bpy.types.PropertyGroup, group: str, family: Family) -> None:
+    """Draw the declared settings of a group, as far as the model's family has them; grey where another one switches
+    them off."""
+    items = {item.name: item for item in in_group(group)}
+    for item in items.values():
+        if not item.setting.needs or getattr(family, item.setting.needs):
+            row = column.row()
+            if master := items.get(item.setting.only_with):
+                row.active = getattr(settings, master.prop) != master.default
+            empty = {"placeholder": item.setting.placeholder} if item.setting.placeholder else {}
+            row.prop(settings, item.prop, slider=item.setting.unit == SHARE, **empty)
 
 
 def draw_task(layout: bpy.types.UILayout, context: bpy.types.Context, family: Family, task: str) -> None:

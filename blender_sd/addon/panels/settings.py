@@ -3,13 +3,13 @@ from __future__ import annotations
 
 from ...calls import models
 from ...core.families import Family
-from ...core.request import UPSCALE
+from ...core.tasks import UPSCALE
 from ...core.samplers import SAMPLERS
-from ...library.checkpoints import STARTER, VAE_PART
+from ...core.nets import STARTER, VAE_PART
 from ..layout import GET_MODELS, wrapped
 from ..presets import SD_PT_setting_presets
 from .base import SIDEBARS, Panel, family_in, place
-from .parts import draw_download
+from .parts import draw_download, draw_settings
 
 _MOST = 8  # of what cannot be used that are named
 _SIZES = {"RENDER": "That of the render", "CAMERA": "That of the render", "VIEWPORT": "That of the 3D View"}
@@ -48,8 +48,7 @@ def _draw_size(column, context) -> None:
     settings = context.scene.sd
     if settings.task == "TEXT":
         size = column.column(align=True)
-        size.prop(settings, "width")
-        size.prop(settings, "height")
+        draw_settings(size, settings, "size", family_in(context))
         return
     row = column.split(factor=0.4)
     row.active = False
@@ -97,13 +96,7 @@ class Sampling(Panel):
     parent = Settings
 
     def draw(self, context) -> None:
-        settings, family = context.scene.sd, family_in(context)
-        column = self.split()
-        if not family.own_sampler:
-            column.prop(settings, "sampler")
-        column.prop(settings, "steps")
-        if family.guides:
-            column.prop(settings, "guidance")
+        draw_settings(self.split(), context.scene.sd, "sampling", family_in(context))
 
 
 class Variations(Panel):
@@ -116,10 +109,7 @@ class Variations(Panel):
     def draw(self, context) -> None:
         settings = context.scene.sd
         column = self.split()
-        column.prop(settings, "variation_strength", slider=True)
-        seed = column.column()
-        seed.active = settings.variation_strength > 0
-        seed.prop(settings, "variation_seed")
+        draw_settings(column, settings, "variation", family_in(context))
         if settings.variation_strength > 0 and settings.random_seed:
             wrapped(column, context, "The seed is random: switch that off beside it to stay near one picture.", "INFO")
 
@@ -163,15 +153,7 @@ class HighRes(Panel):
         refine = column.column()
         refine.active = settings.refine_scale > 1
         refine.prop(settings, "refine_strength", slider=True)
-        draw_upscaler(refine, settings)
-
-
-def draw_upscaler(column, settings) -> None:
-    """Draw what enlarges before the model refines."""
-    column.prop(settings, "upscaler", placeholder="Resampling")
-    noise = column.column()
-    noise.active = bool(settings.upscaler)
-    noise.prop(settings, "upscaler_noise")
+        draw_settings(refine, settings, "upscaler", family_in(context))
 
 
 CLASSES = tuple(cls for panel in (Settings, ModelChoices, Sampling, Variations, Grid, HighRes)

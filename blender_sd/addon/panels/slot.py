@@ -6,14 +6,11 @@ from contextlib import suppress
 from ... import scene
 from ...core.errors import SDError
 from ...core.families import Family
-from ...core.request import INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE
+from ...core.tasks import INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE
 from ..layout import wrapped
 from ..translations.words import translated
 from .base import SIDEBARS, Panel, family_in, place
-from .parts import draw_own_prompt
-from .settings import draw_upscaler
-
-_GROWTH = {"SIDES": ("expand_left", "expand_right", "expand_top", "expand_bottom"), "ASPECT": ("aspect_x", "aspect_y")}
+from .parts import draw_own_prompt, draw_settings
 
 
 class Inpaint(Panel):
@@ -52,13 +49,7 @@ class MaskOptions(Panel):
     parent = Inpaint
 
     def draw(self, context) -> None:
-        settings = context.scene.sd
-        column = self.split()
-        column.prop(settings, "mask_grow")
-        column.prop(settings, "mask_feather")
-        column.prop(settings, "mask_full_res")
-        if settings.mask_full_res:
-            column.prop(settings, "mask_context")
+        draw_settings(self.split(), context.scene.sd, "mask", family_in(context))
 
 
 class Extend(Panel):
@@ -80,14 +71,15 @@ class Extend(Panel):
             column = self.split()
             column.row().prop(settings, "expand_to", expand=True)
             sides = column.column(align=True)
-            for name in _GROWTH[settings.expand_to]:
-                sides.prop(settings, name)
+            if settings.expand_to == "ASPECT":
+                sides.prop(settings, "aspect_x")
+                sides.prop(settings, "aspect_y")
+            else:
+                draw_settings(sides, settings, "outpaint", family)
             self.layout.operator("sd.outpaint", text="Outpaint", icon="FULLSCREEN_ENTER")
         if not family.refusal(MAKE_SEAMLESS):
             draw_own_prompt(self.layout, context, MAKE_SEAMLESS, scene.masked_image)
-            column = self.split()
-            column.prop(settings, "band", slider=True)
-            column.prop(settings, "seamless_strength", slider=True)
+            draw_settings(self.split(), settings, "make_seamless", family)
             self.layout.operator("sd.make_seamless", text="Make Seamless", icon="UV_SYNC_SELECT")
 
 
@@ -122,7 +114,7 @@ class EnlargeOptions(Panel):
     def draw(self, context) -> None:
         settings = context.scene.sd
         column = self.split()
-        draw_upscaler(column, settings)
+        draw_settings(column, settings, "upscaler", family_in(context))
         column.prop(settings, "tile")
 
 

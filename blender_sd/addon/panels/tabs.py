@@ -4,7 +4,7 @@ from __future__ import annotations
 from ... import scene
 from ...core.errors import SDError
 from ...core.families import Family
-from ...core.request import IMAGE_TO_IMAGE, TEXT_TO_IMAGE
+from ...core.tasks import IMAGE_TO_IMAGE, TEXT_TO_IMAGE
 from .base import Panel, family_in, place, split
 from .parts import draw_button, draw_messages, draw_prompt, draw_seed, draw_task
 

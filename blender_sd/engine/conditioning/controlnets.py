@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from ...core.errors import InvalidRequest, ModelNotFound, ModelUnreadable, SourceUnusable
 from ...core.families import CONTROLNETS, UNETS, ControlNet, controlnet_of
 from ...core.parts import Control
-from ...core.request import UPSCALE, Request
+from ...core.request import Request
+from ...core.tasks import UPSCALE
 from ...library.checkpoints import SUFFIX, read_header
 from ...library.controlnet_files import controlnet_in
 from ...protocol.messages import Source, text_of
@@ -129,7 +130,7 @@ def load(model: Model, request: Request, inputs: dict[str, Source], say: Callabl
     folders = [Path(control.model) for control in controls]
     inspected = [_inspected(folder) for folder in folders]
     kinds = [kind for kind, *_ in inspected]
-    _check_kinds(model, request.task, controls, folders, kinds)
+    _check_kinds(model, request.task.name, controls, folders, kinds)
     read = list(pictures(request, inputs))
     modes = tuple(kind.modes[control.kind] if kind.modes else None
                   for control, kind in zip(controls, kinds, strict=True))

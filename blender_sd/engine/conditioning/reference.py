@@ -70,7 +70,7 @@ def apply(model: Model, request: Request, inputs: dict[str, Source], nets: Seque
     if not request.ip_adapter:
         _unload(model)
         return None
-    refused = model.family.refusal(request.task, type(nets[0]).__name__ if nets else None, reference=True)
+    refused = model.family.refusal(request.task.name, type(nets[0]).__name__ if nets else None, reference=True)
     if refused:
         raise InvalidRequest(refused,
                              f"Take the reference image{' or the controls' if model.family.reference and nets else ''} "

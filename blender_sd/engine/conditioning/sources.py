@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ...core.errors import SourceUnusable
-from ...core.request import MAX_SIDE, MIN_SIDE
+from ...core.common_settings import MAX_SIDE, MIN_SIDE
 from ...protocol import picture_arrays
 from ...protocol.messages import Source
 

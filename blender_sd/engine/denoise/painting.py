@@ -15,7 +15,8 @@ from PIL import Image
 from ...core import prompt_steps
 from ...core.errors import InvalidRequest
 from ...core.families import Family
-from ...core.request import IMAGE_TO_IMAGE, Request
+from ...core.request import Request
+from ...core.tasks import ImageToImage
 from ...core.samplers import SAMPLERS
 from ...protocol.messages import text_of
 from ..conditioning import changing_prompts, prompts, weighting
@@ -63,7 +64,7 @@ def notes_before(model: Model, pipe: Any, request: Request) -> list[str]:
     if request.tiling != "none" and model.is_transformer:
         notes.append("This model's family does not wrap around by itself; a faint seam may remain.")
     family = model.family
-    if family.edits and request.task == IMAGE_TO_IMAGE:
+    if family.edits and isinstance(request.task, ImageToImage):
         notes.append("This model edits by instruction: strength has no effect.")
     if request.negative and not family.negative:
         notes.append("This model reads no negative prompt.")

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...core.request import MAX_SEED, Request
+from ...core.common_settings import MAX_SEED
+from ...core.request import Request
 from ..models.cache import Model
 from . import enlarging, refining
 from .painting import Listener, paint
@@ -49,12 +50,12 @@ def pipes(model: Model, request: Request, plan: Plan) -> list[Any]:
     Raises:
         InvalidRequest: The model's family has none.
     """
-    first = model.pipe(request.task, plan.controls.nets)
-    return [first] if plan.refine is None else [first, model.pipe(plan.refine.task)]
+    first = model.pipe(request.task.name, plan.controls.nets)
+    return [first] if plan.refine is None else [first, model.pipe(plan.refine.task.name)]
 
 
 def _one_pass(model: Model, request: Request, plan: Plan, listener: Listener) -> Image.Image:
-    pipe = model.pipe(request.task, plan.controls.nets)
+    pipe = model.pipe(request.task.name, plan.controls.nets)
     if plan.tiles is None:
         return paint(model, pipe, request if plan.tiling is None else replace(request, tiling=plan.tiling), plan,
                      listener)

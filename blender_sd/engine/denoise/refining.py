@@ -19,22 +19,22 @@ def plan(picture: Image.Image, alpha: Image.Image | None, request: Request, mult
         request: The request for one picture.
         multiple: Pixels that both sides of a tile must be multiples of.
     """
-    size = (request.width, request.height)
+    size, strength = (request.width, request.height), request.task.strength
     alpha = alpha and enlarged(alpha, size, request.tiling)
 
     def finish(painted: Image.Image) -> Image.Image:
         return sources.with_alpha(painted, alpha)
 
-    tiles, notes = Tiles.of(size, request.tile, multiple, request.tiling), ()
+    tiles, notes = Tiles.of(size, request.task.tile, multiple, request.tiling), ()
     if steps(request, multiple) == 0:
-        tiles, notes = None, () if request.strength == 0 else (
-            f"At strength {request.strength:g}, {request.steps} steps leave nothing to refine: the picture is only "
+        tiles, notes = None, () if strength == 0 else (
+            f"At strength {strength:g}, {request.steps} steps leave nothing to refine: the picture is only "
             "enlarged.",)
 
     def refined(large: Image.Image) -> Plan:
         if tiles is None:
             return Plan({}, NOTHING, unchanged=finish(large), notes=notes)
-        return Plan({"strength": request.strength, "width": tiles.size[0], "height": tiles.size[1]}, tiles.size, finish,
+        return Plan({"strength": strength, "width": tiles.size[0], "height": tiles.size[1]}, tiles.size, finish,
                     tiles=tiles, source=np.asarray(large))
 
     if request.upscaler:
@@ -44,5 +44,5 @@ def plan(picture: Image.Image, alpha: Image.Image | None, request: Request, mult
 
 def steps(request: Request, multiple: int) -> int:
     """Return how many steps the refining takes, over all tiles."""
-    tiles = Tiles.of((request.width, request.height), request.tile, multiple, request.tiling)
-    return len(tiles.places) * int(request.steps * request.strength)
+    tiles = Tiles.of((request.width, request.height), request.task.tile, multiple, request.tiling)
+    return len(tiles.places) * int(request.steps * request.task.strength)

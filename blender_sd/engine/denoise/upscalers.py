@@ -21,7 +21,8 @@ import torch
 from PIL import Image
 
 from ...core.errors import InvalidRequest, ModelUnreadable
-from ...core.request import MAX_SEED, Request
+from ...core.common_settings import MAX_SEED
+from ...core.request import Request
 from ...library.checkpoints import UPSCALER_PIPELINES
 from ...protocol.messages import text_of
 from ..memory import budget
@@ -87,7 +88,7 @@ class Diffusion(Upscaler):
         # Each piece has a seed of its own: the same noise everywhere would show as a pattern.
         part = replace(request, seed=(request.seed + number) % (MAX_SEED + 1), tiling="none", variation_strength=0.0,
                        sampler="euler" if self._latent else request.sampler)
-        plan = Plan({"image": piece, "noise_level": min(request.upscaler_noise, self._max_noise)},
+        plan = Plan({"image": piece, "noise_level": min(request.task.upscaler_noise, self._max_noise)},
                     (piece.width * self.scale, piece.height * self.scale))
         return paint(self._model, self._model.base, part, plan, Listener(check, lambda *_: None, log.info, 0))
 

@@ -17,6 +17,7 @@ from ...core import families, memory_modes
 from ...core.choices import AUTO, ON
 from ...core.errors import InvalidRequest, ModelUnreadable, OutOfMemory, SDError
 from ...core.families import Family
+from ...core.tasks import TASKS
 from ...protocol.messages import text_of
 from ..memory import budget as memory_budget, memory_modes as placement
 from ..memory.devices import Device
@@ -78,7 +79,7 @@ class Model:
         """Return the pipeline for a task over the same weights.
 
         Args:
-            task: One of `core.request.TASKS`.
+            task: One of `core.tasks.TASKS`.
             controlnets: The ControlNets that guide it, all of one class.
 
         Raises:
@@ -88,7 +89,7 @@ class Model:
         refused = self.family.refusal(task, net)
         if refused:
             raise InvalidRequest(refused, f"Choose another model than '{self.name}'.")
-        call = families.CALLS[task]
+        call = TASKS[task].call
         name = self.family.pipelines[call] if net is None else self.family.controls[net][call]
         key = (name, *map(id, controlnets))
         if key not in self._pipes:

@@ -14,7 +14,8 @@ from ...core.choices import NOTHING, Choices
 from ...core.errors import ModelNotFound, ModelUnreadable
 from ...core.hub import name_of
 from ...library import model_parts
-from ...library.checkpoints import PICKLES, VAE_PART, WORDS_PART
+from ...core.nets import VAE_PART, WORDS_PART
+from ...library.checkpoints import PICKLES
 from . import inspection, single_file
 
 _SAFE_REMEDY = "Get its safetensors version, or convert it with diffusers' save_pretrained(safe_serialization=True)."

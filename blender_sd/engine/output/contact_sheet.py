@@ -5,7 +5,8 @@ import math
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ...core.request import Request, setting
+from ...core.declarations import find
+from ...core.request import Request
 
 LONGEST = 512  # pixels; the longer side of a cell
 _GAP = 8
@@ -52,7 +53,7 @@ class Sheet:
 
 
 def _labels(axis) -> list[str]:
-    start = "" if axis.setting == "prompt" else f"{setting(axis.setting).label} "
+    start = "" if axis.setting == "prompt" else f"{find(axis.setting).setting.label} "
     return [start + (value if len(value) <= _LABEL else f"{value[:_LABEL]}…") for value in axis.options]
 
 

@@ -19,7 +19,8 @@ from ...core.image_origin import ORIGIN_KEY, Origin
 from ...core.request import Request
 from ...core.texts import file_stem
 from ...library import files
-from ...library.png import PARAMETERS_KEY, REQUEST_KEY, parameters_text
+from ...core.webui_text import parameters_text
+from ...library.png import PARAMETERS_KEY, REQUEST_KEY
 from ...protocol.messages import Source
 from ...protocol.serving import WRITING
 from ..conditioning import sources

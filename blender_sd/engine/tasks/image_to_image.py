@@ -25,19 +25,19 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     picture, alpha = sources.open_source(inputs.get("source"))
     size = (request.width, request.height)
     picture, alpha = sources.resized(picture, alpha, size)
-    if int(request.steps * request.strength) < 1:
-        notes = () if request.strength == 0 else (nothing_to_denoise(request),)
+    if int(request.steps * request.task.strength) < 1:
+        notes = () if request.task.strength == 0 else (nothing_to_denoise(request),)
         return Plan({}, size, unchanged=sources.with_alpha(picture, alpha), notes=notes)
     canvas = sources.padded(picture, multiple, request.tiling)
 
     def finish(painted: Image.Image) -> Image.Image:
         return sources.with_alpha(painted.crop((0, 0, *size)), alpha)
 
-    arguments = {"image": canvas, "strength": request.strength, "width": canvas.width, "height": canvas.height}
+    arguments = {"image": canvas, "strength": request.task.strength, "width": canvas.width, "height": canvas.height}
     return Plan(arguments, canvas.size, finish, fit=lambda other: sources.padded(other, multiple, request.tiling))
 
 
 def nothing_to_denoise(request: Request) -> str:
     """Return the note for a strength above 0 that amounts to less than one step."""
-    return (f"At strength {request.strength:g}, {request.steps} steps leave nothing to denoise: the source comes back "
-            "unchanged.")
+    return (f"At strength {request.task.strength:g}, {request.steps} steps leave nothing to denoise: the source comes "
+            "back unchanged.")

@@ -34,8 +34,8 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     picture, alpha = sources.open_source(inputs.get("source"))
     size = (request.width, request.height)
     picture, alpha = sources.resized(picture, alpha, size)
-    mask, note = masks.read(inputs.get("mask"), request.mask_kind, size)
-    return plan(picture, alpha, mask, request, multiple, opaque=request.mask_kind == "alpha",
+    mask, note = masks.read(inputs.get("mask"), request.task.mask_kind, size)
+    return plan(picture, alpha, mask, request, multiple, opaque=request.task.mask_kind == "alpha",
                 notes=(note,) if note else ())
 
 
@@ -47,18 +47,19 @@ def plan(picture: Image.Image, alpha: Image.Image | None, mask: np.ndarray, requ
         picture: The picture, RGB.
         alpha: Its alpha as an L image, or None.
         mask: H×W bool, True where the picture is repainted.
-        request: The request for one picture.
+        request: The request for one picture, whose task is Inpaint.
         multiple: Pixels that both sides of what is painted must be multiples of.
         opaque: Whether the source is worthless under the mask: the painted part starts from the colours round it and
             becomes opaque.
         notes: Notes for the artist so far.
     """
-    mask = masks.grown(mask, request.mask_grow, request.tiling)
-    weight = masks.feathered(mask, request.mask_feather, request.tiling)
+    task = request.task
+    mask = masks.grown(mask, task.grow, request.tiling)
+    weight = masks.feathered(mask, task.feather, request.tiling)
     if not mask.any():
         return _unchanged(picture, alpha, (*notes, "The mask is empty: nothing is repainted."))
-    if int(request.steps * request.strength) < 1:
-        if request.strength > 0:
+    if int(request.steps * task.strength) < 1:
+        if task.strength > 0:
             notes += (image_to_image.nothing_to_denoise(request),)
         return _unchanged(picture, alpha, notes)
     pixels = np.asarray(picture)
@@ -67,10 +68,10 @@ def plan(picture: Image.Image, alpha: Image.Image | None, mask: np.ndarray, requ
         alpha = Image.fromarray(np.where(mask, np.uint8(255), np.asarray(alpha)))
     crop = _whole_picture(mask)
     paint_size = crop_size = (crop.width, crop.height)
-    if request.mask_full_res:
-        crop = masks.surroundings(mask, request.mask_context, request.tiling)
+    if task.full_res:
+        crop = masks.surroundings(mask, task.context, request.tiling)
         crop_size = (crop.width, crop.height)
-        paint_size = _painting_size(crop_size, request.tile, multiple)
+        paint_size = _painting_size(crop_size, task.tile, multiple)
     tiling = "".join(axis for axis in "xy" if axis in crop.whole and axis in request.tiling)
 
     def fit(whole: Image.Image, filter: Image.Resampling = Image.Resampling.LANCZOS) -> Image.Image:
@@ -84,7 +85,7 @@ def plan(picture: Image.Image, alpha: Image.Image | None, mask: np.ndarray, requ
         part = painted.crop((0, 0, *paint_size)).resize(crop_size, Image.Resampling.LANCZOS)
         return sources.with_alpha(masks.pasted(start, crop.put(start, np.asarray(part)), weight), alpha)
 
-    arguments = {"image": canvas, "mask_image": canvas_mask, "strength": request.strength, "width": canvas.width,
+    arguments = {"image": canvas, "mask_image": canvas_mask, "strength": task.strength, "width": canvas.width,
                  "height": canvas.height}
     return Plan(arguments, canvas.size, finish, notes=notes, tiling=tiling or "none", fit=fit)
 

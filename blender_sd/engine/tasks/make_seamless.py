@@ -12,6 +12,7 @@ from PIL import Image
 
 from ...core.errors import InvalidRequest
 from ...core.request import Request
+from ...core.tasks import Inpaint
 from ...protocol.messages import Source
 from ..conditioning import sources
 from ..denoise.plan import Plan
@@ -38,16 +39,15 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     picture, alpha = sources.resized(picture, alpha, (request.width, request.height))
     shift = (picture.height // 2 if "y" in request.tiling else 0, picture.width // 2 if "x" in request.tiling else 0)
     mask = np.zeros((picture.height, picture.width), bool)
-    halves = [max(2, round(request.band * side / 2)) for side in mask.shape]
+    halves = [max(2, round(request.task.band * side / 2)) for side in mask.shape]
     if shift[0]:
         mask[shift[0] - halves[0] : shift[0] + halves[0]] = True
     if shift[1]:
         mask[:, shift[1] - halves[1] : shift[1] + halves[1]] = True
     # The old seam lies in the middle of the band, where the new picture must have its full weight.
-    feather = min(request.mask_feather, *(half // 2 for half, moved in zip(halves, shift, strict=True) if moved))
-    inner = inpaint.plan(_rolled(picture, shift), alpha and _rolled(alpha, shift), mask,
-                         replace(request, mask_feather=feather),
-                        multiple)
+    feather = min(request.task.feather, *(half // 2 for half, moved in zip(halves, shift, strict=True) if moved))
+    band = replace(request, task=Inpaint(strength=request.task.strength, feather=feather))
+    inner = inpaint.plan(_rolled(picture, shift), alpha and _rolled(alpha, shift), mask, band, multiple)
     return replace(inner.then(lambda result: _rolled(result, (-shift[0], -shift[1]))),
                    fit=lambda other: inner.fit(_rolled(other, shift)))
 

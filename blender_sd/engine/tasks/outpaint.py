@@ -1,11 +1,15 @@
 """Image → larger image: the source stays where it is, and the space beyond its borders is painted."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image
 
+from ...core.common_settings import MIN_SIDE
 from ...core.errors import InvalidRequest
-from ...core.request import MIN_SIDE, Request
+from ...core.request import Request
+from ...core.tasks import Inpaint
 from ...protocol.messages import Source
 from ..conditioning import sources
 from ..denoise.plan import Plan
@@ -15,8 +19,7 @@ from . import inpaint
 def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     """Return the plan for a picture of the request's size; the source takes what the four margins leave.
 
-    `mask_grow` pixels of the source are repainted along the new parts, blended over `mask_feather` pixels; all others
-    stay as they are.
+    `overlap` pixels of the source are repainted along the new parts and blended in; all others stay as they are.
 
     Args:
         request: The request for one picture.
@@ -28,13 +31,13 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
         InvalidRequest: The margins leave less than `MIN_SIDE` pixels for the source.
     """
     picture, alpha = sources.open_source(inputs.get("source"))
-    inner = (request.width - request.expand_left - request.expand_right,
-             request.height - request.expand_top - request.expand_bottom)
+    task = request.task
+    inner = (request.width - task.left - task.right, request.height - task.top - task.bottom)
     if min(inner) < MIN_SIDE:
         raise InvalidRequest(f"The margins leave {inner[0]} × {inner[1]} pixels for the picture.",
                              "Make the margins smaller, or the result larger.")
     picture, alpha = sources.resized(picture, alpha, inner)
-    place = (request.expand_left, request.expand_top)
+    place = (task.left, task.top)
     canvas = Image.new("RGB", (request.width, request.height))
     canvas.paste(picture, place)
     mask = np.ones((request.height, request.width), bool)
@@ -43,4 +46,5 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
         canvas_alpha = Image.new("L", canvas.size, 0)
         canvas_alpha.paste(alpha, place)
         alpha = canvas_alpha
-    return inpaint.plan(canvas, alpha, mask, request, multiple, opaque=True)
+    inner_task = Inpaint(strength=task.strength, grow=task.overlap, feather=task.overlap)
+    return inpaint.plan(canvas, alpha, mask, replace(request, task=inner_task), multiple, opaque=True)

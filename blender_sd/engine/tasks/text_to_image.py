@@ -4,7 +4,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...core.errors import InvalidRequest
-from ...core.request import UPSCALE, Request, round_size
+from ...core.request import Request, round_size
+from ...core.tasks import Upscale
 from ...protocol.messages import Source
 from ..denoise.plan import Plan
 
@@ -33,7 +34,10 @@ def _refining(request: Request) -> Request | None:
     """Return the request of the high-res fix's second pass, with the same prompt over the enlarged picture; None
     without one.
     """
-    if request.refine_scale <= 1.0:
+    task = request.task
+    if task.refine_scale <= 1.0:
         return None
     width, height = request.final_size
-    return replace(request, task=UPSCALE, width=width, height=height, strength=request.refine_strength)
+    second = Upscale(strength=task.refine_strength, tile=task.tile, upscaler=task.upscaler,
+                     upscaler_noise=task.upscaler_noise)
+    return replace(request, task=second, width=width, height=height)

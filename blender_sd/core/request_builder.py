@@ -1,0 +1,239 @@
+"""Build requests from the keywords of a call: what was left open is filled in, and what cannot be is refused at once.
+
+This is pure: models, styles, files and lists are looked up by an object that the caller passes in. So Blender's calls
+and the engine's own build the same request from the same keywords.
+"""
+from __future__ import annotations
+
+import csv
+import io
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from .choices import Choices
+from .common_settings import CommonSettings
+from .declarations import SETTINGS
+from .errors import InvalidRequest, ModelUnreadable
+from .few_steps import FewSteps
+from .names import suggestion
+from .nets import EMBEDDING, IP_ADAPTER, LORA, STARTER, UPSCALER, VAE, VAE_PART, WORDS_PART
+from .parts import Axis, Embedding, Lora
+from .prompt_choices import LoraTag, embeddings, with_lists, without_loras
+from .request import PANEL_SEED, RANDOM_SEED, Request, round_size
+from .samplers import id_of
+from .settings import STYLE
+from .style_format import Style
+from .tasks import TASKS, TextToImage, task_fields
+
+PARTS = ("loras", "axes", "controls")  # keywords that a request holds in another form
+_FILLED = ("steps", "guidance", "sampler")  # settings that a model, or a few-step LoRA, has a value of its own for
+_SIZE = ("width", "height")
+
+
+class Model(Protocol):
+    """What a request needs to know of a model; `library.models.ModelInfo` in fact."""
+
+    id: str
+    name: str
+    default_width: int
+    default_height: int
+    steps: int
+    guidance: float
+    sampler: str
+    multiple: int
+    lacks: tuple[str, ...]
+    choices: Choices
+
+
+class NetFile(Protocol):
+    """A file that was looked up by its name."""
+
+    @property
+    def file(self) -> str:
+        """Its path."""
+
+    @property
+    def few_steps(self) -> FewSteps | None:
+        """The kind of few-step LoRA that it is, or None."""
+
+
+class LookUps(Protocol):
+    """Find what keywords name. Every method raises SDError where there is no such thing."""
+
+    def model(self, name: str) -> Any:
+        """Return the `Model` of that name, id or path."""
+
+    def digest(self, model: Any) -> str:
+        """Return the digest of a model's content, "" where it is not known yet. Reads no weights."""
+
+    def style(self, name: str) -> Style:
+        """Return the style of that name."""
+
+    def file(self, kind: str, name: str) -> NetFile:
+        """Return the file of a net: LORA, IP_ADAPTER, EMBEDDING, UPSCALER or VAE."""
+
+    def options(self, name: str) -> list[str]:
+        """Return the options of the list that a prompt names."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A whole request, and the model that paints it.
+
+    Attributes:
+        request: The request; where the call gave no size, of the model's (or the style's).
+        model: What was looked up for it.
+        notes: What the person should know.
+    """
+
+    request: Request
+    model: Any
+    notes: tuple[str, ...] = ()
+
+
+def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps) -> Built:
+    """Return the request of `task` for a call's keywords.
+
+    What is missing or None is taken from the style, or else from what suits the model or the first few-step LoRA that
+    counts, or else from the setting's default; `seed` is drawn. LoRA tags in `prompt` are added to `loras`, and lists
+    named in the prompts are filled in. LoRAs and textual inversions in choices are looked up if one of the pictures
+    has them.
+
+    Args:
+        task: The name of one of `tasks.TASKS`.
+        prompt: What the picture should show.
+        keywords: The settings of all requests and of the task, by their names; `loras`: pairs of a name or file and a
+            weight; `axes`: pairs of a setting and its values; `controls`: `Control`s.
+        look_ups: Finds what the keywords name.
+
+    Raises:
+        InvalidRequest: There is no such keyword for the task, or a value cannot be used.
+        SDError: A style, model, file or list is not there, or cannot be used.
+    """
+    given = {name: value for name, value in keywords.items() if value is not None}
+    check_names(task, given)
+    prompt, given = _in_style(task, prompt, given, look_ups)
+    model = look_ups.model(given.pop("model", STARTER))
+    seed = given.pop("seed", RANDOM_SEED)
+    if type(seed) is not bool and seed == RANDOM_SEED:
+        seed = random.SystemRandom().randint(0, PANEL_SEED)
+    whole = seed if isinstance(seed, int) else 0  # what is no seed, the request refuses
+    words, tags = without_loras(with_lists(_text(prompt, "prompt"), look_ups.options, whole))
+    negative = with_lists(_text(given.pop("negative", ""), "negative prompt"), look_ups.options, whole)
+    tags = [*(LoraTag(name, weight) for name, weight in given.pop("loras", ())), *tags]
+    put_on = [(look_ups.file(LORA, tag.name), tag) for tag in tags]
+    suited = next((few for lora, tag in put_on if (tag.weight or tag.text_weight) and (few := lora.few_steps)), model)
+    filled: dict[str, Any] = {name: getattr(suited, name) for name in _FILLED}
+    filled |= {"width": model.default_width, "height": model.default_height,
+               "tile": min(max(model.default_width, 64), 4096),
+               "prediction": model.choices.prediction, "zero_snr": model.choices.zero_snr}
+    filled = {name: value for name, value in filled.items() if name in _known(task)}
+    filled |= {name: given.pop(name) for name in list(given) if name not in PARTS}
+    filled["vae"] = _vae(model, filled.get("vae"), look_ups)
+    filled["sampler"] = id_of(filled["sampler"])
+    for name, kind in (("ip_adapter", IP_ADAPTER), ("upscaler", UPSCALER)):
+        if str(filled.get(name, "")).strip():
+            filled[name] = look_ups.file(kind, filled[name]).file
+    made = Request.of(task, **{
+        **filled, "prompt": words, "negative": negative, "model": model.id, "seed": seed,
+        "model_name": model.name, "model_digest": look_ups.digest(model),
+        "loras": tuple(Lora(lora.file, tag.weight, tag.text_weight) for lora, tag in put_on),
+        "axes": tuple(Axis(name, _values(values)) for name, values in given.pop("axes", ())),
+        "controls": tuple(given.pop("controls", ()))})
+    made, notes = _rounded(made, model)
+    return Built(_with_named(_without_upscaler(made), look_ups), model, notes)
+
+
+def check_names(task: str, keywords: Iterable[str], others: Iterable[str] = ()) -> None:
+    """Raise InvalidRequest for a keyword that is neither a setting of the task nor one of `others`, with the closest
+    one that is."""
+    known = (*_known(task), *others)
+    for name in keywords:
+        if name not in known:
+            raise InvalidRequest(f"There is no setting called '{name}'.", suggestion(name, known))
+
+
+def _known(task: str) -> tuple[str, ...]:
+    return (*CommonSettings.__dataclass_fields__, *task_fields(task), *PARTS)
+
+
+def _in_style(task: str, prompt: str, given: dict[str, Any], look_ups: LookUps) -> tuple[str, dict[str, Any]]:
+    """Return the prompt in the words of the style that the keywords name, and the keywords with its LoRAs beside the
+    others and its settings where they are left open.
+
+    A size is a style's to choose only for a task without a source.
+    """
+    name = given.pop("style", "")
+    if not _text(name, "style").strip():
+        return prompt, given
+    style = look_ups.style(name)
+    words, negative = style.words(_text(prompt, "prompt"), _text(given.get("negative", ""), "negative prompt"))
+    takes = {declared.name for declared in SETTINGS if STYLE in declared.setting.uses and declared.task in ("", task)}
+    if TASKS[task].needs:
+        takes -= set(_SIZE)
+    settings = {key: value for key, value in style.settings.items() if key in takes}
+    loras = (*given.get("loras", ()), *style.loras)
+    return words, {**settings, **given, "negative": negative, "loras": loras, "style": style.name}
+
+
+def _vae(model: Model, wanted: str | None, look_ups: LookUps) -> str:
+    """Return the file or folder of the VAE that is `wanted`; None is the one chosen for the model, "" its own. Raise
+    ModelUnreadable if the model then lacks a VAE, or its text encoder."""
+    chosen = model.choices.vae if wanted is None else look_ups.file(VAE, wanted).file if wanted.strip() else ""
+    if VAE_PART in model.lacks and not chosen:
+        raise ModelUnreadable(f"The model '{model.name}' has no VAE.",
+                              "Choose one for it (Settings › Model), or put a whole model of its family into a model "
+                              "folder.")
+    if WORDS_PART in model.lacks:
+        raise ModelUnreadable(f"The model '{model.name}' has no text encoder.",
+                              "Put a whole model of its family into a model folder: its text encoder is taken from "
+                              "there.")
+    return chosen
+
+
+def _rounded(request: Request, model: Model) -> tuple[Request, tuple[str, ...]]:
+    """Return the request in a size that the model can paint, and a note if that is another one. What is painted over a
+    picture is padded instead."""
+    width, height = round_size(request.width, request.height, model.multiple)
+    if request.task.needs or (width, height) == (request.width, request.height):
+        return request, ()
+    return request.changed(width=width, height=height), (
+        f"The size {request.width} × {request.height} was rounded to {width} × {height}, which this model can paint.",)
+
+
+def _without_upscaler(request: Request) -> Request:
+    """Return `request` without an upscaler that would have nothing to do."""
+    unused = isinstance(request.task, TextToImage) and not request.upscaler
+    return request.changed(upscaler="") if unused else request
+
+
+def _with_named(request: Request, look_ups: LookUps) -> Request:
+    """Return `request` with the files of the LoRAs and textual inversions that its pictures' prompts name."""
+    loras: dict[str, Lora] = {}
+    words: dict[str, str] = {}
+    pictures = request.pictures if set("{<") & set(request.prompt + request.negative) or request.axes else 1
+    for picture in (request.drawn(index) for index in range(pictures)):
+        words |= embeddings(f"{picture.prompt} {picture.negative}")
+        for tag in without_loras(picture.prompt)[1]:
+            if tag.name not in loras:
+                loras[tag.name] = Lora(look_ups.file(LORA, tag.name).file, tag=tag.name)
+    learnt = tuple(Embedding(word, look_ups.file(EMBEDDING, name).file) for word, name in words.items())
+    return replace(request, loras=(*request.loras, *loras.values()), embeddings=learnt)
+
+
+def _values(given: Any) -> str:
+    """Return the values of an axis as the request holds them: text as it is, others in quotes and separated by
+    commas."""
+    if isinstance(given, str):
+        return given
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(list(given))
+    return line.getvalue()
+
+
+def _text(given: Any, what: str) -> str:
+    if not isinstance(given, str):
+        raise InvalidRequest(f"The {what} must be text, not {given!r:.40}.")
+    return given

@@ -1,0 +1,207 @@
+"""Define the tasks: what is made from what. Each declares the settings that it has beyond those of all requests.
+
+A task's class is all that the rest needs to know of it: the roles of the pictures it works on, how it calls a model,
+and its name in files, which never changes.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from .common_settings import MAX_SEED, MAX_SIDE, CommonSettings
+from .settings import PANEL, PIXELS, SHARE, STYLE, checked, setting_field
+
+TEXT_TO_IMAGE = "text_to_image"
+IMAGE_TO_IMAGE = "image_to_image"
+UPSCALE = "upscale"
+INPAINT = "inpaint"
+OUTPAINT = "outpaint"
+MAKE_SEAMLESS = "make_seamless"
+MASK_KINDS = ("white", "alpha")
+
+_STRENGTH: dict[str, Any] = {"low": 0.0, "high": 1.0, "unit": SHARE}
+_GROWTH: dict[str, Any] = {"low": 0, "high": MAX_SIDE, "unit": PIXELS, "step": 16, "group": "outpaint"}
+
+
+def _tile() -> int:
+    return setting_field(
+        512, "Tile Size",
+        "Side in pixels of the pieces in which a large picture is refined; best what the model was trained for",
+        (PANEL,), low=64, high=4096, soft_high=1024, unit=PIXELS, step=64, prop="tile")
+
+
+def _upscaler() -> str:
+    return setting_field(
+        "", "Upscaler",
+        "The upscaler that enlarges before the model refines: a file, or a folder in diffusers format; empty for plain "
+        "resampling (Lanczos)", (PANEL,), prop="upscaler", group="upscaler", placeholder="Resampling")
+
+
+def _upscaler_noise() -> int:
+    return setting_field(
+        20, "Noise Level", "How much noise an SD x4 upscaler adds to the picture first; more lets it invent more",
+        (PANEL,), low=0, high=350, prop="upscaler_noise", group="upscaler", only_with="upscaler")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The base of all tasks.
+
+    Attributes:
+        name: Its name in files.
+        needs: The roles of the input pictures that it needs.
+        call: How it calls the model: TEXT_TO_IMAGE, IMAGE_TO_IMAGE or INPAINT.
+        doing: What it does, for "This model cannot …".
+        of_a_part: Whether its prompt may be about a part of the picture alone.
+        own_prompt: The panel's property for a prompt of its own beside the main one; "" for none.
+    """
+
+    name: ClassVar[str] = ""
+    needs: ClassVar[tuple[str, ...]] = ("source",)
+    call: ClassVar[str] = IMAGE_TO_IMAGE
+    doing: ClassVar[str] = ""
+    of_a_part: ClassVar[bool] = False
+    own_prompt: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        checked(self)
+
+    def of_picture(self, request: CommonSettings, number: int) -> dict[str, Any]:
+        """Return the settings in which one of a request's `count` pictures differs from it: the seed, or the variation
+        seed if there is a variation.
+
+        A request with these settings and a count of 1 must give itself.
+
+        Args:
+            request: The request, whose task this is.
+            number: The picture's number, from 0.
+        """
+        turning = "variation_seed" if request.variation_strength > 0 else "seed"
+        return {turning: (getattr(request, turning) + number) % (MAX_SEED + 1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextToImage(Task):
+    """A picture from words, enlarged and refined if `refine_scale` is above 1 (high-res fix)."""
+
+    name = TEXT_TO_IMAGE
+    needs = ()
+    call = TEXT_TO_IMAGE
+    doing = "paint from words alone"
+
+    refine_scale: float = setting_field(
+        1.0, "Enlarge", "Paint small, then enlarge by this factor and refine (high-res fix); 1 leaves it out", (PANEL,),
+        low=1.0, high=8.0, soft_high=4.0, step=50, digits=2, prop="refine_scale", a1111="Hires upscale", neutral=True)
+    refine_strength: float = setting_field(
+        0.35, "Refine Strength", "How far the refining may depart from the enlarged picture", (PANEL,), **_STRENGTH,
+        prop="refine_strength", axis=6, example="0.2, 0.35, 0.5", a1111="Denoising strength", only_with="refine_scale")
+    tile: int = _tile()
+    upscaler: str = _upscaler()
+    upscaler_noise: int = _upscaler_noise()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageToImage(Task):
+    """A picture painted over another one."""
+
+    name = IMAGE_TO_IMAGE
+    doing = "work from an image"
+
+    strength: float = setting_field(
+        0.5, "Strength", "How far to depart from the source: 0 returns it unchanged, 1 ignores it", (STYLE,),
+        **_STRENGTH, axis=3, example="0.3, 0.5, 0.7", a1111="Denoising strength")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upscale(Task):
+    """A larger picture, refined by the model tile by tile."""
+
+    name = UPSCALE
+    doing = "refine what is enlarged"
+    own_prompt = "upscale_prompt"
+
+    strength: float = setting_field(0.35, "Refine Strength",
+                                    "How far the refining may depart from the enlarged picture", (PANEL,), **_STRENGTH)
+    tile: int = _tile()
+    upscaler: str = _upscaler()
+    upscaler_noise: int = _upscaler_noise()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inpaint(Task):
+    """A picture whose masked part is repainted."""
+
+    name = INPAINT
+    needs = ("source", "mask")
+    call = INPAINT
+    doing = "inpaint"
+    of_a_part = True
+    own_prompt = "inpaint_prompt"
+
+    strength: float = setting_field(
+        1.0, "Strength", "How far to depart from the source: 0 returns it unchanged, 1 ignores it", (PANEL,),
+        **_STRENGTH)
+    mask_kind: str = setting_field("white", "Mask Shows",
+                                   "Whether the white parts of the mask are repainted, or the transparent ones",
+                                   choices=MASK_KINDS)
+    grow: int = setting_field(
+        0, "Grow", "Pixels by which the mask grows before painting; it shrinks where negative", (PANEL,), low=-512,
+        high=512, unit=PIXELS, prop="mask_grow", group="mask")
+    feather: int = setting_field(
+        8, "Feather", "Pixels inside the mask's edge over which the new picture fades into the old one", (PANEL,),
+        low=0, high=512, unit=PIXELS, prop="mask_feather", group="mask")
+    full_res: bool = setting_field(
+        False, "Only Masked Area",
+        "Paint only the masked area and what is round it, enlarged to the size that the model paints best", (PANEL,),
+        prop="mask_full_res", group="mask")
+    context: int = setting_field(32, "Context", "Pixels round the masked area that the model sees with it", (PANEL,),
+                                 low=0, high=2048, unit=PIXELS, prop="mask_context", group="mask", only_with="full_res")
+    tile: int = _tile()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outpaint(Task):
+    """A picture that is continued beyond its borders."""
+
+    name = OUTPAINT
+    call = INPAINT
+    doing = "paint on beyond the borders"
+    of_a_part = True
+    own_prompt = "outpaint_prompt"
+
+    left: int = setting_field(0, "Left", "Pixels to add on the left", (PANEL,), **_GROWTH, prop="expand_left")
+    right: int = setting_field(0, "Right", "Pixels to add on the right", (PANEL,), **_GROWTH, prop="expand_right")
+    top: int = setting_field(0, "Top", "Pixels to add at the top", (PANEL,), **_GROWTH, prop="expand_top")
+    bottom: int = setting_field(0, "Bottom", "Pixels to add at the bottom", (PANEL,), **_GROWTH, prop="expand_bottom")
+    overlap: int = setting_field(8, "Overlap", "Pixels inside the old border that are painted over and blended in",
+                                 low=0, high=512, unit=PIXELS)
+    strength: float = setting_field(1.0, "Strength", "How much of the new area's first filling is repainted",
+                                    **_STRENGTH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeSeamless(Task):
+    """A texture that repeats: a band across its border is repainted."""
+
+    name = MAKE_SEAMLESS
+    call = INPAINT
+    doing = "make a texture seamless"
+    of_a_part = True
+    own_prompt = "seamless_prompt"
+
+    band: float = setting_field(0.2, "Band", "How much of the side is repainted across the border, as a share",
+                                (PANEL,), low=0.01, high=0.9, unit=SHARE, prop="band", group="make_seamless")
+    strength: float = setting_field(
+        0.75, "Strength", "How far to depart from the source: 0 returns it unchanged, 1 ignores it", (PANEL,),
+        **_STRENGTH, prop="seamless_strength", group="make_seamless")
+    feather: int = setting_field(8, "Feather", "Pixels over which the band fades into the old picture", low=0,
+                                 high=512, unit=PIXELS)
+
+
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (TextToImage, ImageToImage, Upscale, Inpaint, Outpaint, MakeSeamless)}
+
+
+def task_fields(task: str | type[Task]) -> tuple[str, ...]:
+    """Return the names of the settings that a task (its class, or its name in files) has beside the common ones."""
+    return tuple(spec.name for spec in fields(TASKS[task] if isinstance(task, str) else task))
