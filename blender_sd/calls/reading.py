@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.declarations import find
 from ..core.errors import InvalidRequest, SDError
+from ..core.nets import STARTER
 from ..core.request import Request
 from ..core.samplers import closest_id
 from ..core.tasks import ImageToImage
@@ -63,9 +64,16 @@ def _converted(found: ForeignSettings) -> ReadSettings:
     request = Request()
     if model := str(fields.pop("model", "") or ""):
         try:
-            request = replace(request, model=runtime.models.find(model).id)
+            info = runtime.models.find(model)
         except SDError:
             unused["Model"] = model
+        else:
+            request = replace(request, model=info.id)
+    if clip_skip := str(fields.pop("clip_skip", "")):  # its meaning depends on the model
+        if request.model == STARTER or not clip_skip.isdecimal():
+            unused["Clip skip"] = clip_skip
+        else:
+            fields["clip_skip"] = info.abilities.clip_skip_of(int(clip_skip))
     schedule = str(fields.pop("schedule", "") or "")
     if sampler := str(fields.pop("sampler", "") or ""):
         known, exact = closest_id(sampler, schedule)

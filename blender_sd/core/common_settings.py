@@ -50,6 +50,12 @@ class CommonSettings:
         5.0, "Guidance", "How closely the picture follows the prompt (CFG scale); 1 turns guidance off",
         (PANEL, PRESET, STYLE, LIST, LIVE), low=0.0, high=100.0, soft_high=15.0, step=50, digits=1, group="sampling",
         needs="guides", axis=1, example="3, 5, 8", a1111="CFG scale")
+    clip_skip: int = setting_field(
+        1, "Clip Skip",
+        "From which layer, counted from the end of what a model reads of its text encoder, the prompt is taken: 1 is "
+        "the model's own way, 2 is what many anime models of SD 1.5 were trained with",
+        (PANEL, PRESET, STYLE, LIST, LIVE), low=1, high=12, soft_high=4, group="sampling", needs="clip_skip", axis=9,
+        example="1, 2, 3", a1111="Clip skip", neutral=True)
     seed: int = setting_field(
         0, "Seed", "Where the noise starts; the same seed and settings give the same picture", (PANEL, LIST), low=0,
         high=MAX_SEED, axis=4, example="1, 2, 3", a1111="Seed")

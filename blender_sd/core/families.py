@@ -43,6 +43,8 @@ class Family:
         weights: Whether it takes weighted words.
         negative: Whether it takes a negative prompt.
         guides: Whether it takes guidance.
+        clip_skip: Whether its text encoders can be read at an earlier layer (Clip Skip).
+        ends_early: Whether the model's own way stops a layer before the end, so that A1111 ignores its "Clip skip".
         unguided: The value of diffusers' `guidance_scale` that turns guidance off.
     """
 
@@ -65,6 +67,8 @@ class Family:
     weights: bool = False
     negative: bool = True
     guides: bool = True
+    clip_skip: bool = False
+    ends_early: bool = False
     unguided: float = 1.0
 
     @property
@@ -105,6 +109,10 @@ class Family:
             return f"With a ControlNet and a reference image, {self.name} models cannot {TASKS[task].doing}."
         return ""
 
+    def clip_skip_of(self, webui: int) -> int:
+        """Return our Clip Skip for the value in a text of A1111's web UI."""
+        return 1 if self.ends_early else max(1, webui)
+
     def steers(self, task: str) -> bool:
         """Return whether any ControlNet can steer `task`."""
         return any(not self.refusal(task, controlnet) for controlnet in self.controls)
@@ -119,7 +127,8 @@ def _both(pipeline: str) -> Calls:
     return {TEXT_TO_IMAGE: pipeline, IMAGE_TO_IMAGE: pipeline}
 
 
-_UNET: dict[str, Any] = {"own_sampler": False, "transformer": False, "embeddings": True, "weights": True}
+_UNET: dict[str, Any] = {"own_sampler": False, "transformer": False, "embeddings": True, "weights": True,
+                         "clip_skip": True}
 _SD = Family("SD 1.5", 512, 20, 7.0, pipelines=_calls("StableDiffusion"),
              controls={"ControlNetModel": _calls("StableDiffusionControlNet")}, reference=True, **_UNET)
 _FLUX = Family("Flux.1", 1024, 28, 3.5, "euler", packing=2, negative=False, pipelines=_calls("Flux"),
@@ -138,7 +147,7 @@ _KLEIN = Family("Flux.2 Klein", 1024, 28, 4.0, "euler", packing=2, negative=Fals
 FAMILIES: dict[str, Family] = {
     "StableDiffusionPipeline": _SD,
     "StableDiffusionXLPipeline": Family(
-        "SDXL", 1024, 25, 6.0, pipelines=_calls("StableDiffusionXL"), reference=True, **_UNET,
+        "SDXL", 1024, 25, 6.0, pipelines=_calls("StableDiffusionXL"), reference=True, ends_early=True, **_UNET,
         controls={"ControlNetModel": _calls("StableDiffusionXLControlNet"),
                   "ControlNetUnionModel": _calls("StableDiffusionXLControlNetUnion")}),
     "StableDiffusion3Pipeline": Family(
@@ -215,7 +224,7 @@ def _classes(family: Family) -> set[str]:
 def _unet_member(family: Family, unet: Mapping[str, Any]) -> Family:
     if family.name == "SD 1.5" and unet.get("cross_attention_dim") == 1024:
         # the same class; only the text encoder's width tells
-        family = replace(family, name="SD 2", reference=False)
+        family = replace(family, name="SD 2", reference=False, ends_early=True)
     if _number(unet.get("in_channels")) == 9:  # the mask and the masked image are inputs too
         family = replace(family, name=f"{family.name} Inpaint", pipelines={INPAINT: family.pipelines[INPAINT]},
                          controls={

@@ -94,7 +94,7 @@ def check_webui(found, program="A1111"):
     assert (found.fields["seed"], found.fields["width"], found.fields["height"]) == ("4294967297", "512", "768")
     assert (found.fields["sampler"], found.fields["schedule"], found.fields["model"]) == ("DPM++ 2M", "Karras",
                                                                                           "dream shaper")
-    assert found.unused["Clip skip"] == "2" and found.fields["strength"] == "0.4"
+    assert found.fields["clip_skip"] == "2" and found.fields["strength"] == "0.4"
 
 
 @pytest.mark.parametrize(("text", "program"), [

@@ -5,6 +5,8 @@ without the word. Prompts longer than an encoder's window are read in several wi
 """
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -42,13 +44,20 @@ def note(pipe: Any, *texts: str) -> str:
 
 
 @torch.no_grad()
-def arguments(pipe: Any, prompt: str, negative: str) -> dict[str, torch.Tensor]:
-    """Return the embeddings of both prompts as the pipeline's call takes them, each (1, tokens, features)."""
+def arguments(pipe: Any, prompt: str, negative: str, skipped: int = 0) -> dict[str, torch.Tensor]:
+    """Return the embeddings of both prompts as the pipeline's call takes them, each (1, tokens, features).
+
+    `skipped`: how many layers earlier than usual the text encoders are read (Clip Skip less 1). diffusers' own
+    `clip_skip` leaves SDXL's negative prompt as it is, and fails with SD 1.5 where transformers is of version 5.
+    """
     parts = pipe.components
     second = parts.get("text_encoder_2")
     readers = [_reader(pipe, parts[f"tokenizer{end}"], parts[f"text_encoder{end}"], second is not None)
                for end in ("", "_2") if parts.get(f"text_encoder{end}") is not None]
-    words = torch.cat([reader([prompt, negative]) for reader in readers], -1)
+    with ExitStack() as stack:
+        for end in ("", "_2"):
+            stack.enter_context(_without_last(parts.get(f"text_encoder{end}"), skipped))
+        words = torch.cat([reader([prompt, negative]) for reader in readers], -1)
     embeddings = {"prompt_embeds": words[:1], "negative_prompt_embeds": words[1:]}
     if second is not None:
         provider = readers[-1].conditioning_provider
@@ -59,6 +68,23 @@ def arguments(pipe: Any, prompt: str, negative: str) -> dict[str, torch.Tensor]:
             # The pipeline puts zeros there
             embeddings = {name: value for name, value in embeddings.items() if "negative" not in name}
     return embeddings
+
+
+@contextmanager
+def _without_last(encoder: torch.nn.Module | None, layers: int) -> Iterator[None]:
+    """Return a context in which a CLIP text encoder lacks its last layers, so that compel's last hidden state is an
+    earlier one."""
+    stack = None if encoder is None or not layers else next(
+        module for module in encoder.modules() if isinstance(getattr(module, "layers", None), torch.nn.ModuleList))
+    if stack is None:
+        yield
+        return
+    whole = stack.layers
+    stack.layers = whole[:max(1, len(whole) - layers)]
+    try:
+        yield
+    finally:
+        stack.layers = whole
 
 
 class _Words:

@@ -68,6 +68,8 @@ def notes_before(model: Model, pipe: Any, request: Request) -> list[str]:
         notes.append("This model edits by instruction: strength has no effect.")
     if request.negative and not family.negative:
         notes.append("This model reads no negative prompt.")
+    if request.clip_skip > 1 and not family.clip_skip:
+        notes.append("This model's text encoders are always read in its own way: Clip Skip has no effect.")
     if request.guidance > 1 and not family.guides:
         notes.append("This model takes no guidance: its value has no effect.")
     return [text for text in notes if text]
@@ -197,10 +199,11 @@ def _arguments(pipe: Any, known: Mapping[str, inspect.Parameter], request: Reque
         del wanted["guidance_scale"]
     if request.steps != 2 and "intermediate_timesteps" in known:
         wanted["intermediate_timesteps"] = None  # SANA-Sprint's scheduler takes them only with two steps
-    if weighting.fits(pipe) and weighting.wanted(pipe, prompt, negative):
+    skipped = request.clip_skip - 1 if family.clip_skip else 0
+    if weighting.fits(pipe) and (skipped or weighting.wanted(pipe, prompt, negative)):
         del wanted["prompt"]
         wanted.pop("negative_prompt", None)
-        wanted |= weighting.arguments(pipe, prompt, negative)
+        wanted |= weighting.arguments(pipe, prompt, negative, skipped)
     return {name: value for name, value in wanted.items() if name in known}
 
 
