@@ -18,6 +18,7 @@ _CALLS = {
     "text_to_image": ("generate",),
     "image_to_image": ("restyle",),
     "upscaling": ("upscale",),
+    "seed_walk": ("seed_walk",),
     "inpainting": ("inpaint", "make_seamless", "outpaint"),
     "control_images": ("control", "control_image"),
     "recalling": ("recall", "run"),

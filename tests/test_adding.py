@@ -17,6 +17,7 @@ def naming(pattern: str) -> list[str]:
 
 @pytest.mark.parametrize(("pattern", "most"), [
     (r"clip_skip", 5),
+    (r"seed_walk|SeedWalk|SEED_WALK", 6),
 ])
 def test_how_many_files_name_it(pattern, most):
     named = naming(pattern)

@@ -17,6 +17,7 @@ UPSCALE = "upscale"
 INPAINT = "inpaint"
 OUTPAINT = "outpaint"
 MAKE_SEAMLESS = "make_seamless"
+SEED_WALK = "seed_walk"
 MASK_KINDS = ("white", "alpha")
 
 _STRENGTH: dict[str, Any] = {"low": 0.0, "high": 1.0, "unit": SHARE}
@@ -198,8 +199,28 @@ class MakeSeamless(Task):
                                  high=512, unit=PIXELS)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeedWalk(Task):
+    """Variations of a picture: the noise of each next one leans further towards the variation seed's."""
+
+    name = SEED_WALK
+    doing = "work from an image"
+    own_prompt = "seed_walk_prompt"
+
+    strength: float = setting_field(
+        0.4, "Strength", "How far the variations depart from the picture: 0 returns it unchanged, 1 ignores it",
+        (PANEL,), **_STRENGTH, group="seed_walk")
+    walk: float = setting_field(
+        0.5, "Walk", "How far the last picture's noise is on its way from the seed to the variation seed; those before "
+                     "it are spread evenly", (PANEL,), low=0.0, high=1.0, unit=SHARE, group="seed_walk")
+
+    def of_picture(self, request: CommonSettings, number: int) -> dict[str, Any]:
+        here = self.walk * (number + 1) / request.count
+        return {"walk": here, "variation_strength": here}
+
+
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (TextToImage, ImageToImage, Upscale, Inpaint, Outpaint, MakeSeamless)}
+    task.name: task for task in (TextToImage, ImageToImage, Upscale, Inpaint, Outpaint, MakeSeamless, SeedWalk)}
 
 
 def task_fields(task: str | type[Task]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from ... import scene
 from ...core.errors import SDError
 from ...core.families import Family
-from ...core.tasks import INPAINT, MAKE_SEAMLESS, OUTPAINT, UPSCALE
+from ...core.tasks import INPAINT, MAKE_SEAMLESS, OUTPAINT, SEED_WALK, UPSCALE
 from ..layout import wrapped
 from ..translations.words import translated
 from .base import SIDEBARS, Panel, family_in, place
@@ -83,6 +83,27 @@ class Extend(Panel):
             self.layout.operator("sd.make_seamless", text="Make Seamless", icon="UV_SYNC_SELECT")
 
 
+class Vary(Panel):
+    """Variations of the slot's image."""
+
+    bl_label = "Seed Walk"
+    bl_order = 43
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def works_with(cls, family: Family) -> bool:
+        return not family.refusal(SEED_WALK)
+
+    def draw(self, context) -> None:
+        settings = context.scene.sd
+        self.show_image(context, scene.active_slot_image)
+        draw_own_prompt(self.layout, context, SEED_WALK, scene.active_slot_image)
+        column = self.split()
+        draw_settings(column, settings, "seed_walk", family_in(context))
+        column.prop(settings, "count")
+        self.layout.operator("sd.seed_walk", text="Paint Variations", icon="MOD_NOISE")
+
+
 class Enlarge(Panel):
     """The slot's image, larger."""
 
@@ -131,5 +152,5 @@ def draw_mask_buttons(layout, context) -> None:
     row.operator("sd.change_mask", text="Invert").how = "INVERT"
 
 
-CLASSES = tuple(cls for panel in (Inpaint, MaskOptions, Extend, Enlarge, EnlargeOptions)
+CLASSES = tuple(cls for panel in (Inpaint, MaskOptions, Extend, Enlarge, EnlargeOptions, Vary)
                 for cls in place(panel, *SIDEBARS))
