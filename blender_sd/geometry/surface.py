@@ -1,7 +1,6 @@
 """The triangles of a scene in a unit box: normals, welded vertices, shells, and the rays that are cast against them."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,9 +9,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from ..core.errors import SourceUnusable
+from ..protocol.surfaces import OCCLUDER
 from .rays import Rays
 
-OCCLUDER = -1  # the texture of triangles that are only in the way
 _WELD = 1e-6  # of the unit box: vertices of one object that are closer are one
 _CREASE = np.cos(np.radians(50.0))  # across sharper edges normals are not averaged
 
@@ -155,5 +154,3 @@ _MOST_NEIGHBOURS = 64  # of a vertex, such as the pole of a sphere: further ones
 def _cross(corners: np.ndarray) -> np.ndarray:
     return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
-
-Progress = Callable[[float], None]

@@ -1,0 +1,57 @@
+"""Surfaces and cameras as arrays, as they travel from Blender to the engine that bakes pictures onto them."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+OCCLUDER = -1  # the texture of triangles that are only in the way
+
+
+@dataclass(frozen=True, eq=False)
+class Triangles:
+    """Triangles of all objects in view, in the world.
+
+    Attributes:
+        vertices: V×3 float32, metres.
+        triangles: T×3 int32 indices of vertices, anticlockwise as seen from outside.
+        uv: T×3×2 float32 texture coordinates of each triangle's corners, v upwards.
+        objects: T int32, one number for each object in the picture, instances counted singly.
+        textures: T int32 indices of textures; OCCLUDER for triangles without one.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    uv: np.ndarray
+    objects: np.ndarray
+    textures: np.ndarray
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A camera without distortion, in numbers.
+
+    A point that lies `right`, `up` and `depth` from it along its axes is seen at pixel x = scale_x·right/depth +
+    centre_x, y = centre_y − scale_y·up/depth; without the division if it is not `perspective`. Row 0 is on top.
+
+    Attributes:
+        origin: Its place in the world, metres.
+        axes: Nine numbers: unit vectors that point right, up and forward.
+        scale_x, scale_y: Pixels per unit.
+        centre_x, centre_y: Pixels.
+        width, height: The picture's size in pixels.
+        perspective: Whether it is a perspective camera, else an orthographic one.
+        near, far: Depths between which things are drawn, metres.
+    """
+
+    origin: tuple[float, ...]
+    axes: tuple[float, ...]
+    scale_x: float
+    scale_y: float
+    centre_x: float
+    centre_y: float
+    width: int
+    height: int
+    perspective: bool
+    near: float
+    far: float
