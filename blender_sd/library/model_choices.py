@@ -22,14 +22,21 @@ _KEYS = ("vae", "prediction", "zero_snr")
 
 
 def file_of(model: str) -> str:
-    """Where the choices for the model in the folder or file `model` are."""
+    """Return the path of the choices for the model in the folder or file `model`."""
     return os.path.join(model, OWN) if os.path.isdir(model) else f"{os.path.splitext(model)[0]}.{OWN}"
 
 
 def read(model: str, folders: Iterable[str] = ()) -> Choices:
-    """The choices for `model`; a VAE is named by its file, from the model on, or by its name in the model `folders`.
-    Nothing where there are none. Raises ModelUnreadable for a file that says something else, ModelNotFound for a VAE
-    that is not there."""
+    """Return the choices for `model`, NOTHING if there are none.
+
+    Args:
+        model: The model's folder or file.
+        folders: The model folders. The VAE is named by a path relative to the model, or by its name in these.
+
+    Raises:
+        ModelUnreadable: The file holds no valid choices.
+        ModelNotFound: There is no such VAE.
+    """
     choices = _stored(model)
     prediction, zero_snr = choices.get("prediction", AUTO), choices.get("zero_snr")
     if prediction not in (AUTO, *PREDICTIONS) or not (zero_snr is None or isinstance(zero_snr, bool)):
@@ -42,8 +49,11 @@ def read(model: str, folders: Iterable[str] = ()) -> Choices:
 
 
 def write(model: str, choices: Choices) -> None:
-    """Keeps `choices` for `model`; what is AUTO or empty is taken out, and with the last of it the file. Raises
-    OutputUnwritable."""
+    """Store `choices` for `model`. What is AUTO or empty is left out; without any choice the file is deleted.
+
+    Raises:
+        OutputUnwritable: The file cannot be written, or the model is the built-in one.
+    """
     if os.path.realpath(model) == os.path.realpath(STARTER_FOLDER):
         raise OutputUnwritable("Nothing can be chosen for the built-in model.", "Choose another model.")
     file, kept = file_of(model), {key: value for key, value in _stored(model).items() if key not in _KEYS}
@@ -83,13 +93,13 @@ def _vae(model: str, name: str, folders: Iterable[str]) -> str:
 
 
 def _short(vae: str, folder: str) -> str:
-    """`vae` from `folder` on, where it lies in it."""
+    """Return the path of `vae` relative to `folder` if it is inside it, otherwise `vae` itself."""
     return os.path.relpath(vae, folder).replace(os.sep, "/") if os.path.abspath(vae).startswith(os.path.join(
         folder, "")) else vae
 
 
 def safely(model: str, folders: Iterable[str] = ()) -> tuple[Choices, str]:
-    """As `read`; for what cannot be read nothing, and why, in words."""
+    """Return the choices as `read` does, and "". If they cannot be read, return NOTHING and the reason."""
     try:
         return read(model, folders), ""
     except (ModelUnreadable, ModelNotFound) as error:

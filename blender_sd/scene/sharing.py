@@ -90,7 +90,7 @@ def _readings(reader: Place, node: bpy.types.ShaderNodeTexImage) -> set[Reading]
 
 
 def _way(place: Place, node: bpy.types.ShaderNode, passed: frozenset[Giver]) -> list[Place]:
-    """Return the inputs from `place` to the one that `node` feeds, each with a link; none where no way leads there."""
+    """Return the inputs from `place` to the one that `node` feeds, each with a link; [] if there is no path."""
     link = next(iter(place.socket.links), None)
     if link is None:
         return []

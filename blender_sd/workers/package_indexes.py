@@ -76,7 +76,7 @@ def local_path(url: str) -> str:
 
 
 def is_private(url: str) -> bool:
-    """Return whether nobody on the way can change what comes from `url`."""
+    """Return whether nobody between this computer and the server can change what `url` returns."""
     parts = urlsplit(url)
     return parts.scheme in ("https", "file") or parts.hostname in _LOCAL
 

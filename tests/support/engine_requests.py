@@ -1,4 +1,4 @@
-"""Requests that an engine of the test's own carries out, and what comes of them."""
+"""Requests that an engine of the test's own carries out, and their results."""
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Requests of each task for the tiny models of the families, and what comes of them."""
+"""Requests of each task for the tiny models of the families, and their results."""
 from __future__ import annotations
 
 import numpy as np

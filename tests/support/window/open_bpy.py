@@ -34,7 +34,7 @@ def _symbols(library):
 
 
 def _address(symbols, name):
-    """Return where the function `name` stands in the library, be it C's or C++'s, in a namespace or not."""
+    """Return the address of the function `name` in the library: C or C++, in a namespace or not."""
     return _first(symbols, rf"^(?:_ZN?(?:7blender)?{len(name)})?{name}(?:E?[A-Za-z][A-Za-z0-9_]*)?$")
 
 
