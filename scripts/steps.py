@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from envs import EnvError
+
 NO_TESTS = 5  # pytest's exit status if no test was collected
 SECOND_TRY = "SD_SECOND_TRY"  # set to "1" in the environment of a second try
 HEARTBEAT = 30.0  # seconds between two signs of life of a long step
@@ -39,6 +41,7 @@ class Step:
         may_be_empty: Whether finding no test is fine, because a selection was requested.
         late: Whether it starts only after the others have ended, together with the other late ones.
         most_skipped: How many of its tests may be skipped; more are a failure. None for any number.
+        prepare: Brings about what the command needs, such as an environment, before it is started. May raise EnvError.
         retried: The argument of `command` that names the tests. The modules of tests that failed take its place in a
             second run, since the tests of a module build on each other. "" for no second try.
     """
@@ -53,6 +56,7 @@ class Step:
     may_be_empty: bool = False
     late: bool = False
     most_skipped: int | None = None
+    prepare: Callable[[], object] | None = None
     retried: str = ""
 
 
@@ -97,6 +101,12 @@ def run(step: Step, logs: Path, cwd: Path, log: Log, strict: bool = False) -> Ou
     if step.missing:
         log(f"{step.name}: {'CANNOT RUN' if strict else 'SKIPPED'}: {step.missing}")
         return Outcome(step, failed=int(strict), skipped=int(not strict), note=step.missing)
+    try:
+        if step.prepare is not None:
+            step.prepare()
+    except EnvError as error:
+        log(f"{step.name}: CANNOT RUN: {error}")
+        return Outcome(step, failed=1, note=str(error).partition("\n")[0])
     log(f"{step.name}: started")
     path = logs / f"{step.name.replace(' ', '-')}.log"
     if step.junit is not None:

@@ -20,6 +20,8 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import complete
@@ -74,13 +76,16 @@ def options(arguments: list[str]) -> argparse.Namespace:
 
 
 class Plan:
-    """Turn the options into steps, and create the environments for them."""
+    """Turn the options into steps, and create the environments for them: the default one with `make`, the others
+    meanwhile, each before its first step."""
 
     def __init__(self, chosen: argparse.Namespace, scratch: Path) -> None:
         self.chosen = chosen
         self.scratch = scratch
         self.default = envs.default_env()
-        self.python = str(envs.ensure(self.default))
+        self.python = str(self.default.executable)
+        self._maker = ThreadPoolExecutor(max_workers=1)  # one beside the default environment: the machine has two cores
+        self._made: dict[envs.Env, Future] = {self.default: Future()}
         self.tiny_models = scratch / "tiny models"
         self.narrowed = bool(chosen.k or chosen.pytest)
 
@@ -97,7 +102,18 @@ class Plan:
                 layers = ("blender", "window")
         return [step for layer in layers for step in getattr(self, layer)()]
 
+    def make(self) -> None:
+        """Create the default environment, which all steps need. Raise EnvError."""
+        self._made[self.default].set_result(envs.ensure(self.default))
+
+    def _waits_for(self, env: envs.Env) -> Callable[[], object]:
+        """Begin to create an environment. Return a call that ends when it is there."""
+        if env not in self._made:
+            self._made[env] = self._maker.submit(envs.ensure, env)
+        return self._made[env].result
+
     def lint(self) -> list[Step]:
+        types = envs.types_env()
         contracts = Path(self.python).with_name("lint-imports.exe" if envs.WINDOWS else "lint-imports")
         return [
             Step("lint", "lint", (self.python, "-m", "ruff", "check", "--no-cache", "--output-format=concise", ".")),
@@ -107,7 +123,7 @@ class Plan:
                 (str(contracts), "--no-cache", "--no-logo"),
                 {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
             ),
-            Step("lint", "types", (str(envs.ensure(envs.types_env())), "-m", "mypy")),
+            Step("lint", "types", (str(types.executable), "-m", "mypy"), prepare=self._waits_for(types)),
             Step("lint", "docs", (self.python, "scripts/docs.py", "--output", str(self.scratch / "docs"))),
         ]
 
@@ -161,23 +177,22 @@ class Plan:
 
     def _in_blender(self, layer: str, blender: str) -> Step:
         name = f"{layer} {blender}"
+        env = envs.blender_env(blender)
         missing = missing_for_windows() if layer == "window" else ""
-        try:
-            python = "" if missing else str(envs.ensure(envs.blender_env(blender)))
-        except envs.PythonMissing as error:
-            missing = str(error)
+        missing = missing or envs.lacks_python(env)
         if missing:
             return Step(layer, name, missing=missing)
+        python, prepare = str(env.executable), self._waits_for(env)
         variables = {"SD_ENGINE_PYTHON": self.python, "SD_EXTENSION_ZIP": str(self.scratch / "extension.zip"),
                      "SD_TINY_MODELS": str(self.tiny_models)}
         if layer == "blender":
-            return self._pytest(layer, name, python, variables=variables)
+            return self._pytest(layer, name, python, variables=variables, prepare=prepare)
         variables |= {"SD_WINDOW_PYTHON": python, "SD_WINDOW_BLENDER": blender}
-        return self._pytest(layer, name, self.python, variables=variables, late=True, retried=True)
+        return self._pytest(layer, name, self.python, variables=variables, prepare=prepare, late=True, retried=True)
 
     def _pytest(self, layer: str, name: str, *python: str, variables: dict[str, str] | None = None, late: bool = False,
                 tests: str = "tests", marks: str = "", most_skipped: int | None = None,
-                retried: bool = False) -> Step:
+                prepare: Callable[[], object] | None = None, retried: bool = False) -> Step:
         junit = self.scratch / f"{name.replace(' ', '-')}.xml"
         command = [*python, "-m", "pytest", tests, "-v", "--tb=short", f"--junitxml={junit}"]
         marks = " and ".join(filter(None, (marks or MARKS.get(layer, ""), "not slow" if self.chosen.fast else "")))
@@ -196,6 +211,7 @@ class Plan:
             may_be_empty=self.narrowed,
             late=late,
             most_skipped=most_skipped,
+            prepare=prepare,
             retried=tests if retried else "",
         )
 
@@ -240,6 +256,7 @@ def main() -> int:
         try:
             plan = Plan(chosen, Path(folder))
             todo = plan.steps()
+            plan.make()
         except envs.EnvError as error:
             print(f"error: {error}\n0 passed, 1 failed")
             return 1

@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+import envs
 import steps
 from steps import Outcome, Step
 
@@ -233,17 +235,47 @@ def test_windows_alone_get_a_second_try(runner, tmp_path, monkeypatch):
     assert all(step.command.count(step.retried) == 1 for step in todo if step.retried)
 
 
+def test_environments_are_made_while_others_work_each_before_its_first_step(runner, tmp_path, monkeypatch):
+    """The default one is made first, beside the first of the others; the last one is held back here."""
+    made, go = [], threading.Event()
+
+    def ensure(env):
+        if env.blender == "5.2":
+            assert go.wait(30)
+        made.append(env.name)
+
+    monkeypatch.setattr(runner.envs, "ensure", ensure)
+    monkeypatch.setattr(runner.envs, "lacks_python", lambda env: "")
+    monkeypatch.setattr(runner, "missing_for_windows", lambda: "")
+    plan = runner.Plan(runner.options([]), tmp_path)
+    todo = {step.name: step for step in plan.steps()}
+    plan.make()
+    todo["blender 4.5"].prepare()
+    assert plan.default.name in made and made.index(".venv-types") < made.index(".venv-bpy42")
+    assert ".venv-bpy52" not in made and todo["unit"].prepare is None
+    go.set()
+    todo["window 5.2"].prepare()
+    assert sorted(made) == sorted([plan.default.name, ".venv-types", ".venv-bpy42", ".venv-bpy45", ".venv-bpy52"])
+
+
+def test_a_step_whose_environment_cannot_be_made_fails(tmp_path):
+    def prepare():
+        raise envs.EnvError("pip could not fill .venv-x:\nand why")
+
+    messages = []
+    outcome = steps.run(Step("blender", "blender 4.2", ("nothing",), prepare=prepare), tmp_path, tmp_path,
+                        messages.append)
+    assert counts(outcome) == (0, 1, 0) and outcome.note == "pip could not fill .venv-x:" and "and why" in messages[0]
+
+
 def test_a_blender_without_its_python_is_skipped_aloud(runner, tmp_path, monkeypatch):
     default = runner.envs.default_env()
     there, lacking = (next(blender for blender, python in runner.envs.BLENDERS.items()
                            if (python == default.python) is has) for has in (True, False))
 
-    def ensure(env):
-        if env.python != default.python:
-            raise runner.envs.PythonMissing(f"Python {env.python} was not found")
-        return env.executable
-
-    monkeypatch.setattr(runner.envs, "ensure", ensure)
+    monkeypatch.setattr(runner.envs, "ensure", lambda env: env.executable)
+    monkeypatch.setattr(runner.envs, "is_ready", lambda env: False)
+    monkeypatch.setattr(runner.envs, "find_python", lambda version: ["python"] if version == default.python else None)
     missing = {
         step.name: step.missing for step in runner.Plan(runner.options(["--layer", "blender"]), tmp_path).steps()}
     assert "was not found" in missing[f"blender {lacking}"] and not missing[f"blender {there}"]
