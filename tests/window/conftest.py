@@ -63,6 +63,7 @@ def blender(windows: Windows, request: pytest.FixtureRequest) -> Iterator[Blende
         dict.fromkeys(item.module.__name__ for item in request.session.items if "windows" in item.fixturenames))
     at = modules.index(request.module.__name__)
     with windows.start(modules[at]) as window:
+        window.draw_plainly()
         for following in modules[at + 1 : at + 2]:
             windows.start(following)
         yield window

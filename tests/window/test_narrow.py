@@ -48,6 +48,7 @@ class TallWindow(BlenderWindow):
 def opened(window_python, shots, extension_zip, tmp_path_factory):
     """The window with all panels open, an engine, and one picture made."""
     with TallWindow(window_python, [extension_zip], shots / "narrow") as window:
+        window.draw_plainly()
         python, output = os.environ.get("SD_ENGINE_PYTHON", sys.executable), tmp_path_factory.mktemp("output")
         window.run_script(PREPARE.format(python=python, output=str(output)))
         window.open_tab("SD", width=WIDTH)
