@@ -78,6 +78,7 @@ def _of_classes() -> Iterator[tuple[str, str]]:
 
     import blender_sd
     from blender_sd.addon import _CLASSES
+    from blender_sd.core.declarations import SETTINGS
     from blender_sd.library import accelerators
 
     blender_sd.register()
@@ -102,6 +103,7 @@ def _of_classes() -> Iterator[tuple[str, str]]:
                     yield from _of_property(prop, place)
     finally:
         blender_sd.unregister()
+    yield from ((item.setting.placeholder, "panels/parts") for item in SETTINGS)
     # the choices differ between systems
     yield from ((one.label, "installation") for one in accelerators.ACCELERATORS.values())
 

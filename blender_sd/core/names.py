@@ -25,7 +25,8 @@ def name_key(name: str) -> str:
 def closest(name: str, known: Iterable[str]) -> list[str]:
     """Return up to three of the `known` names that `name` may be a misspelling of, the most similar first.
 
-    Case, spaces and punctuation do not count, and a part of a name finds it.
+    Case, spaces and punctuation do not count, a part of a name finds it, and a name with more parts (mask_feather for
+    feather) too.
     """
     wanted = _plain(name)
     plain: dict[str, str] = {}
@@ -35,7 +36,9 @@ def closest(name: str, known: Iterable[str]) -> list[str]:
         return [plain[wanted]]
     near = difflib.get_close_matches(wanted, plain, _NEAREST, _SIMILAR)
     if len(wanted) >= _PART:
-        near += [candidate for candidate in plain if wanted in candidate and candidate not in near]
+        parts = {_plain(part) for part in re.split(r"[_\W]+", name)}
+        near += [candidate for candidate in plain
+                 if candidate not in near and (wanted in candidate or candidate in parts)]
     return [plain[candidate] for candidate in near[:_NEAREST]]
 
 

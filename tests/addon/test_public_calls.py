@@ -64,7 +64,7 @@ def _calls(folder: Path) -> dict[str, tuple]:
         "save_style": ("x",),
         "trace": (image,),
         "trash": ("x.png",),
-        "upscale": (GREY,),
+        "upscale": (GREY,), "seed_walk": (GREY,),
         "wait": (0.0,),}
 
 

@@ -64,7 +64,7 @@ def test_panel_and_console_make_the_same_picture(panel, model):
     bpy.ops.sd.retexture()
     drain(timeout=ENGINE_START)
     assert sd.jobs()[-1].state == "finished", sd.jobs()[-1].error
-    assert sd.jobs()[-1].request.strength == pytest.approx(0.9)
+    assert sd.jobs()[-1].request.task.strength == pytest.approx(0.9)
 
 
 def test_a_cancelled_job_leaves_nothing_and_the_next_works(panel, tmp_path):

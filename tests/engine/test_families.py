@@ -55,7 +55,7 @@ def test_what_the_table_names_runs_and_all_else_is_refused(order, families, name
 def test_the_session_and_the_engine_read_the_same_of_it(engine, families, name):
     info, model = read_model(families(name)), engine._load(families(name))
     assert info.abilities == model.family
-    assert info.multiple % model.multiple == 0 and (info.default_width % model.multiple == 0)
+    assert info.multiple == model.multiple and (info.default_width % model.multiple == 0)
     assert model.family.transformer == model.is_transformer and model.family.weights == weighting.fits(model.base)
     assert model.family.own_sampler == bool(samplers.build(model.own_scheduler, "ddim", 2, 0)[1])
 

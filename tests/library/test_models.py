@@ -20,10 +20,10 @@ def no_starter(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "parts", "expected"), [
-    ("StableDiffusionPipeline", {"unet": UNET, "vae": VAE}, ("SD 1.5", 64, 512)),
+    ("StableDiffusionPipeline", {"unet": UNET, "vae": VAE}, ("SD 1.5", 8, 512)),
     ("StableDiffusionInpaintPipeline", {"unet": {**UNET, "cross_attention_dim": 1024, "sample_size": 96, "in_channels": 9}, "vae": VAE},  # noqa: E501
-     ("SD 2 Inpaint", 64, 768)),
-    ("StableDiffusionXLPipeline", {"unet": {"block_out_channels": [320, 640, 1280], "sample_size": 128}, "vae": VAE}, ("SDXL", 32, 1024)),  # noqa: E501
+     ("SD 2 Inpaint", 8, 768)),
+    ("StableDiffusionXLPipeline", {"unet": {"block_out_channels": [320, 640, 1280], "sample_size": 128}, "vae": VAE}, ("SDXL", 8, 1024)),  # noqa: E501
     ("StableDiffusion3Pipeline", {"transformer": {"patch_size": 2, "sample_size": 128}, "vae": VAE}, ("SD 3.5", 16, 1024)),  # noqa: E501
     ("FluxPipeline", {"transformer": {"patch_size": 1}, "vae": VAE}, ("Flux.1", 16, 1024)),
     ("Flux2KleinPipeline", {"transformer": {"patch_size": 1}, "vae": VAE}, ("Flux.2 Klein", 16, 1024)),
@@ -70,7 +70,7 @@ def test_the_makers_recommendation(tmp_path):
         "later": 1}
     model = read_model(make_model(tmp_path / "a", own=own))
     assert (model.name, model.text) == ("My model", "One line")
-    assert (model.default_width, model.default_height) == (512, 768)  # rounded to what it can paint
+    assert (model.default_width, model.default_height) == (504, 768)  # rounded to what it can paint
     assert (model.steps, model.guidance, model.sampler) == (8, 2.0, "euler")
     assert read_model(make_model(tmp_path / "b", own={"size": 256})).default_height == 256
 
@@ -174,8 +174,8 @@ def test_single_files_are_found_and_want_what_their_family_wants(tmp_path):
     checkpoint(tmp_path / "models" / "folder" / "unet" / "model.safetensors", UNET_KEY, VAE_KEY, SD15_KEY)
     found = find_models([str(tmp_path)])
     assert [(one.name, one.id, one.family, one.multiple, one.default_width) for one in found] == [
-        ("bricks", str(sd15), "SD 1.5", 64, 512), ("folder", str(tmp_path / "models" / "folder"), "SD 1.5", 64, 512),
-        ("walls", str(sdxl), "SDXL", 32, 1024)]
+        ("bricks", str(sd15), "SD 1.5", 8, 512), ("folder", str(tmp_path / "models" / "folder"), "SD 1.5", 8, 512),
+        ("walls", str(sdxl), "SDXL", 8, 1024)]
     assert resolve_model("bricks", [str(tmp_path)]) == found[0] == resolve_model(str(sd15), [])
 
 
