@@ -170,3 +170,13 @@ def test_pixels_in_the_file_are_those_of_the_library_call(run, engine, sd):
     with open(path, "rb") as file:  # the text comes before the pixels, so that readers need not load them
         data = file.read()
     assert data.index(b"iTXt") < data.index(b"IDAT") and struct.unpack(">II", data[16:24]) == (64, 64)
+
+
+def test_a_model_with_another_content_is_noted_once(run, sd):
+    digest = ContentDigests().digest(sd)
+    same = run(small(sd, model_digest=digest, count=2))
+    other = run(small(sd, model_digest="sha256:0", count=2))
+    assert not [event for event in same if isinstance(event, Note)]
+    notes = [event.text for event in other if isinstance(event, Note)]
+    assert len(notes) == 1 and "another content" in notes[0]
+    assert {result.request.model_digest for result in (*same[-1].results, *other[-1].results)} == {digest}
