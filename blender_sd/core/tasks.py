@@ -50,6 +50,8 @@ class Task:
 
     Attributes:
         name: Its name in files.
+        label: Its name in the interface.
+        prompt_tip: What its own prompt is about.
         needs: The roles of the input pictures that it needs.
         call: How it calls the model: TEXT_TO_IMAGE, IMAGE_TO_IMAGE or INPAINT.
         doing: What it does, for "This model cannot …".
@@ -58,6 +60,8 @@ class Task:
     """
 
     name: ClassVar[str] = ""
+    label: ClassVar[str] = ""
+    prompt_tip: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ("source",)
     call: ClassVar[str] = IMAGE_TO_IMAGE
     doing: ClassVar[str] = ""
@@ -86,6 +90,7 @@ class TextToImage(Task):
     """A picture from words, enlarged and refined if `refine_scale` is above 1 (high-res fix)."""
 
     name = TEXT_TO_IMAGE
+    label = "Text to Image"
     needs = ()
     call = TEXT_TO_IMAGE
     doing = "paint from words alone"
@@ -106,6 +111,7 @@ class ImageToImage(Task):
     """A picture painted over another one."""
 
     name = IMAGE_TO_IMAGE
+    label = "Image to Image"
     doing = "work from an image"
 
     strength: float = setting_field(
@@ -118,6 +124,8 @@ class Upscale(Task):
     """A larger picture, refined by the model tile by tile."""
 
     name = UPSCALE
+    label = "Upscale"
+    prompt_tip = "What the enlarged picture shows"
     doing = "refine what is enlarged"
     own_prompt = "upscale_prompt"
 
@@ -133,6 +141,8 @@ class Inpaint(Task):
     """A picture whose masked part is repainted."""
 
     name = INPAINT
+    label = "Inpaint"
+    prompt_tip = "What is painted into the mask"
     needs = ("source", "mask")
     call = INPAINT
     doing = "inpaint"
@@ -165,6 +175,8 @@ class Outpaint(Task):
     """A picture that is continued beyond its borders."""
 
     name = OUTPAINT
+    label = "Outpaint"
+    prompt_tip = "What is painted beyond the borders"
     call = INPAINT
     doing = "paint on beyond the borders"
     of_a_part = True
@@ -185,6 +197,8 @@ class MakeSeamless(Task):
     """A texture that repeats: a band across its border is repainted."""
 
     name = MAKE_SEAMLESS
+    label = "Make Seamless"
+    prompt_tip = "What is painted over the seam"
     call = INPAINT
     doing = "make a texture seamless"
     of_a_part = True
@@ -204,6 +218,8 @@ class SeedWalk(Task):
     """Variations of a picture: the noise of each next one leans further towards the variation seed's."""
 
     name = SEED_WALK
+    label = "Seed Walk"
+    prompt_tip = "What the variations show"
     doing = "work from an image"
     own_prompt = "seed_walk_prompt"
 

@@ -8,6 +8,7 @@ import pytest
 import blender_sd as sd
 from blender_sd.addon import layout, task_prompts
 from blender_sd.protocol.messages import Source
+from blender_sd.core import tasks as core_tasks
 from blender_sd.core.request import Request
 from blender_sd.core.tasks import INPAINT
 from tests.support.panels import shown
@@ -16,7 +17,15 @@ from tests.support.fake_pipeline import write_png
 
 TASKS = {
     "inpaint": ("inpaint_prompt", "SD_PT_view3d_inpaint"), "outpaint": ("outpaint_prompt", "SD_PT_view3d_extend"),
-    "upscale": ("upscale_prompt", "SD_PT_view3d_enlarge"), "make_seamless": ("seamless_prompt", "SD_PT_view3d_extend")}
+    "upscale": ("upscale_prompt", "SD_PT_view3d_enlarge"), "make_seamless": ("seamless_prompt", "SD_PT_view3d_extend"),
+    "seed_walk": ("seed_walk_prompt", "SD_PT_view3d_seedwalk")}
+
+
+def test_every_task_with_a_prompt_of_its_own_is_tried_here_and_can_be_edited(addon):
+    named = {name: task.own_prompt for name, task in core_tasks.TASKS.items() if task.own_prompt}
+    assert {name: field for name, (field, _) in TASKS.items()} == named
+    items = bpy.ops.sd.edit_own_prompt.get_rna_type().properties["task"].enum_items
+    assert {item.identifier.lower() for item in items} == set(named)
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,12 @@ def test_every_setting_explains_itself():
             assert declared.default in rule.choices and set(rule.words) in (set(), set(rule.choices))
 
 
+def test_every_task_explains_itself():
+    for name, task in TASKS.items():
+        assert task.name == name and task.label and task.doing and task.call in TASKS
+        assert bool(task.own_prompt) == bool(task.prompt_tip), "a prompt of its own has a tooltip"
+
+
 def test_settings_name_only_what_there_is():
     for declared in SETTINGS:
         beside = {other.name for other in SETTINGS if other.task == declared.task}

@@ -269,6 +269,30 @@ result = [job.state, job.results[0].request.prompt, nodes.active.image == job.ou
 """) == ["finished", "a pond", True, True]  # noqa: E501
 
 
+def test_a_seed_walk_paints_variations_of_the_slots_image(window):
+    window.run_script("settings.count, settings.steps, settings.seed_walk_prompt = 3, 4, 'red brick wall'")
+    window.open_only("Seed Walk")
+    jobs = window.run_script("result = len(sd.jobs())")
+    window.find_text("Walk")
+    window.screenshot("seed-walk")
+    window.click_text("Paint Variations")
+    window.wait_for(f"len(sd.jobs()) == {jobs + 1} and sd.jobs()[-1].done", ENGINE_START)
+    assert window.run_script("""
+job = sd.jobs()[-1]
+result = [job.state, len(job.outputs), [round(one.request.variation_strength, 3) for one in job.results]]
+""") == ["finished", 3, [0.167, 0.333, 0.5]]
+    window.screenshot("seed-walk-result")
+
+
+def test_clip_skip_stands_with_the_other_settings_of_sampling(window):
+    window.run_script("settings.count = 1")
+    window.open_only("Settings")
+    window.click_text("Sampling")
+    window.find_text("Clip Skip")
+    window.screenshot("sampling")
+
+
+
 def test_a_few_step_model_is_named(window):
     window.run_script("""
 import dataclasses, sys

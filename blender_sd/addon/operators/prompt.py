@@ -7,7 +7,7 @@ from bpy.props import EnumProperty, StringProperty
 from ... import scene
 from ...calls import models
 from ...core.errors import SDError
-from ...core.tasks import TASKS, UPSCALE
+from ...core.tasks import TASKS
 from ...core.vocabulary import KINDS
 from .. import task_prompts
 from .start import first_refusal, refuse
@@ -56,17 +56,14 @@ class SD_OT_edit_own_prompt(bpy.types.Operator):
 
     task: EnumProperty(
         name="Task", description="Whose prompt it is", options={"SKIP_SAVE"},
-        items=(("INPAINT", "Inpaint", "What is painted into the mask"), ("OUTPAINT", "Outpaint",
-                                                                         "What is painted beyond the borders"),
-               ("UPSCALE", "Upscale", "What the enlarged picture shows"), ("MAKE_SEAMLESS", "Make Seamless",
-                                                                           "What is painted over the seam")))
+        items=[(name.upper(), task.label, task.prompt_tip) for name, task in TASKS.items() if task.own_prompt])
 
     def execute(self, context):
         settings, task = context.scene.sd, self.task.lower()
         if getattr(settings, TASKS[task].own_prompt).strip():
             setattr(settings, TASKS[task].own_prompt, "")
             return {"FINISHED"}
-        find = scene.active_slot_image if task == UPSCALE else scene.masked_image
+        find = scene.masked_image if TASKS[task].of_a_part else scene.active_slot_image
         try:
             setattr(settings, TASKS[task].own_prompt, task_prompts.words_of(settings, task, find(context)[0]).text)
         except SDError as error:

@@ -83,7 +83,7 @@ class Extend(Panel):
             self.layout.operator("sd.make_seamless", text="Make Seamless", icon="UV_SYNC_SELECT")
 
 
-class Vary(Panel):
+class SeedWalk(Panel):
     """Variations of the slot's image."""
 
     bl_label = "Seed Walk"
@@ -152,5 +152,5 @@ def draw_mask_buttons(layout, context) -> None:
     row.operator("sd.change_mask", text="Invert").how = "INVERT"
 
 
-CLASSES = tuple(cls for panel in (Inpaint, MaskOptions, Extend, Enlarge, EnlargeOptions, Vary)
+CLASSES = tuple(cls for panel in (Inpaint, MaskOptions, Extend, Enlarge, EnlargeOptions, SeedWalk)
                 for cls in place(panel, *SIDEBARS))
