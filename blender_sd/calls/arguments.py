@@ -29,7 +29,7 @@ ControlInput = tuple[Control, Any]  # a control and what its picture is taken fr
 # Where results go; None makes new images. Text, since `scene` needs Blender: see `_names`.
 Place: TypeAlias = "scene.Target | Callable[[Job], list] | None"
 _KINDS = {"int": int, "float": float, "str": str, "bool": bool}
-_APART = ("prompt", "width", "height")  # settings that calls take in another way: by place, and as `size`
+_APART = ("prompt", "width", "height", "mask_kind")  # settings that calls take in another way: by place, as `size`
 
 
 class PartKeywords(TypedDict, total=False):

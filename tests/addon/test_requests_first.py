@@ -79,3 +79,15 @@ def test_settings_take_keyframes_and_drivers(addon):
         addon.id_data.frame_set(frame)
         assert addon.guidance == pytest.approx(guidance) and addon.clip_skip == skip
     assert sd.jobs() == []
+
+
+def test_a_render_in_a_window_is_not_started_for_it_either(addon, monkeypatch):
+    """In a window the operator lets Blender render first, and submits the job when that has ended."""
+    from blender_sd.addon.operators.restyle import SD_OT_restyle
+
+    started = []
+    monkeypatch.setattr(scene, "start_camera_render", lambda *arguments: started.append(arguments))
+    keywords = {"prompt": "x", "sampler": "magic"}
+    assert SD_OT_restyle._after_camera_render(None, bpy.context, keywords) == {"CANCELLED"} and not started
+    assert "magic" in bpy.context.window_manager.sd.error
+    assert SD_OT_restyle._after_camera_render(None, bpy.context, {"prompt": "x"}) == {"FINISHED"} and len(started) == 1

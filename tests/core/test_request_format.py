@@ -11,6 +11,7 @@ from blender_sd.core.parts import Axis, Control, Lora
 from blender_sd.core.request import Request
 from blender_sd.core.tasks import ImageToImage, Inpaint, MakeSeamless, Outpaint, TextToImage, Upscale
 
+SAVED_2 = json.loads((Path(__file__).resolve().parents[1] / "saved" / "requests-format-2.json").read_text("utf-8"))
 SAVED = json.loads((Path(__file__).resolve().parents[1] / "saved" / "requests-format-1.json").read_text("utf-8"))
 TASKS = {
     "text_to_image": TextToImage(refine_scale=2.0, refine_strength=0.4, tile=64, upscaler_noise=30),
@@ -19,6 +20,14 @@ TASKS = {
     "inpaint": Inpaint(strength=0.9, mask_kind="alpha", grow=-3, feather=5, full_res=True, context=12, tile=128),
     "outpaint": Outpaint(left=16, bottom=32, overlap=8, strength=1.0),
     "make_seamless": MakeSeamless(band=0.3, strength=0.8, feather=6)}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_each_task_of_format_2(name):
+    """tests/saved/requests-format-2.json is what format 1 became; what is written today must stay readable."""
+    text = SAVED_2[name]
+    assert json.loads(text)["format"] == 2 and Request.from_json(text) == Request.from_json(SAVED[name])
+    assert set(json.loads(text)) <= set(json.loads(Request().to_json())), "no setting has gone"
 
 
 @pytest.mark.parametrize("name", TASKS)
