@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -44,14 +45,15 @@ class PartKeywords(TypedDict, total=False):
 
 
 _PART_TIPS = {
-    "loras": "more LoRAs, by name or file, with their weights",
-    "controls": "what `control` returned; each guides the structure",
-    "axes": "one or two settings that change from picture to picture, such as [(\"steps\", (8, 20)), (\"prompt\", "
+    "loras": "More LoRAs, by name or file, with their weights",
+    "controls": "What `control` returned; each guides the structure",
+    "axes": "One or two settings that change from picture to picture, such as [(\"steps\", (8, 20)), (\"prompt\", "
             "(\"brick\", \"stone\"))]; the result is a labelled contact sheet, followed by the single pictures",
-    "reference": "an image (as `source` of `restyle`) whose look `ip_adapter` takes over",
-    "target": "what `scene.freeze_target` returned; or a function that takes the finished job, on the main thread, and "
+    "reference": "An image (as `source` of `restyle`) whose look `ip_adapter` takes over",
+    "target": "What `scene.freeze_target` returned; or a function that takes the finished job, on the main thread, and "
               "returns its `outputs`; None makes a new image datablock",
-    "label": "what lists call the job"}
+    "label": "What lists call the job"}
+_INDENT = 8 * " "  # of the arguments in a docstring
 _DATABLOCKS = {"Image": (SourceUnusable, "Give one of bpy.data.images."),  # of bpy.types
                "Object": (TargetUnusable, "Give one of bpy.data.objects.")}
 
@@ -119,20 +121,21 @@ def task_call(task: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """
     def decorate(call: Callable[_P, _R]) -> Callable[_P, _R]:
         signature = inspect.signature(call)
-        taken = [declared for declared in SETTINGS if declared.task in ("", task)
-                 and declared.name not in (*signature.parameters, *_APART)]
+        own = (*signature.parameters, *_APART)
+        taken = [declared for declared in SETTINGS if declared.task in ("", task) and declared.name not in own]
+        parts = {name: hint for name, hint in PartKeywords.__annotations__.items() if name not in own}
         call._sd_keywords = {  # type: ignore[attr-defined]  # read by `_hints`
             declared.name: _KINDS[declared.kind] | None for declared in taken}
         done = scene_call(call)
+        hints = {declared.name: f"{declared.kind} | None" for declared in taken} | {
+            name: getattr(hint, "__forward_arg__", hint) for name, hint in parts.items()}
         named = [given for given in signature.parameters.values() if given.kind is not given.VAR_KEYWORD]
-        annotations = {declared.name: f"{declared.kind} | None" for declared in taken} | {
-            name: hint for name, hint in PartKeywords.__annotations__.items() if name not in signature.parameters}
         extra = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
-                 for name, hint in annotations.items()]
+                 for name, hint in hints.items()]
         done.__signature__ = signature.replace(parameters=[*named, *extra])  # type: ignore[attr-defined]
-        lines = [*map(_documented, taken), *(f"{name}: {_PART_TIPS[name].capitalize()}." for name in PartKeywords.
-                                             __annotations__ if name not in signature.parameters)]
-        done.__doc__ = (call.__doc__ or "").replace("{settings}", "\n        ".join(lines))
+        lines = [_documented(declared) for declared in taken] + [f"{name}: {_PART_TIPS[name]}." for name in parts]
+        done.__doc__ = (call.__doc__ or "").replace(_INDENT + "{settings}", "\n".join(
+            textwrap.fill(line, 120, initial_indent=_INDENT, subsequent_indent=_INDENT + "    ") for line in lines))
         return done
 
     return decorate
@@ -142,7 +145,7 @@ def _documented(declared: Declared) -> str:
     """Return the line of a setting in a call's docstring."""
     rule = declared.setting
     limits = f"; one of: {', '.join(rule.choices)}" if rule.choices else (
-        f"; {rule.low:g} to {rule.high:.10g}" if rule.low is not None and rule.high is not None else "")
+        f"; {rule.low} to {rule.high}" if rule.low is not None and rule.high is not None else "")
     return f"{declared.name}: {rule.tip}{limits}."
 
 

@@ -73,7 +73,7 @@ class CommonSettings:
         "none", "Tiling", "Axes along which the picture repeats without a seam", (PANEL, PRESET, STYLE, LIST),
         choices=tuple(TILING), words=TILING, a1111="Tiling", neutral=True)
     style: str = setting_field(
-        "", "Style", "The style whose words are in the prompts already; only its name, which changes no pixel", (LIST,))
+        "", "Style", "The style whose words go round the prompts; a finished picture keeps only its name", (LIST,))
     ip_adapter: str = setting_field("", "IP-Adapter",
                                     "The file of the IP-Adapter that reads the reference image; empty for none")
     ip_adapter_weight: float = setting_field(0.6, "Weight", "How much the reference image counts beside the prompt",
