@@ -8,7 +8,7 @@ from typing import Any
 from ..core import request_builder
 from ..core.declarations import SETTINGS, find
 from ..core.errors import InvalidRequest
-from ..core.prompt_choices import tag_notes
+from ..core.prompt_choices import notes_on
 from ..core.request import Request
 from ..core.tasks import task_fields
 from ..library.models import ModelInfo
@@ -67,7 +67,7 @@ def prepare(task: str, prompt: str | None, keywords: Mapping[str, Any], source: 
     built = request_builder.build(task, prompt, {**given, "controls": [control for control, _ in controls]}, LOOK_UPS)
     policy.check_request(built.request, built.model)
     return Order(built.request, built.model, target, label, controls, reference,
-                 [*tag_notes(prompt), *_idle_axes(built.request), *built.notes])
+                 [*notes_on(prompt), *_idle_axes(built.request), *built.notes])
 
 
 def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int] | None = None,

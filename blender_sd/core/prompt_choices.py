@@ -17,10 +17,12 @@ from .prompt_syntax import (
     ACCENTS, LORA_KINDS, NUMBER, SHARE, inside, literal, parse, shape, walk, words,
 )
 
-_EMBEDDING = re.compile(rf"\bembedding:(\w[\w.{ACCENTS}-]*[\w{ACCENTS}]|\w)")
+_EMBEDDING = re.compile(rf"\bembedding:((?:\w[\w.{ACCENTS}-]*[\\/])*(?:\w[\w.{ACCENTS}-]*[\w{ACCENTS}]|\w))")
 _WEIGHT = re.compile(NUMBER)
 _NAMED = re.compile(rf"(te|unet)\s*=\s*({NUMBER})")
-_OTHER = re.compile(r"[a-z_]+\s*=[^=]*", re.I)  # parameter of a LoRA tag for an extension of another program
+# of a LoRA tag: a parameter for an extension of another program, a number with a comma
+_OTHER = re.compile(r"[a-z_]+\s*=[^=]*|[+-]?\d*,\d+", re.I)
+_IN_TAG = re.compile(rf"(?<=[:=])\s*({NUMBER})\s*(?=[:>])")
 _MOST = 100_000  # characters that lists may expand to
 _LEVELS = 8  # levels of lists that name lists
 _HEAVIEST = 4.0  # the largest weight of a LoRA
@@ -334,15 +336,24 @@ def lora_tag(name: str, weight: float, text_weight: float | None = None) -> str:
     return f"<lora:{name}:{weight:g}>" if text_weight is None else f"<lora:{name}:{text_weight:g}:{weight:g}>"
 
 
-def tag_notes(prompt: str) -> list[str]:
-    """Return sentences about the LoRA tags in a prompt that people should know, whichever choices are made."""
+def notes_on(prompt: str) -> list[str]:
+    """Return sentences about a prompt's LoRA tags and braces that people should know, whichever choices are made."""
     notes = []
     for node in walk(parse(prompt)):
-        if _is_lora(node) and (unknown := read_tag(words(prompt, node)).unknown):
-            notes.append(f"Not understood in {words(prompt, node):.120}, and left out: {', '.join(unknown):.80}.")
-        elif isinstance(node, (Edit, Turns)) and any(map(_is_lora, walk(inside(node)))):
-            notes.append("A LoRA cannot change while a picture is painted: those between square brackets are on from "
-                         "first to last.")
+        if isinstance(node, Choice) and len(node.options) == 1 and node.joiner is None and node.end - node.start > 2:
+            notes.append(f"In {words(prompt, node):.60} there is nothing to choose from, and braces give no weight: "
+                         "write (words:1.05) for NovelAI's {words}.")
+        if not _is_lora(node):
+            if isinstance(node, (Edit, Turns)) and any(map(_is_lora, walk(inside(node)))):
+                notes.append("A LoRA cannot change while a picture is painted: those between square brackets are on "
+                             "from first to last.")
+            continue
+        tag = words(prompt, node)
+        name, unknown = read_tag(tag).name, read_tag(tag).unknown
+        if unknown:
+            notes.append(f"Not understood in {tag:.120}, and left out: {', '.join(unknown):.80}.")
+        elif any(abs(float(number)) > _HEAVIEST for number in _IN_TAG.findall(tag, tag.find(name) + len(name))):
+            notes.append(f"The weight in {tag:.120} is above {_HEAVIEST:g}, and was limited to that.")
     return list(dict.fromkeys(notes))
 
 

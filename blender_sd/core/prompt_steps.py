@@ -15,12 +15,19 @@ _SHOWN = 8  # parts of foreign notation that a note names
 # Notation of other programs that no model reads, and that would be painted as words.
 _FOREIGN = re.compile(
     r"\$\$|\$\{[^}]*\}?|\{%.{,200}?%\}"  # Dynamic Prompts, Jinja
-    r"|(?<![\w.])-?(?:\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})::|::-?\.?\d|::(?=\s|$)"  # Dynamic Prompts, NovelAI, Midjourney
-    r"|(?<!\w)(?:AND|ADDBASE|ADDCOMM|ADDROW|ADDCOL)(?!\w)"  # composable diffusion, regions
+    # Dynamic Prompts, NovelAI, Midjourney
+    r"|(?<![\w.])-?(?:\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})%?::|::-?\.?\d|::(?=\s|$)"
+    r"|(?<!\w)__\w[\w./*-]{0,80}"  # a list that is not closed, or is given variables
+    r"|(?<!\w)(?:AND(?:_[A-Z]{2,9})?|ADDBASE|ADDCOMM|ADDROW|ADDCOL)(?!\w)"  # composable diffusion, regions
+    r"|(?m:^[ \t]*#(?=[ \t]*[^\W\d]))|\s#(?=\s)|/\*.{,200}?\*/"  # comments
+    r"|<\s*(?i:lora|lyco|locon|loha|lokr|hypernet|embed|embedding)\s*:[^<>]{0,80}>?"  # a tag that is not closed
+    r"|(?<![\w<:])(?i:lora|lyco):[^\s<>:,]{1,80}(?::[\d.]+)?"
+    r"|（[^（）]{0,80}[：:]\s*[\d.]+\s*）"  # brackets of another script
     # Invoke, compel
     r"|(?<=\))(?:\d+\.\d+|[+-]+)|(?<=\w)(?:\+\+|--)[+-]*(?=[\s,.)]|$)|(?<=[)\"'])\.(?:swap|blend|and)(?!\w)"
     r"|(?<!\S)--[a-z]{1,12}\b"  # Midjourney's options
-    r"|(?<=[^\W_])\s*\|\s*(?=[^\W_])|:\s*\d+,\d+\s*(?=\))")  # a bar outside of { } and [ ], a comma in a weight
+    # a bar outside of { } and [ ], a weight that is no number
+    r"|(?<=[^\W_])\s*\|\s*(?=[^\W_])|:\s*\d+(?:[.,]\d*){1,4}\s*(?=\))")
 
 
 def at_step(prompt: str, step: int, steps: int) -> str:
@@ -109,7 +116,7 @@ def foreign(prompt: str) -> list[str]:
     notations: list[str] = []
     masked = list(prompt)  # without the notation that is understood
     for node in walk(parse(prompt), (Tag,)):
-        if isinstance(node, (Tag, ListName)):
+        if isinstance(node, (Tag, ListName)) or _is_broken_edit(prompt, node):
             notations.append(words(prompt, node))
         if isinstance(node, Text) and words(prompt, node) == node.text:
             continue
@@ -132,8 +139,8 @@ def note(prompt: str, label: str = "prompt") -> str:
     notations = foreign(prompt)
     if not notations:
         return ""
-    left_out = [sign for sign in notations if sign.startswith("<")]
-    read = [sign for sign in notations if not sign.startswith("<")]
+    left_out = [sign for sign in notations if isinstance(parse(sign)[0], Tag)]
+    read = [sign for sign in notations if sign not in left_out]
     sentences = []
     if left_out:
         sentences.append(f"Not understood in the {label}, and left out: {_listed(left_out)}.")
@@ -143,6 +150,12 @@ def note(prompt: str, label: str = "prompt") -> str:
 
 
 # ---- inside ----------------------------------------------------------------------------------------------------------
+
+
+def _is_broken_edit(source: str, node: Node) -> bool:
+    """Return whether brackets look like [before:after:when], but do not say when."""
+    colons = [part for part in inside(node) if isinstance(node, Group) and words(source, part) == ":"]
+    return len(colons) > 1 and source[node.start] == "["
 
 
 def _listed(signs: list[str]) -> str:

@@ -17,7 +17,7 @@ typed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import overload
@@ -38,7 +38,9 @@ _TOKEN = re.compile(rf"(?P<escape>{_ESCAPE})|(?P<tag>{_TAG})|(?P<list>{_LIST})"
                     r"|(?P<break>(?<!\w)BREAK(?!\w))|(?P<sign>[()\[\]{}|:])")
 _IN_TAG = re.compile(rf"(?P<list>(?<=:){_LIST}(?=[:>]))|(?P<sign>[{{}}|])")
 _AMOUNT = re.compile(rf"\s*({NUMBER})\s*")
-_MANY = re.compile(r"\s*(?:(\d{1,6})|(\d{0,6})-(\d{0,6}))\$\$(?:([^$|{}]*)\$\$)?")
+# how the choice goes on from picture to picture in Dynamic Prompts; here the seed always chooses
+_METHOD = re.compile(r"\s*[~@!](?=[^\s~@!|{}][^|{}]*[|{])")
+_MANY = re.compile(r"\s*(?:(\d{1,6})|(\d{0,6})\s*-\s*(\d{0,6}))\s*\$\$(?:([^$|{}]*|[^$\w{}]*)\$\$)?")
 SHARE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)::")
 
 
@@ -274,14 +276,18 @@ class _Parser:
 
     def _choice(self, frame: _Frame, at: int) -> Node:
         begin, low, high, joiner = frame.start + 1, 1, 1, None
-        options = self._branches(frame.nodes, begin, at, "|")
-        if many := _MANY.match(self.source, begin, at):
-            begin, count = many.end(), len(options)
+        if method := _METHOD.match(self.source, begin, at):
+            begin = method.end()
+        many = _MANY.match(self.source, begin, at)
+        if many:
+            begin = many.end()
+        options = self._branches(self._from(frame.nodes, begin), begin, at, "|")
+        if many:
+            count = len(options)
             low = int(many[1] or many[2] or 1)
             high = int(many[1] or many[3] or count)
             low, high = sorted((min(low, count), min(high, count)))
             joiner = ", " if many[4] is None else many[4]
-            options[0] = self._cut(options[0], begin)
         return Choice(frame.start, at + 1, tuple(map(self._weighed, options)), low, high, joiner)
 
     def _weighed(self, option: Branch) -> Branch:
@@ -301,10 +307,14 @@ class _Parser:
 
     def _cut(self, option: Branch, begin: int, weight: float = 1.0) -> Branch:
         """Return `option` without its text before `begin`."""
-        nodes = [node for node in option.nodes if node.end > begin]
-        if nodes and nodes[0].start < begin:
-            nodes[0] = Text(begin, nodes[0].end, self.source[begin:nodes[0].end])
-        return Branch(begin, option.end, tuple(nodes), min(weight, 1e9))
+        return Branch(begin, option.end, tuple(self._from(option.nodes, begin)), min(weight, 1e9))
+
+    def _from(self, nodes: Sequence[Node], begin: int) -> list[Node]:
+        """Return `nodes` without what is before `begin`."""
+        kept = [node for node in nodes if node.end > begin]
+        if kept and kept[0].start < begin:
+            kept[0] = Text(begin, kept[0].end, self.source[begin:kept[0].end])
+        return kept
 
     def _drop_bracket(self) -> None:
         """Treat the last open bracket as plain text."""

@@ -29,7 +29,8 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (code
 
 def options(text: str) -> list[str]:
     """Return the options in a list's text: its lines without empty ones and those that begin with "#"."""
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = re.split(r"[\r\n]+", text)  # not splitlines, for which some characters of old encodings end a line
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def decoded(data: bytes) -> str:

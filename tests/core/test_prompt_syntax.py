@@ -6,6 +6,8 @@ import pytest
 from blender_sd.core import prompt_choices, prompt_steps
 from blender_sd.core.errors import InvalidRequest
 from blender_sd.core.parts import Lora
+from blender_sd.core.prompt_nodes import Tag
+from blender_sd.core.prompt_syntax import parse
 from blender_sd.core.request import Request
 
 
@@ -92,7 +94,7 @@ def test_lora_tags(prompt, text, tags):
 @pytest.mark.parametrize(("tag", "expected"), [
     ("<lora:a:0.8:0.6>", ("a", 0.6, 0.8)), ("<lora:a:te=0.8:unet=0.6>", ("a", 0.6, 0.8)), ("<lora:a:0.5:0.5>", ("a", 0.5, None)),  # noqa: E501
     ("<lora:a:1:lbw=MIDD>", ("a", 1.0, None, ("lbw=MIDD",))), ("<lora:a:1:1:4>", ("a", 1.0, None, ("4",))), ("<lora:a:>", ("a",)),  # noqa: E501
-    ("<lora:a:9>", ("a", 4.0)), ("<lora:a b:c>", ("a b:c",)),
+    ("<lora:a:9>", ("a", 4.0)), ("<lora:a b:c>", ("a b:c",)), ("<lora:a:0,8>", ("a", 1.0, None, ("0,8",))),
 ])
 def test_what_a_lora_tag_says(tag, expected):
     assert prompt_choices.read_tag(tag) == prompt_choices.LoraTag(*expected)
@@ -115,7 +117,8 @@ def test_only_the_loras_of_the_options_that_are_chosen_are_put_on():
 @pytest.mark.parametrize(("prompt", "expected"), [
     ("{red|green {dark|light}} brick", None), ("{2$$a|b|c}", None), ("{2$$ and $$a|b|c}", None), ("{1-2$$a|b}", None),
     ("{0.5::a|0.2::b}", None), ("{a|}x", None), ("{-1$$a|b}", None), ("{2-$$a|b|c}", None), ("{(a:1.2)|(b)}", None),
-    ("<lora:{a|b}:0.5>", None), ("{5$$a|b}", None),
+    ("<lora:{a|b}:0.5>", None), ("{5$$a|b}", None), ("{~a|b}", None), ("{@2$$a|b}", None), ("{2 $$a|b}", ["a,b", "b,a"]),  # noqa: E501
+    ("{2$$ | $$a|b}", None), ("{1 - 2$$a|b}", ["a", "b", "a,b", "b,a"]),
     ("{[a|b]|c}", ["a", "b", "c"]),
 ])
 def test_alternatives_are_those_of_dynamic_prompts(prompt, expected):
@@ -169,7 +172,11 @@ def test_break_parts_what_is_read_at_once(prompt, parts, words):
     ("1.5::cat:: "
      "dog", ["1.5::", "::"]), ("${x} a", ["${x}"]), ("(masterpiece)1.4 wall", ["1.4"]), ("red++ ball", ["++"]),
     ('("a", "b").blend(1, 1)', [".blend"]), ("wall --ar 16:9", ["--ar"]), ("red | green", ["|"]), ("(a:1,2)", [":1,2"]),
-    ("__none__", ["__none__"]), ("{% if %}", ["{% if %}"]), ("a ADDCOL b", ["ADDCOL"]),
+    ("__none__", ["__none__"]), ("{% if %}", ["{% if %}"]), ("a ADDCOL b", ["ADDCOL"]), ("a AND_PERP b", ["AND_PERP"]),
+    ("[a:b:0,5]", ["[a:b:0,5]"]), ("[from:to:when]", ["[from:to:when]"]), ("(a:1.2.3)", [":1.2.3"]),
+    ("__a(x=1)__", ["__a"]), ("__colours", ["__colours"]), ("<lora:a:1", ["<lora:a:1"]), ("< lora:a:1 >", ["< lora:a:1 >"]),  # noqa: E501
+    ("lora:a:0.8 wall", ["lora:a:0.8"]), ("# a comment\na wall", ["#"]), ("a /* b */ wall", ["/* b */"]),
+    ("（a：1.2）", ["（a：1.2）"]), ("{50%::a}", ["50%::"]), ("#1 wall, number # 5? no, #ff0000", ["#"]),
     ("a wall, (moss:1.2) [old] [a|b] [a:b:0.5] BREAK sky, 16:9, 3 + 4, :) |_| std::vector and \\{x\\}, a_b, semi-gloss "
      "-- x", []),
 ])
@@ -179,7 +186,7 @@ def test_notation_that_is_not_understood_is_named(prompt, signs):
     note = prompt_steps.note(chosen, "negative prompt")
     assert all(sign in note for sign in signs) and bool(note) == bool(signs)
     assert not any(sign in prompt_steps.plain(chosen)
-                   for sign in signs if sign.startswith("<")), "tags are never read as words"
+                   for sign in signs if isinstance(parse(sign)[0], Tag)), "tags are never read as words"
 
 
 @pytest.mark.parametrize(("prompt", "pieces"), [
@@ -202,7 +209,17 @@ def test_weights(prompt, pieces):
 @pytest.mark.parametrize(("prompt", "found"), [
     ("a wall, embedding:old_look", [("embedding:old_look", "old_look")]),
     ("(embedding:bad-hands.v2:1.2), embedding:x.", [("embedding:bad-hands.v2", "bad-hands.v2"), ("embedding:x", "x")]),
-    ("an embedding: of", []), ("", []),
+    ("an embedding: of", []), ("", []), ("embedding:sd15/bad_hands", [("embedding:sd15/bad_hands", "sd15/bad_hands")]),
 ])
 def test_textual_inversions(prompt, found):
     assert prompt_choices.embeddings(prompt) == found
+
+
+def test_weights_of_loras_that_are_too_large_are_named():
+    assert "<lora:a:9>" in prompt_choices.notes_on("x <lora:a:9> y")[0]
+    assert prompt_choices.notes_on("<lora:a:1:-7>") and not prompt_choices.notes_on("<lora:9:4> <lora:a9:-4> <lora:b>")
+
+
+def test_braces_that_only_novelai_knows_are_named():
+    assert "{{old}}" in prompt_choices.notes_on("{{old}} wall")[0] and len(prompt_choices.notes_on("{{old}} wall")) == 2
+    assert not prompt_choices.notes_on("{a|b} {1$$c} {} <lora:a:1>")
