@@ -15,6 +15,8 @@ from ..core.nets import STARTER
 from ..core.request import Request
 from ..core.samplers import closest_id
 from ..core.tasks import ImageToImage
+from ..library.adapters import resolve_file
+from ..library.checkpoints import UPSCALER, VAE
 from ..library.foreign_settings import ForeignSettings
 from .arguments import scene_call
 from .runtime import runtime
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import bpy
 
 _INT, _FLOAT = "int", "float"
+_FILES = {"vae": (VAE, "VAE"), "upscaler": (UPSCALER, "Upscaler")}  # fields that hold files -> their kind, and its name
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,12 @@ def _converted(found: ForeignSettings) -> ReadSettings:
             unused["Clip skip"] = clip_skip
         else:
             fields["clip_skip"] = info.abilities.clip_skip_of(int(clip_skip))
+    for name, (kind, label) in _FILES.items():
+        if wanted := str(fields.pop(name, "") or ""):
+            try:
+                fields[name] = resolve_file(kind, wanted, runtime.folders.model_folders()).file
+            except SDError:
+                unused[label] = wanted
     schedule = str(fields.pop("schedule", "") or "")
     if sampler := str(fields.pop("sampler", "") or ""):
         known, exact = closest_id(sampler, schedule)

@@ -89,7 +89,6 @@ _ALIASES = {
     "eulerancestral": "euler_a",
     "ancestraleuler": "euler_a",
     "eulera": "euler_a",
-    "dpmpp2s": "dpmpp_2m",
     "plms": "pndm",
     "ddimuniform": "ddim",
     "dpmsolverpp": "dpmpp_2m",
@@ -99,7 +98,9 @@ _ALIASES = {
     "unipcbh1": "unipc",
     "dpmpp2msdeheun": "dpmpp_2m_sde",
     "dpmppsdegpu": "dpmpp_sde",}
-# noise levels that samplers of their own stand for
+# Noise levels that names may end in, and those that samplers of their own stand for.
+_ENDINGS = ("karras", "sgmuniform", "trailing", "polyexponential", "exponential", "ddimuniform", "normal", "simple",
+            "beta", "kloptimal", "alignyoursteps", "linearquadratic")
 _SCHEDULES = {"karras": "karras", "sgmuniform": "trailing", "trailing": "trailing"}
 _PLAIN = frozenset(("", "automatic", "normal", "simple", "uniform", "discrete", "default", "native"))
 
@@ -123,8 +124,8 @@ def closest_id(name: str, schedule: str = "") -> tuple[str, bool]:
     whether it is just that one: where there is none with these noise levels, it is the plain one; "" where there is
     none at all."""
     key, levels = _key(name), _key(schedule)
-    for ending in _SCHEDULES:
-        if key.endswith(ending) and key not in _KEYS:
+    for ending in _ENDINGS:
+        if key.endswith(ending) and key not in _KEYS and key not in _ALIASES:
             key, levels = key.removesuffix(ending), ending
     plain = _KEYS.get(key) or _ALIASES.get(key, "")
     if not plain or levels in _PLAIN:

@@ -77,12 +77,31 @@ def resolve_file(kind: str, name_or_path: str, folders: Iterable[str]) -> NamedF
     for candidate in known:
         if name_key(candidate.name) == key:
             return candidate
+    if inside := _named_with_folder(kind, key, folders):
+        return inside
+    if kind == LORA and wanted:  # A1111 calls LoRAs by the name that their trainer gave them
+        for candidate in known:
+            if name_key(model_folders.own_name_at(candidate.file)) == key:
+                return candidate
     for file in files_in(folders, *PICKLES):
         if wanted and name_key(wanted) in (name_key(os.path.basename(file)), name_key(name_of(file))):
             _check(kind, file)
     raise ModelNotFound(f"There is no {_WORDS[kind]} called '{wanted:.200}'.",
                         suggestion(key, (each.name for each in known),
                                    "Put its .safetensors file into one of the model folders."))
+
+
+def _named_with_folder(kind: str, key: str, folders: Iterable[str]) -> NamedFile | None:
+    """Return the file that is named with the folders that it lies in, as ComfyUI and SwarmUI do ("styles/ink"); where
+    there are none such here, the file of that name alone.
+    """
+    parts = [part for part in key.replace("\\", "/").split("/") if part]
+    if len(parts) < 2:
+        return None
+    alike = [file for file in files_in(folders) if name_key(name_of(file)) == parts[-1] and _is(kind, file)]
+    tail = "/" + "/".join(parts)
+    exact = [file for file in alike if name_key(os.path.splitext(file.replace(os.sep, "/"))[0]).endswith(tail)]
+    return next((NamedFile(name_of(file), file) for file in (*exact, *alike)), None)
 
 
 def name_of(file: str) -> str:

@@ -1,6 +1,6 @@
 """The settings that other programs write into their pictures: A1111's web UI, Forge and Krita AI Diffusion (the same
-text), ComfyUI, InvokeAI, Fooocus, NovelAI and SwarmUI. What we have a counterpart for is brought into our fields; the
-rest is listed.
+text, `webui_reader`), ComfyUI (`comfy_graph`), InvokeAI, Fooocus, NovelAI and SwarmUI. What we have a counterpart for
+is brought into our fields; the rest is listed.
 """
 from __future__ import annotations
 
@@ -11,25 +11,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core import webui_text
-from ..core.prompt_choices import lora_tag
-from . import comfy_graph
+from ..core.prompt_choices import lora_tag, without_loras
+from . import comfy_graph, webui_reader
+from .novelai_prompt import in_our_notation
 
-_PAIR = re.compile(r'\s*([A-Za-z][\w \-/.]{0,60}?):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
-_LAST = re.compile(r"^\s*Steps: *\d")
 _SIZE = re.compile(r"\D*(\d{1,6})\D+(\d{1,6})\D*")
 _MAX_TEXT = 1 << 20
 _SHOWN = 200  # characters of a value that is listed
-# What each program calls our fields; "schedule" and "size" are brought into them by `_settle`.
-_WEBUI = {**webui_text.NAMES, "Schedule type": "schedule", "Size": "size"}
+# What each program calls our fields, in small letters; "schedule" and "size" are brought into them by `_settle`.
+_WEBUI = {name.casefold(): ours for name, ours in webui_text.NAMES.items()} | {
+    "schedule type": "schedule", "scheduler": "schedule", "size": "size", "model": "model", "vae": "vae",
+    "hires upscaler": "upscaler"}
 _INVOKE = {
     "positive_prompt": "prompt", "negative_prompt": "negative", "seed": "seed", "steps": "steps",
     "cfg_scale": "guidance", "guidance": "guidance", "scheduler": "sampler", "width": "width", "height": "height",
     "model": "model", "strength": "strength", "sampler": "sampler", "prompt": "prompt",
-    "hrf_strength": "refine_strength"}
+    "hrf_strength": "refine_strength", "vae": "vae"}
 _FOOOCUS = {
     "prompt": "prompt", "negative_prompt": "negative", "steps": "steps", "guidance_scale": "guidance", "seed": "seed",
     "sampler": "sampler", "scheduler": "schedule", "resolution": "size", "base_model": "model", "width": "width",
-    "height": "height"}
+    "height": "height", "vae": "vae"}
+_PERFORMANCE = {"speed": 30, "quality": 60, "extreme speed": 8, "lightning": 4, "hyper-sd": 4}  # Fooocus' steps
+_INVOKE_LINE = re.compile(r'\s*"(?P<prompt>.*)"\s+(?P<options>-.*)', re.S)
+_INVOKE_OPTIONS = {"-s": "steps", "-S": "seed", "-W": "width", "-H": "height", "-C": "guidance", "-A": "sampler",
+                   "-f": "strength"}
 _NOVELAI = {
     "prompt": "prompt", "uc": "negative", "steps": "steps", "scale": "guidance", "seed": "seed", "sampler": "sampler",
     "noise_schedule": "schedule", "width": "width", "height": "height", "strength": "strength"}
@@ -38,10 +43,14 @@ _SWARM = {
     "sampler": "sampler", "comfyuisampler": "sampler", "autowebuisampler": "sampler", "scheduler": "schedule",
     "comfyuischeduler": "schedule", "width": "width", "height": "height", "model": "model",
     "initimagecreativity": "strength", "variationseed": "variation_seed", "variationseedstrength": "variation_strength",
-    "seamlesstileable": "tiling"}
+    "seamlesstileable": "tiling", "vae": "vae", "refinerupscale": "refine_scale",
+    "refinercontrolpercentage": "refine_strength"}
 _NO_NEWS = frozenset(("metadata_version", "app_version", "swarm_version", "version", "generation_mode",
                       "metadata_scheme", "request_type", "signed_hash", "schema", "model_hash", "base_model_hash",
-                      "lora_hashes", "model hash", "lora hashes", "ti hashes"))
+                      "lora_hashes", "model hash", "lora hashes", "ti hashes", "vae hash", "loras", "hashes"))
+_NO_VAE = ("none", "automatic", "default (model)", "baked vae")
+_ENDINGS = re.compile(r"\.(?:safetensors|ckpt|gguf|sft|pt|pth)$", re.I)
+_K = re.compile(r"_k$")  # Invoke's ending of samplers with Karras' noise levels
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class ForeignSettings:
 def read(texts: Mapping[str, str]) -> ForeignSettings | None:
     """Return the settings in the texts of a picture (`embedded_texts`); None where there are none that are known.
     Raises nothing: the texts may be a stranger's."""
-    texts = {key: text for key, text in texts.items() if len(text) <= _MAX_TEXT}
+    texts = {_KEYS.get(key.casefold(), key): text for key, text in texts.items() if len(text) <= _MAX_TEXT}
     for reader in (_swarm, _invoke, _novelai, _fooocus, _webui, _comfy):
         try:
             found = reader(texts)
@@ -89,44 +98,42 @@ def _json(text: str | None) -> Any:
         return None
 
 
+_WRITTEN = ("parameters", "UserComment", "Comment", "ImageDescription", "Model", "Description")
+_KEYS = {key.casefold(): key for key in (*_WRITTEN, "prompt", "workflow", "invokeai_metadata", "sd-metadata", "Dream")}
+
+
 def _written(texts: Mapping[str, str]) -> list[str]:
     """Return the texts where programs put one for all, the likeliest first."""
-    keys = ("parameters", "UserComment", "Comment", "ImageDescription", "Model", "Description")
-    return [texts[key] for key in keys if texts.get(key)]
+    return [texts[key] for key in _WRITTEN if texts.get(key)]
 
 
 def _webui(texts: Mapping[str, str]) -> ForeignSettings | None:
     for text in _written(texts):
-        lines = text.strip().split("\n")
-        last = next((number for number in range(len(lines) - 1, -1, -1) if _LAST.match(lines[number])), None)
-        if last is None:
+        parts = webui_reader.read(text)
+        if parts is None:
             continue
-        words: list[str] = []
-        negative: list[str] | None = None
-        for line in lines[:last]:
-            if line.startswith("Negative prompt:") and negative is None:
-                negative, line = [], line[len("Negative prompt:"):].strip()
-            (words if negative is None else negative).append(line)
-        pairs = {
-            key.strip(): value.strip().strip('"')
-            for key, value in _PAIR.findall("\n".join(lines[last:]).replace("\n", ", "))}
-        program = "Krita" if pairs.get("Model hash") == "unknown" else "Forge" if pairs.get(
-            "Version", "").startswith("f") else "A1111"
-        program = "Fooocus" if "Fooocus" in pairs.get("Version", "") else program
+        pairs = parts.settings
+        version = pairs.get("Version", "")
+        program = "Krita" if pairs.get("Model hash") == "unknown" else "Forge" if version.startswith("f") else "A1111"
+        program = "Fooocus" if "Fooocus" in version else program
+        if program == "Krita":
+            pairs["Sampler"] = webui_reader.krita_sampler(pairs.get("Sampler", ""))
         made = _settle(program, pairs, _WEBUI)
         if "refine_scale" in made.fields and "strength" in made.fields:
             made.fields["refine_strength"] = made.fields.pop("strength")
         if distilled := pairs.get("Distilled CFG Scale"):
             made.fields["guidance"] = distilled
             made.unused.pop("Distilled CFG Scale", None)
-        made.fields.update(prompt="\n".join(words).strip(), negative="\n".join(negative or ()).strip())
+        learnt = webui_reader.names_in(pairs.get("TI hashes", ""))
+        prompts = {"prompt": parts.prompt, "negative": parts.negative}
+        made.fields.update({key: webui_reader.with_embeddings(words, learnt) for key, words in prompts.items()})
         return made
     return None
 
 
 def _comfy(texts: Mapping[str, str]) -> ForeignSettings | None:
-    for text in (texts.get("prompt"), *(texts.get(key, "").partition(":")[2]
-                                        for key in ("Model", "Make", "ImageDescription"))):
+    places = (texts.get(key, "").partition(":")[2] for key in ("Model", "Make", "ImageDescription"))
+    for text in (texts.get("prompt"), *places, texts.get("UserComment")):  # the last is Civitai's
         graph = _json(text)
         if isinstance(graph, dict) and any(isinstance(node, dict) and "class_type" in node for node in graph.values()):
             fields, unused = comfy_graph.read(graph)
@@ -137,19 +144,35 @@ def _comfy(texts: Mapping[str, str]) -> ForeignSettings | None:
 def _invoke(texts: Mapping[str, str]) -> ForeignSettings | None:
     raw = _json(texts.get("invokeai_metadata")) or _json(texts.get("sd-metadata"))
     if not isinstance(raw, dict):
-        return None
+        return _invoke_line(texts.get("Dream", ""))
     if isinstance(raw.get("image"), dict):  # of its second version
-        model, raw = raw.get("model_weights"), {**raw["image"], "model": raw.get("model_weights")}
+        raw = {**raw["image"], "model": raw.get("model_weights")}
         if isinstance(raw.get("prompt"), list):
             raw["prompt"] = " ".join(str(part["prompt"]) for part in raw["prompt"])
     raw = {key: value for key, value in raw.items() if value is not None}
     loras = raw.pop("loras", None)
-    model = raw.get("model")
-    if isinstance(model, dict):
-        raw["model"] = model.get("name") or model.get("model_name") or ""
+    for part in ("model", "vae"):
+        if isinstance(named := raw.get(part), dict):
+            raw[part] = named.get("name") or named.get("model_name") or ""
+    sides = [side for side in "xy" if raw.pop(f"seamless_{side}", None) is True]
     made = _settle("InvokeAI", raw, _INVOKE)
+    if sides:
+        made.fields["tiling"] = "".join(sides)
+    if _K.search(sampler := str(made.fields.get("sampler", ""))):
+        made.fields.update(sampler=_K.sub("", sampler), schedule="karras")
     named = [(lora.get("model") or lora.get("lora") or {}, lora.get("weight", 1.0)) for lora in loras or ()]
     return _with_loras(made, [(one.get("name") or one.get("model_name") or "", weight) for one, weight in named])
+
+
+def _invoke_line(text: str) -> ForeignSettings | None:
+    """Return the settings in InvokeAI's first notation: "a castle" -s 50 -S 42 -W 512 -H 512 -C 7.5 -A k_lms."""
+    match = _INVOKE_LINE.fullmatch(text)
+    if match is None:
+        return None
+    words = match["options"].split()
+    named = dict(zip(words, words[1:], strict=False))
+    return ForeignSettings("InvokeAI", {"prompt": match["prompt"], **{
+        ours: named[option] for option, ours in _INVOKE_OPTIONS.items() if option in named}})
 
 
 def _fooocus(texts: Mapping[str, str]) -> ForeignSettings | None:
@@ -160,9 +183,10 @@ def _fooocus(texts: Mapping[str, str]) -> ForeignSettings | None:
             if "base_model" in raw and "prompt" in raw:
                 loras = raw.pop("loras", None) or ()
                 pairs = [(one[0], one[1]) for one in loras if isinstance(one, (list, tuple)) and len(one) >= 2]
-                for key in [key for key in raw if key.startswith("lora_combined_")]:
+                for key in [key for key in raw if re.fullmatch(r"lora_(?:combined_)?\d+", key)]:
                     name, _, weight = str(raw.pop(key)).rpartition(":")
                     pairs.append((name.strip(), weight))
+                raw.setdefault("steps", _PERFORMANCE.get(str(raw.get("performance", "")).casefold()))
                 return _with_loras(_settle("Fooocus", raw, _FOOOCUS), pairs)
     return None
 
@@ -175,7 +199,12 @@ def _novelai(texts: Mapping[str, str]) -> ForeignSettings | None:
     raw.setdefault("prompt", texts.get("Description", ""))
     if not raw["prompt"] and isinstance(raw.get("v4_prompt"), dict):
         raw["prompt"] = raw["v4_prompt"]["caption"]["base_caption"]
+    for key in ("v4_prompt", "v4_negative_prompt"):
+        if isinstance(raw.get(key), dict):  # beyond the prompt it has only what single characters look like
+            raw[key] = raw[key].get("caption", {}).get("char_captions")
     made = _settle("NovelAI", raw, _NOVELAI)
+    for key in {"prompt", "negative"} & made.fields.keys():
+        made.fields[key] = in_our_notation(made.fields[key])
     if source := texts.get("Source"):
         made.unused["Source"] = _shown(source)
     return made
@@ -187,8 +216,6 @@ def _swarm(texts: Mapping[str, str]) -> ForeignSettings | None:
         if isinstance(raw, dict) and isinstance(raw.get("sui_image_params"), dict):
             raw = dict(raw["sui_image_params"])
             loras, weights = (_listed(raw.pop(key, None)) for key in ("loras", "loraweights"))
-            if isinstance(raw.get("model"), str):
-                raw["model"] = raw["model"].rpartition("/")[2]
             weights += ["1"] * len(loras)
             pairs = [(name.rpartition("/")[2], weight) for name, weight in zip(loras, weights, strict=False)]
             return _with_loras(_settle("SwarmUI", raw, _SWARM), pairs)
@@ -202,9 +229,12 @@ def _listed(value: Any) -> list[str]:
 
 def _with_loras(made: ForeignSettings, loras: list[tuple[Any, Any]]) -> ForeignSettings:
     tags = []
+    known = {tag.name.rpartition("/")[2] for tag in without_loras(str(made.fields.get("prompt", "")))[1]}
     for name, weight in loras:
         if isinstance(name, str) and name and name.casefold() != "none":
-            tags.append(lora_tag(re.sub(r"\.safetensors$", "", name, flags=re.I), float(weight)))
+            stem = _ENDINGS.sub("", name)
+            if stem not in known:
+                tags.append(lora_tag(stem, float(weight)))
     if tags:
         made.fields["prompt"] = " ".join([str(made.fields.get("prompt", "")), *tags]).strip()
     return made
@@ -215,12 +245,16 @@ def _settle(program: str, raw: Mapping[str, Any], names: Mapping[str, str]) -> F
     fields: dict[str, Any] = {}
     unused: dict[str, str] = {}
     for key, value in raw.items():
-        ours = names.get(key)
+        ours = names.get(key.casefold())
         if ours == "size" and (size := _SIZE.fullmatch(str(value))):
             fields["width"], fields["height"] = size[1], size[2]
         elif ours == "tiling":
             if str(value).casefold() not in ("false", "none", ""):
                 fields[ours] = "xy"
+        elif ours in ("model", "vae") and isinstance(value, str):
+            name = _ENDINGS.sub("", value.replace("\\", "/").rpartition("/")[2])
+            if name and not (ours == "vae" and value.casefold() in _NO_VAE):
+                fields.setdefault(ours, name)
         elif ours and isinstance(value, (str, int, float)) and not isinstance(value, bool):
             fields.setdefault(ours, value)
         elif key.casefold().replace(

@@ -14,7 +14,7 @@ from ..core.errors import ModelNotFound, ModelUnreadable
 from ..core.few_steps import FewSteps
 from ..core.hub import CACHED, name_of
 from . import own_files
-from .checkpoints import SUFFIX, Kind, read_kind, read_title
+from .checkpoints import SUFFIX, Kind, read_kind, read_metadata, read_title
 from .files import drawable
 from .paths import is_elsewhere
 
@@ -127,6 +127,21 @@ def few_steps_at(file: str) -> FewSteps | None:
         title = ""
     stem = os.path.splitext(os.path.basename(file))[0]
     return few_steps.named(title, name_of(os.path.dirname(file)) if stem in _NAMELESS else stem)
+
+
+def own_name_at(file: str) -> str:
+    """Return the name that its trainer has written into a LoRA's file, "" if there is none."""
+    try:
+        about = os.stat(file)
+        return _own_name(file, about.st_mtime_ns, about.st_size) if stat.S_ISREG(about.st_mode) else ""
+    except (OSError, ValueError):
+        return ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _own_name(file: str, _changed: int, _size: int) -> str:
+    name = read_metadata(file).get("ss_output_name")
+    return name if isinstance(name, str) else ""
 
 
 @functools.lru_cache(maxsize=4096)

@@ -35,6 +35,21 @@ def test_named_by_file_or_by_name(tmp_path):
         assert resolve_file(LORA, name, [str(tmp_path)]).file == file
 
 
+def test_named_with_the_folder_that_it_lies_in(tmp_path):
+    old, new = (safetensors(tmp_path / "loras" / folder / "ink.safetensors", KOHYA) for folder in ("a", "b"))
+    assert resolve_file(LORA, "ink", [str(tmp_path)]).file == old
+    for name, file in (("b/ink", new), ("loras\\b\\INK.safetensors", new), ("a/ink", old), ("elsewhere/ink", old)):
+        assert resolve_file(LORA, name, [str(tmp_path)]).file == file
+    with pytest.raises(ModelNotFound):
+        resolve_file(LORA, "a/pen", [str(tmp_path)])
+
+
+def test_named_as_its_trainer_called_it(tmp_path):
+    file = safetensors(tmp_path / "civitai_12345.safetensors", KOHYA, ss_output_name="Ink_Look")
+    safetensors(tmp_path / "other.safetensors", KOHYA)
+    assert resolve_file(LORA, "ink_look", [str(tmp_path)]).file == file
+
+
 def test_an_unknown_name_gets_suggestions(tmp_path):
     safetensors(tmp_path / "old_bricks.safetensors", KOHYA)
     safetensors(tmp_path / "snow.safetensors", KOHYA)

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from blender_sd.library import embedded_texts, foreign_settings
+from blender_sd.library import embedded_texts, foreign_settings, novelai_prompt
 
 WEBUI = ("a castle, (old:1.2)\non a hill <lora:x:0.8>\nNegative prompt: ugly,\nblurry\n"
          "Steps: 28, Sampler: DPM++ 2M, Schedule type: Karras, "
@@ -103,6 +103,57 @@ def check_webui(found, program="A1111"):
 ])
 def test_the_text_of_a1111_forge_and_krita(text, program):
     check_webui(foreign_settings.read({"parameters": text}), program)
+
+
+A1111_LINE = "a castle\nSteps: 28, Sampler: Euler, CFG scale: 7, Seed: 41, Size: 512x768"
+
+
+@pytest.mark.parametrize(("text", "fields", "unused"), [
+    (f'{A1111_LINE}, Hires upscale: 2, Hires upscaler: 4x-UltraSharp, Denoising strength: 0.35, Hires prompt: "say \\"hi\\", \\nyes"',  # noqa: E501
+     {"refine_scale": "2", "refine_strength": "0.35", "upscaler": "4x-UltraSharp"}, {"Hires prompt": 'say "hi", yes'}),
+    (f'{A1111_LINE}, ADetailer model: face.pt, ADetailer prompt: "a face, smiling: (x:1.2)", VAE: my vae.safetensors',
+     {"vae": "my vae"}, {"ADetailer model": "face.pt", "ADetailer prompt": "a face, smiling: (x:1.2)"}),
+    (f'{A1111_LINE}, Civitai resources: [{{"type":"lora","modelName":"Pony, Diffusion"}}], Clip skip: 2', {},
+     {"Civitai resources": '[{"type":"lora","modelName":"Pony, Diffusion"}]'}),
+    (A1111_LINE.replace("\n", "\nNegative prompt: EasyNegative, (bad-hands:1.2)\n", 1)
+     + ', TI hashes: "EasyNegative: c74b4e810b03, bad-hands: 01"',
+     {"negative": "embedding:EasyNegative, (embedding:bad-hands:1.2)", "prompt": "a castle"}, {}),
+    (A1111_LINE.replace("\n", "\r\n"), {"prompt": "a castle"}, {}), ("the Steps: 3 of\n" + A1111_LINE, {"steps": "28"}, {}),  # noqa: E501
+    (A1111_LINE + "\n\nTemplate: a {castle|tower}", {"seed": "41"}, {"Template": "a {castle|tower}"}),
+    (A1111_LINE.replace("Euler", "Default - DPM++ 2M (Hyper)") + ", Model hash: unknown, Model: xl/jugger.v9.safetensors",  # noqa: E501
+     {"sampler": "DPM++ 2M", "model": "jugger.v9"}, {}),
+    (A1111_LINE.replace("CFG scale", "CFG Scale") + ", Scheduler: karras", {"guidance": "7", "schedule": "karras"}, {}),
+], ids=lambda value: value[-40:] if isinstance(value, str) else "")
+def test_a1111s_text_as_extensions_and_other_programs_write_it(text, fields, unused):
+    found = foreign_settings.read({"Parameters": text})
+    assert {name: found.fields.get(name) for name in fields} == fields and found.unused == unused
+
+
+@pytest.mark.parametrize(("texts", "fields"), [
+    ({"Dream": '"a "big" castle" -s 28 -S 41 -W 512 -H 768 -C 7.5 -A k_lms'},
+     {"prompt": 'a "big" castle', "steps": "28", "seed": "41", "sampler": "k_lms"}),
+    ({"invokeai_metadata": json.dumps({**INVOKE, "scheduler": "dpmpp_2m_k", "seamless_x": True, "vae": {"name": "ae"}})},  # noqa: E501
+     {"sampler": "dpmpp_2m", "schedule": "karras", "tiling": "x", "vae": "ae"}),
+    ({"parameters": json.dumps({"Prompt": "a", "Base Model": "m.safetensors", "Performance": "Extreme Speed",
+                                "LoRA 1": "x.safetensors : 0.5"})}, {"prompt": "a <lora:x:0.5>", "steps": 8, "model": "m"}),  # noqa: E501
+    ({"parameters": json.dumps({"sui_image_params": {**SWARM["sui_image_params"], "prompt": "a <lora:sets/x:0.5>",
+                                                     "refinerupscale": 1.5, "vae": "None"}})},
+     {"prompt": "a <lora:sets/x:0.5>", "refine_scale": 1.5, "vae": None}),
+], ids=["invoke line", "invoke", "fooocus log", "swarm"])
+def test_older_and_newer_notations_of_a_program(texts, fields):
+    found = foreign_settings.read(texts).fields
+    assert {name: found.get(name) for name in fields} == fields
+
+
+@pytest.mark.parametrize(("prompt", "ours"), [
+    ("{{a castle}}, [old], 1.5::big ::", "(a castle:1.103), (old:0.952), (big:1.5) "), ("{a (b)", "(a \\(b\\):1.05)"),
+    ("a, 0.5::x::, y", "a, (x:0.5), y"), ("-1::bad::", "(bad:-1)"), ("{a, {b}}", "(a:1.05), (b:1.103)"),
+    ("3.5 walls, std::x", "3.5 walls, stdx"), ("", ""),
+])
+def test_weights_of_novelai_are_ours(prompt, ours):
+    assert novelai_prompt.in_our_notation(prompt) == ours
+    found = foreign_settings.read({"Comment": json.dumps({**NOVELAI, "prompt": prompt or "x", "uc": "[y]"})})
+    assert found.fields["prompt"] == (ours or "x") and found.fields["negative"] == "(y:0.952)"
 
 
 @pytest.mark.parametrize("texts", [

@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 
 from blender_sd.core import hub, prompt_choices, prompt_steps, prompt_syntax, style_format, webui_text
-from blender_sd.library import engine_environment, png
+from blender_sd.library import engine_environment, foreign_settings, novelai_prompt, png
 from blender_sd.protocol import framing
 from blender_sd.core.errors import (
     AssetUnusable, InvalidRequest, SDError, StyleUnusable,
@@ -119,6 +119,20 @@ def read_png(data: bytes) -> None:
 def read_header(data: bytes) -> None:
     found = encoded.read_header(data)
     assert found is None or min(found.width, found.height) >= 0
+
+
+@target("other programs' settings",
+        b"a castle, EasyNegative <lora:x:0.8>\nNegative prompt: b\nSteps: 28, Sampler: Euler a, Size: 512x768, Seed: 4, "  # noqa: E501
+        b'Hires prompt: "a, \\"b\\"", Civitai resources: [{"a": 1}], TI hashes: "EasyNegative: 01"',
+        b'{"3": {"class_type": "KSampler", "inputs": {"seed": ["9", 0], "steps": 28, "positive": ["6", 0]}}, "6": '
+        b'{"class_type": "CLIPTextEncode", "inputs": {"text": "a"}}}', b'"a castle" -s 50 -S 42',
+        b'{"prompt": "{{a}}, [b], 1.5::c ::", "uc": "d", "steps": 28}', b'{"sui_image_params": {"prompt": "a", "loras": ["x"]}}')  # noqa: E501
+def read_settings_of_others(data: bytes) -> None:
+    given = text(data)
+    for key in ("parameters", "Comment", "prompt", "invokeai_metadata", "Dream", "UserComment"):
+        foreign_settings.read({key: given})
+    foreign_settings.read_hidden(given)
+    novelai_prompt.in_our_notation(given)
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------
