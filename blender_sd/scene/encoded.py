@@ -1,8 +1,9 @@
 """Read the headers of picture files without decoding the pictures. No bpy.
 
 PNG: https://www.w3.org/TR/png-3/ (IHDR). JPEG: ITU-T T.81, annex B (frame headers). GIF:
-https://www.w3.org/Graphics/GIF/spec-gif89a.txt. AVIF and HEIC: ISO/IEC 23008-12 (boxes `ftyp` and `ispe`). The last
-three are read only by the engine, not by Blender.
+https://www.w3.org/Graphics/GIF/spec-gif89a.txt. WebP: RFC 9649. AVIF and HEIC: ISO/IEC 23008-12 (boxes `ftyp` and
+`ispe`). GIF, AVIF, HEIC and WebP with several pictures are read only by the engine, not by Blender, which also forgets
+the colours of transparent pixels in 16 bits.
 """
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import struct
 from dataclasses import dataclass
 
 HEADER_BYTES = 1 << 18  # enough for a JPEG's EXIF block with its thumbnail and a colour profile
+_WITH_ALPHA = (4, 6)  # PNG's colour types
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEIF = frozenset((b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"))
 # What people take for pictures, by its first bytes.
@@ -44,12 +46,14 @@ def read_header(data: bytes) -> Header | None:
     """Return the header in a file's first bytes; None if they are no PNG, JPEG, GIF, AVIF or HEIC, or too few."""
     try:
         if data.startswith(_PNG) and data[12:16] == b"IHDR":
-            width, height, depth = struct.unpack_from(">IIB", data, 16)
-            return Header(width, height, depth <= 8)
+            width, height, depth, colours = struct.unpack_from(">IIBB", data, 16)
+            return Header(width, height, depth <= 8 or colours in _WITH_ALPHA)
         if data.startswith(b"\xff\xd8\xff"):
             return _jpeg(data)
         if data[:6] in (b"GIF87a", b"GIF89a"):
             return Header(*struct.unpack_from("<HH", data, 6), True)
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            return _webp(data)
         if data[4:8] == b"ftyp" and data[8:12] in _HEIF:
             return _heif(data)
     except (struct.error, IndexError):
@@ -68,6 +72,20 @@ def _jpeg(data: bytes) -> Header | None:
             depth, height, width, channels = struct.unpack_from(">BHHB", data, position + 4)
             return Header(width, height, depth == 8 and channels in (1, 3))
         position += 2 + struct.unpack_from(">H", data, position + 2)[0]
+    return None
+
+
+def _webp(data: bytes) -> Header | None:
+    kind = data[12:16]
+    if kind == b"VP8X":  # with alpha, several pictures, or texts
+        wide, high = (int.from_bytes(data[at:at + 3], "little") + 1 for at in (24, 27))
+        return Header(wide, high, True)
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, True)
+    if kind == b"VP8 ":
+        wide, high = struct.unpack_from("<HH", data, 26)
+        return Header(wide & 0x3FFF, high & 0x3FFF, True)
     return None
 
 

@@ -35,7 +35,7 @@ MAX_NAME = 40  # characters; Blender keeps 63 bytes and needs some for ".001"
 def source_of(image: bpy.types.Image) -> Source | Callable[[], Source]:
     """Return the image as a source: the texture's own pixels, whatever the scene's view transform.
 
-    An unpainted PNG or JPEG in sRGB travels as its own bytes and is never decoded on the main thread. Everything else
+    An unpainted PNG, JPEG or WebP in sRGB travels as its own bytes and is never decoded on the main thread. All else
     is copied out of Blender here (about 3 ms at 1024²) and converted by the returned function, on any thread. Float
     images are converted with the sRGB curve and clipped; Non-Color images are used unchanged; of a tiled image the
     active tile counts. With the alpha modes None and Channel Packed the result is opaque, since alpha is no cover
@@ -291,7 +291,7 @@ def _own_bytes(image: bpy.types.Image) -> Source | Callable[[], Source] | None:
     if (header is None or not header.plain or image.colorspace_settings.name != "sRGB"
             or image.alpha_mode not in ("STRAIGHT", "CHANNEL_PACKED")):
         return None
-    if image.alpha_mode == "CHANNEL_PACKED" and image.depth == 32:
+    if image.alpha_mode == "CHANNEL_PACKED" and image.channels == 4:
         return None  # its alpha is data, which conversion from pixels drops
     if image.packed_file:
         return Source(encoded=image.packed_file.data)
@@ -299,7 +299,7 @@ def _own_bytes(image: bpy.types.Image) -> Source | Callable[[], Source] | None:
 
 
 def _header(image: bpy.types.Image) -> Header | None:
-    """Return the header of the image's unpainted PNG or JPEG; None for anything else, and if the file is gone."""
+    """Return the header of the image's unpainted file (see `encoded`); None if it has none that tells, or is gone."""
     if image.source != "FILE" or image.is_dirty or image.type in RENDERED:
         return None
     if image.packed_file:

@@ -144,6 +144,8 @@ def _through_blender(path: str) -> tuple[SourceLike, tuple[int, int]]:
     except RuntimeError as error:
         raise _unreadable(path, error) from None
     try:
+        if not any(image.size):
+            raise _unreadable(path, ValueError("Blender read no pixels"))
         return images.open_image(image)
     finally:
         bpy.data.images.remove(image)

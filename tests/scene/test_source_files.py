@@ -9,6 +9,7 @@ import pytest
 from blender_sd import scene
 from blender_sd.core.errors import SourceUnusable
 from blender_sd.scene import encoded
+from tests.support import png_bytes
 
 Image = pytest.importorskip("PIL.Image")
 RAMP = np.tile(np.linspace(0, 1, 64), (32, 1))
@@ -41,12 +42,19 @@ FILES = {
     "grey.webp": Image.fromarray(EIGHT).convert("RGB"),
     "grey.avif": Image.fromarray(EIGHT).convert("RGB"),
     "grey.jpg": Image.fromarray(EIGHT),
-    "cmyk.jpg": Image.fromarray(EIGHT).convert("CMYK"),}
+    "cmyk.jpg": Image.fromarray(EIGHT).convert("CMYK"),
+    "cmyk.tif": Image.fromarray(EIGHT).convert("CMYK"),
+    "float.tif": Image.fromarray(RAMP.astype(np.float32)),
+    "one bit.png": Image.fromarray(EIGHT > 127),
+    "with alpha.webp": Image.merge("RGBA", [Image.fromarray(EIGHT)] * 4),
+    "animated.webp": Image.fromarray(EIGHT).convert("RGB"),}
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_means_what_its_pil_image_means(tmp_path, name):
     lossy = {"quality": 98} if name.endswith((".jpg", ".webp", ".avif")) else {}
+    lossy |= {"exact": True} if "alpha" in name else {}
+    lossy |= {"save_all": True, "append_images": [Image.new("RGB", (64, 32))]} if "animated" in name else {}
     try:
         FILES[name].save(tmp_path / name, **lossy)
     except (KeyError, OSError):
@@ -65,12 +73,23 @@ def test_a_file_means_what_its_pil_image_means(tmp_path, name):
     ("a.svg", b"<svg xmlns=''>", "an SVG drawing"), ("film.png", b"\0\0\0\x20ftypisom", "a video"),
     ("a.png", b"PK\x03\x04", "a ZIP archive"),
     ("lfs.png", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"), ("odd.png", b"\x01\x02\x03\x04" * 20, "cannot be read"),  # noqa: E501
+    ("a.ppm", b"P6 64 32 255\n" + bytes(64 * 32 * 3), "cannot be read"),
 ])
 def test_the_real_cause_is_named(tmp_path, name, data, words):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(SourceUnusable, match=words) as caught:
         scene.open_source(str(tmp_path / name))
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bits_with_and_without_alpha(tmp_path, channels):
+    deep = np.dstack([DEEP, *[DEEP[:, ::-1]] * (channels - 1)])
+    (tmp_path / "a.png").write_bytes(png_bytes.deep(64, 32, deep.astype(">u2").tobytes(), channels))
+    image = bpy.data.images.load(str(tmp_path / "a.png"))
+    for source in (str(tmp_path / "a.png"), Image.open(tmp_path / "a.png"), image):
+        assert np.abs(opened(source).astype(int) - opened(deep)).max() <= 1, "also where it is transparent"
+    bpy.data.images.remove(image)
 
 
 def test_a_folder_is_no_picture(tmp_path):
