@@ -16,10 +16,11 @@ from . import (
     keymap,
     live,
     live_settings,
-    model_choices,
+    lora_notes,
     marking,
     mask_painting,
     menus,
+    model_choices,
     operators,
     panels,
     policy,
@@ -42,7 +43,7 @@ _CLASSES = (*controls.CLASSES, *properties.CLASSES, *mask_painting.CLASSES, *sta
 # Registered in this order, unregistered in the opposite one.
 _PARTS = (translations, properties, mask_painting, state, live_settings, model_choices, downloads, installation, policy,
           history, image_origin, task_prompts, wipe, menus, status_bar, keymap, marking, command_line, causes, live,
-          style_icons, tick)
+          style_icons, lora_notes, tick)
 
 
 def register() -> None:

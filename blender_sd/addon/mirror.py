@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ..calls import engine_control, job_queue
-from . import outcome, state
+from . import lora_notes, outcome, state
 
 if TYPE_CHECKING:
     from ..session.job import Job
@@ -63,6 +63,8 @@ class Mirror:
                 state.clear_error()
             if job.state == "failed" and before != "failed" and job.error:
                 state.show_error(job.error)
+            if job.done and before != job.state:
+                lora_notes.learn(job)
         self._states = {job.id: job.state for job in jobs}
 
     def _write(self, rows: list[_Row], current: Job | None, notes: str, result: str) -> None:

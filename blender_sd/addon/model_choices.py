@@ -14,6 +14,7 @@ from ..calls import models
 from ..core.choices import AUTO, EDM, EDM_VELOCITY, EPSILON, NOTHING, OFF, ON, VELOCITY, Choices
 from ..core.errors import SDError
 from ..core.declarations import find
+from ..core.nets import STARTER
 from .state import show_error
 
 _LABELS = {
@@ -36,10 +37,32 @@ def shown() -> Choices:
 
 def _change(**changes: Any) -> None:
     """Save other choices for the scene's model; an error is shown in the panel."""
+    _choose(bpy.context.scene.sd.model, **changes)
+
+
+def _choose(model: str, **changes: Any) -> None:
     try:
-        models.choose(bpy.context.scene.sd.model, **changes)
+        models.choose(model, **changes)
     except SDError as error:
         show_error(error)
+
+
+def take(model: str, chosen: Choices, whole: bool) -> None:
+    """Choose for a model what a picture was made with; what is no longer here is shown as an error.
+
+    Args:
+        model: The model's id.
+        chosen: What the picture was made with.
+        whole: Whether what it leaves to the model is left to it from now on; otherwise only what it says counts.
+    """
+    info = models.known_model(model)
+    if info is None or info.id == STARTER:
+        return
+    given = {name: value for name, value in vars(chosen).items()
+             if value != getattr(info.choices, name) and (whole or value != getattr(NOTHING, name))}
+    vae = {name: given.pop(name) for name in ("vae",) if name in given}  # apart: it may be gone
+    for changes in filter(None, (vae, given)):
+        _choose(model, **changes)
 
 
 def _enum(name: str) -> Any:

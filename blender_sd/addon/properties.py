@@ -22,6 +22,7 @@ from ..core.prompt_choices import lora_tag
 from ..core.request import PANEL_SEED, Request
 from ..core.settings import PANEL
 from ..core.tasks import TASKS as ALL_TASKS, ImageToImage, Outpaint, TextToImage
+from . import model_choices
 from .controls import STARTER, SD_PG_control
 from .declared import declared, rule_of
 from .task_prompts import Words
@@ -266,8 +267,13 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         if seed <= PANEL_SEED:
             self.seed = seed
 
-    def fill_from(self, request: Request) -> None:
-        """Set everything that made a picture, so that the next click makes it again."""
+    def fill_from(self, request: Request, whole: bool = True) -> None:
+        """Set everything that made a picture, so that the next click makes it again.
+
+        Args:
+            request: The picture's request.
+            whole: Whether the request says all; one made of another program's settings does not.
+        """
         for item in (*used_by(PANEL, COMMON), *used_by(PANEL, request.task.name)):
             if item.name not in ("prompt", "seed", "variation_seed", "model"):  # see below
                 setattr(self, item.prop, item.of(request))
@@ -275,6 +281,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
             self.model = locating.located_model(request).id
         except SDError:
             self.model = request.model  # the panel says that it is not here
+        model_choices.take(self.model, request.choices, whole)
         self.take_seed(request.seed)
         self.variation_seed = min(request.variation_seed, PANEL_SEED)
         names = {lora.file: lora.name for lora in models.loras()} if request.loras else {}

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 
 class SDError(Exception):
-    """Base class of all errors that people are meant to read. `kind` names the class in messages and never changes."""
+    """Base class of all errors that people are meant to read.
+
+    Attributes:
+        kind: Names the class in messages and never changes.
+        about: The name of the LoRA that the error is about; "" for any other.
+    """
 
     kind = "internal"
+    about = ""
 
     def __init__(self, message: str, hint: str = "", detail: str = "") -> None:
         self.message, self.hint, self.detail = map(_drawable, (message, hint, detail))

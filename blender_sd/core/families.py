@@ -174,6 +174,12 @@ FAMILIES: dict[str, Family] = {
         TEXT_TO_IMAGE: "SanaSprintPipeline", IMAGE_TO_IMAGE: "SanaSprintImg2ImgPipeline"}),
 }
 _OTHER = Family("", 1024, 25, 5.0, own_sampler=False)
+# diffusers' classes for models of other families that paint from words alone.
+OTHER_PIPELINES = (
+    "AuraFlowPipeline", "ChromaPipeline", "CogView3PlusPipeline", "CogView4Pipeline", "Flux2Pipeline",
+    "HunyuanDiTPipeline", "Kandinsky3Pipeline", "LuminaPipeline", "Lumina2Pipeline", "OvisImagePipeline",
+    "PixArtAlphaPipeline", "PixArtSigmaPipeline", "PRXPipeline", "QwenImage21Pipeline",
+    "StableDiffusionPAGPipeline", "StableDiffusionXLPAGPipeline")
 
 
 def family_of(pipeline: str, unet: Mapping[str, Any] | None = None, transformer: Mapping[str, Any] | None = None,
@@ -207,6 +213,12 @@ def has_prediction(scheduler: str, config: Mapping[str, Any]) -> bool:
     flow = "FlowMatch" in scheduler or config.get("prediction_type") == "flow_prediction" or config.get(
         "use_flow_sigmas")
     return not flow and "SCM" not in scheduler
+
+
+def is_known(pipeline: str) -> bool:
+    """Return whether models of this pipeline class can be used."""
+    known = {*FAMILIES, *OTHER_PIPELINES}
+    return pipeline in known.union(*map(_classes, FAMILIES.values()))
 
 
 def _by_class(pipeline: str) -> Family:

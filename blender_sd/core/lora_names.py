@@ -4,7 +4,7 @@
     peft, ai-toolkit          <layer>.lora_A.weight, .lora_B.weight, also with the adapter's name before "weight"
     diffusers, XLabs          <layer>.lora.down.weight, <layer>_lora1.up.weight, .lora_linear_layer.down.weight
     LyCORIS                   <layer>.hada_w1_a …, .lokr_w1 …, .diff, .diff_b, .w_norm, .b_norm; .dora_scale beside any
-    OneTrainer                like kohya; with textual inversions in the bundle: bundle_emb.<word>…
+    OneTrainer                like kohya; with textual inversions in the bundle: bundle_emb.<word>.clip_l …
 
 Only names and shapes are needed, so that lists can be made without reading weights.
 """
@@ -19,7 +19,10 @@ DORA, MAGNITUDE = "dora_scale", "magnitude"
 DIFF, DIFF_BIAS, NORM, NORM_BIAS = "diff", "diff_b", "w_norm", "b_norm"
 HADAMARD = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2")
 KRONECKER = ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2")
-BUNDLED = re.compile(r"bundle_emb\.(?P<word>.+?)(?:\.string_to_param\.\*|\.emb_params|\.clip_[lg])?")
+NAMED_ENCODERS = ("clip_l", "clip_g")  # what textual inversions for two encoders call them
+BUNDLED = re.compile(r"bundle_emb\.(?P<word>.+?)"
+                     r"(?:\.(?P<part>string_to_param\.\*|em[bp]_params|clip_[lg]|t5(?:xxl)?|qwen\w*|gemma\w*|llama|llm)"
+                     r"(?P<output>_out)?)?")
 
 _ANY = r"(?:\.(?!weight$|bias$)\w+)?"  # peft may put the adapter's name there
 _ENDINGS: tuple[tuple[str, str], ...] = (

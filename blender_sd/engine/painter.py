@@ -68,9 +68,9 @@ class Job:
         """Report what is being loaded."""
         self.emit(Loading(self.message.job, text))
 
-    def note(self, text: str) -> None:
-        """Report what the artist should know."""
-        self.emit(Note(self.message.job, text))
+    def note(self, text: str, about: str = "") -> None:
+        """Report what the artist should know, also of the LoRA called `about`."""
+        self.emit(Note(self.message.job, text, about))
 
     def step(self, done: int, steps: int, number: int, preview: np.ndarray | None = None) -> None:
         """Report that `done` of `steps` steps of the picture with that number (from 1) are done."""
@@ -150,10 +150,13 @@ class Painter:
             job.check()
             single = job.request.single(index)
             cell = index // job.request.count
+            real = resolved.request.single(index)
             if index:
-                self._apply_loras(job, model, resolved.request.single(index))
+                self._apply_loras(job, model, real)
+            worded = embeddings.apply(model, real, job.loading, job.check)
+            painted = replace(single, prompt=worded.prompt, negative=worded.negative)
             listener = job.listener(index + 1, 0 if guard else config.preview_px)
-            image, plans[cell] = self._carried_out(model, single, plans[cell], listener)
+            image, plans[cell] = self._carried_out(model, painted, plans[cell], listener)
             job.check()
             passed = guard.passes(image)
             if passed:
@@ -197,7 +200,7 @@ class Painter:
         for text in acceleration.enable(model, config):
             job.note(text)
         self._apply_loras(job, model, request.single(0))
-        embeddings.apply(model, request.embeddings, job.loading, job.check)
+        embeddings.apply(model, request.single(0), job.loading, job.check)
         controls = controlnets.load(model, request, message.inputs, job.loading, job.check)
         picture = reference.apply(model, request, message.inputs, controls.nets, job.loading, job.check)
         plans = [replace(self._planned(model, request.cell(index), message.inputs, controls), reference=picture,
@@ -212,8 +215,8 @@ class Painter:
         return self.upscalers.get(request.upscaler, job.loading, job.cancelled) if request.upscaler else None
 
     def _apply_loras(self, job: Job, model: Model, single: Request) -> None:
-        for text in loras.apply(model, single.loras, job.loading, job.check):
-            job.note(text)
+        for note in loras.apply(model, single.loras, job.loading, job.check):
+            job.note(note.text, note.lora)
 
     def _planned(self, model: Model, request: Request, inputs: dict[str, Source],
                  controls: controlnets.LoadedControls) -> Plan:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,10 @@ PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 _MODELS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models")
 CONFIGS = os.path.join(_MODELS, "configs")
 STARTER_FOLDER, STARTER_CONTROL_FOLDER = os.path.join(_MODELS, "starter"), os.path.join(_MODELS, "starter_control")
-SD15, SDXL = "sd15", "sdxl"
+SD15, SD2, SDXL = "sd15", "sd2", "sdxl"
 VAE_CLASSES = ("AutoencoderKL", "AutoencoderTiny", "AsymmetricAutoencoderKL", "AutoencoderKLFlux2",
                "AutoencoderKLQwenImage", "AutoencoderDC")
+ADDITIONS = (LORA, IP_ADAPTER, EMBEDDING, UPSCALER, VAE)  # what single files may hold beside models and ControlNets
 # Pipelines of diffusers' folders that only enlarge pictures.
 UPSCALER_PIPELINES = ("StableDiffusionUpscalePipeline", "StableDiffusionLatentUpscalePipeline")
 # Parts of tensor names that only upscalers have: ESRGAN (two spellings), SwinIR, Swin2SR, HAT, ATD, then DAT, RGT,
@@ -47,25 +48,32 @@ _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 _FIRST = _UNET + "input_blocks.0.0.weight"
 # Other kinds, by a tensor name that only they have; tried in this order.
 _OTHERS = {
-    "conditioner.embedders.0.model.": "the SDXL refiner", "cond_stage_model.model.": "SD 2", "double_blocks.": "Flux",
-    "joint_blocks.": "SD 3", "input_hint_block.": "a ControlNet", "controlnet_cond_embedding.": "a ControlNet",
-    "first_stage_model.": VAE, "decoder.conv_in.weight": VAE, _UNET: "a denoiser alone",
-    "text_model.encoder.layers.0.": "a text encoder", "encoder.block.0.layer.0.": "a text encoder",
+    "conditioner.embedders.0.model.": "the SDXL refiner", "double_blocks.": "Flux", "joint_blocks.": "SD 3",
+    "input_hint_block.": "a ControlNet", "controlnet_cond_embedding.": "a ControlNet", "first_stage_model.": VAE,
+    "decoder.conv_in.weight": VAE, _UNET: "a denoiser alone", "text_model.encoder.layers.0.": "a text encoder",
+    "encoder.block.0.layer.0.": "a text encoder",
 }
 # what the text encoders' names begin with
-_WORDS = {SD15: "cond_stage_model.transformer.", SDXL: "conditioner.embedders.1."}
+_WORDS = {SD15: ("cond_stage_model.transformer.",), SD2: ("cond_stage_model.model.",),
+          SDXL: ("conditioner.embedders.0.", "conditioner.embedders.1.")}
+TURBO_WORDS = "conditioner.embedders.0.model."  # of SD-Turbo, an SD 2 in SDXL's layout; the SDXL refiner has it too
+_UNCLIP = "an SD 2 model that reads pictures in place of words (unCLIP)"
 _OF_XL = _UNET + "label_emb.0.0.weight"
-# Of files that hold a transformer: names that only one family's have, in the original layout or in diffusers', and the
-# first layer, which tells how many channels it sees.
+_DOUBLE = ("double_blocks.", "transformer_blocks.")
+# Of files that hold a transformer: names that only one family's have, in the original layout or in diffusers'; the
+# first layer, which tells how many channels it sees; and the blocks, of which larger members have more.
 _TRANSFORMERS = (
-    ("Flux.2", ("double_stream_modulation_img.",), ("img_in.weight", "x_embedder.weight")),
+    ("Flux.2", ("double_stream_modulation_img.",), ("img_in.weight", "x_embedder.weight"), _DOUBLE),
     ("Flux.1", ("single_blocks.0.modulation.lin.", "single_transformer_blocks.0.proj_mlp."),
-     ("img_in.weight", "x_embedder.weight")),
-    ("SD 3.5", ("joint_blocks.0.",), ("x_embedder.proj.weight",)),
-    ("Z-Image", ("cap_pad_token",), ()),
-    ("Qwen-Image", ("transformer_blocks.0.img_mod.1.",), ("img_in.weight",)),
-    ("SANA", ("y_embedder.y_proj.fc1.", "caption_norm.weight"), ()),
+     ("img_in.weight", "x_embedder.weight"), _DOUBLE),
+    ("SD 3.5", ("joint_blocks.0.", "pos_embed.pos_embed"), ("x_embedder.proj.weight", "pos_embed.proj.weight"),
+     ("joint_blocks.", "transformer_blocks.")),
+    ("Z-Image", ("cap_pad_token",), (), ("layers.",)),
+    ("Qwen-Image", ("transformer_blocks.0.img_mod.1.",), ("img_in.weight",), ("transformer_blocks.",)),
+    ("SANA", ("y_embedder.y_proj.fc1.", "caption_norm.weight"), (), ("blocks.", "transformer_blocks.")),
 )
+# what the names of a transformer begin with in files of ComfyUI, Forge and trainers
+_DENOISERS = (_UNET, "diffusion_model.", "transformer.", "model.", "net.", "")
 _VAES = (_VAE, "vae.")
 _SPOKEN = {
     "epsilon": EPSILON, "eps": EPSILON, "noise": EPSILON, "v": VELOCITY, "v_prediction": VELOCITY,
@@ -74,13 +82,22 @@ _SPOKEN = {
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file is: `name` is one of the names above for what can be used, else words that say what it is (""
-    unknown). `channels`: what a checkpoint's denoiser takes in, 9 for inpainting. `prediction`: what it says that it
-    predicts (`core.choices`), "" where it says nothing; `zero_snr`: whether it was trained down to no signal at all.
-    `lacks`: the parts that a checkpoint has not got (VAE_PART, WORDS_PART). `alone`: it holds the transformer of the
-    family `name` (`core.families`), with `channels` going into its first layer (0 where that tells nothing), `guided`
-    by a layer of its own, and perhaps its VAE (`has_vae`). `controlnet`: what kind of ControlNet it holds. `refusal`:
-    why it cannot be read, as a sentence; "" where it can."""
+    """What a file is.
+
+    Attributes:
+        name: One of the names above for what can be used, else words that say what it is; "" if that is unknown.
+        channels: What a checkpoint's denoiser takes in, 9 for inpainting; of a transformer, what goes into its first
+            layer, 0 if that tells nothing.
+        prediction: What it says that it predicts (`core.choices`); "" if it says nothing.
+        zero_snr: Whether it was trained down to no signal at all.
+        lacks: The parts that a checkpoint has not got (VAE_PART, WORDS_PART).
+        alone: Whether it holds the transformer of the family `name` (`core.families`).
+        guided: Whether that transformer has a layer for guidance.
+        depth: How many blocks it has; 0 if that is unknown.
+        has_vae: Whether its VAE is in the file too.
+        refusal: Why it cannot be read, as a sentence; "" if it can.
+        controlnet: The kind of ControlNet that it holds.
+    """
 
     name: str
     channels: int = 4
@@ -89,6 +106,7 @@ class Kind:
     lacks: tuple[str, ...] = ()
     alone: bool = False
     guided: bool = False
+    depth: int = 0
     has_vae: bool = False
     refusal: str = ""
     controlnet: ControlNet | None = None
@@ -96,7 +114,7 @@ class Kind:
     @property
     def is_checkpoint(self) -> bool:
         """Whether it is a model of a family that can be read from one file, whole or but for what it `lacks`."""
-        return self.name in (SD15, SDXL)
+        return self.name in (SD15, SD2, SDXL)
 
 
 def read_header(file: str) -> dict[str, Any]:
@@ -127,14 +145,31 @@ def read_metadata(file: str) -> dict[str, Any]:
     return _read(file).get(_METADATA, {})
 
 
-def _read(file: str) -> dict[str, Any]:
-    with open_plain(file) as data:
-        length = int.from_bytes(data.read(8), "little")
-        if not 2 <= length <= _MAX_HEADER:
-            raise ValueError("no safetensors header")
-        raw = data.read(length)
+def header_length(start: bytes) -> int:
+    """Return how many bytes a safetensors file with these first 8 bytes has before its weights.
+
+    Raises:
+        ValueError: It is no such file.
+    """
+    length = int.from_bytes(start[:8], "little")
+    if len(start) < 8 or not 2 <= length <= _MAX_HEADER:
+        raise ValueError("no safetensors header")
+    return 8 + length
+
+
+def parsed(start: bytes, size: int) -> dict[str, Any]:
+    """Return the header of a safetensors file, with its metadata.
+
+    Args:
+        start: The file's first `header_length` bytes, or more.
+        size: The bytes of the whole file.
+
+    Raises:
+        ValueError: It is no such file, or shorter than its header says.
+    """
+    length = header_length(start)
     try:
-        header = json.loads(raw)
+        header = json.loads(start[8:length])
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
@@ -144,9 +179,15 @@ def _read(file: str) -> dict[str, Any]:
     ends = [
         span[1] for entry in header.values()
         if isinstance(span := entry.get("data_offsets"), list) and len(span) == 2 and type(span[1]) is int]
-    if os.path.getsize(file) < 8 + length + max(ends, default=0):
+    if size < length + max(ends, default=0):
         raise ValueError("the file ends too soon")
     return header
+
+
+def _read(file: str) -> dict[str, Any]:
+    with open_plain(file) as data:
+        start = data.read(8)
+        return parsed(start + data.read(header_length(start) - 8), os.path.getsize(file))
 
 
 def read_kind(file: str) -> Kind:
@@ -154,9 +195,12 @@ def read_kind(file: str) -> Kind:
     `read_header` does."""
     if file.lower().endswith(GGUF):
         return kind_of(gguf.read_header(file))
-    found = _read(file)
-    metadata = found.pop(_METADATA, {})
-    return kind_of(found, metadata)
+    return kind_in(_read(file))
+
+
+def kind_in(parts: Mapping[str, Any]) -> Kind:
+    """Return what the safetensors file with this `parsed` header holds."""
+    return kind_of({name: entry for name, entry in parts.items() if name != _METADATA}, parts.get(_METADATA, {}))
 
 
 def kind_of(header: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> Kind:
@@ -182,20 +226,27 @@ def kind_of(header: Mapping[str, Any], metadata: Mapping[str, Any] | None = None
 
 
 def _checkpoint(header: Mapping[str, Any], metadata: Mapping[str, Any]) -> Kind | None:
-    """SD 1.5 or SDXL in the layout of Stability's checkpoints, also without VAE or text encoders; None for all else."""
-    if _FIRST not in header or any(
-            name.startswith(("conditioner.embedders.0.model.", "cond_stage_model.model.")) for name in header):
+    """SD 1.5, SD 2 or SDXL in the layout of Stability's checkpoints, also without VAE or text encoders; None for all
+    else."""
+    if _FIRST not in header:
         return None
-    family = SDXL if _OF_XL in header or any(name.startswith(_WORDS[SDXL]) for name in header) else SD15
-    if _reads(header) == 1024:
-        return Kind("SD 2")
-    has_words = any(name.startswith(_WORDS[family]) for name in header)
+    reads = _reads(header)
+    if any(name.startswith(TURBO_WORDS) for name in header) and reads != 1024:
+        return None  # the SDXL refiner
+    family = SD2 if reads == 1024 or any(name.startswith(_WORDS[SD2]) for name in header) else SD15
+    if family == SD2 and _OF_XL in header:
+        return Kind(_UNCLIP)
+    if family != SD2 and (_OF_XL in header or any(name.startswith(_WORDS[SDXL]) for name in header)):
+        family = SDXL
+    turbo = family == SD2 and any(name.startswith(TURBO_WORDS) for name in header)
+    starts = (TURBO_WORDS,) if turbo else _WORDS[family]
+    has_words = all(any(name.startswith(start) for name in header) for start in starts)
     lacks = ((VAE_PART,) if not any(name.startswith(_VAES) for name in header) else ()) + (() if has_words else
                                                                                             (WORDS_PART,))
     shape = _shape(header[_FIRST])
     channels = shape[1] if len(shape) == 4 else 4
     prediction, zero_snr = _prediction(header, metadata)
-    return Kind(family, channels, prediction, zero_snr, lacks, refusal=_packed(header) or _input_refusal(channels))
+    return Kind(family, channels, prediction, zero_snr, lacks, refusal=_packed(header) or input_refusal(channels))
 
 
 def _reads(header: Mapping[str, Any]) -> int:
@@ -220,7 +271,8 @@ def _prediction(header: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple
     return _SPOKEN.get(spoken.strip().lower(), "") if isinstance(spoken, str) else "", zero_snr
 
 
-def _input_refusal(channels: int) -> str:
+def input_refusal(channels: int) -> str:
+    """Return why a UNet that takes so many channels cannot be used; "" if it can."""
     if channels == 8:
         return "It edits pictures by instruction (InstructPix2Pix), which is not done here."
     return f"Its denoiser takes {channels} channels, which no model that is known here does." if channels not in (
@@ -232,18 +284,33 @@ def _packed(header: Mapping[str, Any]) -> str:
     return f"Its weights are packed as {packed}, which cannot be read." if packed else ""
 
 
+def denoiser_start(names: Iterable[str]) -> str:
+    """Return what the names of a transformer's tensors begin with in a file with these `names`; "" for nothing."""
+    listed = list(names)
+    marks = tuple(mark for _, family, _, _ in _TRANSFORMERS for mark in family)
+    return next((start for start in _DENOISERS
+                 if any(name.startswith(start) and name.startswith(marks, len(start)) for name in listed)), "")
+
+
 def _transformer(header: Mapping[str, Any]) -> Kind | None:
-    names = {name.removeprefix(_UNET): entry for name, entry in header.items()}
+    start = denoiser_start(header)
+    names = {name[len(start):]: entry for name, entry in header.items() if name.startswith(start)}
     if any("controlnet" in name for name in names):
         return None
-    for family, marks, layers in _TRANSFORMERS:
+    for family, marks, layers, blocks in _TRANSFORMERS:
         if any(name.startswith(marks) for name in names):
             shapes = [_shape(names[layer]) for layer in layers if layer in names]
             channels = shapes[0][1] if shapes and len(shapes[0]) > 1 else 0
             guided = any("guidance_in." in name or "guidance_embedder." in name for name in names)
-            return Kind(family, channels, alone=True, guided=guided,
-                        has_vae=any(name.startswith(_VAES) for name in names), refusal=_packed(header))
+            return Kind(family, channels, alone=True, guided=guided, depth=_depth(names, blocks),
+                        has_vae=any(name.startswith(_VAES) for name in header), refusal=_packed(header))
     return None
+
+
+def _depth(names: Iterable[str], blocks: tuple[str, ...]) -> int:
+    """Return how many numbered blocks there are whose names begin with one of `blocks`."""
+    numbers = {name[len(start):].partition(".")[0] for name in names for start in blocks if name.startswith(start)}
+    return sum(number.isdecimal() for number in numbers)
 
 
 def _is_words(entry: Mapping[str, Any]) -> bool:

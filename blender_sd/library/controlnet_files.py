@@ -3,7 +3,8 @@
     ldm            Zhang et al. 2023: `control_model.input_hint_block.0.weight` …, also without the prefix
     diffusers      `controlnet_cond_embedding.conv_in.weight` …; of transformers `controlnet_blocks.0.weight`
     control-LoRA   Stability's, with the marker `lora_controlnet`: the model's own encoder and low-rank changes of it
-    union          one net for several kinds of picture: xinsir's for SDXL, InstantX's and Shakker's for Flux.1
+    union          one net for several kinds of picture: xinsir's for SDXL, InstantX's and Shakker's for Flux.1,
+                   Alibaba's for Z-Image
 """
 from __future__ import annotations
 
@@ -25,13 +26,15 @@ _TRANSFORMERS = (("ZImageControlNetModel", "control_all_x_embedder."), ("QwenIma
 def controlnet_in(header: Mapping[str, Any]) -> ControlNet | None:
     """The ControlNet in the file with this `header`; None where there is none that can be used."""
     names = {name.removeprefix(PREFIX): entry for name, entry in header.items()}
+    if any(name.startswith("double_blocks.") for name in names):
+        return None  # XLabs' for Flux.1, with a transformer of their own
     if any(hint in names for hint in _HINTS):
         return _of_unet(names)
     if not any(name.startswith(("controlnet_blocks.", "control_layers.", "control_noise_refiner.")) for name in names):
         return None
     cls = next((cls for cls, mark in _TRANSFORMERS if any(name.startswith(mark) for name in names)), "")
     modes = {"num_mode": 1} if "controlnet_mode_embedder.weight" in names else {}
-    return controlnet_of({"_class_name": cls, **modes}) if cls and cls != "ZImageControlNetModel" else None
+    return controlnet_of({"_class_name": cls, **modes}) if cls else None
 
 
 def _of_unet(names: Mapping[str, Any]) -> ControlNet | None:

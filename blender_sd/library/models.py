@@ -121,8 +121,10 @@ def _chosen_for(info: ModelInfo, folders: Iterable[str]) -> ModelInfo:
 
 def _check_parts(info: ModelInfo) -> None:
     """Raises ModelUnreadable where a part of the model's folder is missing or broken."""
-    parts = model_parts.components(info.folder, read_json(info.folder, INDEX))
-    model_parts.check_weights(info.folder, parts, ("vae",) if info.choices.vae else ())
+    index = read_json(info.folder, INDEX)
+    lent = ("vae",) if info.choices.vae else ()
+    model_parts.check_index(index, lent)
+    model_parts.check_parts(info.folder, model_parts.components(info.folder, index), lent)
 
 
 def resolve_model(name_or_path: str, folders: Iterable[str]) -> ModelInfo:
@@ -190,8 +192,9 @@ def read_checkpoint(file: str, others: Iterable[ModelInfo] = ()) -> ModelInfo:
                        text=f"With all other parts of {owner.name}", base_model=owner.folder, choices=NOTHING)
     if kind is None or not kind.is_checkpoint:
         what = f"it is {kind.name}" if kind is not None and kind.name else "it cannot be read"
-        raise ModelUnreadable(f"The file {name} is no model of SD 1.5 or SDXL: {what}.",
-                              "Choose a checkpoint of SD 1.5 or SDXL as .safetensors, or a folder in diffusers format.")
+        raise ModelUnreadable(f"The file {name} is no model of SD 1.5, SD 2 or SDXL: {what}.",
+                              "Choose a checkpoint of SD 1.5, SD 2 or SDXL as .safetensors, or a folder in diffusers "
+                              "format.")
     info = suited(_of_channels(read_model(os.path.join(CONFIGS, kind.name)), kind), few := few_steps_at(file))
     side = few.side if few is not None and few.side else info.default_width
     info = replace(info, id=file, folder=file, name=os.path.splitext(name)[0], default_width=side, default_height=side,
@@ -240,6 +243,9 @@ def _goes_with(model: ModelInfo, kind: Kind) -> bool:
     except ModelUnreadable as error:
         log.info("%s %s", error, error.detail)
         return False
+    layers = next((config[name] for name in ("num_layers", "n_layers") if type(config.get(name)) is int), 0)
+    if kind.depth and layers and kind.depth != layers:
+        return False  # a larger or smaller member of the family
     channels = config.get("in_channels")
     fits = type(channels) is int and kind.channels in (channels, channels * 4)  # with or without 2 × 2 patches
     return (kind.channels == 0 or fits) and bool(config.get("guidance_embeds")) == kind.guided

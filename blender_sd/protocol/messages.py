@@ -246,10 +246,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Note:
-    """Tell the artist something that is not an error, such as which part of the prompt was cut."""
+    """Tell the artist something that is not an error, such as which part of the prompt was cut.
+
+    Attributes:
+        job: The job's id.
+        text: What to tell.
+        about: The name of the LoRA that it is about; "" for the job as a whole.
+    """
 
     job: str
     text: str = field(metadata=_TEXT)
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -336,11 +343,12 @@ class Failed:
     message: str = field(metadata=_TEXT)
     hint: str = field(default="", metadata=_TEXT)
     detail: str = field(default="", metadata=_TEXT)
+    about: str = ""
 
     @classmethod
     def of(cls, job: str, error: SDError) -> Failed:
         """Return the message for an error."""
-        return cls(job, error.kind, error.message, error.hint, error.detail)
+        return cls(job, error.kind, error.message, error.hint, error.detail, error.about)
 
     @property
     def logged(self) -> str:
@@ -349,7 +357,9 @@ class Failed:
 
     def error(self) -> SDError:
         """Return the error as an exception."""
-        return error_of_kind(self.kind, self.message, self.hint, self.detail)
+        error = error_of_kind(self.kind, self.message, self.hint, self.detail)
+        error.about = self.about
+        return error
 
 
 WorkRequest = Generate | Fetch | Install | Check | Verify

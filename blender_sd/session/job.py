@@ -53,6 +53,7 @@ class Job:
         eta: Seconds left, or None until two steps of this job agree on their pace.
         text: What is being done.
         notes: Facts worth knowing that are not errors.
+        lora_notes: Those that are about a LoRA, by its name.
         preview: The newest preview, h×w×3 uint8 sRGB, row 0 on top, or None.
         preview_serial: A number that grows with each preview.
         results: The finished pictures.
@@ -77,6 +78,7 @@ class Job:
         self.eta: float | None = None
         self.text = "Waiting"
         self.notes: list[str] = []
+        self.lora_notes: dict[str, list[str]] = {}
         self.preview: np.ndarray | None = None
         self.preview_serial = 0
         self.results: tuple[Result, ...] = ()
@@ -159,6 +161,8 @@ class Job:
     def _note(self, event: Note, at: float) -> None:
         if event.text not in self.notes:
             self.notes.append(event.text)
+            if event.about:
+                self.lora_notes.setdefault(event.about, []).append(event.text)
 
     def _stepped(self, event: Step, at: float) -> None:
         self.state = "running"

@@ -22,7 +22,7 @@ import httpx2
 from huggingface_hub import HfApi, constants, get_token, hf_hub_url, set_client_factory
 from huggingface_hub import errors as hub_errors
 from huggingface_hub.file_download import http_get
-from huggingface_hub.utils import build_hf_headers
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 from huggingface_hub.utils._http import default_client_factory
 
 from ..core import hub, texts
@@ -37,13 +37,14 @@ from ..library.licences import Licence
 from ..library.partial_files import Corrupt, download, with_retries
 from ..protocol import endings, serving
 from ..protocol.messages import Event, Fetch, Fetched, Found, Installed, Ready, text_of
-from .hub_files import Choice, RemoteFile, choose
+from .hub_files import Choice, RemoteFile, check, choose
 
 log = logging.getLogger(__name__)
 
 _AGAIN = "Download it again: it goes on where it stopped."
 _SPARE = 64 << 20  # bytes of the disk that stay free
 _MAX_INDEX = 1 << 20  # bytes
+_PIECE = 1 << 16  # bytes read at once of a file's beginning
 _HERE = ("localhost", "127.0.0.1", "::1")  # a mirror on this computer needs no encryption
 # In bytes: a tenth of the library's, since a broken connection loses the current chunk
 constants.DOWNLOAD_CHUNK_SIZE = 1 << 20
@@ -130,6 +131,7 @@ class _Download:
             raise LicenceNotAccepted(
                 f"The licence of {request.repo} was not accepted yet: {licence or 'its page names none'}.",
                 f"Read it at {link} and accept it.")
+        check(choice, self._start_of, self._read_json)
         files.make_folders(str(self._unfinished.parent.parent))
         files.make_folder(str(self._unfinished.parent))
         files.make_folder(str(self._unfinished))
@@ -176,6 +178,25 @@ class _Download:
         if not isinstance(value, dict):
             raise ModelUnreadable(f"The model's {file.path} on the hub is no model description.", "Choose another one.")
         return value
+
+    def _start_of(self, file: RemoteFile, count: int) -> bytes:
+        """Return the first `count` bytes of a file, or all of a shorter one."""
+        def read() -> bytes:
+            url = hf_hub_url(self._request.repo, file.path, revision=self._revision)
+            headers = {**build_hf_headers(token=self._token), "Range": f"bytes=0-{count - 1}"}
+            start = b""
+            with get_session().stream("GET", url, headers=headers, follow_redirects=True,
+                                      timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as answer:
+                hf_raise_for_status(answer)
+                for piece in answer.iter_bytes(_PIECE):  # a mirror may answer with the whole file
+                    start += piece
+                    if len(start) >= count:
+                        break
+            if len(start) < min(count, file.size):
+                raise OSError("the answer ended early")
+            return start[:count]
+
+        return with_retries(read, lambda: 0, _is_temporary)
 
     def _here(self, path: str, file: RemoteFile) -> int:
         """Return how many bytes of `file` are on disk, deleting what cannot be part of it."""

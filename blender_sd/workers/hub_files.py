@@ -1,6 +1,6 @@
 """Choose which files of a repository on the hub are needed, by their names and the model's own index.
 
-No network is used.
+No network is used but by the functions that are handed in.
 
 A model in diffusers format has the folders that its `model_index.json` names, each with its configs and one set of
 weights.
@@ -15,17 +15,17 @@ from typing import Any
 
 from ..core import hub
 from ..core.errors import ModelNotFound, ModelUnreadable
-from ..library.checkpoints import PICKLES, SUFFIX
+from ..library import checkpoints, model_parts, quantised
+from ..library.checkpoints import PICKLES, SUFFIX, Kind
 
 INDEX, CONFIG, ENCODER, PROCESSOR = "model_index.json", "config.json", "image_encoder", "preprocessor_config.json"
 _TEXTS = (".json", ".txt", ".model", ".jinja")  # configs, tokenizers (SentencePiece's end in .model), chat templates
 _NOTICES = re.compile(r"(LICEN[CS]E|NOTICE)[^/]*", re.IGNORECASE)
 _HALVES = ("bf16", "fp16")  # variants of half the size, the better one first
-# "model", "diffusion_pytorch_model", with a shard's number before or after the variant's name
-_SHARD = r"(?:-\d{5}-of-\d{5})?"
-_WEIGHTS = re.compile(rf"(?:diffusion_pytorch_)?model{_SHARD}(?:\.(\w+))?{_SHARD}\.safetensors")
 _SHARDS = re.compile(r"(?:diffusion_pytorch_)?model\.safetensors\.index(?:\.(\w+))?\.json")
 _NAMELESS = "pytorch_lora_weights" + SUFFIX  # diffusers' file name for every LoRA
+_FIRST = 1 << 17  # bytes of a file that are asked for first; most headers are shorter
+_LARGEST_UNKNOWN = 1 << 29  # bytes
 _SAFE_REMEDY = "Choose a repository that has safetensors files."
 
 
@@ -113,6 +113,53 @@ def _notices(there: dict[str, RemoteFile]) -> dict[str, RemoteFile]:
     return {path: file for path, file in there.items() if _NOTICES.fullmatch(path)}
 
 
+def check(choice: Choice, start_of: Callable[[RemoteFile, int], bytes],
+          read: Callable[[RemoteFile], dict[str, Any]]) -> None:
+    """Check by the beginnings of the files that what was chosen can be read here.
+
+    Args:
+        choice: The files.
+        start_of: Returns the first bytes of a file, so many or all.
+        read: Returns the JSON object in a small file.
+
+    Raises:
+        ModelUnreadable: It cannot.
+    """
+    for path, file in choice.files.items():
+        part, _, name = path.rpartition("/")
+        if not path.lower().endswith(SUFFIX):
+            if name == CONFIG and (how := model_parts.packing(read(file))):
+                raise model_parts.packed(part or "model", how)
+            continue
+        header = _header(file, start_of)
+        if choice.single and path == choice.key:
+            _check_kind(file, checkpoints.kind_in(header))
+        elif how := quantised.refusal({key: entry for key, entry in header.items() if not key.startswith("__")}):
+            raise model_parts.packed(part or "model", how)
+
+
+def _header(file: RemoteFile, start_of: Callable[[RemoteFile, int], bytes]) -> dict[str, Any]:
+    try:
+        start = start_of(file, _FIRST)
+        length = checkpoints.header_length(start)
+        return checkpoints.parsed(start if length <= len(start) else start_of(file, length), file.size)
+    except ValueError as error:
+        raise ModelUnreadable(f"The file {file.path} on the hub is no complete safetensors file.",
+                              "Choose another one.", repr(error)) from None
+
+
+def _check_kind(file: RemoteFile, kind: Kind) -> None:
+    """Raise ModelUnreadable if nothing here reads a single file of that kind."""
+    name = file.path.rpartition("/")[2]
+    if kind.refusal:
+        raise ModelUnreadable(f"The file {name} cannot be used. {kind.refusal}", "Choose another one.")
+    if kind.is_checkpoint or kind.alone or kind.controlnet is not None or kind.name in checkpoints.ADDITIONS:
+        return
+    if kind.name or file.size > _LARGEST_UNKNOWN:  # a small unknown file may be an upscaler, which the engine tells
+        what = f"it is {kind.name}" if kind.name else "it holds no model of a kind that is known here"
+        raise ModelUnreadable(f"The file {name} cannot be used: {what}.", "Choose another one.")
+
+
 # ---- one file ------------------------------------------------------------------------------------------------------
 
 
@@ -141,6 +188,7 @@ def _one_file(repo: str, there: dict[str, RemoteFile], wanted: str) -> Choice:
 
 
 def _pipeline(there: dict[str, RemoteFile], index: dict[str, Any]) -> Choice:
+    model_parts.check_index(index)
     parts = [f"{name}/" for name, entry in index.items()
              if isinstance(entry, list) and len(entry) == 2 and entry[0] is not None]
     variant = _variant_of([variants for part in parts if (variants := _variants(there, part))])
@@ -157,7 +205,7 @@ def _names(there: dict[str, RemoteFile], part: str) -> list[str]:
 
 def _variants(there: dict[str, RemoteFile], part: str) -> set[str]:
     """Return the variants of the part's weights; "" is the plain one."""
-    return {match.group(1) or "" for name in _names(there, part) if (match := _WEIGHTS.fullmatch(name))}
+    return {match.group(1) or "" for name in _names(there, part) if (match := model_parts.WEIGHTS.fullmatch(name))}
 
 
 def _variant_of(parts: list[set[str]]) -> str:
@@ -179,7 +227,8 @@ def _part(there: dict[str, RemoteFile], part: str, variant: str) -> dict[str, Re
         raise ModelUnreadable(f"The model's part '{part.strip('/')}' comes in no precision that can be used here.",
                               "Choose another one.",
                               repr(variants))
-    weights = {name for name in names if (match := _WEIGHTS.fullmatch(name)) and (match.group(1) or "") == usable[0]}
+    weights = {name for name in names
+               if (match := model_parts.WEIGHTS.fullmatch(name)) and (match.group(1) or "") == usable[0]}
     if sharded := {name for name in weights if "-of-" in name}:
         weights = sharded if weights == sharded else weights - sharded  # a whole file has the same weights again
     kept = [name for name in names if name in weights or _is_text(part, name) or (

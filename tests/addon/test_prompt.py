@@ -12,6 +12,7 @@ from blender_sd.calls import config, models
 from blender_sd.calls.runtime import runtime
 from blender_sd.core.errors import InvalidRequest
 from tests.support.addon import drain, state
+from tests.support.panels import shown, wide  # noqa: F401  (a fixture)
 
 
 @pytest.fixture
@@ -65,6 +66,39 @@ def test_a_tag_puts_a_lora_on_and_recall_brings_it_back(addon, pipeline, lora):
     addon.prompt = ""
     addon.fill_from(request)
     assert addon.prompt == "wall <lora:old bricks:0.8>"
+
+
+def told(addon, name="SD_PT_view3d_main"):
+    return shown(name).texts
+
+
+def test_what_a_job_says_of_a_lora_stands_beside_it_and_not_below_the_button(addon, pipeline, lora):
+    pipeline.note, pipeline.note_about = "Parts of the LoRA 'old bricks' did not fit.", "old bricks"
+    addon.prompt = "wall <lora:old bricks:0.8>"
+    bpy.ops.sd.generate()
+    drain()
+    texts = told(addon)
+    assert texts.count(pipeline.note) == 1 and texts.index(pipeline.note) < texts.index("Generate")
+    addon.prompt = "wall"
+    assert told(addon).index(pipeline.note) > told(addon).index("Generate"), "of a LoRA that the prompt no longer names"
+    addon.prompt, pipeline.note = "wall <lora:sub/Old Bricks:1>", ""
+    assert "Parts of the LoRA 'old bricks' did not fit." in told(addon)
+    addon.prompt = "wall <lora:old bricks:1>"
+    bpy.ops.sd.generate()
+    drain()
+    assert "Parts of the LoRA 'old bricks' did not fit." not in told(addon), "it is on without a word now"
+
+
+def test_a_lora_that_does_not_fit_is_named_beside_it(addon, pipeline, lora):
+    error = InvalidRequest("The LoRA 'old bricks' does not fit the model 'x'.", "It was made for Flux.1 models.")
+    error.about = "old bricks"
+    pipeline.fail_with, addon.prompt = error, "wall <lora:old bricks:0.8>"
+    bpy.ops.sd.generate()
+    drain()
+    texts = told(addon)
+    assert texts.index(str(error)) < texts.index("Generate") and state().error == error.message
+    addon.prompt = "wall"
+    assert str(error) not in told(addon)
 
 
 def test_scripts_name_loras_too(addon, pipeline, lora):

@@ -52,7 +52,8 @@ def ldm(net):
 
 @pytest.mark.parametrize(("family", "kind"), [
     ("sd", "plain"), ("sdxl", "plain"), ("sdxl", "union"), ("flux", "flux"), ("flux", "flux_union"), ("sd3", "sd3"),
-    ("qwen_image", "qwen")])
+    ("qwen_image", "qwen"), ("z_image", "z_image"), ("z_image", "z_image_2"), ("z_image", "z_image_21"),
+    ("sana", "sana")])
 def test_a_file_with_diffusers_names(run, families, tmp_path, family, kind):
     model = families(family)
     folder = tiny_controlnets.build(kind, model, tmp_path / "net")
@@ -63,7 +64,9 @@ def test_a_file_with_diffusers_names(run, families, tmp_path, family, kind):
     assert file.stem in [net.name for net in find_controlnets([str(tmp_path / "models")])]
     assert resolve_controlnet(file.stem, [str(tmp_path / "models")]).id == str(file)
     settings = {} if family in ("sd", "sdxl") else {"sampler": "euler", "steps": 2}
-    assert np.array_equal(made(painted(run, model, file, **settings)), made(painted(run, model, folder, **settings)))
+    one, two = (made(painted(run, model, place, **settings)).astype(int) for place in (file, folder))
+    assert np.abs(one - two).max() <= 1, "kernels round by where the weights lie in memory"
+    assert np.abs(one - made(run(small(model, **settings)))).max() > 1, "it has an effect"
 
 
 @pytest.mark.parametrize("prefix", ["control_model.", ""])

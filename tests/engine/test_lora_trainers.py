@@ -10,7 +10,8 @@ import torch
 from blender_sd.protocol.messages import Failed, Note
 from blender_sd.core.parts import Lora
 from tests.support.engine import small
-from tests.support.lora_writers import ALPHA, FAMILIES, RANK, TRAINERS, Trainer, denoiser, effective, layers_of, low_rank, merged, write  # noqa: E501
+from tests.support.compatibility import TRAINERS_OF as FAMILIES
+from tests.support.lora_writers import ALPHA, RANK, TRAINERS, Trainer, denoiser, effective, layers_of, low_rank, merged, write  # noqa: E501
 from tests.support.lora_weights import agree, made, put_on  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.slow
@@ -76,6 +77,34 @@ def test_old_diffusers_names_of_attention_processors(put_on, sd, tmp_path):
     left_out, weights = put_on(sd, write(tensors, tmp_path / "x.safetensors"))
     assert not left_out
     agree(weights, sd, added)
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_old_diffusers_names_of_text_encoders(engine, put_on, families, tmp_path, family):
+    folder, generator = families(family), torch.Generator().manual_seed(0)
+    net, tensors, added = engine._load(folder).base.text_encoder, {}, {}
+    before = {name: layer.weight.detach().clone() for name, layer in net.named_modules() if name.endswith(("_proj",))}
+    names = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
+    for layer, weight in before.items():
+        head, _, end = layer.rpartition(".")
+        down, up = (torch.randn(sides, generator=generator) for sides in ((RANK, weight.shape[1]), (weight.shape[0], RANK)))  # noqa: E501
+        name = f"text_encoder.{'' if head.startswith('text_model') else 'text_model.'}{head}.{names[end]}_lora"
+        tensors |= {f"{name}.down.weight": down, f"{name}.up.weight": up}
+        added[layer] = up @ down
+    assert not put_on(folder, write(tensors, tmp_path / "x.safetensors"))[0] and added
+    weights = effective(net)
+    assert all((weights[name] - weight - added[name]).abs().max() < 1e-3 for name, weight in before.items())
+
+
+def test_values_that_are_not_numbers_are_named_and_the_model_stays_as_it_was(run, families, tmp_path):
+    folder, kind = families("sdxl"), TRAINERS["kohya"]
+    tensors, _ = low_rank(kind, layers_of(denoiser(folder), False))
+    broken = next(name for name in tensors if name.endswith("lora_up.weight"))
+    tensors[broken][0, 0] = float("nan")
+    plain = made(run(small(folder)))
+    events = run(small(folder, loras=(Lora(write(tensors, tmp_path / "x.safetensors")),)))
+    assert isinstance(events[-1], Failed) and "not numbers" in events[-1].message and broken in events[-1].message
+    assert events[-1].about == "x" and np.array_equal(plain, made(run(small(folder))))
 
 
 @pytest.mark.parametrize(("family", "encoder", "start"), [

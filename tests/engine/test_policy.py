@@ -156,7 +156,7 @@ def test_words_of_the_person_s_own_studio(sd, tmp_path, engine, run, monkeypatch
 
 
 def test_downloads_in_their_own_process(rules, tmp_path, monkeypatch):
-    files = {"model_index.json": b'{"_class_name": "StableDiffusionPipeline", "vae": [null, null]}'}
+    files = {"model_index.json": b'{"_class_name": "AuraFlowPipeline", "vae": [null, null]}'}
     hub = FakeHub()
     downloads = Downloads()
     try:

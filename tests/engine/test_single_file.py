@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from blender_sd.engine.models import single_file
 from blender_sd.library import checkpoints
@@ -30,9 +30,9 @@ def made(events):
 
 
 @pytest.fixture
-def tiny_configs(monkeypatch, tmp_path, sd, sdxl):
+def tiny_configs(monkeypatch, tmp_path, sd, sdxl, families):
     """The tests' models in place of the real families: their configs, and their tokenizer."""
-    for family, model in (("sd15", sd), ("sdxl", sdxl)):
+    for family, model in (("sd15", sd), ("sd2", families("sd2")), ("sdxl", sdxl)):
         shutil.copytree(model, tmp_path / "configs" / family, ignore=shutil.ignore_patterns("*.safetensors"))
     monkeypatch.setattr(single_file, "CONFIGS", str(tmp_path / "configs"))
     words = diffusers.StableDiffusionPipeline.from_pretrained(sd).tokenizer
@@ -43,9 +43,9 @@ def load(folder: str):
     return diffusers.DiffusionPipeline.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("name", ["sd", "sdxl"])
-def test_the_same_pictures_as_from_the_folder(request, run, tiny_configs, tmp_path, name):
-    folder = request.getfixturevalue(name)
+@pytest.mark.parametrize("name", ["sd", "sd2", "sdxl"])
+def test_the_same_pictures_as_from_the_folder(families, run, tiny_configs, tmp_path, name):
+    folder = families(name)
     file = str(ldm_layout.write(load(folder), tmp_path / "my model.safetensors"))
     source = Source(pixels=np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8))
     for order in (small(file), small(file, task="image_to_image", strength=0.6, tiling="x")):
@@ -57,6 +57,34 @@ def test_the_same_pictures_as_from_the_folder(request, run, tiny_configs, tmp_pa
         assert np.array_equal(made(events), made(again))
     with Image.open(events[-1].results[0].path) as picture:
         assert "Model: my model" in picture.info["parameters"]
+
+
+def test_sd_turbo_has_its_text_encoder_where_sdxl_has_one(families, run, tiny_configs, tmp_path):
+    weights = load_file(ldm_layout.write(load(families("sd2")), tmp_path / "plain.safetensors"))
+    turbo = {name.replace("cond_stage_model.model.", checkpoints.TURBO_WORDS): value for name, value in weights.items()}
+    save_file(turbo, tmp_path / "turbo.safetensors")
+    assert single_file.kind_of(tmp_path / "turbo.safetensors").name == checkpoints.SD2
+    one, two = (run(small(str(tmp_path / f"{name}.safetensors"))) for name in ("plain", "turbo"))
+    assert np.array_equal(made(one), made(two))
+
+
+@pytest.mark.parametrize("velocity", [True, False])
+def test_what_a_model_of_sd_2_predicts_is_told_from_its_biases(families, run, tiny_configs, tmp_path, velocity):
+    pipe, extra = load(families("sd2")), {"cond_stage_model.model.text_projection": torch.zeros(1024, 1024)}
+    extra |= {f"cond_stage_model.model.transformer.resblocks.23.{name}": torch.zeros(2) for name in ("ln_1.weight", "mlp.c_fc.bias")}  # noqa: E501
+    bias = torch.linspace(-1, 1, 32) * (0.5 if velocity else 0.05)
+    extra[single_file._LAST_BIAS] = bias
+    file = ldm_layout.write(pipe, tmp_path / "x.safetensors", **extra)
+    made, left = single_file.read(file, torch.float32)
+    assert made.scheduler.config.prediction_type == ("v_prediction" if velocity else pipe.scheduler.config.prediction_type)  # noqa: E501
+    assert made.tokenizer is not None and [name for name in left if "cond_stage" in name] and not notes_of(file, left)
+
+
+def notes_of(file, left):
+    """What is said of tensors that are left over, but for the bias that this tiny model does not have."""
+    from blender_sd.engine.models import leftovers
+
+    return leftovers.notes(file, [name for name in left if name != single_file._LAST_BIAS])
 
 
 def test_inpainting_and_velocity_are_read_from_the_file(run, tiny_configs, tmp_path, sd, monkeypatch):
@@ -95,6 +123,7 @@ def test_what_is_no_model_is_refused_in_words(run, sd, tmp_path, what, words):
 
 
 @pytest.mark.parametrize(("family", "part", "weights"), [
+    ("sd2", "unet", 865_910_724), ("sd2", "vae", 83_653_863), ("sd2", "text_encoder", 340_387_840),
     ("sd15", "unet", 859_520_964), ("sd15", "vae", 83_653_863), ("sd15", "text_encoder", 123_060_480),
     ("sdxl", "unet", 2_567_463_684), ("sdxl", "vae", 83_653_863), ("sdxl", "text_encoder_2", 694_659_840),
 ])

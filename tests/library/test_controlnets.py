@@ -7,6 +7,7 @@ import pytest
 
 from blender_sd.core.errors import ModelNotFound, ModelUnreadable
 from blender_sd.library import controlnets
+from tests.support.model_files import safetensors
 
 
 def net(folder, **config):
@@ -83,3 +84,11 @@ def test_what_is_not_one(tmp_path, wanted, kind, words):
     path = str(tmp_path / wanted) if wanted in ("file", "other", "broken") else wanted
     with pytest.raises(kind, match=words):
         controlnets.resolve_controlnet(path, [])
+
+
+def test_those_of_xlabs_are_no_controlnets_of_sd(tmp_path):
+    file = safetensors(tmp_path / "xlabs.safetensors", "input_hint_block.0.weight", "controlnet_blocks.0.weight",
+                       "double_blocks.0.img_attn.qkv.weight", "pos_embed_input.weight")
+    assert not controlnets.find_controlnets([str(tmp_path)])
+    with pytest.raises(ModelUnreadable, match="no ControlNet that can be used"):
+        controlnets.resolve_controlnet(file, [str(tmp_path)])

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -180,7 +181,8 @@ def test_single_files_are_found_and_want_what_their_family_wants(tmp_path):
 
 
 @pytest.mark.parametrize(("names", "words"), [
-    ((UNET_KEY, VAE_KEY, "cond_stage_model.model.ln_final.bias"), "SD 2"), (("double_blocks.0.x",), "Flux"),
+    ((UNET_KEY, VAE_KEY, "cond_stage_model.model.ln_final.bias", "model.diffusion_model.label_emb.0.0.weight"), "unCLIP"),  # noqa: E501
+    (("double_blocks.0.x",), "Flux"),
     (("joint_blocks.9.x", "text_encoders.x"), "SD 3"),
     ((UNET_KEY, VAE_KEY, "conditioner.embedders.0.model.ln_final.bias"), "refiner"),
     (("lora_unet_x.lora_down.weight",), "lora"), (("weight",), "cannot be read"),
@@ -252,6 +254,20 @@ def test_a_transformer_alone_takes_its_other_parts_from_a_folder_of_its_family(t
         assert found[name] == resolve_model(str(file), [str(tmp_path / "m")])
         assert (found[name].id, found[name].base_model, found[name].abilities) == (str(file), str(owner), own.abilities)
         assert (found[name].steps, found[name].multiple) == (own.steps, own.multiple)
+
+
+@pytest.mark.parametrize(("family", "start", "kind", "name"), [
+    ("Flux.1", "double_blocks.", "FluxPipeline", "num_layers"), ("SD 3.5", "joint_blocks.", "StableDiffusion3Pipeline", "num_layers"),  # noqa: E501
+    ("Z-Image", "layers.", "ZImagePipeline", "n_layers"), ("Qwen-Image", "transformer_blocks.", "QwenImagePipeline", "num_layers")])  # noqa: E501
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model.", "diffusion_model.", "transformer.", "model.", "net."])
+def test_of_several_members_of_a_family_the_one_with_as_many_blocks_lends(tmp_path, family, start, kind, name, prefix):
+    marks = {"Flux.1": FLUX_KEYS[:2], "SD 3.5": (), "Z-Image": ("cap_pad_token",), "Qwen-Image": ()}[family]
+    for depth in (2, 3):
+        parts = {"transformer": {name: depth, "in_channels": 64, "guidance_embeds": False, "patch_size": 2}, "vae": VAE}
+        make_model(tmp_path / "m" / f"of {depth}", kind, **parts)
+    blocks = [f"{start}{number}.img_mod.1.weight" for number in range(3)]
+    file = transformer(tmp_path / "m" / "alone.safetensors", *(prefix + each for each in (*marks, *blocks)), guided=False)  # noqa: E501
+    assert Path(resolve_model(str(file), [str(tmp_path / "m")]).base_model).name == "of 3"
 
 
 @pytest.mark.parametrize(("names", "family"), [

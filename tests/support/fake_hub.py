@@ -37,7 +37,8 @@ class Repo:
 
 
 class FakeHub:
-    """`repos`: id -> Repo; a changed one keeps its older revisions. `served`: bytes of content sent, by path. `seen`:
+    """`repos`: id -> Repo; a changed one keeps its older revisions. `served`: bytes of content sent, by path;
+    `peeked`: of beginnings that were asked for alone. `seen`:
     (path, headers) of every request. `cut[path] = [n, …]`: the first answers for the file end after so many bytes;
     `reset`: with a broken connection instead of an early end. `hold(path, n)`: answers stop after n bytes until
     `go`."""
@@ -46,6 +47,7 @@ class FakeHub:
         self.repos: dict[str, Repo] = {}
         self.older: dict[tuple[str, str], Repo] = {}
         self.served: Counter[str] = Counter()
+        self.peeked: Counter[str] = Counter()
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.cut: dict[str, list[int]] = {}
         self.claimed: dict[str, int] = {}
@@ -149,12 +151,20 @@ class FakeHub:
                     self.give(repo.files[path], path)
 
             def give(self, data: bytes, path: str) -> None:
-                start = 0 if hub.no_ranges else int((self.headers.get("Range") or "bytes=0-")[6:].rstrip("-"))
-                self.send_response(206 if start else 200)
+                asked = self.headers.get("Range") or ""
+                last = asked.partition("-")[2]
+                wanted = "" if hub.no_ranges and not last else asked
+                first = wanted.removeprefix("bytes=").partition("-")[0]
+                start, data, whole = int(first or 0), data[:int(last) + 1] if last else data, len(data)
+                self.send_response(206 if wanted else 200)
                 self.send_header("Content-Length", str(len(data) - start))
-                if start:
-                    self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+                if wanted:
+                    self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{whole}")
                 self.end_headers()
+                if last:  # the beginning of a file, of which only the header is wanted
+                    hub.peeked[path] += len(data)
+                    self.wfile.write(data)
+                    return
                 cuts = hub.cut.get(path, [])
                 end = min(len(data), start + cuts.pop(0)) if cuts else len(data)
                 for at in range(start, end, _BLOCK):

@@ -25,7 +25,7 @@ class FakePipeline:
         self.closed = False
         self.fail_with: SDError | None = None
         self.fail_on = ""
-        self.note = ""
+        self.note = self.note_about = ""
         self.origin: Origin | None = None  # what pictures say of their origin
         self._gate = threading.Event()
         self._gate.set()
@@ -49,7 +49,7 @@ class FakePipeline:
         emit(self.warm())
         emit(Loading(order.job, "Loading the model"))
         if self.note:
-            emit(Note(order.job, self.note))
+            emit(Note(order.job, self.note, self.note_about))
         if order.controls_only:
             request = order.request
             picture = np.full((request.height, request.width, 4), 77, np.uint8)

@@ -12,7 +12,7 @@ _RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb
 
 
 def write(pipe, file: str | Path, **extra: torch.Tensor) -> Path:
-    """The SD 1.5- or SDXL-like pipeline `pipe` as one safetensors file."""
+    """The SD 1.5-, SD 2- or SDXL-like pipeline `pipe` as one safetensors file."""
     tensors = {f"model.diffusion_model.{name}": value for name, value in unet(pipe.unet).items()}
     tensors |= {f"first_stage_model.{name}": value for name, value in vae(pipe.vae).items()}
     clip = {
@@ -22,6 +22,8 @@ def write(pipe, file: str | Path, **extra: torch.Tensor) -> Path:
         tensors |= {f"conditioner.embedders.0.transformer.{name}": value for name, value in clip.items()}
         tensors |= {
             f"conditioner.embedders.1.model.{name}": value for name, value in open_clip(pipe.text_encoder_2).items()}
+    elif pipe.unet.config.cross_attention_dim == 1024:
+        tensors |= {f"cond_stage_model.model.{name}": value for name, value in open_clip(pipe.text_encoder).items()}
     else:
         tensors |= {f"cond_stage_model.transformer.{name}": value for name, value in clip.items()}
     save_file({name: value.contiguous().clone() for name, value in {**tensors, **extra}.items()}, file)
@@ -79,11 +81,12 @@ def vae(net) -> dict[str, torch.Tensor]:
 
 
 def open_clip(encoder) -> dict[str, torch.Tensor]:
-    """SDXL's second text encoder under OpenCLIP's names."""
+    """SDXL's second text encoder, or SD 2's, under OpenCLIP's names."""
     weights = {name.removeprefix("text_model."): value for name, value in encoder.state_dict().items()}
     found = {"token_embedding.weight": weights["embeddings.token_embedding.weight"],
-             "positional_embedding": weights["embeddings.position_embedding.weight"],
-             "text_projection": weights["text_projection.weight"].T}
+             "positional_embedding": weights["embeddings.position_embedding.weight"]}
+    if "text_projection.weight" in weights:
+        found["text_projection"] = weights["text_projection.weight"].T
     for name, value in weights.items():
         if name.startswith("final_layer_norm"):
             found[name.replace("final_layer_norm", "ln_final")] = value

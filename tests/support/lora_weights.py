@@ -27,7 +27,7 @@ def put_on(engine):
         used.append(model)
         wanted = [file if isinstance(file, Lora) else Lora(file) for file in files]
         left_out = loras.apply(model, wanted, lambda text: None, lambda: None)
-        return left_out, effective(model.denoiser)
+        return tuple(note.text for note in left_out), effective(model.denoiser)
 
     yield put_on
     for model in used:

@@ -54,19 +54,7 @@ TRAINERS = {
     "bare": Trainer("", ends=_PEFT, alpha=False),
     "peft": Trainer("base_model.model.", ends=_PEFT, alpha=False),
     "lycoris": Trainer("lycoris_", dots=False),
-    "old diffusers": Trainer("unet.", ends=("lora.down.weight", "lora.up.weight"), alpha=False),}
-FAMILIES = {
-    "sd": ("kohya", "kohya original", "comfyui", "diffusers unet", "old diffusers", "peft", "lycoris"),
-    "sdxl": ("kohya", "kohya original", "comfyui", "diffusers unet", "peft"),
-    "sd3": ("kohya original", "comfyui peft", "ai-toolkit", "onetrainer", "onetrainer dots", "peft", "bare"),
-    "flux": ("kohya original", "comfyui", "comfyui peft", "ai-toolkit", "onetrainer", "onetrainer dots", "peft",
-             "lycoris", "bare"),
-    "flux2_klein": ("kohya original", "comfyui peft", "comfyui diffusers", "ai-toolkit", "onetrainer dots", "peft",
-                    "bare", "lycoris"),
-    "z_image": ("kohya", "kohya original", "comfyui", "comfyui diffusers", "ai-toolkit", "onetrainer",
-                "onetrainer dots", "bare"),
-    "qwen_image": ("kohya", "comfyui diffusers", "ai-toolkit", "onetrainer", "onetrainer dots", "peft", "bare",
-                   "lycoris"),}
+    "old diffusers": Trainer("unet.", ends=("lora.down.weight", "lora.up.weight"), alpha=False)}
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,12 @@ def _of(cls: str, transformer: str, *copied: str, **settings: Any) -> Callable[[
     return build
 
 
+def _z_image(refiner: str | None, places: list[int]) -> Callable[[str], torch.nn.Module]:
+    return _of("ZImageControlNetModel", "ZImageTransformer2DModel", "dim", "n_heads", "n_kv_heads", "n_refiner_layers",
+               control_layers_places=places, control_refiner_layers_places=[0], control_in_dim=4,
+               add_control_noise_refiner=refiner)
+
+
 _FLUX = ("in_channels", "attention_head_dim", "num_attention_heads", "joint_attention_dim", "pooled_projection_dim",
          "guidance_embeds", "axes_dims_rope")
 BUILDERS: dict[str, Callable[[str], torch.nn.Module]] = {
@@ -53,8 +59,8 @@ BUILDERS: dict[str, Callable[[str], torch.nn.Module]] = {
                                                "pooled_projection_dim", num_layers=1),
     "qwen": _of("QwenImageControlNetModel", "QwenImageTransformer2DModel", "in_channels", "out_channels",
                 "attention_head_dim", "num_attention_heads", "joint_attention_dim", "axes_dims_rope", num_layers=1),
-    "z_image": _of("ZImageControlNetModel", "ZImageTransformer2DModel", "dim", "n_heads", "n_kv_heads",
-                   "n_refiner_layers", control_layers_places=[0], control_refiner_layers_places=[0], control_in_dim=4),
+    "z_image": _z_image(None, [0, 1]), "z_image_2": _z_image("control_layers", [0]),
+    "z_image_21": _z_image("control_noise_refiner", [0]),
     "sana": _of("SanaControlNetModel", "SanaTransformer2DModel", "in_channels", "out_channels", "num_attention_heads",
                 "attention_head_dim", "num_cross_attention_heads", "cross_attention_head_dim", "cross_attention_dim",
                 "caption_channels", "sample_size", num_layers=1)}

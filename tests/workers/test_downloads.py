@@ -25,17 +25,30 @@ from tests.support.engine import families, models, sd  # noqa: F401  (fixtures)
 from tests.support.fake_hub import GOOD_TOKEN, FakeHub
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]  # each starts a process, and most lose a connection on purpose
-LARGE = os.urandom(6 << 20)
+
+
+def weights(size: int, **tensors) -> bytes:
+    """A safetensors file of so many random bytes, with headers of other tensors if they are given."""
+    header = json.dumps(tensors or {"a": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    return len(header).to_bytes(8, "little") + header + os.urandom(size)
+
+
+def entry(*shape: int, dtype: str = "F16") -> dict:
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [0, 0]}
+
+
+LARGE = weights(6 << 20)
 CHUNK = 1 << 20  # what may be lost at a break
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 MODEL = {
-    "model_index.json": b'{"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"], '
+    "model_index.json": b'{"_class_name": "AuraFlowPipeline", "unet": ["diffusers", "UNet2DConditionModel"], '
                         b'"vae": [null, null]}',
     "unet/config.json": b"{}",
     WEIGHTS: LARGE,
     "README.md": b"words",
     "image.png": b"a picture",
     "LICENSE": b"be good",}
+LORA, OTHER_LORA = (weights(size, **{"lora_unet_x.lora_down.weight": entry(4, 320)}) for size in (1, 2))
 WAIT = 60
 
 
@@ -153,7 +166,7 @@ def test_after_a_cancel_only_the_rest_is_downloaded(hub, fetch, place):
 def test_a_resumed_download_keeps_to_the_revision_that_it_began_with(hub, fetch):
     hub.add("owner/model", MODEL)
     cancelled(hub, fetch)
-    hub.add("owner/model", {**MODEL, WEIGHTS: os.urandom(len(LARGE)), "LICENSE": b"be better"})
+    hub.add("owner/model", {**MODEL, WEIGHTS: weights(6 << 20), "LICENSE": b"be better"})
     path = Path(fetch().result(WAIT))
     assert (path / WEIGHTS).read_bytes() == LARGE and (path / "LICENSE").read_bytes() == b"be good"
 
@@ -161,7 +174,7 @@ def test_a_resumed_download_keeps_to_the_revision_that_it_began_with(hub, fetch)
 def test_where_the_hub_has_that_revision_no_longer_it_starts_again(hub, fetch):
     hub.add("owner/model", MODEL)
     cancelled(hub, fetch)
-    newer = os.urandom(len(LARGE))
+    newer = weights(6 << 20)
     hub.add("owner/model", {**MODEL, WEIGHTS: newer})
     hub.older.clear()
     assert Path(fetch().result(WAIT), WEIGHTS).read_bytes() == newer
@@ -312,14 +325,45 @@ def test_a_missing_file_names_what_there_is(hub, fetch):
 
 
 def test_one_file_and_then_another_of_the_same_repository(hub, fetch, place):
-    hub.add("owner/loras", {"a.safetensors": b"a", "sub/b.safetensors": b"b"})
+    hub.add("owner/loras", {"a.safetensors": LORA, "sub/b.safetensors": OTHER_LORA})
     assert fetch("owner/loras", "a.safetensors").result(WAIT) == str(place / "owner--loras" / "a.safetensors")
     note = place / "owner--loras" / "blender_sd.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "size": 512}))
     second = fetch("owner/loras", "sub/b.safetensors").result(WAIT)
-    assert Path(second).read_bytes() == b"b" and (place / "owner--loras" / "a.safetensors").read_bytes() == b"a"
+    assert Path(second).read_bytes() == OTHER_LORA and (place / "owner--loras" / "a.safetensors").read_bytes() == LORA
     assert {licence_of(file).name for file in (second, str(place / "owner--loras" / "a.safetensors"))} == {"apache-2.0"}
     assert json.loads(note.read_text())["size"] == 512, "what a person wrote there stays"
+
+
+@pytest.mark.parametrize(("file", "tensors", "words"), [
+    ("flux-nf4.safetensors", {"double_blocks.0.img_mod.lin.weight.absmax": entry(8, dtype="F32"),
+                              "single_blocks.0.modulation.lin.weight": entry(9, 1, dtype="U8")}, "packed as bitsandbytes"),  # noqa: E501
+    ("refiner.safetensors", {"model.diffusion_model.input_blocks.0.0.weight": entry(320, 4, 3, 3),
+                             "conditioner.embedders.0.model.ln_final.bias": entry(1)}, "it is the SDXL refiner"),
+    ("te.safetensors", {"text_model.encoder.layers.0.layer_norm1.bias": entry(768)}, "it is a text encoder"),
+    ("pix2pix.safetensors", {"model.diffusion_model.input_blocks.0.0.weight": entry(320, 8, 3, 3)}, "InstructPix2Pix")])
+def test_a_file_that_could_not_be_read_is_refused_before_it_is_downloaded(hub, fetch, place, file, tensors, words):
+    hub.add("owner/model", {file: weights(4 << 20, **tensors), "README.md": b"x"})
+    with pytest.raises(ModelUnreadable, match=words):
+        fetch("owner/model", file).result(WAIT)
+    assert not hub.served[file] and hub.peeked[file] <= 1 << 17 and offered(place) == []
+
+
+def test_a_model_whose_part_is_packed_is_refused_before_it_is_downloaded(hub, fetch, place):
+    hub.add("owner/model", {**MODEL, WEIGHTS: weights(4 << 20, **{"a.weight.absmax": entry(1), "a.weight": entry(1)})})
+    with pytest.raises(ModelUnreadable, match="part 'unet' is packed as bitsandbytes"):
+        fetch().result(WAIT)
+    config = json.dumps({"quantization_config": {"quant_method": "svdquant"}}).encode()
+    hub.add("owner/model", {**MODEL, "unet/config.json": config})
+    with pytest.raises(ModelUnreadable, match="part 'unet' is packed as svdquant"):
+        fetch().result(WAIT)
+    hub.add("owner/model", {**MODEL, "model_index.json": b'{"_class_name": "WanPipeline"}'})
+    with pytest.raises(ModelUnreadable, match="Models of the pipeline WanPipeline cannot be used here"):
+        fetch().result(WAIT)
+    hub.add("owner/model", {**MODEL, WEIGHTS: b"<html>" * 1000})
+    with pytest.raises(ModelUnreadable, match="no complete safetensors file"):
+        fetch().result(WAIT)
+    assert not hub.served[WEIGHTS] and offered(place) == []
 
 
 def test_only_pickles_are_refused(hub, fetch):

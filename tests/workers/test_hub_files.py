@@ -1,9 +1,11 @@
 """Which files of a repository are downloaded; no network, no torch."""
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from blender_sd.workers.hub_files import RemoteFile, choose
+from blender_sd.workers.hub_files import Choice, RemoteFile, check, choose
 from blender_sd.core.errors import ModelNotFound, ModelUnreadable
 
 INDEX = {"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "UNet2DConditionModel"],
@@ -159,3 +161,56 @@ def test_a_safety_filter_comes_with_its_processor_and_without_pickles(kind):
         chosen(["config.json", "pytorch_model.bin"], read={"architectures": [kind]})
     assert chosen(names,
                   read={"architectures": ["BertModel"]}).single, "a text model is none: its one file is taken as it is"
+
+
+def checked(path, tensors, size=1 << 20, **metadata):
+    """What is said of a single file with a header of these tensors."""
+    entries = {name: {"dtype": "F16", "shape": list(shape), "data_offsets": [0, 0]} for name, shape in tensors.items()}
+    header = json.dumps(entries | ({"__metadata__": metadata} if metadata else {})).encode()
+    data = len(header).to_bytes(8, "little") + header
+    file = RemoteFile(path, max(size, len(data)))
+    try:
+        check(Choice({path: file}, path, True), lambda file, count: data[:count], lambda file: {})
+    except ModelUnreadable as error:
+        return error.message
+    return ""
+
+
+UNET_FIRST = "model.diffusion_model.input_blocks.0.0.weight"
+
+
+@pytest.mark.parametrize(("tensors", "words"), [
+    ({UNET_FIRST: (320, 4, 3, 3)}, ""), ({UNET_FIRST: (320, 9, 3, 3)}, ""), ({UNET_FIRST: (320, 8, 3, 3)}, "InstructPix2Pix"),  # noqa: E501
+    ({"lora_unet_x.lora_down.weight": (4, 320)}, ""), ({"a.oft_blocks": (4,)}, "OFT"), ({"emb_params": (2, 768)}, ""),
+    ({"decoder.conv_in.weight": (1,)}, ""), ({"single_blocks.0.modulation.lin.weight": (1,)}, ""),
+    ({"controlnet_cond_embedding.conv_in.weight": (16, 3, 3, 3)}, ""), ({"encoder.block.0.layer.0.x": (1,)}, "a text encoder"),  # noqa: E501
+    ({"anything": (1,)}, "")])
+def test_a_single_file_is_known_by_its_header(tensors, words):
+    assert words in checked("x.safetensors", tensors) and bool(words) == bool(checked("x.safetensors", tensors))
+
+
+def test_a_large_file_of_an_unknown_kind_is_refused_and_a_long_header_is_read_whole():
+    assert "no model of a kind that is known" in checked("x.safetensors", {"anything": (1,)}, 1 << 30)
+    many = {f"layers.{number}.{'x' * 40}": (1,) for number in range(4000)}
+    assert not checked("x.safetensors", {**many, UNET_FIRST: (320, 4, 3, 3)}, 1 << 32)
+
+
+def test_the_image_encoder_of_an_adapter_is_looked_at_too():
+    files = {"a/ip.safetensors": {"ip_adapter.1.to_k_ip.weight": (1, 1)}, "a/image_encoder/model.safetensors": {"x.qzeros": (1,)}}  # noqa: E501
+    data = {}
+    for path, tensors in files.items():
+        header = json.dumps({name: {"dtype": "I32", "shape": list(shape), "data_offsets": [0, 0]}
+                             for name, shape in tensors.items()}).encode()
+        data[path] = len(header).to_bytes(8, "little") + header
+    choice = Choice({path: RemoteFile(path, 1 << 20) for path in files}, "a/ip.safetensors", True)
+    with pytest.raises(ModelUnreadable, match="'a/image_encoder' is packed as GPTQ"):
+        check(choice, lambda file, count: data[file.path][:count], lambda file: {})
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"_class_name": "WanPipeline"}, "WanPipeline cannot be used"), ({"vae": [None, None]}, "names no part 'vae'"),
+    ({"unet": ["my_code", "Net"]}, "asks for foreign code"), ({"unet": [None, None]}, "names no part 'unet'"),
+    ({"_class_name": "StableDiffusionXLControlNetPipeline"}, "names no part 'controlnet'")])
+def test_a_model_that_could_not_be_loaded_is_refused_by_its_index(change, words):
+    with pytest.raises(ModelUnreadable, match=words):
+        chosen([*SMALL, *PLAIN], read={**INDEX, **change})

@@ -36,7 +36,7 @@ class SD_OT_recall(bpy.types.Operator):
     def execute(self, context):
         try:
             made = read_settings(bpy.path.abspath(self.filepath) if self.filepath else self._image(context))
-            context.scene.sd.fill_from(made.request)
+            context.scene.sd.fill_from(made.request, whole=not made.program)
         except SDError as error:
             return refuse(self, error)
         self.report({"INFO"},

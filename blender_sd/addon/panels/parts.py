@@ -12,7 +12,7 @@ from ...core.errors import EngineMissing, SDError
 from ...core.families import Family
 from ...core.settings import SHARE
 from ...core.tasks import IMAGE_TO_IMAGE, TASKS as CORE_TASKS, TEXT_TO_IMAGE
-from .. import outcome, preference_access, remedies, task_prompts, visible
+from .. import lora_notes, outcome, preference_access, remedies, task_prompts, visible
 from ..layout import failure, wrapped
 from ..translations.words import translated
 from .base import show_image, split
@@ -26,6 +26,7 @@ _BUTTONS = {  # the panel's task -> operator, words, icon
 }
 _ORIGINS = {task_prompts.IMAGE: "The prompt that made this image", task_prompts.MAIN: "The main prompt"}
 _PROMPT_LINES = 5  # of a text block, in the panel
+_PROMPT_SHOWN = 4000  # characters of a text block that are looked at while drawing
 
 
 def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, family: Family) -> None:
@@ -55,6 +56,13 @@ def draw_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, family: 
         row.prop(settings, "negative", text="", placeholder="What to leave out")
     if family.loras:
         row.operator("sd.add_lora", text="LoRA", icon="ADD")
+    lora_notes.draw(column, context, main_prompt(context))
+
+
+def main_prompt(context: bpy.types.Context) -> str:
+    """Return the prompt of the field or the text block, its beginning if it is very long."""
+    settings = context.scene.sd
+    return settings.prompt if settings.prompt_text is None else scene.prompt_in(settings.prompt_text, _PROMPT_SHOWN)
 
 
 def draw_own_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, task: str,
@@ -75,6 +83,7 @@ def draw_own_prompt(layout: bpy.types.UILayout, context: bpy.types.Context, task
              or translated("Describe the new look"), translate=False)
     row.operator("sd.edit_own_prompt", text="",
                  icon="GREASEPENCIL" if shown.origin != task_prompts.OWN else "X").task = task.upper()
+    lora_notes.draw(column, context, shown.text)
     if shown.origin in _ORIGINS and shown.text:
         wrapped(column, context, _ORIGINS[shown.origin], "INFO")
     if shown.style:
@@ -175,7 +184,8 @@ def draw_button(layout: bpy.types.UILayout, context: bpy.types.Context, family: 
 
 
 def draw_messages(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Draw the newest result's target, errors with their remedies, and the last job's notes.
+    """Draw the newest result's target, errors with their remedies, and the last job's notes but those that are beside
+    a LoRA of the prompt.
 
     They are below all fields, so that no field moves.
     """
@@ -190,9 +200,11 @@ def draw_messages(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
         box = layout.box()
         wrapped(box, context, state.engine_text, "ERROR")
         draw_remedies(box, EngineMissing.kind)
-    if state.notes:
+    above = {text for _, text, _ in lora_notes.of(context.scene.sd.model, main_prompt(context))}
+    notes = [note for note in state.notes.split("\n") if note and note not in above]
+    if notes:
         column = layout.column()
-        for note in state.notes.split("\n"):
+        for note in notes:
             wrapped(column, context, note, "INFO")
 
 

@@ -26,6 +26,7 @@ from ..models.inspection import Weights
 from ..models.lora_layouts import other_names
 
 _WHAT = "ControlNet"
+_LAYERS_OF_2 = 15  # of Z-Image's ControlNet from its second edition on
 Tensors = dict[str, torch.Tensor]
 
 
@@ -71,6 +72,8 @@ def _settings(cls: type, tensors: Mapping[str, torch.Tensor], model: Model) -> d
     known = signature(cls.__init__).parameters
     settings = {name: value for name, value in model.denoiser.config.items() if name in known
                 and not name.startswith("_")}
+    if cls is diffusers.ZImageControlNetModel:
+        return settings | _z_image_settings(tensors, model)
     return settings | (_unet_settings(tensors, settings) if not model.is_transformer
                        else _transformer_settings(tensors, known))
 
@@ -119,6 +122,26 @@ def _transformer_settings(tensors: Mapping[str, torch.Tensor], known: Mapping[st
     if "controlnet_mode_embedder.weight" in tensors:
         own["num_mode"] = tensors["controlnet_mode_embedder.weight"].shape[0]
     return own
+
+
+def _z_image_settings(tensors: Mapping[str, torch.Tensor], model: Model) -> dict[str, Any]:
+    """Return the settings of a ControlNet of Z-Image, whose layers are spread evenly over the model's.
+
+    The three editions treat the refiner differently (see diffusers' `ZImageControlNetModel`): the first has layers of
+    its own in it, 2.0 the transformer's, whatever the file holds, and 2.1 layers that also read the control picture.
+    """
+    count, layers = _count(tensors, "control_layers"), model.denoiser.config["n_layers"]
+    every = max(1, layers // max(1, count))
+    read = tensors.get("control_noise_refiner.0.before_proj.weight")
+    own = read is None and count < _LAYERS_OF_2 and any(name.startswith("control_noise_refiner.") for name in tensors)
+    refiner = None if own else "control_noise_refiner" if read is not None and read.any() else "control_layers"
+    patch = next(int(match[1]) ** 2 * int(match[2]) for name in tensors
+                 if (match := re.fullmatch(r"control_all_x_embedder\.(\d)-(\d)\.weight", name)))
+    embedder = next(value for name, value in tensors.items()
+                    if name.startswith("control_all_x_embedder.") and name.endswith(".weight"))
+    return {"control_layers_places": [number * every for number in range(count)],
+            "control_refiner_layers_places": list(range(model.denoiser.config["n_refiner_layers"])),
+            "control_in_dim": embedder.shape[1] // patch, "add_control_noise_refiner": refiner}
 
 
 def _count(tensors: Mapping[str, torch.Tensor], name: str) -> int:

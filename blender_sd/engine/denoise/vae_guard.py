@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from ...core.errors import SDError
+from ...core.errors import ModelUnreadable, SDError
+from ..models import weight_files
 from ..models.cache import Model
 from .vae_tiles import round_border
 
@@ -108,5 +109,12 @@ def _finite(value: torch.Tensor) -> bool:
 
 
 def _not_finite(model: Model) -> SDError:
+    """Return the error for pixels that are not numbers; if the model's own weights are not, it names them."""
+    parts = {name: part for name, part in model.base.components.items() if isinstance(part, torch.nn.Module)}
+    broken = next((f"{name}.{weight}" for name, part in parts.items()
+                   for weight in weight_files.not_finite(part.state_dict())), "")
+    if broken:
+        return ModelUnreadable(f"The model '{model.name}' holds weights that are not numbers, such as {broken:.120}.",
+                               "Get another version of it.")
     return SDError(f"The model '{model.name}' produced pixels that are not numbers.",
                    "Set the precision to fp32 in the preferences, or choose another sampler or lower guidance.")

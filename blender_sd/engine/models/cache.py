@@ -5,7 +5,7 @@ import gc
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,9 @@ class Model:
         self.compiled = False
         self.lowered = False  # whether memory ran out in a faster memory mode
         self.loras: tuple = ()  # what `loras.apply` has applied, its notes, and how to undo it
-        self.lora_notes: tuple[str, ...] = ()
+        self.lora_notes: tuple = ()
         self.lora_journal = Journal()
+        self.lora_bundle: Mapping[str, Mapping[str, torch.Tensor]] = {}  # the textual inversions in them, by word
         self.embeddings: tuple = ()  # what `embeddings.apply` has added
         self.ip_adapter: tuple = ()  # stamp of the adapter that `reference.apply` has loaded
         self.vae_needs_fp32 = False  # its half-precision VAE has given NaN
@@ -288,6 +289,9 @@ def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check, mode: str)
     left: list[str] = []
     for name, (library, class_name) in folder.components.items():
         cls = getattr(_LIBRARIES.get(library) or getattr(diffusers.pipelines, library, None), class_name, None)
+        if cls is None:
+            raise ModelUnreadable(f"The model's part '{name}' asks for {class_name:.80}, which the engine's version of "
+                                  f"{library} does not have.", "Update the engine in the add-on's preferences.")
         if not isinstance(cls, type) or not issubclass(cls, torch.nn.Module):
             continue  # the pipeline reads tokenizers, schedulers and the like itself: they are small
         check()
@@ -300,9 +304,9 @@ def _read(folder: Folder, dtype: torch.dtype, say: Say, check: Check, mode: str)
         placement.cast_while_reading(name, parts[name], mode, dtype)
     check()
     readers = vision.of(place, folder.components)
-    pipe = diffusers.DiffusionPipeline.from_pretrained(str(place), dtype=dtype, local_files_only=True,
-                                                       use_safetensors=True,
-                                                       **parts, **dict.fromkeys(readers))
+    # Asked of the class itself: DiffusionPipeline does not know which parts are optional there.
+    pipe = getattr(diffusers, folder.pipeline).from_pretrained(
+        str(place), dtype=dtype, local_files_only=True, use_safetensors=True, **parts, **dict.fromkeys(readers))
     pipe.register_modules(**readers)
     return _chosen(folder, pipe, dtype, left, say, check)
 

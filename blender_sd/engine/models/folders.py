@@ -4,7 +4,6 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import diffusers
@@ -20,6 +19,7 @@ from . import inspection, single_file
 
 _SAFE_REMEDY = "Get its safetensors version, or convert it with diffusers' save_pretrained(safe_serialization=True)."
 _ANEW = "Download the model again."
+_LENT = ("vae",)  # parts that another model or a person's choice may stand in for
 _VARIANTS = ("bf16", "fp16", "fp32", "non_ema")  # the better one first
 
 
@@ -90,7 +90,9 @@ def _checked(path: Path, base_model: Path | None, has_vae: bool) -> Folder:
     if not path.is_dir():
         raise ModelNotFound(f"There is no model folder at {path}.", "Choose another model.")
     checked = _inspected(path, _stamp(path))
-    model_parts.check_weights(str(path), checked.components, ("vae",) if has_vae else ())
+    lent = ("vae",) if has_vae else ()
+    model_parts.check_index(_index(path), lent)
+    model_parts.check_parts(str(path), checked.components, lent)
     return checked
 
 
@@ -115,17 +117,12 @@ def _lent_to(folder: Folder, lender: Path | None, has_vae: bool) -> Folder:
 def _inspected(path: Path, stamp: tuple) -> Folder:
     """Check a folder. The result is kept until `stamp` says that the files have changed."""
     index = _index(path)
-    pipeline = index.get("_class_name")
-    if not isinstance(pipeline, str) or not _is_pipeline(pipeline):
-        raise ModelUnreadable(f"The model asks for a pipeline that diffusers does not have: {pipeline}.",
-                              "Code inside model folders is never run; choose a model of a known family.")
+    model_parts.check_index(index, _LENT)
+    pipeline = str(index["_class_name"])
+    if not _is_pipeline(pipeline):
+        raise ModelUnreadable(f"The engine's version of diffusers does not have the model's pipeline: {pipeline}.",
+                              "Update the engine in the add-on's preferences.")
     parts = {name: entry for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2}
-    named = {name: (str(entry[0]), str(entry[1])) for name, entry in parts.items() if entry[0] is not None}
-    for name, (library, class_name) in named.items():
-        if library not in ("diffusers", "transformers") and not isinstance(getattr(diffusers.pipelines, library, None),
-                                                                           ModuleType):
-            raise ModelUnreadable(f"The model's part '{name}' asks for foreign code: {library}.{class_name}",
-                                  "Code inside model folders is never run; choose a model of a known family.")
     components = model_parts.components(str(path), index)
     sizes = tuple(sum(map(_fp32_bytes, _weights(path, name))) for name in components)
     return Folder(path, pipeline, components, tuple(parts.keys() - components.keys()), sizes,

@@ -25,6 +25,7 @@ _HARMLESS = tuple(map(re.compile, (
                                    r".*\.(?:spiece_model|tekken_model|tokenizer_json)",
     r"cond_stage_model\.(?:transformer\.)?text_projection.*",
                                    r"conditioner\.embedders\.0\.transformer\.text_projection.*",
+    r"cond_stage_model\.model\.(?:text_projection|transformer\.resblocks\.23\..*)",  # SD 2 leaves out its last layer
     r"(?:conditioner\.embedders|cond_stage_model)\..*\.(?:attn_mask|mask|transformer\.vision_model\..*)",
                                    r"norm_final\.weight", r"__\w+__",
     r"pos_embed|.*\.pos_embed")))

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from ...core.lora_names import (
-    ALPHA, BUNDLED, DIFF, DIFF_BIAS, DORA, DOWN, HADAMARD, KRONECKER, MAGNITUDE, MID, NORM, NORM_BIAS, UP, UP_BIAS,
-    split,
+    ALPHA, BUNDLED, DIFF, DIFF_BIAS, DORA, DOWN, HADAMARD, KRONECKER, MAGNITUDE, MID, NAMED_ENCODERS, NORM, NORM_BIAS,
+    UP, UP_BIAS, split,
 )
 from ...library import own_files
 from ...library.checkpoints import read_metadata
@@ -147,24 +147,25 @@ class Contents:
 
     Attributes:
         changes: The changes by layer.
-        bundle: The textual inversions in it.
+        bundle: The textual inversions in it: what each word stands for, by the text encoder that reads it ("" for the
+            only one).
         other: The names of all other tensors.
     """
 
     changes: tuple[Change, ...]
-    bundle: tuple[str, ...]
+    bundle: Mapping[str, Mapping[str, torch.Tensor]]
     other: tuple[str, ...]
 
 
 def contents_of(tensors: Mapping[str, torch.Tensor], file: Path) -> Contents:
     """Return what the tensors of the LoRA in `file` are."""
     layers: dict[str, dict[str, torch.Tensor]] = {}
-    bundle: dict[str, None] = {}
+    bundle: dict[str, dict[str, torch.Tensor]] = {}
     other: list[str] = []
     names: dict[str, list[str]] = {}
     for name, tensor in tensors.items():
-        if match := BUNDLED.fullmatch(name):
-            bundle[match["word"]] = None
+        if (match := BUNDLED.fullmatch(name)) and not match["output"]:
+            bundle.setdefault(match["word"], {})[match["part"] if match["part"] in NAMED_ENCODERS else ""] = tensor
         elif (parts := split(name)) is None:
             other.append(name)
         else:
@@ -173,7 +174,7 @@ def contents_of(tensors: Mapping[str, torch.Tensor], file: Path) -> Contents:
     settings = _settings(file)
     changes = [Change(name, parts, settings.alpha(name), settings.root) for name, parts in layers.items()]
     other += [name for change in changes if not change.whole for name in names[change.name]]
-    return Contents(tuple(change for change in changes if change.whole), tuple(bundle), tuple(other))
+    return Contents(tuple(change for change in changes if change.whole), bundle, tuple(other))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ _PREFIXES = ("base_model_model_", "base_model_", "model_", "lora_", "lycoris_", 
              "diffusion_model_", "prior_",
              "module_", "dit_", "net_")
 _LEGACY = {"sformer_blocks_": "transformer_blocks_"}  # a tool removed "tran" by mistake
+# The last layers' names in diffusers' first LoRAs.
+_OLD_ENDS = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
 _INNER = ("text_model.", "model.language_model.", "language_model.", "model.")
 # Trainers' names for a pipeline's text encoders: by its name there, and by its kind.
 _ENCODERS = {"text_encoder": ("te", "te1", "text_encoder", "text_encoder_1"),
@@ -86,8 +88,11 @@ class Table:
         for layer in layers:
             bare = next((layer.removeprefix(start) for start in _INNER if layer.startswith(start)), layer)
             for name in (layer, bare, f"text_model.{bare}", f"model.{bare}"):
+                head, _, end = flat(name).rpartition("_self_attn_")
+                old = f"{head}_self_attn_{_OLD_ENDS[end]}_lora" if end in _OLD_ENDS else flat(name)
                 for start in starts:
                     self._places.setdefault(f"{start}_{flat(name)}", Place(part, (layer,)))
+                    self._places.setdefault(f"{start}_{old}", Place(part, (layer,)))
 
     @staticmethod
     def _called(part: str, cls: str, clips: int) -> tuple[str, ...]:

@@ -5,13 +5,14 @@ until another set is requested, so a batch loads them once.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from ...core.errors import InvalidRequest
+from ...core.errors import InvalidRequest, ModelUnreadable, SDError
 from ...core.lora_names import family_hint, foreign_kind
 from ...core.parts import Lora
 from ..memory import memory_modes
@@ -27,8 +28,16 @@ _INPUTS = ("x_embedder", "conv_in", "all_x_embedder.2-1", "pos_embed.proj", "img
 _MOST_MISFITS = 0.1  # the share of parts of another shape from which on a LoRA was made for another model
 
 
-def apply(model: Model, loras: Sequence[Lora], say: Callable[[str], None], check: Callable[[], None]) -> tuple[str,
-                                                                                                               ...]:
+@dataclass(frozen=True)
+class LoraNote:
+    """What a person should know about the LoRA called `lora`."""
+
+    lora: str
+    text: str
+
+
+def apply(model: Model, loras: Sequence[Lora], say: Callable[[str], None],
+          check: Callable[[], None]) -> tuple[LoraNote, ...]:
     """Make `loras` exactly what is applied to a model.
 
     Args:
@@ -43,10 +52,10 @@ def apply(model: Model, loras: Sequence[Lora], say: Callable[[str], None], check
     Raises:
         ModelNotFound: A file is missing.
         ModelUnreadable: A file is broken.
-        InvalidRequest: A LoRA does not fit the model. In all cases none is applied, and the model is exactly as
-            without.
+        InvalidRequest: A LoRA does not fit the model. In all cases none is applied, the model is exactly as without,
+            and the error names the LoRA (`about`).
     """
-    wanted = tuple((weight_files.existing(lora.file, _WHAT), lora.weight,
+    wanted = tuple((_existing(lora.file), lora.weight,
                     lora.weight if lora.text_weight is None else lora.text_weight)
                    for lora in loras if lora.counts)
     key = tuple((weight_files.stamp(file), *weights) for file, *weights in wanted)
@@ -60,13 +69,14 @@ def apply(model: Model, loras: Sequence[Lora], say: Callable[[str], None], check
 
 def remove(model: Model) -> None:
     """Remove all LoRAs from `model`."""
-    model.loras, model.lora_notes = (), ()
+    model.loras, model.lora_notes, model.lora_bundle = (), (), {}
     model.lora_journal.undo()
 
 
 def _apply(model: Model, wanted: Sequence[tuple[Path, float, float]], say: Callable[[str], None],
            check: Callable[[], None]) -> None:
-    notes: list[str] = []
+    notes: list[LoraNote] = []
+    bundle: dict[str, Mapping[str, torch.Tensor]] = {}
     journal = Journal()
     nets = {name: part for name, part in model.base.components.items() if isinstance(part, torch.nn.Module)}
     encoders = [part for name, part in nets.items() if name.startswith("text_encoder")]
@@ -75,15 +85,32 @@ def _apply(model: Model, wanted: Sequence[tuple[Path, float, float]], say: Calla
         for number, (file, weight, text_weight) in enumerate(wanted):
             check()
             say(f"Loading {file.stem}")
-            contents, sorted_out = _read(model, file, table, nets)
-            try:
-                for change, target in sorted_out.fitting:
-                    strength = text_weight if any(target.net is encoder for encoder in encoders) else weight
-                    lora_layers.apply(change, target, f"lora{number}", strength, journal, model.dtype)
-            except Exception as error:
-                raise weight_files.refusal(model.name, file, _WHAT, error) from error
-            notes += _notes(file, contents, sorted_out)
-    model.lora_journal, model.lora_notes = journal, tuple(notes)
+            with _about(file.stem):
+                contents, sorted_out = _read(model, file, table, nets)
+                try:
+                    for change, target in sorted_out.fitting:
+                        strength = text_weight if any(target.net is encoder for encoder in encoders) else weight
+                        lora_layers.apply(change, target, f"lora{number}", strength, journal, model.dtype)
+                except Exception as error:
+                    raise weight_files.refusal(model.name, file, _WHAT, error) from error
+            bundle |= contents.bundle if model.family.embeddings else {}
+            notes += [LoraNote(file.stem, text) for text in _notes(model, file, contents, sorted_out)]
+    model.lora_journal, model.lora_notes, model.lora_bundle = journal, tuple(notes), bundle
+
+
+def _existing(file: str) -> Path:
+    with _about(Path(file).stem):
+        return weight_files.existing(file, _WHAT)
+
+
+@contextmanager
+def _about(lora: str) -> Iterator[None]:
+    """Return a context whose errors are about the LoRA of that name."""
+    try:
+        yield
+    except SDError as error:
+        error.about = lora
+        raise
 
 
 @dataclass(frozen=True)
@@ -110,6 +137,9 @@ def _read(model: Model, file: Path, table: Table, nets: dict[str, torch.nn.Modul
     if kind := foreign_kind(tensors):
         raise InvalidRequest(f"The LoRA '{file.stem}' is of the kind {kind}, which cannot be put on.",
                              "Choose a LoRA, LoHa, LoKr or DoRA.")
+    if broken := weight_files.not_finite(tensors):
+        raise ModelUnreadable(f"The LoRA '{file.stem}' holds values that are not numbers, in: {_some(broken)}.",
+                              "Get another version of it: pictures would be black.")
     contents = contents_of(tensors, file)
     fitting, misfits, unknown = [], [], list(contents.other)
     for change in contents.changes:
@@ -163,15 +193,15 @@ def _family(contents: Contents) -> str:
                         for change in contents.changes})
 
 
-def _notes(file: Path, contents: Contents, fit: _Sorted) -> list[str]:
+def _notes(model: Model, file: Path, contents: Contents, fit: _Sorted) -> list[str]:
     """Return the notes about a LoRA that was not applied completely."""
     notes = []
     left_out = [*(change.name for change, _ in fit.misfits), *fit.unknown]
     if left_out:
         notes.append(f"Parts of the LoRA '{file.stem}' did not fit the model and were left out ({len(left_out)}): "
                      f"{_some(left_out)}.")
-    if contents.bundle:
-        notes.append(f"The textual inversions in the LoRA '{file.stem}' were left out: {_some(contents.bundle)}.")
+    if contents.bundle and not model.family.embeddings:
+        notes.append(f"The textual inversions in the LoRA '{file.stem}' were left out: {_some(list(contents.bundle))}.")
     return notes
 
 

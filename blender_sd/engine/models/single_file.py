@@ -1,4 +1,4 @@
-"""Models in one file, in the layout of Stability's own checkpoints: SD 1.5 and SDXL, also for inpainting; and
+"""Models in one file, in the layout of Stability's own checkpoints: SD 1.5, SD 2 and SDXL, also for inpainting; and
 transformers.
 
 A transformer alone, as safetensors or GGUF, takes its other parts from a folder in diffusers format. A file holds only
@@ -11,6 +11,7 @@ import functools
 import inspect
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,21 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from ...core.choices import EDM, EDM_VELOCITY, EPSILON, VELOCITY
 from ...core.errors import ModelUnreadable
 from ...library import checkpoints
-from ...library.checkpoints import CONFIGS, PICKLES, SD15, SDXL, Kind
+from ...library.checkpoints import CONFIGS, PICKLES, SD2, SD15, SDXL, Kind
 from ...protocol.messages import text_of
 from ..memory import budget
 from . import inspection, nets, packed, weight_files
 
 _TEXT_LENGTH = 77
+_LAST_BIAS = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"  # of SD 2
+_TURBO = re.compile(rf"^{re.escape(checkpoints.TURBO_WORDS)}")
+_SPREAD = 0.09  # the standard deviation of its values between noise and velocity
 PART = "transformer"
 _DENOISER, _VAES = "model.diffusion_model.", ("first_stage_model.", "vae.")
 _OTHER_PARTS = (*_VAES, "text_encoders.", "cond_stage_model.", "conditioner.")  # which are taken from elsewhere
 _PARTS = {  # what the names of each part begin with
     SD15: {"unet": (_DENOISER,), "vae": _VAES, "text_encoder": ("cond_stage_model.transformer.",)},
+    SD2: {"unet": (_DENOISER,), "vae": _VAES, "text_encoder": ("cond_stage_model.model.",)},
     SDXL: {"unet": (_DENOISER,), "vae": _VAES, "text_encoder": ("conditioner.embedders.0.transformer.",),
            "text_encoder_2": ("conditioner.embedders.1.model.",)},
 }
@@ -71,9 +76,9 @@ def kind_of(file: Path, alone: bool | None = False) -> Kind:
                               "Put a model of its family in diffusers format into a model folder: its other parts are "
                               "taken from there.")
     if not (kind.alone if alone else kind.is_checkpoint or alone is None and kind.alone):
-        raise ModelUnreadable(f"The file '{file.name}' is no model of SD 1.5 or SDXL, but "
+        raise ModelUnreadable(f"The file '{file.name}' is no model of SD 1.5, SD 2 or SDXL, but "
                               f"{kind.name or 'something else'}.",
-                              "Choose a checkpoint of SD 1.5 or SDXL, or a folder in diffusers format.")
+                              "Choose a checkpoint of SD 1.5, SD 2 or SDXL, or a folder in diffusers format.")
     return kind
 
 
@@ -114,7 +119,8 @@ def read_part(file: Path, cls: type, others: Path, dtype: torch.dtype) -> tuple[
                 return cls.from_single_file(str(file), config=str(others), subfolder=PART, local_files_only=True,
                                             dtype=dtype,
                                             **options).eval(), []
-        tensors, more = _split(_tensors(file), (_DENOISER,), elsewhere=_OTHER_PARTS)
+        read = _tensors(file)
+        tensors, more = _split(read, (checkpoints.denoiser_start(read) or _DENOISER,), elsewhere=_OTHER_PARTS)
         net, left = nets.from_tensors(cls, packed.plain(tensors, dtype), others, PART, dtype)
         return net, [*left, *more]
     except ImportError as error:
@@ -142,8 +148,13 @@ def read(file: Path, dtype: torch.dtype, lender: Path | None = None, own_vae: bo
     index, config = index_of(kind), Path(CONFIGS, kind.name)
     tensors, left = _tensors(file), []
     edm = _edm(tensors)
-    parts: dict[str, Any] = {name: _tokenizer("!" if name == "tokenizer_2" else "<|endoftext|>") for name in index
+    parts: dict[str, Any] = {name: _tokenizer("!" if name == "tokenizer_2" or kind.name == SD2
+                                              else "<|endoftext|>") for name in index
                              if name.startswith("tokenizer")}
+    if kind.name == SD2:
+        tensors = {_TURBO.sub("cond_stage_model.model.", name): tensor for name, tensor in tensors.items()}
+    if kind.name == SD2 and not kind.prediction and _predicts_velocity(tensors):
+        kind = replace(kind, prediction=VELOCITY)
     parts["scheduler"] = _scheduler(kind, index, config, edm)
     for name, (library, cls) in ((name, entry) for name, entry in index.items() if isinstance(entry, list)
                                  and entry[0] is not None):
@@ -231,6 +242,15 @@ def lacking(kind: Kind, name: str) -> ModelUnreadable:
 
 
 # ---- how it was trained --------------------------------------------------------------------------------------------
+
+
+def _predicts_velocity(tensors: dict[str, torch.Tensor]) -> bool:
+    """Return whether a model of SD 2, of which some predict the velocity and some the noise, predicts the velocity.
+
+    Its file does not say it; the biases of its last attention spread far wider then. ComfyUI tells it the same way.
+    """
+    biases = tensors.get(_LAST_BIAS)
+    return biases is not None and float(biases.float().std(unbiased=False)) > _SPREAD
 
 
 def _scheduler(kind: Kind, index: dict[str, Any], config: Path, edm: dict[str, torch.Tensor]) -> Any:

@@ -1,6 +1,7 @@
 """What all additions in a safetensors file have in common: a file that exists, is complete, and fits the model."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -58,6 +59,12 @@ def read(file: Path, what: str, named: bool = True) -> dict[str, torch.Tensor]:
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelUnreadable(f"The {what} '{file.name}' is broken or incomplete.", "Download it again.",
                               repr(error)) from None
+
+
+def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the names of the tensors that hold NaN or infinity."""
+    return [name for name, tensor in tensors.items()
+            if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all()]
 
 
 def refusal(model: str, file: Path, what: str, error: Exception) -> SDError:
