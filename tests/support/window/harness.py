@@ -270,6 +270,14 @@ for view in (area.spaces.active for screen in bpy.data.screens for area in scree
         self.screen.key(name)
         self._settle()
 
+    def scroll(self, over: Box, notches: int) -> None:
+        """Turn the mouse wheel over the middle of a box: downwards, or upwards where negative."""
+        self.screen.move((over[0] + over[2]) // 2, (over[1] + over[3]) // 2)
+        for _ in range(abs(notches)):
+            self.screen.press(5 if notches > 0 else 4)
+            self.screen.release(5 if notches > 0 else 4)
+        self._settle()
+
     # ---- eyes ----
 
     def screenshot(self, name: str) -> Path:
