@@ -42,7 +42,7 @@ print("SAID " + json.dumps({"size": list(image.size), "packed": image.packed_fil
                             "own": bpy.utils.extension_path_user("bl_ext.user_default.blender_sd"),
                             "names": names, "thrown": len(thrown), "left": len(sd.history()),
                             "prompts": [sd.recall(one).prompt for one in (image, restyled)],
-                            "pid": sys.modules[sd.__name__ + ".calls.runtime"].runtime.session._worker._pipeline.pid}))
+                            "pid": sys.modules[sd.__name__ + ".calls.runtime"].runtime.session._workers[0]._pipeline.pid}))
 """  # noqa: E501
 
 

@@ -17,6 +17,7 @@ from ..core.names import suggestion
 from ..core.parts import Control
 from ..core.settings import shown
 from ..session.job import Job
+from .scene_access import the_scene
 
 if TYPE_CHECKING:
     from .. import scene
@@ -104,9 +105,7 @@ def scene_call(call: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(call)
     def on_main_thread(*args: _P.args, **keywords: _P.kwargs) -> _R:
-        from ..scene import check_thread
-
-        check_thread()
+        the_scene().check_thread()
         return checked(*args, **keywords)
 
     return on_main_thread
@@ -127,6 +126,7 @@ def task_call(task: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
         call._sd_keywords = {  # type: ignore[attr-defined]  # read by `_hints`
             declared.name: _KINDS[declared.kind] | None for declared in taken}
         done = scene_call(call)
+        done.task = task  # type: ignore[attr-defined]  # for who looks for the call of a task
         hints = {declared.name: f"{declared.kind} | None" for declared in taken} | {
             name: getattr(hint, "__forward_arg__", hint) for name, hint in parts.items()}
         named = [given for given in signature.parameters.values() if given.kind is not given.VAR_KEYWORD]

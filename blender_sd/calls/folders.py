@@ -8,6 +8,7 @@ from pathlib import Path
 from ..core.errors import OutputUnwritable
 from ..library import engine_environment, files, places
 from .config import Config
+from .scene_access import has_blender
 
 
 class Folders:
@@ -84,7 +85,9 @@ class Folders:
 
     def own_folder(self, name: str) -> Path:
         """Return the folder or file `name` among the add-on's own, which go with the extension when it is
-        uninstalled."""
+        uninstalled; without Blender, in the base folder."""
+        if not has_blender():
+            return self.base_folder() / "state" / name
         import bpy
 
         addon = __package__.rpartition(".")[0]

@@ -10,11 +10,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..core.request import Request
 from ..core.errors import EngineMissing, OnlineAccessOff, PolicyForbids
 from ..library import logs, policy
 from ..library.accepted_licences import Licences
@@ -23,7 +25,7 @@ from ..library.history import History
 from ..library.model_cache import ModelCache
 from ..library.policy_status import PolicyStatus
 from ..library.styles import StyleFolder
-from ..protocol.messages import FETCH, INSTALL, VERIFY, EngineConfig, Generate, Pipeline
+from ..protocol.messages import FETCH, INSTALL, VERIFY, EngineConfig, Generate, Pipeline, Result
 from ..session.content_credentials import Verifications
 from ..session.downloads import Download, Downloads
 from ..session.installations import Installation, Installations
@@ -33,6 +35,7 @@ from ..session.transfers import Transfer, Transfers
 from .config import OF_THE_ENGINE, SEARCHED, Config
 from .folders import Folders
 from .interpreter import engine_python, has_torch
+from .scene_access import has_blender, the_scene
 
 _DIGESTS = "digests.json"
 SHIPPED_STYLES = Path(__file__).resolve().parent.parent / "styles"
@@ -41,7 +44,9 @@ SHIPPED_STYLES = Path(__file__).resolve().parent.parent / "styles"
 class Runtime:
     """The settings of the machine, the session, the transfers, the history, the styles and the known models.
 
-    `newest_batch`: the list of materials that the panel shows.
+    `newest_batch`: the list of materials that the panel shows. `engines`: how many share the queue, from the next
+    session on; `kept`: looks for a request's finished pictures before they are painted (see `Session`). Both are the
+    command line's.
     """
 
     def __init__(self) -> None:
@@ -51,6 +56,8 @@ class Runtime:
         self.policy = PolicyStatus(lambda: self.config.safety_filter)
         self.session: Session | None = None
         self.newest_batch: Any = None
+        self.engines = 1
+        self.kept: Callable[[Request], tuple[Result, ...]] | None = None
         self._changed = threading.Condition()  # notified by every inbox
         self._licences: Licences | None = None
         self._history: History | None = None
@@ -62,7 +69,8 @@ class Runtime:
     def the_session(self) -> Session:
         """Return the session, made if there is none yet."""
         if self.session is None:
-            self.session = Session(self.pipeline_factory(), self.scene.check_turn, self._changed)
+            self.session = Session(self.pipeline_factory(), self.scene.check_turn, self._changed,
+                                   more=self._more_factories(), kept=self.kept)
         return self.session
 
     @property
@@ -106,10 +114,9 @@ class Runtime:
 
     @cached_property
     def scene(self) -> ModuleType:
-        """The package `scene`, imported when a call needs Blender; it asks this object whether new pictures are
-        marked."""
-        from .. import scene
-
+        """The package `scene`, or what stands for it without Blender; imported when a call needs it. It asks this
+        object whether new pictures are marked."""
+        scene = the_scene()
         scene.ask_marking(self.marks)
         return scene
 
@@ -183,22 +190,23 @@ class Runtime:
         if changed & SEARCHED:
             self.models.forget()
         if self.session is not None and changed & OF_THE_ENGINE:
-            self.session.use(self.pipeline_factory())
+            self.session.use(self.pipeline_factory(), *self._more_factories())
 
     def renew_engine(self) -> None:
         """Close the running engine, after its current job; the next job starts one with the interpreter that is then
         there."""
         if self.session is not None:
-            self.session.use(self.pipeline_factory())
+            self.session.use(self.pipeline_factory(), *self._more_factories())
             if self.session.status == "failed":
                 self.session.status = "off"
 
-    def pipeline_factory(self) -> Callable[[], Pipeline[Generate]]:
+    def pipeline_factory(self, number: int = 0) -> Callable[[], Pipeline[Generate]]:
         """Return what makes the pipeline that the configuration asks for: a function for the background thread, which
-        touches no bpy and raises EngineMissing."""
+        touches no bpy and raises EngineMissing. `number`: which of the `engines` it is, from 0."""
         self.start_log()
         config, place = self.config, str(self.folders.engine_place())
         engine = config.engine_config(str(self.folders.credentials_folder()), str(self.folders.own_folder(_DIGESTS)))
+        engine = replace(engine, engine=number, engines=self.engines)
 
         def make() -> Pipeline[Generate]:
             if not config.in_thread:
@@ -250,6 +258,9 @@ class Runtime:
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
+    def _more_factories(self) -> list[Callable[[], Pipeline[Generate]]]:
+        return [self.pipeline_factory(number) for number in range(1, self.engines)]
+
     def _start_transfers(self) -> None:
         self.downloads = Downloads(self._download_changed, self._changed)
         self.installations = Installations(self._installation_changed, self._changed)
@@ -278,9 +289,13 @@ class Runtime:
 
 def check_online(remedy: str = Transfer.go_online) -> None:
     """Raise OnlineAccessOff, with `remedy` as its hint, where Blender may not use the internet."""
-    import bpy
+    if has_blender():
+        import bpy
 
-    if not bpy.app.online_access:
+        allowed = bpy.app.online_access
+    else:
+        allowed = os.environ.get("HF_HUB_OFFLINE", "").lower() not in ("1", "on", "yes", "true")
+    if not allowed:
         raise OnlineAccessOff("Blender is not allowed to use the internet.", remedy)
 
 

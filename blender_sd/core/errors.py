@@ -98,6 +98,12 @@ class NeedsWindow(SDError):
     kind = "needs_window"
 
 
+class NeedsBlender(SDError):
+    """The call needs Blender's scene or one of its readers, and this Python has no bpy."""
+
+    kind = "needs_blender"
+
+
 class OnlineAccessOff(SDError):
     """Blender, or the environment, does not allow connections to the internet."""
 

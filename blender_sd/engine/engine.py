@@ -70,7 +70,7 @@ class Engine(ImageCalls):
                 quiet.hush_libraries()
                 acceleration.check(self._config)
                 device = devices.choose(self._config)
-                devices.set_threads(self._config.threads)
+                devices.set_threads(self._config.threads, self._config.engines)
                 self._painter = Painter(device, self._config)
                 self._ready = Ready(str(device.torch), device.usual_precision(), quiet.versions(), device.card)
             return self._ready

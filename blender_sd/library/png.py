@@ -106,6 +106,32 @@ def chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         file.seek(body + length + 4)
 
 
+def is_whole(path: str | os.PathLike) -> bool:
+    """Return whether the PNG file at `path` is complete and undamaged, by the checksums of its chunks. Reads all of
+    it."""
+    try:
+        with open_plain(path) as file:
+            if file.read(len(SIGNATURE)) != SIGNATURE:
+                return False
+            pixels = False
+            while len(head := file.read(8)) == 8:
+                length, kind = struct.unpack(">I4s", head)
+                checksum = zlib.crc32(kind)
+                while length:
+                    block = file.read(min(length, _MAX_TEXT))
+                    if not block:
+                        return False
+                    checksum, length = zlib.crc32(block, checksum), length - len(block)
+                if file.read(4) != struct.pack(">I", checksum):
+                    return False
+                pixels = pixels or kind == b"IDAT"
+                if kind == b"IEND":
+                    return pixels
+    except OSError:
+        pass  # it went meanwhile, or is no file
+    return False
+
+
 def request_in(text: dict[str, str]) -> Request:
     """Return the request in the text chunks. Raise InvalidRequest if there is none."""
     if REQUEST_KEY not in text:

@@ -16,6 +16,7 @@ import sys
 PACKAGE = "blender_sd"
 OLDEST = (3, 10)
 NICENESS = 10
+NICENESS_VARIABLE = "SD_ENGINE_NICE"  # names another one; the command line sets 0, as no interface waits there
 OS_RELEASE = "/etc/os-release"
 # The roles of a process: the module that serves it, and the packages that it needs.
 _ENGINE = ("numpy", "torch", "diffusers", "transformers", "safetensors", "PIL")
@@ -83,8 +84,8 @@ def lower_priority():
     """
     if sys.platform != "win32":
         try:
-            os.nice(NICENESS)
-        except OSError as error:
+            os.nice(int(os.environ.get(NICENESS_VARIABLE) or NICENESS))
+        except (OSError, ValueError) as error:
             sys.stderr.write(f"priority could not be lowered: {error}\n")
 
 

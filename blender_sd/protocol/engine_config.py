@@ -29,6 +29,8 @@ class EngineConfig:
     Attributes:
         preview_px: The longest side of previews in pixels; 0 for none.
         credentials: The folder of the key that signs content credentials; "" for unsigned files.
+        engine, engines: Which of several engines on this machine it is, from 0, and how many there are: they share
+            the cards, or the processor's cores and memory.
         digests: The file in which the digests of models are kept (`library.content_digests`); "" for none.
 
     Raises:
@@ -92,6 +94,8 @@ class EngineConfig:
         0.5, "Threshold",
         "How sure the classifier must be to keep a picture back; less keeps back more. The safety checker has its own",
         low=0.0, high=1.0, unit=SHARE)
+    engine: int = 0
+    engines: int = 1
     blocked_words: str = setting_field(
         "", "Blocked Words", "A text file of words and phrases, one a line, that no prompt may hold. Left empty: none",
         unit=FILE)

@@ -16,10 +16,10 @@ import numpy as np
 from ..core.errors import InvalidRequest, SourceUnusable
 from ..core.request import Request
 from ..library import png
+from ..library.encoded import HEADER_BYTES, Header, read_header
 from ..library.paths import open_plain
 from ..protocol.messages import Result, Source
 from . import compat, marks, pixels, renders, tiles
-from .encoded import HEADER_BYTES, Header, read_header
 from .image_paths import guarded_path, path_of
 from .marks import REQUEST_PROPERTY
 from .replacing import nodes_with

@@ -11,11 +11,11 @@ import numpy as np
 
 from ..core.errors import SourceUnusable
 from ..core.names import closest, suggestion
+from ..library.encoded import HEADER_BYTES, no_picture, read_header
 from ..library.paths import open_plain
 from ..protocol import picture_arrays
 from ..protocol.messages import Source
 from . import frames, handlers, images, masks, renders, viewport
-from .encoded import HEADER_BYTES, no_picture, read_header
 from .screens import RENDERED
 
 SourceLike = Source | Callable[[], Source]

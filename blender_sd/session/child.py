@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.errors import EngineMissing, InvalidRequest
 from ..library import paths
+from ..protocol.boot import NICENESS_VARIABLE
 from ..protocol.framing import WireError, read_message, write_message
 from ..protocol.messages import (
     CHECK, EVENTS, FETCH, INSTALL, PAINT, VERIFY, Alive, Ready, Shutdown,
@@ -215,7 +216,8 @@ def _start(command: list[str], variables: dict[str, str]) -> subprocess.Popen[by
     if sys.platform == "win32":
         options["creationflags"] = (subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
                                     # Elsewhere the process lowers its own, see protocol/boot.py
-                                    | subprocess.BELOW_NORMAL_PRIORITY_CLASS)
+                                    | (0 if variables.get(NICENESS_VARIABLE) == "0"
+                                       else subprocess.BELOW_NORMAL_PRIORITY_CLASS))
     else:
         options["start_new_session"] = True  # Ctrl-C in Blender's console is not meant for the engine
     try:

@@ -7,26 +7,29 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ..core.errors import SDError, SourceUnusable
 from ..core.request import Request
 from ..protocol.messages import Cancelled, Generate, Pipeline, Ready, Result
 from .inbox import Inbox
 from .job import Job
-from .worker import EngineState, SourceOrReader, Task, Worker
+from .worker import EngineState, SourceOrReader, Task, Waiting, Worker
 
 log = logging.getLogger("blender_sd")
 
 
 class Session:
-    """Manage a queue of jobs, one pipeline, and the background thread that owns both.
+    """Manage a queue of jobs, one pipeline (or several), and the background thread that owns each.
 
     Jobs and the engine's status change only inside `pump`, on the thread that calls it. In Blender that is the main
     thread, so a job's `commit` may use bpy. Only `Job.result`, `wait` and `shutdown` wait.
 
     Args:
         pipeline_factory: Creates the pipeline.
+        more: Create further pipelines, which take jobs from the same queue.
+        kept: Called on a background thread before a job is painted: returns its pictures where they are there already,
+            () where they are not.
         before_turn: Called before each `pump` on the thread that pumps, with whether it is to wait for a job; may raise
             SDError.
 
@@ -38,10 +41,13 @@ class Session:
 
     def __init__(self, pipeline_factory: Callable[[], Pipeline[Generate]],
                  before_turn: Callable[[bool], None] = lambda waiting: None,
-                 changed: threading.Condition | None = None) -> None:
-        self._factory = pipeline_factory
+                 changed: threading.Condition | None = None, *,
+                 more: Sequence[Callable[[], Pipeline[Generate]]] = (),
+                 kept: Callable[[Request], tuple[Result, ...]] | None = None) -> None:
+        self._factories = [pipeline_factory, *more]
+        self._kept = kept
         self.before_turn = before_turn
-        self._worker: Worker | None = None
+        self._workers: list[Worker] = []
         self._inbox = Inbox(changed)
         self._jobs: list[Job] = []
         self._pumping = threading.RLock()
@@ -98,7 +104,7 @@ class Session:
         for role in request.task.needs:
             if role not in inputs:
                 raise SourceUnusable(f"There is no {role} image.", "Choose one.")
-        worker = self._awake()
+        worker = self._awake()[0]
         job = Job(uuid.uuid4().hex, request, self, label, commit, background, recall)
         self._jobs.append(job)
         worker.add(Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), inputs,
@@ -140,7 +146,8 @@ class Session:
         """
         if self.status == "off" and not self._closed:
             self.status = "starting"
-            self._awake().warm()
+            for worker in self._awake():
+                worker.warm()
 
     def cancel(self, job: Job) -> bool:
         """Cancel `job`; see `Job.cancel`."""
@@ -148,8 +155,8 @@ class Session:
             return False
         if not job.cancelling:
             job.cancelling = True
-            if self._worker is not None:
-                self._worker.cancel(job.id)
+            for worker in self._workers:
+                worker.cancel(job.id)
         return True
 
     def cancel_all(self) -> None:
@@ -160,9 +167,9 @@ class Session:
 
     def move(self, job: Job, offset: int) -> None:
         """Move a waiting job by `offset` places in the queue (negative: sooner); other jobs are not moved."""
-        if self._worker is None:
+        if not self._workers:
             return
-        ids = self._worker.move(job.id, offset)
+        ids = self._workers[0].move(job.id, offset)
         waiting = {other.id: other for other in self._jobs if other.id in set(ids)}
         queue = iter([waiting[id] for id in ids if id in waiting])
         self._jobs = [next(queue) if other.id in waiting else other for other in self._jobs]
@@ -171,11 +178,16 @@ class Session:
         """Forget the jobs that have ended."""
         self._jobs = [job for job in self._jobs if not job.done]
 
-    def use(self, pipeline_factory: Callable[[], Pipeline[Generate]]) -> None:
-        """Change the pipeline. A running job ends on the old one, which is then closed in the background."""
-        self._factory = pipeline_factory
-        if self._worker is not None:
-            self._worker.use(pipeline_factory)
+    def use(self, *pipeline_factories: Callable[[], Pipeline[Generate]]) -> None:
+        """Change the pipelines. A running job ends on its old one, which is then closed in the background."""
+        self._factories = list(pipeline_factories)
+        for worker, factory in zip(self._workers, pipeline_factories):
+            worker.use(factory)
+
+    def abort(self) -> None:
+        """Kill the engines' processes at once. May be called from any thread; the session cannot be used afterwards."""
+        for worker in self._workers:
+            worker.abort()
 
     def shutdown(self, timeout: float = 5.0) -> bool:
         """End all jobs as cancelled, the engine and the thread, within about `timeout` seconds.
@@ -190,9 +202,10 @@ class Session:
         atexit.unregister(self.shutdown)
         for job in self._jobs:
             job.cancelling = job.cancelling or not job.done
-        gone = self._worker is None or self._worker.stop(timeout)
+        stopped = [worker.stop(timeout) for worker in self._workers]
+        gone = all(stopped)
         if not gone:
-            log.warning("the background thread did not end within %g s", timeout)
+            log.warning("a background thread did not end within %g s", timeout)
         for job in self._jobs:
             if not job.done:
                 self._inbox.put(Cancelled(job.id))
@@ -202,13 +215,14 @@ class Session:
 
     # ---- underneath ------------------------------------------------------------------------------------------------
 
-    def _awake(self) -> Worker:
+    def _awake(self) -> list[Worker]:
         if self._closed or os.getpid() != self._pid:
             raise SDError("The background pipeline has been shut down.", "Enable the add-on again.")
-        if self._worker is None:
-            self._worker = Worker(self._factory, self._inbox.put)
+        if not self._workers:
+            waiting = Waiting()
+            self._workers = [Worker(factory, self._inbox.put, waiting, self._kept) for factory in self._factories]
             atexit.register(self.shutdown)
-        return self._worker
+        return self._workers
 
     def _apply(self, event: object, at: float) -> bool:
         if isinstance(event, EngineState):

@@ -15,7 +15,7 @@ from ..core.errors import EngineDied, EngineMissing, SDError, SourceUnusable
 from ..core.request import Request
 from ..protocol import endings
 from ..protocol.messages import (
-    Alive, Cancelled, Ending, Event, Failed, Finished, Generate, Loading, Pipeline, Ready, Source, text_of,
+    Alive, Cancelled, Ending, Event, Failed, Finished, Generate, Loading, Pipeline, Ready, Result, Source, text_of,
 )
 from .job import Prepared
 
@@ -74,21 +74,33 @@ def _read_source(role: str, source: SourceOrReader) -> Source:
     return source
 
 
+class Waiting:
+    """The tasks that wait for a thread, shared by the threads of one session."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.changed = threading.Condition(self.lock)
+        self.tasks: list[Task] = []
+
+
 class Worker:
-    """A daemon thread with a queue of tasks and one pipeline, which is created when it is first needed.
+    """A daemon thread that takes tasks from a queue, and one pipeline, which is created when it is first needed.
 
     Args:
         factory: Creates the pipeline.
+        waiting: The queue; other threads may take from it too.
+        kept: As in `Session`.
         post: Takes every event (messages.Event without Ready and Alive, plus Prepared and EngineState). It is called on
             this thread, and on the caller's thread for tasks that are cancelled while they wait.
     """
 
-    def __init__(self, factory: Callable[[], Pipeline[Generate]], post: Callable[[object], None]) -> None:
+    def __init__(self, factory: Callable[[], Pipeline[Generate]], post: Callable[[object], None],
+                 waiting: Waiting | None = None, kept: Callable[[Request], tuple[Result, ...]] | None = None) -> None:
+        waiting = waiting or Waiting()
         self._factory = factory
         self._post = post
-        self._lock = threading.Lock()
-        self._wanted = threading.Condition(self._lock)
-        self._pending: list[Task] = []
+        self._kept = kept
+        self._lock, self._wanted, self._pending = waiting.lock, waiting.changed, waiting.tasks
         self._current: Task | None = None
         self._busy = False  # with a task or with starting the engine
         self._warm_wanted = False
@@ -109,7 +121,7 @@ class Worker:
             self._pending.insert(place, task)
             if not task.background and self._current is not None and self._current.background:
                 self._current.cancelled.set()
-            self._wanted.notify()
+            self._wanted.notify_all()
 
     def cancel(self, job: str) -> None:
         """Cancel `job`: at once if it is waiting, otherwise as soon as the pipeline can."""
@@ -136,13 +148,13 @@ class Worker:
     def warm(self) -> None:
         with self._wanted:
             self._warm_wanted = True
-            self._wanted.notify()
+            self._wanted.notify_all()
 
     def use(self, factory: Callable[[], Pipeline[Generate]]) -> None:
         with self._wanted:
             self._factory = factory
             self._swap_wanted = True
-            self._wanted.notify()
+            self._wanted.notify_all()
 
     def stop(self, timeout: float) -> bool:
         """End the thread and its pipeline within about `timeout` seconds, and return whether that worked.
@@ -156,13 +168,18 @@ class Worker:
             busy = self._busy
             if self._current is not None:
                 self._current.cancelled.set()
-            self._wanted.notify()
+            self._wanted.notify_all()
         self._thread.join(timeout * (0.1 if busy else 0.6))
-        abort = getattr(self._pipeline, "abort", None)
-        if self._thread.is_alive() and abort is not None:
-            abort()
+        if self._thread.is_alive():
+            self.abort()
         self._thread.join(timeout * 0.4)
         return not self._thread.is_alive()
+
+    def abort(self) -> None:
+        """Kill the pipeline's process at once, where it has one."""
+        abort = getattr(self._pipeline, "abort", None)
+        if abort is not None:
+            abort()
 
     def _ahead(self) -> int:
         """Return how many of the waiting tasks are not background tasks; they come first."""
@@ -248,12 +265,17 @@ class Worker:
                 self._post(event)
 
         def work() -> Event:
-            if not self._ready:
+            if not self._ready and self._kept is None:
                 self._post_state("starting")
             emit(Loading(task.job, "Preparing"))
             request = self._message_for(task, emit)
             if task.cancelled.is_set():
                 return Cancelled(task.job)
+            if self._kept is not None:
+                if results := self._kept(request.request):
+                    return Finished(task.job, results)
+                if not self._ready:
+                    self._post_state("starting")
             endings_of_run: list[Event] = []
             endings.run(self._get_pipeline(), request,
                         lambda event: endings_of_run.append(event) if isinstance(event, Ending) else emit(event),
@@ -285,6 +307,8 @@ class Worker:
         gone = isinstance(ending, Failed) and ending.kind in (EngineMissing.kind, EngineDied.kind)
         if self._ready or gone or self._stopping:
             return
+        if self._kept is not None:
+            return  # its pictures may have been there already: no engine was needed
         if isinstance(ending, Finished):
             self._warm()
         else:

@@ -64,7 +64,7 @@ def _round(api, model: str, keep: bool, log) -> dict[str, float]:
         else:
             bpy.data.images.remove(image)
             api.clear_jobs()
-        engine = psutil.Process(_runtime().session._worker._pipeline.pid)
+        engine = psutil.Process(_runtime().session._workers[0]._pipeline.pid)
         for name, process, own in (("blender", psutil.Process(), packed), ("engine", engine, 0)):
             memory = process.memory_info()
             series[name].append(

@@ -215,13 +215,14 @@ def test_the_operator_and_the_command(chained, tmp_path, capsys):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "film.blend"))
     bpy.ops.wm.read_homefile(use_factory_startup=True)
     film, table, text = (str(tmp_path / name) for name in ("film.blend", "c.csv", "t.txt"))
-    assert command_line.run([film, "--csv", table, "--text", text, "--chains"]) == 0
+    assert command_line.run(["report", film, "--csv", table, "--text", text, "--chains"]) == 0
     assert "mosaic" in Path(table).read_text(encoding="utf-8-sig") and "film.blend" in Path(text).read_text(
         encoding="utf-8")
     capsys.readouterr()
-    assert command_line.run([]) == 0 and "2 generated images" in capsys.readouterr().out
-    assert command_line.run(["--csv", str(tmp_path / "none" / "c.csv")]) == 1 and "sd_report" in capsys.readouterr().err
-    assert command_line.run(["--help"]) == 0
+    assert command_line.run_report([]) == 0 and "2 generated images" in capsys.readouterr().out
+    assert command_line.run(["report", "--csv", str(tmp_path / "none" / "c.csv")]) == 5
+    assert "sd: The report" in capsys.readouterr().err
+    assert command_line.run(["report", "--help"]) == 0
 
 
 def test_the_command_line_says_what_cannot_be_used(addon, tmp_path, capsys):
@@ -235,6 +236,6 @@ def test_the_command_line_says_what_cannot_be_used(addon, tmp_path, capsys):
         (["--bad"], "There is no option '--bad'"),
     ):
         capsys.readouterr()
-        assert command_line.run(arguments) == 2
+        assert command_line.run(["report", *arguments]) == 2
         err = capsys.readouterr().err
         assert re.search(words, err) and "Traceback" not in err

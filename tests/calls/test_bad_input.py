@@ -230,7 +230,7 @@ def test_the_scene_deleted_meanwhile(sd, painting, textured):
 def test_a_killed_engine_is_reported_and_replaced_and_what_was_finished_is_in_the_history(sd, small, painting):
     job = sd.generate("x", **{**painting, "steps": 100, "count": 3})
     run_until(sd, lambda: job.image >= 2)
-    pid = runtime.session._worker._pipeline.pid
+    pid = runtime.session._workers[0]._pipeline.pid
     os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
     killed = time.monotonic()
     with pytest.raises(errors.EngineDied):

@@ -22,7 +22,7 @@ TOKEN = "hf_canaryCanary"
 def test_nobody_else_can_speak_to_blender_or_the_engine(sd, painting):
     job = sd.generate("red brick", **painting)
     run_until(sd, lambda: job.step > 0)
-    engine = runtime.session._worker._pipeline.pid
+    engine = runtime.session._workers[0]._pipeline.pid
     assert engine and listening(engine) == [] and listening(os.getpid()) == []
     ends = [os.readlink(f"/proc/{engine}/fd/{name}") for name in os.listdir(f"/proc/{engine}/fd")]
     assert sum(end.startswith("pipe:") for end in ends) >= 2, "the messages go through pipes without a name"

@@ -25,7 +25,7 @@ def blender(program, extension_zip, tmp_path_factory):
 def test_a_missing_file_is_named_and_the_status_is_2(blender):
     done = blender("--command", "sd_report", "missing.blend")
     assert done.returncode == 2
-    assert "sd_report: There is no file '/missing.blend'." in done.stderr and "Traceback" not in done.stderr, done.stderr  # noqa: E501
+    assert "sd: There is no file '/missing.blend'." in done.stderr and "Traceback" not in done.stderr, done.stderr  # noqa: E501
 
 
 def test_a_scene_without_generated_images_has_an_empty_report(blender):
@@ -35,5 +35,5 @@ def test_a_scene_without_generated_images_has_an_empty_report(blender):
 
 
 def test_help_names_the_options(blender):
-    done = blender("--command", "sd_report", "--help")
+    done = blender("--command", "sd", "report", "--help")
     assert done.returncode == 0 and "--csv" in done.stdout

@@ -8,7 +8,7 @@ import pytest
 
 from blender_sd import scene
 from blender_sd.core.errors import SourceUnusable
-from blender_sd.scene import encoded
+from blender_sd.library import encoded
 from tests.support import png_bytes
 
 Image = pytest.importorskip("PIL.Image")

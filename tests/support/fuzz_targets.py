@@ -25,14 +25,13 @@ from blender_sd.core.image_origin import Origin, Part
 from blender_sd.core.parts import Axis, Control, Embedding, Lora
 from blender_sd.core.request import Request
 from blender_sd.library import (
-    accepted_licences, asset_library, history_entries, material_lists, wildcards,
+    accepted_licences, asset_library, encoded, history_entries, material_lists, wildcards,
 )
 from tests.support.png_bytes import chunk, picture
 
 from tests.support.fuzz_models import tensors  # noqa: F401  (its targets are listed by this)
 from tests.support.fuzzing import SEEDS, TARGETS, alone, optional, place, put, refused, target, text  # noqa: F401
 
-encoded = alone("blender_sd.scene.encoded")
 lock, indexes, wheels = map(
     optional, ("blender_sd.workers.lock", "blender_sd.workers.package_indexes", "blender_sd.workers.wheels"))
 

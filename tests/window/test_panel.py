@@ -359,7 +359,7 @@ def test_preferences(window):
 def test_blender_quits_during_a_job_without_a_question_and_no_engine_is_left(window):
     pid = window.run_script("import sys\nsession = "
                             "sys.modules['bl_ext.user_default.blender_sd.calls.runtime'].runtime.session\n"
-                            "result = session._worker._pipeline.pid")
+                            "result = session._workers[0]._pipeline.pid")
     assert Path(f"/proc/{pid}").exists()
     window.run_script("bpy.ops.wm.save_mainfile()")
     start_long(window)

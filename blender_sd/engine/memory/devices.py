@@ -1,6 +1,7 @@
 """The device that paints, its precision, its number of threads and its memory."""
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import torch
 
 from ...core.errors import InvalidRequest
 from ...core.names import suggestion
+from ...library import control_groups
 from ...protocol.messages import EngineConfig
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -112,7 +114,8 @@ class Device:
 
 
 def choose(config: EngineConfig) -> Device:
-    """Return the device that `config` names, or for "auto" the best one available.
+    """Return the device that `config` names, or for "auto" the best one available. Several engines take one card each,
+    in turn.
 
     Raises:
         InvalidRequest: The device does not exist on this machine, or the precision is unknown.
@@ -127,6 +130,8 @@ def choose(config: EngineConfig) -> Device:
         raise InvalidRequest(f"There is no device called '{name:.40}'.",
                              suggestion(name, ("auto", "cpu", "cuda", "mps", "xpu")),
                              str(error)) from None
+    if device.index is None and config.engines > 1 and (cards := _count(device.type)) > 1:
+        device = torch.device(device.type, config.engine % cards)
     if not _available(device):
         raise InvalidRequest(f"This machine has no device '{name}' that torch can use.",
                              "Choose 'auto' in the preferences.")
@@ -135,6 +140,11 @@ def choose(config: EngineConfig) -> Device:
 
 def _best() -> str:
     return next((kind for kind in ("cuda", "xpu", "mps") if _available(torch.device(kind))), "cpu")
+
+
+def _count(kind: str) -> int:
+    """Return how many devices of a kind this machine has, at least 1."""
+    return max(1, getattr(torch, kind).device_count()) if kind in ("cuda", "xpu") else 1
 
 
 def _available(device: torch.device) -> bool:
@@ -172,26 +182,31 @@ def name_of(dtype: torch.dtype) -> str:
     return _NAMES.get(dtype, str(dtype).removeprefix("torch."))
 
 
-def set_threads(wanted: int) -> int:
-    """Let torch use `wanted` CPU threads, or all cores for 0. Return the number in use.
+def set_threads(wanted: int, engines: int = 1) -> int:
+    """Let torch use `wanted` CPU threads, or all cores for 0 (of several `engines`, a share of them). Return the number
+    in use.
 
     All cores are safe: the engine process has a lower priority than Blender. The number shows in the last bits of a
     picture, so it must not depend on whether the engine runs in a process or in a thread.
     """
-    count = wanted if wanted > 0 else _cores()
+    count = wanted if wanted > 0 else max(1, _cores() // engines)
     torch.set_num_threads(count)
     return count
 
 
 def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return how many cores this process may use: those it may run on, or what its control group grants if less."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, control_groups.processors() or cores)
 
 
-def budget_bytes(device: Device, memory_mb: int) -> int:
-    """Return how many bytes of models may stay loaded: `memory_mb` MiB, or half of the device's memory for 0."""
-    return memory_mb << 20 if memory_mb > 0 else device.total_bytes() // 2
+def budget_bytes(device: Device, memory_mb: int, engines: int = 1) -> int:
+    """Return how many bytes of models may stay loaded: `memory_mb` MiB, or half of the device's memory for 0; of
+    several `engines`, those on the same device share it."""
+    if memory_mb > 0:
+        return memory_mb << 20
+    sharing = math.ceil(engines / _count(device.torch.type))
+    return device.total_bytes() // 2 // sharing
 
 
 def free_ram() -> int:
@@ -202,7 +217,7 @@ def free_ram() -> int:
         free = psutil.virtual_memory().available
     except ImportError:
         free = _sysconf("SC_AVPHYS_PAGES", 4 * _GIB)
-    limit = _container_limit()
+    limit = control_groups.memory()
     return free if limit is None else max(0, min(free, limit[0] - limit[1]))
 
 
@@ -214,7 +229,7 @@ def total_ram() -> int:
         total = psutil.virtual_memory().total
     except ImportError:
         total = _sysconf("SC_PHYS_PAGES", 8 * _GIB)
-    limit = _container_limit()
+    limit = control_groups.memory()
     return total if limit is None else min(total, limit[0])
 
 
@@ -222,20 +237,6 @@ def _sysconf(name: str, fallback: int) -> int:
     if not hasattr(os, "sysconf") or name not in os.sysconf_names:
         return fallback
     return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _container_limit() -> tuple[int, int] | None:
-    """Return (limit, used) of the control group in bytes, or None if there is none (Linux, cgroup v2)."""
-    try:
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
-            limit = file.read().strip()
-        with open("/sys/fs/cgroup/memory.stat", encoding="ascii") as file:
-            stat = dict(line.split() for line in file)
-    except (OSError, ValueError):
-        return None
-    if not limit.isdigit():
-        return None
-    return int(limit), int(stat.get("anon", 0))  # the page cache gives way, so it does not count
 
 
 def _cached_by_torch(device: torch.device) -> int:

@@ -21,7 +21,7 @@ from blender_sd.calls.runtime import runtime
 
 
 def say(word: str, **more: object) -> None:
-    pipeline = runtime.session._worker._pipeline if runtime.session else None
+    pipeline = runtime.session._workers[0]._pipeline if runtime.session else None
     print(json.dumps({"word": word, "engine": getattr(pipeline, "pid", None), **more}), flush=True)
 
 

@@ -159,7 +159,7 @@ class World:
 
     def engine(self) -> int | None:
         """The engine process's id."""
-        worker = self.runtime.session and self.runtime.session._worker
+        worker = self.runtime.session and next(iter(self.runtime.session._workers), None)
         return getattr(worker and worker._pipeline, "pid", None)
 
     def until(self, done: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
@@ -210,7 +210,7 @@ class World:
         self.until(lambda: all(job.done for job in self.api.jobs()), "the jobs")
         tick.tick()
         state = bpy.context.window_manager.sd
-        if state.active or state.engine != "ready" or self.runtime.session._worker._busy:
+        if state.active or state.engine != "ready" or self.runtime.session._workers[0]._busy:
             raise Stuck(f"the panel shows active={state.active} engine={state.engine}")
 
     def check_pictures(self) -> None:

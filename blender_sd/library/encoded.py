@@ -51,7 +51,8 @@ def read_header(data: bytes) -> Header | None:
         if data.startswith(b"\xff\xd8\xff"):
             return _jpeg(data)
         if data[:6] in (b"GIF87a", b"GIF89a"):
-            return Header(*struct.unpack_from("<HH", data, 6), True)
+            width, height = struct.unpack_from("<HH", data, 6)
+            return Header(width, height, True)
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             return _webp(data)
         if data[4:8] == b"ftyp" and data[8:12] in _HEIF:
@@ -95,7 +96,10 @@ def _heif(data: bytes) -> Header | None:
     while at >= 0:
         sizes.append(struct.unpack_from(">II", data, at + 8))  # after the box's version and flags
         at = data.find(b"ispe", at + 4)
-    return Header(*max(sizes, key=lambda size: size[0] * size[1]), True) if sizes else None
+    if not sizes:
+        return None
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    return Header(width, height, True)
 
 
 def no_picture(data: bytes) -> str:

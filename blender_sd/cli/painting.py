@@ -1,0 +1,235 @@
+"""Carry out units of work: check all, make them with one or several engines, name their files, and report."""
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.errors import InvalidRequest, OutputUnwritable, SDError
+from ..core.names import DEVICES, FORBIDDEN
+from . import camera_frames, exits, units
+from .blend_files import open_blend
+from .interrupts import Interrupts
+from .options import configure
+from .reporting import Progress, fail, record
+from .units import Unit
+
+_PATIENCE = 0.2  # seconds between looks at the signals
+_AHEAD = 1  # units that wait for an engine, so that it need not wait for a render
+
+
+@dataclass
+class _Doing:
+    """A unit that is being made. `number`: its place in the list, from 1."""
+
+    number: int
+    unit: Unit
+    job: Any
+
+
+def paint(asked: argparse.Namespace, todo: Sequence[Unit]) -> int:
+    """Make all units and return the exit code.
+
+    Everything is checked first: where one cannot be made as it is asked for, nothing is started.
+
+    Args:
+        asked: The options of `options.add_painting`.
+        todo: The units, in their order.
+    """
+    orders, status = _checked(asked, todo)
+    if status != exits.DONE:
+        return status
+    if asked.dry_run:
+        for unit, order in zip(todo, orders):
+            _list(asked, unit, order)
+        return exits.DONE
+    with Interrupts() as interrupts:
+        return _Painter(asked, todo, orders, interrupts).run()
+
+
+def set_up(asked: argparse.Namespace) -> None:
+    """Open the .blend file and configure the machine, as the options say. Raises SDError."""
+    if asked.blend:
+        open_blend(asked.blend)
+    configure(asked)
+
+
+def _checked(asked: argparse.Namespace, todo: Sequence[Unit]) -> tuple[list[Any], int]:
+    """Return the order of each unit, and the exit code of the first that cannot be made."""
+    orders: list[Any] = []
+    status, keywords, order = exits.DONE, None, None
+    taken: dict[str, Unit] = {}
+    for unit in todo:
+        try:
+            _check_name(unit, taken)
+            if unit.request is None:
+                alike = {key: value for key, value in unit.keywords.items() if key not in ("source", "mask")}
+                if alike != keywords or order is None:  # frames differ in their pictures alone
+                    order, keywords = units.prepared(unit), alike
+                else:
+                    units.check_files(unit)
+                orders.append(order)
+            else:
+                orders.append(units.located_order(unit))
+        except SDError as error:
+            order = None
+            status = fail(error, status or exits.status_of(error), asked.json, units.where_of(unit, error))
+    return orders, status
+
+
+def _check_name(unit: Unit, taken: dict[str, Unit]) -> None:
+    name = unit.name
+    if not name:
+        return
+    if FORBIDDEN.search(name) or DEVICES.fullmatch(name) or name.startswith(".") or name != name.strip():
+        raise InvalidRequest(f"'{name:.60}' cannot be the name of a file.", "Leave out / \\ : * ? \" < > |.")
+    if taken.setdefault(name.casefold(), unit) is not unit:
+        raise InvalidRequest(f"Two results are called '{name:.60}'.", "Give each a name of its own.")
+
+
+def _list(asked: argparse.Namespace, unit: Unit, order: Any) -> None:
+    request, model = order.request, order.info.name
+    if asked.json:
+        record("planned", name=unit.name, frame=unit.frame, where=unit.where, task=request.task.name,
+               pictures=request.pictures, model=model, seed=request.seed, steps=request.steps, notes=order.notes)
+    else:
+        print(f"{unit.label}: {request.task.name}, {request.pictures} × {model}, {request.steps} steps, seed "
+              f"{request.seed}")
+
+
+class _Painter:
+    """The loop: keep the engines busy, bring in what is finished, and stop when asked to."""
+
+    def __init__(self, asked: argparse.Namespace, todo: Sequence[Unit], orders: Sequence[Any],
+                 interrupts: Interrupts) -> None:
+        from ..calls.runtime import runtime
+        from ..library.kept_pictures import KeptPictures
+
+        self._asked, self._interrupts, self._runtime = asked, interrupts, runtime
+        self._waiting = list(enumerate(zip(todo, orders), 1))
+        self._total = len(todo)
+        self._doing: list[_Doing] = []
+        self._progress = Progress(self._total, asked.quiet)
+        self._status = self._made = self._kept = self._failed = 0
+        self._folder = str(runtime.folders.output_folder())
+        self._stamp = camera_frames.stamp()
+        self._pictures = KeptPictures(self._folder) if asked.resume else None
+        self._there: set[str] = set()  # paths of pictures that were finished before
+        runtime.kept = self._find if self._pictures is not None else None
+
+    def run(self) -> int:
+        try:
+            while (self._waiting or self._doing) and not self._interrupts.status:
+                while self._waiting and len(self._doing) < self._runtime.engines + _AHEAD:
+                    self._begin()
+                self._runtime.wait(_PATIENCE)
+                self._runtime.pump(None)
+                self._bring_in()
+                self._show()
+        finally:
+            self._progress.close()
+            self._stop()
+        status = self._interrupts.status or self._status
+        cancelled = self._total - self._made - self._kept - self._failed
+        summary = {"made": self._made, "kept": self._kept, "failed": self._failed, "cancelled": cancelled}
+        if self._asked.json:
+            record("end", status=status, **summary)
+        else:
+            parts = [f"{count} {what}" for what, count in summary.items() if count or what == "made"]
+            self._progress.line(", ".join(parts))
+        return status
+
+    def _find(self, request: Any) -> tuple[Any, ...]:
+        """Return the pictures of a request that are there already. Called on background threads."""
+        results = self._pictures.find(request) if self._pictures is not None else ()
+        self._there.update(result.path for result in results)
+        return results
+
+    def _begin(self) -> None:
+        number, (unit, order) = self._waiting.pop(0)
+        try:
+            if self._pictures is not None and unit.frame is not None and unit.request is None:
+                request = camera_frames.expected(self._folder, unit, order.request, self._stamp)
+                if request is not None and (results := self._find(request)):
+                    self._place(number, unit, results, order.notes)
+                    return
+            self._doing.append(_Doing(number, unit, units.begin(unit)))
+        except SDError as error:
+            self._fail(unit, error)
+
+    def _bring_in(self) -> None:
+        for doing in [doing for doing in self._doing if doing.job.done]:
+            self._doing.remove(doing)
+            job = doing.job
+            if job.error is not None:
+                self._fail(doing.unit, job.error)
+            elif job.state == "finished":
+                try:
+                    self._place(doing.number, doing.unit, job.results, job.notes, job.request)
+                except SDError as error:
+                    self._fail(doing.unit, error)
+        if self._runtime.session is not None:
+            self._runtime.session.clear_finished()
+
+    def _place(self, number: int, unit: Unit, results: Sequence[Any], notes: Sequence[str],
+               request: Any = None) -> None:
+        """Give the pictures of a unit their names and report them."""
+        from ..library import files
+
+        kept = all(result.path in self._there for result in results)
+        placed = []
+        for place, result in enumerate(results, 1):
+            if not result.path:
+                raise OutputUnwritable("A finished picture could not be written.", "; ".join(notes))
+            path = result.path
+            if unit.name:
+                ending = f"_{place}" if len(results) > 1 else ""
+                path = os.path.join(self._folder, f"{unit.name}{ending}.png")
+            if path != result.path:
+                try:
+                    files.replace(result.path, path)
+                except OSError as error:
+                    raise OutputUnwritable(f"The picture {result.path} cannot be renamed to {path}.",
+                                           "Look who may write there.", repr(error)) from None
+            placed.append((path, result))
+        if request is not None and unit.frame is not None:
+            camera_frames.note(self._folder, unit, request, self._stamp)
+        self._kept, self._made = self._kept + kept, self._made + (not kept)
+        for path, result in placed:
+            if self._asked.json:
+                record("kept" if kept else "made", path=path, name=unit.name, frame=unit.frame, where=unit.where,
+                       role=result.role, width=result.width, height=result.height, seed=result.request.seed,
+                       notes=list(notes))
+            else:
+                print(path, flush=True)
+        for note in notes:
+            self._progress.line(f"{unit.label}: {note}")
+        self._progress.line(f"{self._done} of {self._total}  {unit.label}{': there already' if kept else ''}")
+
+    @property
+    def _done(self) -> int:
+        return self._made + self._kept + self._failed
+
+    def _fail(self, unit: Unit, error: SDError) -> None:
+        self._progress.close()
+        self._failed += 1
+        status = exits.status_of(error)
+        if status in exits.FINAL:
+            self._waiting.clear()  # every further one would fail as well
+        self._status = status if status in exits.FINAL or self._total == 1 else self._status or exits.FAILED
+        fail(error, status, self._asked.json, units.where_of(unit, error) or unit.label)
+
+    def _show(self) -> None:
+        doing = next((doing for doing in self._doing if doing.job.state in ("loading", "running")), None)
+        if doing is not None:
+            job = doing.job
+            self._progress.show(self._done, doing.unit.label, job.text, job.progress, job.eta)
+
+    def _stop(self) -> None:
+        """Cancel what is going on and end the engines. Finished pictures stay."""
+        if self._interrupts.status:
+            self._progress.line("Cancelled; finished pictures are kept. Once more Ctrl-C ends at once.")
+        self._runtime.kept = None
+        self._runtime.shutdown()

@@ -1,0 +1,238 @@
+"""Units of work: what one call of the API makes, with the name of its file. Commands and job files give lists of them.
+"""
+from __future__ import annotations
+
+import inspect
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from ..core.errors import InvalidRequest, SDError, SourceUnusable
+from ..core.names import suggestion
+from ..core.request import PANEL_SEED, Request
+from ..core.tasks import TASKS
+from .frame_ranges import frames_in, with_frame
+
+CAMERA = "CAMERA"
+_PICTURES = ("source", "mask", "reference")
+_DIGITS = "####"  # of a frame's number where no name is given
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """One call.
+
+    Attributes:
+        task: The name of its task.
+        keywords: The keywords of the API's call, the pictures among them.
+        name: The file's name without its ending; "" for the engine's own.
+        frame: The scene's frame; None for the current one.
+        where: Its place in a job file, for messages; "" for none.
+        request: A whole request that is carried out as it is, in place of the keywords.
+    """
+
+    task: str = ""
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    frame: int | None = None
+    where: str = ""
+    request: Request | None = None
+
+    @property
+    def label(self) -> str:
+        """What progress and results call it."""
+        return self.name or self.where or (f"frame {self.frame}" if self.frame is not None else
+                                           str(self.keywords.get("prompt") or self.task)[:40])
+
+
+def task_named(name: Any) -> str:
+    """Return the task of that name, or that the API's call of that name does. Raises InvalidRequest."""
+    names = {**{task: task for task in TASKS}, **{call.__name__: task for task, call in calls().items()}}
+    if not isinstance(name, str) or name not in names:
+        raise InvalidRequest(f"There is no task called '{name!s:.40}'.", suggestion(str(name), names))
+    return names[name]
+
+
+@cache
+def calls() -> dict[str, Callable]:
+    """Return the API's call for each task."""
+    package = __package__.rpartition(".")[0]
+    top = import_module(package)
+    modules = dict.fromkeys(top._MODULES.values())
+    made = {}
+    for module in (import_module(f"{package}.calls.{name}") for name in modules):
+        for value in vars(module).values():
+            if inspect.isfunction(value) and hasattr(value, "task"):
+                made[value.task] = value
+    return made
+
+
+def by_call(task: str) -> tuple[str, ...]:
+    """Return the keywords of a task's call that are no settings, such as its pictures and `scale`."""
+    from ..core.common_settings import CommonSettings
+    from ..core.tasks import task_fields
+
+    settings = {*CommonSettings.__dataclass_fields__, *task_fields(task)}
+    return tuple(name for name in inspect.signature(calls()[task]).parameters
+                 if name not in settings and name not in ("target", "label"))
+
+
+def expanded(unit: Unit, frames: str = "") -> Iterator[Unit]:
+    """Yield a unit for each frame of a range, with the names of its files and pictures; the unit itself without one.
+
+    All frames get the same seed, which keeps them alike.
+
+    Raises:
+        InvalidRequest: The range cannot be used, or the source is the same for every frame.
+    """
+    unit = with_seed(unit)
+    if not frames:
+        yield unit
+        return
+    pictures = [unit.keywords.get(name) for name in _PICTURES]
+    if not any(isinstance(picture, str) and (picture == CAMERA or "#" in picture) for picture in pictures):
+        raise InvalidRequest("Frames need CAMERA as the source, or files with #### for the frame's number.")
+    pattern = unit.name or _DIGITS
+    for frame in frames_in(frames):
+        name = with_frame(pattern, frame) if "#" in pattern else f"{pattern}{frame:04d}"
+        keywords = {key: with_frame(value, frame) if key in _PICTURES and isinstance(value, str) else value
+                    for key, value in unit.keywords.items()}
+        yield replace(unit, keywords=keywords, name=name, frame=frame)
+
+
+def planned(asked: Any, task: str, keywords: Mapping[str, Any], frames: str = "") -> Iterator[Unit]:
+    """Yield the units of a command for one task, with the options' name and frames. Raises InvalidRequest."""
+    if asked.resume and keywords.get("seed") is None:
+        raise InvalidRequest("--resume needs a seed: without one, every run makes other pictures.", "Give --seed 1.")
+    if not frames and "#" in asked.name:
+        raise InvalidRequest("The name has #### for a frame, but there are no frames.", "Give --frames 1-10.")
+    return expanded(Unit(task=task, keywords=keywords, name=asked.name.removesuffix(".png")), frames)
+
+
+def with_seed(unit: Unit) -> Unit:
+    """Return the unit with a seed: its own, or one that is drawn now, so that what is checked is what is made."""
+    if unit.request is not None or unit.keywords.get("seed") not in (None, -1):
+        return unit
+    drawn = random.SystemRandom().randint(0, PANEL_SEED)
+    return replace(unit, keywords={**unit.keywords, "seed": drawn})
+
+
+def prepared(unit: Unit) -> Any:
+    """Return the `Order` of a unit, checked without opening its pictures' contents. Raises SDError."""
+    from ..calls.submission import checked_size, prepare
+
+    keywords = {name: value for name, value in unit.keywords.items() if name not in by_call(unit.task)}
+    if (size := unit.keywords.get("size")) is not None:
+        width, height = checked_size(size)
+        keywords |= {"width": width, "height": height}
+    for name in _PICTURES:
+        if name in unit.keywords:
+            check_picture(unit.keywords[name], unit.frame)
+    keywords["controls"] = controls_of(keywords.pop("control_pictures", ()))
+    for name in inspect.signature(calls()[unit.task]).parameters:
+        if name in ("source", "mask") and name not in unit.keywords:
+            raise SourceUnusable(f"There is no {name} image.", "Choose one.")
+    return prepare(unit.task, unit.keywords.get("prompt"), keywords, source_of(unit.keywords.get("source"), unit.frame))
+
+
+def check_files(unit: Unit) -> None:
+    """Raise SourceUnusable if a picture of a unit is a file that is not there."""
+    for name in _PICTURES:
+        opened = source_of(unit.keywords.get(name), unit.frame)
+        if isinstance(opened, str) and os.path.isabs(opened) and not os.path.isfile(opened):
+            raise SourceUnusable(f"There is no file '{opened}'.", "Check the frame range, or the path of the files.")
+
+
+def located_order(unit: Unit) -> Any:
+    """Return the `Order` of a unit with a whole request, with the model and nets where this machine has them. Raises
+    SDError."""
+    from ..calls import policy
+    from ..calls.locating import located
+    from ..calls.submission import Order
+
+    assert unit.request is not None  # the caller has looked
+    request, info, notes = located(unit.request)
+    policy.check_request(request, info)
+    return Order(request, info, None, unit.label, (), None, notes)
+
+
+def check_picture(picture: Any, frame: int | None) -> None:
+    """Raise SDError if a picture is not there, before anything is rendered or painted."""
+    from ..calls.runtime import runtime
+    from ..calls.scene_access import has_blender
+
+    if picture == CAMERA and has_blender():
+        import bpy
+
+        from ..scene.frames import camera_of
+
+        camera_of(bpy.context.scene)
+    elif picture not in ("ALPHA", "FACES"):
+        opened = source_of(picture, frame)
+        if isinstance(opened, str):
+            runtime.scene.open_source(opened)
+
+
+def source_of(picture: Any, frame: int | None) -> Any:
+    """Return a picture as the API takes it: a file's whole path, the name of a source such as CAMERA, or an image of
+    the open .blend file."""
+    from ..calls.scene_access import has_blender
+
+    if not isinstance(picture, str) or picture.isupper() and not os.path.exists(picture):
+        return picture
+    if not os.path.exists(picture) and has_blender():
+        import bpy
+
+        if (image := bpy.data.images.get(picture)) is not None:
+            return image
+    return os.path.abspath(os.path.expanduser(picture))
+
+
+def controls_of(given: Any) -> list[Any]:
+    """Return the controls of `--control` or a job file as the API takes them. Raises SDError."""
+    from ..calls.control_images import control
+
+    return [control(**{name: source_of(value, None) if name == "image" else value for name, value in one.items()})
+            for one in given]
+
+
+def begin(unit: Unit) -> Any:
+    """Start a unit and return its job. Renders the camera's frame first if that is the source. Raises SDError."""
+    from ..calls.recalling import run
+
+    def kept(job: Any) -> list:
+        return list(job.results)
+
+    if unit.frame is not None:
+        to_frame(unit.frame)
+    if unit.request is not None:
+        source = unit.keywords.get("source")
+        return run(unit.request, source_of(source, unit.frame) if source else None, target=kept, label=unit.label)
+    keywords = dict(unit.keywords)
+    for name in _PICTURES:
+        if name in keywords:
+            keywords[name] = source_of(keywords[name], unit.frame)
+    keywords["controls"] = controls_of(keywords.pop("control_pictures", ()))
+    return calls()[unit.task](**keywords, target=kept, label=unit.label)
+
+
+def to_frame(frame: int) -> None:
+    """Go to a frame of the scene, where there is one."""
+    from ..calls.scene_access import has_blender
+
+    if has_blender():
+        import bpy
+
+        if bpy.context.scene.frame_current != frame:
+            bpy.context.scene.frame_set(frame)
+
+
+def where_of(unit: Unit, error: SDError) -> str:
+    """Return where in a job file an error is."""
+    if unit.where and error.kind == "model_not_found":
+        return f"{unit.where}.model"
+    return unit.where or unit.name
