@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 from typing import Any
 
 from ..core.request import Request
@@ -22,14 +23,16 @@ _BLOCK = 1 << 22  # bytes read at a time
 
 
 def stamp() -> str:
-    """Return what changes whenever the saved .blend file or a file that it uses does; "" without one."""
+    """Return what changes whenever the saved .blend file or a file that it uses does; "" without one, or where a script
+    on Blender's command line may have changed the scene since."""
     from ..calls.scene_access import has_blender
 
     if not has_blender():
         return ""
     import bpy
 
-    if not bpy.data.filepath or bpy.data.is_dirty:
+    scripted = any(argument == "-P" or argument.startswith("--python") for argument in sys.argv)
+    if not bpy.data.filepath or scripted:
         return ""
     whole = hashlib.sha256()
     try:

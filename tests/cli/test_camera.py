@@ -62,6 +62,7 @@ def test_a_changed_scene_is_rendered_again_and_painted_only_where_it_differs(sho
     assert shot(*arguments) == 0
     bpy.data.objects["Cube"].location.x = 3.0
     bpy.data.objects["Cube"].keyframe_insert("location", frame=5)
+    bpy.context.scene.frame_set(1)
     bpy.ops.wm.save_mainfile()
     assert shot(*arguments) == 0
     assert shot.rendered == [1, 5, 1, 5]
