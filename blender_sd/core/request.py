@@ -95,23 +95,25 @@ class Request(CommonSettings):
         Raises:
             InvalidRequest: There is no such task or setting, or a value is of the wrong type or out of range.
         """
-        if task not in TASKS:
+        if not isinstance(task, str) or task not in TASKS:
             raise InvalidRequest(f"There is no task called {shown(task)}.", suggestion(str(task), TASKS))
         return cls(task=TASKS[task]()).changed(**settings)
 
     def changed(self, **changes: Any) -> Request:
-        """Return the request with settings changed: its own, or its task's.
+        """Return the request with settings changed: its own, or its task's (those of the new task, where `changes` has
+        one).
 
         Raises:
             InvalidRequest: Neither has a setting of that name, or a value is of the wrong type or out of range.
         """
-        own = {name: value for name, value in changes.items() if name in task_fields(type(self.task))}
-        rest = {name: value for name, value in changes.items() if name not in own}
+        rest = dict(changes)
+        task = rest.pop("task", self.task)
+        known = task_fields(type(task)) if isinstance(task, Task) else ()
+        own = {name: rest.pop(name) for name in known if name in rest}
         for name in rest.keys() - self.__dataclass_fields__.keys():
-            raise InvalidRequest(f"There is no setting called '{name:.40}'.", suggestion(
-                name, (*self.__dataclass_fields__, *task_fields(type(self.task)))))
-        task = dataclasses.replace(rest.pop("task", self.task), **own) if own else rest.pop("task", self.task)
-        return dataclasses.replace(self, task=task, **rest)
+            raise InvalidRequest(f"There is no setting called '{name:.40}'.",
+                                 suggestion(name, (*self.__dataclass_fields__, *known)))
+        return dataclasses.replace(self, task=dataclasses.replace(task, **own) if own else task, **rest)
 
     def cell(self, index: int) -> Request:
         """Return the request of one cell of the grid, counted row by row. An axis of a setting that the task does not
@@ -240,7 +242,7 @@ class Request(CommonSettings):
         if not isinstance(name, str) or name not in TASKS:
             raise InvalidRequest(f"There is no task called {shown(name)}.", "Update the add-on.")
         task = from_dict(TASKS[name], {key: value for key, value in given.items() if key != "name"})
-        return dataclasses.replace(from_dict(cls, raw), task=task)
+        return from_dict(cls, {**raw, "task": task})
 
 
 def _with_tag(lora: Lora, tag: LoraTag) -> Lora:

@@ -17,6 +17,7 @@ _RENAMED = {
     OUTPAINT: {"left": "expand_left", "right": "expand_right", "top": "expand_top", "bottom": "expand_bottom",
                "overlap": "mask_grow"},
     MAKE_SEAMLESS: {"feather": "mask_feather"}}
+_DEFAULTS = {"strength": 0.5, "mask_grow": 0}  # of format 1, where they differ from today's
 _OF_TASKS = frozenset((
     "strength", "tile", "refine_scale", "refine_strength", "upscaler", "upscaler_noise", "mask_kind", "mask_grow",
     "mask_feather", "mask_full_res", "mask_context", "expand_left", "expand_right", "expand_top", "expand_bottom",
@@ -41,6 +42,7 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(task, str) or task not in TASKS:
         return {**raw, "task": {"name": task}}  # refused by its name
     renamed = _RENAMED.get(task, {})
-    own = {name: raw[old] for name in task_fields(task) if (old := renamed.get(name, name)) in raw}
+    given = {**_DEFAULTS, **raw}
+    own = {name: given[old] for name in task_fields(task) if (old := renamed.get(name, name)) in given}
     rest = {name: value for name, value in raw.items() if name not in _OF_TASKS and name != "task"}
     return {**rest, "task": {"name": task, **own}}

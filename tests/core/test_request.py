@@ -68,6 +68,12 @@ def test_what_is_refused(name, value):
     assert caught.value.message.endswith(".") and len(caught.value.message) < 200
 
 
+@pytest.mark.parametrize("task", ["video", 3, None, [], {}, Inpaint()])
+def test_what_is_no_task(task):
+    with pytest.raises(InvalidRequest, match="no task"):
+        Request.of(task)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_requests_of_each_task(task):
     request = Request.of(task, steps=4)
@@ -93,6 +99,18 @@ def test_changes_reach_the_request_and_its_task():
     assert (request.seed, request.task) == (5, Inpaint(grow=3, feather=1))
     assert request.changed(task=Upscale(), tile=64).task == Upscale(tile=64)
     assert Request().task == TextToImage()
+
+
+def test_another_task_takes_its_own_settings():
+    assert Request().changed(task=Inpaint(), grow=3, steps=4) == Request.of("inpaint", grow=3, steps=4)
+    for changes in ({"task": TASKS["make_seamless"](), "tile": 256}, {"task": "inpaint", "tile": 256}):
+        with pytest.raises(InvalidRequest):
+            Request().changed(**changes)
+
+
+def test_an_impossible_value_on_an_idle_axis_survives_the_text_form():
+    request = Request.of("image_to_image", axes=(Axis("refine_strength", "0.2, 5"),))
+    assert Request.from_json(request.to_json()) == request
 
 
 def test_an_axis_of_a_setting_that_the_task_lacks_changes_nothing():

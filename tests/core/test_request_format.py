@@ -40,6 +40,14 @@ def test_each_task_of_format_1(name):
     assert bool(request.source) == (name != "text_to_image") and Request.from_json(request.to_json()) == request
 
 
+@pytest.mark.parametrize(("name", "task"), [
+    ("upscale", Upscale(strength=0.5)), ("inpaint", Inpaint(strength=0.5)), ("make_seamless", MakeSeamless(strength=0.5)),
+    ("outpaint", Outpaint(left=64, strength=0.5, overlap=0))])
+def test_what_format_1_leaves_out_has_its_defaults(name, task):
+    raw = {"format": 1, "task": name, **({"expand_left": 64} if name == "outpaint" else {})}
+    assert Request.from_json(json.dumps(raw)).task == task
+
+
 def test_a_grid_of_format_1_with_parts():
     request = Request.from_json(SAVED["grid"])
     assert request.axes == (Axis("steps", "4, 6"), Axis("sampler", "Euler, DDIM")) and request.pictures == 4
