@@ -145,9 +145,9 @@ class Engine(ImageCalls):
     def _painted(self, job: Job, resolved: Resolved) -> Iterator[Painted]:
         rules = check_allowed(resolved, self._config)
         self.warm()
-        identity, noted = Identity(self._digests, resolved.message.folder), set()
+        identity, noted = Identity(self._digests, resolved.message.folder, job.check), set()
         for painted in self._painter.paint(job, resolved, rules, self._config):
-            request = identity.of(painted.request, painted.model.name, job.check, noted.add)
+            request = identity.of(painted.request, painted.model.name, noted.add)
             yield replace(painted, request=request)
         for text in noted:
             job.note(text)

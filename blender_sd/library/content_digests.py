@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from .files import make_folders, write_whole
 from .licences import OWN
@@ -35,6 +35,7 @@ class ContentDigests:
         self._file = file
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[str, str]] = {}  # place -> stamp, digest
+        self._seen: tuple[int, int] | None = None  # size and time of the file when it was read last
 
     def digest(self, place: str, check: Callable[[], None] = lambda: None) -> str:
         """Return the digest "sha256:…" of a model's file or folder. Reads all of it, unless it is known and unchanged.
@@ -67,14 +68,15 @@ class ContentDigests:
     def known(self, place: str) -> str:
         """Return the digest of `place` if it was computed before and nothing has changed since, else "". Reads no
         contents."""
-        with self._lock:
-            if place not in self._kept:
-                self._read()
-            stamp, digest = self._kept.get(place, ("", ""))
         try:
-            return digest if digest and _stamp(place)[0] == stamp else ""
+            stamp, _ = _stamp(place)
         except OSError:
             return ""
+        with self._lock:
+            if self._kept.get(place, ("",))[0] != stamp:
+                self._read()  # another process may have computed it
+            kept, digest = self._kept.get(place, ("", ""))
+        return digest if kept == stamp else ""
 
     def places_of(self, digest: str) -> list[str]:
         """Return where models with that digest are known to lie, unchanged."""
@@ -84,13 +86,15 @@ class ContentDigests:
         return [place for place in places if self.known(place)]
 
     def _read(self) -> None:
-        """Add what the file holds; another process may have written it."""
+        """Take over what the file holds, which another process may have written since."""
         try:
-            if not self._file or os.path.getsize(self._file) > _MAX_FILE:
+            about = os.stat(self._file) if self._file else None
+            if about is None or about.st_size > _MAX_FILE or self._seen == (about.st_size, about.st_mtime_ns):
                 return
+            self._seen = about.st_size, about.st_mtime_ns
             with open(self._file, encoding="utf-8") as file:
                 raw = json.load(file)
-            self._kept = {place: (str(stamp), str(digest)) for place, (stamp, digest) in raw.items()} | self._kept
+            self._kept |= {place: (str(stamp), str(digest)) for place, (stamp, digest) in raw.items()}
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -112,11 +116,7 @@ def _stamp(place: str) -> tuple[str, list[str]]:
     if os.path.isfile(place):
         about = os.stat(place)
         return f"{about.st_size} {about.st_mtime_ns}", [""]
-    names = []
-    for folder, below, files in os.walk(place):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        names += [os.path.relpath(os.path.join(folder, name), place).replace(os.sep, "/") for name in files
-                  if name.lower().endswith(_ENDINGS) and name != OWN]
+    names = list(_names(place, "", ()))
     stamp = hashlib.sha256()
     for name in sorted(names):
         about = os.stat(os.path.join(place, name))
@@ -124,6 +124,20 @@ def _stamp(place: str) -> tuple[str, list[str]]:
     if not names:
         raise FileNotFoundError(place)
     return stamp.hexdigest(), sorted(names)
+
+
+def _names(top: str, below: str, inside: tuple[str, ...]) -> Iterator[str]:
+    """Yield the names of the files that count in the folder `below` of `top`, which is inside the real folders `inside`.
+    Links are followed, since models share parts by them, but never back into one of those."""
+    folder = os.path.join(top, below)
+    inside = (*inside, os.path.realpath(folder))
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                if not entry.name.startswith(".") and os.path.realpath(entry.path) not in inside:
+                    yield from _names(top, f"{below}{entry.name}/", inside)
+            elif entry.name.lower().endswith(_ENDINGS) and entry.name != OWN:
+                yield below + entry.name
 
 
 def _feed(digest: hashlib._Hash, file: str, check: Callable[[], None]) -> None:

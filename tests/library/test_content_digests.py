@@ -53,6 +53,51 @@ def test_a_changed_model_is_unknown(model, tmp_path):
     assert digests.digest(str(model)) != before
 
 
+def test_a_replaced_model_is_known_to_every_process(model, tmp_path):
+    blender, engine = (ContentDigests(str(tmp_path / "digests.json")) for _ in range(2))
+    before = engine.digest(str(model))
+    assert blender.known(str(model)) == before
+    (model / "unet" / "weights.safetensors").write_bytes(b"another")
+    after = engine.digest(str(model))
+    assert blender.known(str(model)) == after != before
+    assert blender.places_of(after) == [str(model)] and blender.places_of(before) == []
+
+
+def test_processes_keep_what_others_wrote(model, tmp_path):
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(b"x")
+    first, second = (ContentDigests(str(tmp_path / "digests.json")) for _ in range(2))
+    digests = [first.digest(str(model)), second.digest(str(file))]
+    (model / "unet" / "weights.safetensors").write_bytes(b"another")
+    digests[0] = second.digest(str(model))
+    file.write_bytes(b"xy")
+    digests[1] = first.digest(str(file))  # it still remembers how the model was
+    third = ContentDigests(str(tmp_path / "digests.json"))
+    assert [third.known(str(model)), third.known(str(file))] == digests
+
+
+def test_parts_that_are_links_count(model, tmp_path):
+    """As in the Hugging Face cache, where files are links, and in folders that share a part with another model."""
+    digest = ContentDigests().digest(str(model))
+    shared = tmp_path / "shared"
+    os.rename(model / "unet", shared)
+    (shared / "blob").write_bytes(b"abc")
+    (shared / "weights.safetensors").unlink()
+    try:
+        (shared / "weights.safetensors").symlink_to(shared / "blob")
+        (model / "unet").symlink_to(shared, target_is_directory=True)
+        (shared / "round").symlink_to(model, target_is_directory=True)
+    except OSError:
+        pytest.skip("links are not allowed here")
+    digests = ContentDigests()
+    assert digests.digest(str(model)) == digest
+    (model / "unet_2").symlink_to(shared, target_is_directory=True)  # the same part twice counts twice
+    assert digests.digest(str(model)) != digest
+    (model / "unet_2").unlink()
+    (shared / "blob").write_bytes(b"abd")
+    assert digests.known(str(model)) == "" and digests.digest(str(model)) != digest
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', '{"a": ["b"]}', "[" * 9999])
 def test_a_broken_file_is_no_obstacle(model, tmp_path, text):
     kept = tmp_path / "digests.json"
