@@ -209,7 +209,8 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         Raises:
             SDError: The grid or the reference image cannot be used.
         """
-        items = [*(item for item in used_by(PANEL, COMMON) if item.name not in _APART), *used_by(PANEL, task)]
+        apart = (*_APART, *ALL_TASKS[task].sets)
+        items = [*(item for item in used_by(PANEL, COMMON) if item.name not in apart), *used_by(PANEL, task)]
         keywords = {item.name: getattr(self, item.prop) for item in items}
         return {**keywords, "style": self.style, **(words.keywords() if words is not None else {}),
                 "axes": self.axes(), **self.reference()}

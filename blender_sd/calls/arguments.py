@@ -15,7 +15,8 @@ from ..core.declarations import SETTINGS, Declared
 from ..core.errors import InvalidRequest, SDError, SourceUnusable, TargetUnusable
 from ..core.names import suggestion
 from ..core.parts import Control
-from ..core.settings import shown
+from ..core.settings import plain, shown
+from ..core.tasks import TASKS
 from ..session.job import Job
 from .scene_access import the_scene
 
@@ -120,7 +121,7 @@ def task_call(task: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """
     def decorate(call: Callable[_P, _R]) -> Callable[_P, _R]:
         signature = inspect.signature(call)
-        own = (*signature.parameters, *_APART)
+        own = (*signature.parameters, *_APART, *TASKS[task].sets)
         taken = [declared for declared in SETTINGS if declared.task in ("", task) and declared.name not in own]
         parts = {name: hint for name, hint in PartKeywords.__annotations__.items() if name not in own}
         call._sd_keywords = {  # type: ignore[attr-defined]  # read by `_hints`
@@ -184,9 +185,7 @@ def checked_value(name: str, hint: Any, value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """Return `value` with numbers of numpy's, also in lists and tuples, as Python's."""
-    if type(value).__module__ == "numpy" and value.shape == ():
-        return value.item()
-    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else plain(value)
 
 
 @functools.cache

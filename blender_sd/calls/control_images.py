@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.parts import Control
 from ..core.request import Request
+from ..core.request_builder import checked_size
 from ..library.controlnets import resolve_controlnet
 from ..session.job import Job
 from .arguments import ControlInput, scene_call
 from .runtime import runtime
-from .submission import checked_size
 
 if TYPE_CHECKING:
     import bpy

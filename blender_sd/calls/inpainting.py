@@ -4,12 +4,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.errors import InvalidRequest
-from ..core.tasks import INPAINT, MAKE_SEAMLESS, OUTPAINT
+from ..core.request_builder import checked_size, growth
+from ..core.tasks import INPAINT, MAKE_SEAMLESS, OUTPAINT, MakeSeamless
 from ..session.job import Job
 from .arguments import task_call
 from .runtime import runtime
-from .source_pictures import margins
-from .submission import checked_size, open_source, prepare, submit
+from .submission import open_source, prepare, submit
 
 
 @task_call(INPAINT)
@@ -47,20 +47,16 @@ def outpaint(source: Any, prompt: str | None = None, *, aspect: tuple[float, flo
     Raises:
         SDError: The source or the settings cannot be used, or nothing would be added.
     """
-    # a style's tiling would make borders meet that do not exist
-    order = prepare(OUTPAINT, prompt, {"tiling": "none", **settings}, source)
+    order = prepare(OUTPAINT, prompt, settings, source)
     data, (width, height) = open_source(source)
-    sides = tuple(settings.get(side) or 0 for side in ("left", "right", "top", "bottom"))
-    left, right, top, bottom = sides if aspect is None else margins(width, height, aspect)
-    if not (left or right or top or bottom):
-        raise InvalidRequest("There is nothing to add to the picture.",
-                             "Say by how many pixels it is to grow, or choose another aspect.")
-    larger = checked_size((width + left + right, height + top + bottom))
-    return submit(order, {"source": data}, size=larger, given=source, left=left, right=right, top=top, bottom=bottom)
+    sides = growth(width, height, settings, aspect)
+    larger = checked_size((width + sides["left"] + sides["right"], height + sides["top"] + sides["bottom"]))
+    return submit(order, {"source": data}, size=larger, given=source, **sides)
 
 
 @task_call(MAKE_SEAMLESS)
-def make_seamless(source: Any, prompt: str | None = None, *, tiling: str = "xy", **settings: Any) -> Job:
+def make_seamless(source: Any, prompt: str | None = None, *, tiling: str = MakeSeamless.defaults["tiling"],
+                  **settings: Any) -> Job:
     """Make a texture repeat without a seam. Return its job at once.
 
     A band across the border is repainted so that both sides meet; every other pixel stays as it was.

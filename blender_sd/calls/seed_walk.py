@@ -3,14 +3,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tasks import SEED_WALK
+from ..core.tasks import SEED_WALK, SeedWalk
 from ..session.job import Job
 from .arguments import task_call
 from .submission import open_source, prepare, submit
 
 
 @task_call(SEED_WALK)
-def seed_walk(source: Any, prompt: str | None = None, *, count: int = 4, **settings: Any) -> Job:
+def seed_walk(source: Any, prompt: str | None = None, *, count: int = SeedWalk.defaults["count"],
+              **settings: Any) -> Job:
     """Paint variations of a picture. Return their job at once.
 
     All begin from the picture and one seed. The noise of each next one leans further towards the variation seed's, so

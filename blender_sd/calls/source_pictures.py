@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.common_settings import MAX_SIDE, MIN_SIDE
-from ..core.errors import InvalidRequest, SDError, SourceUnusable
+from ..core.errors import SDError, SourceUnusable
 from ..core.nets import STARTER
 from ..core.request import Request
 from ..core.tasks import INPAINT
@@ -61,19 +61,6 @@ def words_from(source: Any, given: dict[str, Any]) -> tuple[str, dict[str, Any]]
     model = runtime.models.find(given.get("model") or STARTER).id
     chosen = {key: value for key, value in given.items() if value is not None}
     return made.prompt, {"negative": made.negative, "loras": loras_of(made, model), **chosen}
-
-
-def margins(width: int, height: int, aspect: tuple[float, float]) -> tuple[int, int, int, int]:
-    """Return left, right, top and bottom pixels that bring a picture to `aspect`, width to height. Raises
-    InvalidRequest."""
-    try:
-        across, down = map(float, aspect)
-    except (TypeError, ValueError):
-        across = down = 0.0
-    if not (0 < across < float("inf") and 0 < down < float("inf")):
-        raise InvalidRequest("The aspect must be two positive numbers: width and height.")
-    wide, high = max(0, round(height * across / down) - width), max(0, round(width * down / across) - height)
-    return wide // 2, wide - wide // 2, high // 2, high - high // 2
 
 
 def check_source_size(size: tuple[int, int]) -> None:

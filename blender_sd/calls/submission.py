@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..core import request_builder
 from ..core.declarations import SETTINGS, find
-from ..core.errors import InvalidRequest
 from ..core.prompt_choices import notes_on
 from ..core.request import Request
 from ..core.tasks import task_fields
@@ -61,9 +60,7 @@ def prepare(task: str, prompt: str | None, keywords: Mapping[str, Any], source: 
         prompt, given = words_from(source, given)
     target, label = given.pop("target", None), given.pop("label", None) or ""
     controls, reference = tuple(given.pop("controls", None) or ()), given.pop("reference", None)
-    if (reference is None) != (not given.get("ip_adapter")):
-        raise InvalidRequest("A reference image and an IP-Adapter that reads it go together; one of them is missing.",
-                             "Give both `reference` and `ip_adapter`, or neither.")
+    request_builder.check_reference(reference, given)
     built = request_builder.build(task, prompt, {**given, "controls": [control for control, _ in controls]}, LOOK_UPS)
     policy.check_request(built.request, built.model)
     return Order(built.request, built.model, target, label, controls, reference,
@@ -127,18 +124,8 @@ def open_source(source: Any) -> tuple[SourceLike, tuple[int, int]]:
     return data, size
 
 
-def checked_size(size: Any) -> tuple[int, int]:
-    """Return `size`, if a picture can have it. Raises InvalidRequest."""
-    try:
-        width, height = size
-    except (TypeError, ValueError):
-        raise InvalidRequest("The size must be two numbers: width and height in pixels.") from None
-    checked = replace(Request(), width=width, height=height)  # before rounding, which would turn a 0 into something
-    return checked.width, checked.height
-
-
 def _idle_axes(request: Request) -> list[str]:
     """Return a note for each axis of a setting that the task does not have."""
-    common = {declared.name for declared in SETTINGS if not declared.task}
+    common = {declared.name for declared in SETTINGS if not declared.task} - set(request.task.sets)
     return [f"{find(axis.setting).setting.label} changes nothing here: the pictures along that axis are the same."
             for axis in request.axes if axis.setting not in common | set(task_fields(type(request.task)))]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.request_builder import checked_size
 from ..core.tasks import TEXT_TO_IMAGE
 from ..session.job import Job
 from .arguments import task_call
-from .submission import checked_size, prepare, submit
+from .submission import prepare, submit
 
 
 @task_call(TEXT_TO_IMAGE)

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.request_builder import checked_size
 from ..core.tasks import UPSCALE
 from ..session.job import Job
 from .arguments import task_call
-from .submission import checked_size, open_source, prepare, submit
+from .submission import open_source, prepare, submit
 
 
 @task_call(UPSCALE)

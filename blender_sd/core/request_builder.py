@@ -23,13 +23,15 @@ from .parts import Axis, Embedding, Lora
 from .prompt_choices import LoraTag, embeddings, with_lists, without_loras
 from .request import PANEL_SEED, RANDOM_SEED, Request, round_size
 from .samplers import id_of
-from .settings import STYLE
+from .settings import STYLE, plain, shown
 from .style_format import Style
 from .tasks import TASKS, TextToImage, task_fields
 
 PARTS = ("loras", "axes", "controls")  # keywords that a request holds in another form
 _FILLED = ("steps", "guidance", "sampler")  # settings that a model, or a few-step LoRA, has a value of its own for
 _SIZE = ("width", "height")
+_TEXTS = {declared.name for declared in SETTINGS if declared.kind == "str"}
+SIDES = ("left", "right", "top", "bottom")  # of a picture that grows
 
 
 class Model(Protocol):
@@ -96,8 +98,9 @@ class Built:
 def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps) -> Built:
     """Return the request of `task` for a call's keywords.
 
-    What is missing or None is taken from the style, or else from what suits the model or the first few-step LoRA that
-    counts, or else from the setting's default; `seed` is drawn. LoRA tags in `prompt` are added to `loras`, and lists
+    What is missing or None is the task's own default, or else taken from the style, or else from what suits the model
+    or the first few-step LoRA that counts, or else from the setting's default; `seed` is drawn, and so is the variation
+    seed of a task that leans towards it by itself. LoRA tags in `prompt` are added to `loras`, and lists
     named in the prompts are filled in. LoRAs and textual inversions in choices are looked up if one of the pictures
     has them.
 
@@ -112,17 +115,21 @@ def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps
         InvalidRequest: There is no such keyword for the task, or a value cannot be used.
         SDError: A style, model, file or list is not there, or cannot be used.
     """
-    given = {name: value for name, value in keywords.items() if value is not None}
-    check_names(task, given)
+    check_names(task, keywords)
+    given = {**TASKS[task].defaults, **{name: plain(value) for name, value in keywords.items() if value is not None}}
+    for name in _TEXTS & given.keys():
+        _text(given[name], name)
     prompt, given = _in_style(task, prompt, given, look_ups)
     model = look_ups.model(given.pop("model", STARTER))
     seed = given.pop("seed", RANDOM_SEED)
     if type(seed) is not bool and seed == RANDOM_SEED:
         seed = random.SystemRandom().randint(0, PANEL_SEED)
+    if "variation_strength" in TASKS[task].sets:
+        given.setdefault("variation_seed", RANDOM_SEED)
     whole = seed if isinstance(seed, int) else 0  # what is no seed, the request refuses
     words, tags = without_loras(with_lists(_text(prompt, "prompt"), look_ups.options, whole))
     negative = with_lists(_text(given.pop("negative", ""), "negative prompt"), look_ups.options, whole)
-    tags = [*(LoraTag(name, weight) for name, weight in given.pop("loras", ())), *tags]
+    tags = [*(LoraTag(name, weight) for name, weight in _pairs(given.pop("loras", ()), "loras")), *tags]
     put_on = [(look_ups.file(LORA, tag.name), tag) for tag in tags]
     suited = next((few for lora, tag in put_on if (tag.weight or tag.text_weight) and (few := lora.few_steps)), model)
     filled: dict[str, Any] = {name: getattr(suited, name) for name in _FILLED}
@@ -140,7 +147,7 @@ def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps
         **filled, "prompt": words, "negative": negative, "model": model.id, "seed": seed,
         "model_name": model.name, "model_digest": look_ups.digest(model),
         "loras": tuple(Lora(lora.file, tag.weight, tag.text_weight) for lora, tag in put_on),
-        "axes": tuple(Axis(name, _values(values)) for name, values in given.pop("axes", ())),
+        "axes": tuple(Axis(name, _values(values)) for name, values in _pairs(given.pop("axes", ()), "axes")),
         "controls": tuple(given.pop("controls", ()))})
     made, notes = _rounded(made, model)
     return Built(_with_named(_without_upscaler(made), look_ups), model, notes)
@@ -155,8 +162,54 @@ def check_names(task: str, keywords: Iterable[str], others: Iterable[str] = ()) 
             raise InvalidRequest(f"There is no setting called '{name}'.", suggestion(name, known))
 
 
+def check_reference(reference: Any, keywords: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest where only one of a reference image and the IP-Adapter that reads it is given."""
+    if (reference is None) != (not keywords.get("ip_adapter")):
+        raise InvalidRequest("A reference image and an IP-Adapter that reads it go together; one of them is missing.",
+                             "Give both `reference` and `ip_adapter`, or neither.")
+
+
+def checked_size(size: Any) -> tuple[int, int]:
+    """Return `size`, if a picture can have it. Raise InvalidRequest."""
+    try:
+        width, height = size
+    except (TypeError, ValueError):
+        raise InvalidRequest("The size must be two numbers: width and height in pixels.") from None
+    checked = Request(width=width, height=height)  # before rounding, which would turn a 0 into something
+    return checked.width, checked.height
+
+
+def growth(width: int, height: int, keywords: Mapping[str, Any], aspect: Any = None) -> dict[str, int]:
+    """Return by how many pixels a picture grows on each side: "left", "right", "top" and "bottom".
+
+    Args:
+        width, height: The picture's size in pixels.
+        keywords: Hold the sides; what is missing or None is 0.
+        aspect: Width and height of the shape to reach instead, half of the growth on each side; None for the sides.
+
+    Raises:
+        InvalidRequest: It does not grow at all, or the aspect is no shape.
+    """
+    if aspect is None:
+        grown = {side: keywords.get(side) or 0 for side in SIDES}
+    else:
+        try:
+            across, down = map(float, aspect)
+        except (TypeError, ValueError):
+            across = down = 0.0
+        if not (0 < across < float("inf") and 0 < down < float("inf")):
+            raise InvalidRequest("The aspect must be two positive numbers: width and height.")
+        wide, high = max(0, round(height * across / down) - width), max(0, round(width * down / across) - height)
+        grown = {"left": wide // 2, "right": wide - wide // 2, "top": high // 2, "bottom": high - high // 2}
+    if not any(grown.values()):
+        raise InvalidRequest("There is nothing to add to the picture.",
+                             "Say by how many pixels it is to grow, or choose another aspect.")
+    return grown
+
+
 def _known(task: str) -> tuple[str, ...]:
-    return (*CommonSettings.__dataclass_fields__, *task_fields(task), *PARTS)
+    common = (name for name in CommonSettings.__dataclass_fields__ if name not in TASKS[task].sets)
+    return (*common, *task_fields(task), *PARTS)
 
 
 def _in_style(task: str, prompt: str, given: dict[str, Any], look_ups: LookUps) -> tuple[str, dict[str, Any]]:
@@ -174,7 +227,7 @@ def _in_style(task: str, prompt: str, given: dict[str, Any], look_ups: LookUps) 
     if TASKS[task].needs:
         takes -= set(_SIZE)
     settings = {key: value for key, value in style.settings.items() if key in takes}
-    loras = (*given.get("loras", ()), *style.loras)
+    loras = (*_pairs(given.get("loras", ()), "loras"), *style.loras)
     return words, {**settings, **given, "negative": negative, "loras": loras, "style": style.name}
 
 
@@ -233,7 +286,14 @@ def _values(given: Any) -> str:
     return line.getvalue()
 
 
+def _pairs(given: Any, what: str) -> list[tuple[Any, Any]]:
+    try:
+        return [(first, second) for first, second in given]
+    except (TypeError, ValueError):
+        raise InvalidRequest(f"{what} must be a list of pairs, not {shown(given)}.") from None
+
+
 def _text(given: Any, what: str) -> str:
     if not isinstance(given, str):
-        raise InvalidRequest(f"The {what} must be text, not {given!r:.40}.")
+        raise InvalidRequest(f"The {what} must be text, not {shown(given)}.")
     return given

@@ -88,6 +88,11 @@ def shown(value: Any) -> str:
         return type(value).__name__
 
 
+def plain(value: Any) -> Any:
+    """Return a number of numpy's as Python's; anything else as it is."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+
+
 def setting_field(default: Any, label: str, tip: str, uses: tuple[str, ...] = (), **known: Any) -> Any:
     """Return a dataclass field with its `Setting`; `known` holds the rest of that."""
     return field(default=default, metadata={"setting": Setting(label, tip, uses=frozenset(uses), **known)})
@@ -119,8 +124,8 @@ def checked(value: Any) -> None:
     """
     for spec in dataclasses.fields(value):
         given = getattr(value, spec.name)
-        if getattr(given, "shape", None) == () and hasattr(given, "item"):  # a number of numpy's
-            object.__setattr__(value, spec.name, given := given.item())
+        if (number := plain(given)) is not given:
+            object.__setattr__(value, spec.name, given := number)
         if given is None and str(spec.type).endswith(_OR_NONE):
             continue
         if str(spec.type).removesuffix(_OR_NONE) == "float" and type(given) is int:

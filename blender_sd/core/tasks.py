@@ -5,6 +5,7 @@ and its name in files, which never changes.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -57,6 +58,8 @@ class Task:
         doing: What it does, for "This model cannot …".
         of_a_part: Whether its prompt may be about a part of the picture alone.
         own_prompt: The panel's property for a prompt of its own beside the main one; "" for none.
+        sets: The common settings that it sets itself for each picture (`of_picture`), so that no call takes them.
+        defaults: The common settings that calls leave open and that neither a style nor the model decides for it.
     """
 
     name: ClassVar[str] = ""
@@ -67,6 +70,8 @@ class Task:
     doing: ClassVar[str] = ""
     of_a_part: ClassVar[bool] = False
     own_prompt: ClassVar[str] = ""
+    sets: ClassVar[tuple[str, ...]] = ()
+    defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         checked(self)
@@ -181,6 +186,7 @@ class Outpaint(Task):
     doing = "paint on beyond the borders"
     of_a_part = True
     own_prompt = "outpaint_prompt"
+    defaults = {"tiling": "none"}  # a style's would make borders meet that do not exist
 
     left: int = setting_field(0, "Left", "Pixels to add on the left", (PANEL,), **_GROWTH, prop="expand_left")
     right: int = setting_field(0, "Right", "Pixels to add on the right", (PANEL,), **_GROWTH, prop="expand_right")
@@ -203,6 +209,7 @@ class MakeSeamless(Task):
     doing = "make a texture seamless"
     of_a_part = True
     own_prompt = "seamless_prompt"
+    defaults = {"tiling": "xy"}
 
     band: float = setting_field(0.2, "Band", "How much of the side is repainted across the border, as a share",
                                 (PANEL,), low=0.01, high=0.9, unit=SHARE, prop="band", group="make_seamless")
@@ -222,6 +229,8 @@ class SeedWalk(Task):
     prompt_tip = "What the variations show"
     doing = "work from an image"
     own_prompt = "seed_walk_prompt"
+    sets = ("variation_strength",)
+    defaults = {"count": 4}
 
     strength: float = setting_field(
         0.4, "Strength", "How far the variations depart from the picture: 0 returns it unchanged, 1 ignores it",

@@ -4,27 +4,35 @@ They build requests as Blender's calls do, so that the same keywords give the sa
 """
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from ..core.errors import InvalidRequest
+from ..core.names import suggestion
 from ..core.request import Request
-from ..core.request_builder import build
-from ..core.tasks import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, TEXT_TO_IMAGE, UPSCALE
+from ..core.request_builder import build, check_names, check_reference, checked_size, growth
+from ..core.settings import shown
+from ..core.tasks import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
 from ..library.look_ups import FolderLookUps
 from ..library.styles import StyleFolder
 from ..protocol import picture_arrays
 from ..protocol.messages import Source
-from .painter import Emit
+
+if TYPE_CHECKING:
+    from .painter import Emit
 
 _STYLES = Path(__file__).resolve().parent.parent / "styles"
 Picture = Image.Image | np.ndarray
+_Sized = Callable[[int, int], dict[str, int]]  # from a source's width and height, the settings that it decides
 
 
 class ImageCalls:
-    """One method per task. `Engine` adds how requests are carried out.
+    """`paint` for every task, and methods for those that are asked for most. `Engine` adds how requests are carried
+    out.
 
     All take `settings`: the settings of all requests and of the task (`core.common_settings`, `core.tasks`) by their
     names, with models, LoRAs and other nets given by their paths; what is left open is filled in as by Blender's calls.
@@ -47,9 +55,7 @@ class ImageCalls:
         Returns:
             RGB images; `image.info["blender_sd"]` holds each picture's whole request.
         """
-        if size is not None:
-            settings |= {"width": size[0], "height": size[1]}
-        return self._painted_from(TEXT_TO_IMAGE, prompt, {}, settings, on_event)
+        return self.paint(TEXT_TO_IMAGE, prompt, size=size, on_event=on_event, **settings)
 
     def restyle(self, image: Picture, prompt: str, *, size: tuple[int, int] | None = None,
                 on_event: Emit | None = None, **settings: Any) -> list[Image.Image]:
@@ -61,7 +67,7 @@ class ImageCalls:
             prompt: What the pictures should show.
             size: (width, height) in pixels; None for the image's own.
         """
-        return self._painted_from(IMAGE_TO_IMAGE, prompt, {"source": image}, settings, on_event, size)
+        return self.paint(IMAGE_TO_IMAGE, prompt, {"source": image}, size=size, on_event=on_event, **settings)
 
     def upscale(self, image: Picture, prompt: str = "", *, scale: float = 2.0, on_event: Emit | None = None,
                 **settings: Any) -> Image.Image:
@@ -71,9 +77,14 @@ class ImageCalls:
             image: As for `restyle`.
             prompt: What the picture shows.
             scale: The factor of both sides.
+
+        Returns:
+            The picture; of several (`count`, `axes`), the first.
         """
-        height, width = (round(side * scale) for side in pixels_of(image).shape[:2])
-        return self._painted_from(UPSCALE, prompt, {"source": image}, settings, on_event, (width, height))[0]
+        def scaled(width: int, height: int) -> dict[str, int]:
+            return _size((round(width * scale), round(height * scale)))
+
+        return self._painted_from(UPSCALE, prompt, {"source": image}, settings, on_event, scaled)[0]
 
     def inpaint(self, image: Picture, mask: Picture, prompt: str, *, on_event: Emit | None = None,
                 **settings: Any) -> list[Image.Image]:
@@ -84,48 +95,93 @@ class ImageCalls:
             mask: Array or PIL image; white is repainted.
             prompt: What the pictures should show.
         """
-        return self._painted_from(INPAINT, prompt, {"source": image, "mask": mask}, settings, on_event)
+        return self.paint(INPAINT, prompt, {"source": image, "mask": mask}, on_event=on_event, **settings)
 
-    def outpaint(self, image: Picture, prompt: str, *, on_event: Emit | None = None,
-                 **settings: Any) -> list[Image.Image]:
+    def outpaint(self, image: Picture, prompt: str, *, aspect: tuple[float, float] | None = None,
+                 on_event: Emit | None = None, **settings: Any) -> list[Image.Image]:
         """Paint beyond the borders of an image.
 
         Args:
             image: As for `restyle`.
             prompt: What the pictures should show.
+            aspect: Width and height of the shape to reach instead of pixels on each side, half of the growth on each.
         """
-        height, width = pixels_of(image).shape[:2]
-        left, right, top, bottom = (settings.get(side) or 0 for side in ("left", "right", "top", "bottom"))
-        return self._painted_from(OUTPAINT, prompt, {"source": image}, settings, on_event,
-                                  (width + left + right, height + top + bottom))
+        def grown(width: int, height: int) -> dict[str, int]:
+            sides = growth(width, height, settings, aspect)
+            return sides | _size((width + sides["left"] + sides["right"], height + sides["top"] + sides["bottom"]))
 
-    def make_seamless(self, image: Picture, prompt: str = "", *, tiling: str = "xy", on_event: Emit | None = None,
+        return self._painted_from(OUTPAINT, prompt, {"source": image}, settings, on_event, grown)
+
+    def make_seamless(self, image: Picture, prompt: str = "", *, on_event: Emit | None = None,
                       **settings: Any) -> list[Image.Image]:
-        """Repaint a band across the border of an image, so that it repeats without a seam.
+        """Repaint a band across the border of an image, so that it repeats without a seam: along both axes, or those
+        of `tiling`.
 
         Args:
             image: As for `restyle`.
             prompt: What the picture shows.
-            tiling: The axes along which it repeats: x, y or xy.
         """
-        return self._painted_from(MAKE_SEAMLESS, prompt, {"source": image}, {**settings, "tiling": tiling}, on_event)
+        return self.paint(MAKE_SEAMLESS, prompt, {"source": image}, on_event=on_event, **settings)
 
-    def _painted_from(self, task: str, prompt: str, pictures: dict[str, Picture], settings: dict[str, Any],
-                      on_event: Emit | None, size: tuple[int, int] | None = None) -> list[Image.Image]:
-        """Return the pictures of a task over input pictures by role, of the source's size unless `size` is given."""
+    def paint(self, task: str, prompt: str = "", pictures: Mapping[str, Picture] | None = None, *,
+              size: tuple[int, int] | None = None, on_event: Emit | None = None, **settings: Any) -> list[Image.Image]:
+        """Paint the pictures of any task.
+
+        Args:
+            task: Its name: one of `core.tasks.TASKS`.
+            prompt: What the pictures should show.
+            pictures: Its input pictures by their roles, `needs` of the task; each as for `restyle`.
+            size: (width, height) in pixels; None for the source's, or else what the model was trained for.
+
+        Returns:
+            RGB images, RGBA where the source has alpha; of a grid, the contact sheet first.
+        """
+        def sized(width: int, height: int) -> dict[str, int]:
+            return _size(size or (width, height))
+
+        if size is not None:
+            checked_size(size)
+        return self._painted_from(task, prompt, pictures or {}, settings, on_event, sized, size)
+
+    def _painted_from(self, task: str, prompt: str, pictures: Mapping[str, Picture], settings: dict[str, Any],
+                 on_event: Emit | None, sized: _Sized, size: tuple[int, int] | None = None) -> list[Image.Image]:
+        """Build the request and carry it out; where there is a source, with what `sized` makes of its size."""
         given = dict(settings)
-        controls = list(given.pop("controls", None) or ())
-        reference = given.pop("reference", None)
-        pictures = {**pictures, **{f"control{number}": picture for number, (_, picture) in enumerate(controls)},
-                    **({"reference": reference} if reference is not None else {})}
-        inputs = {role: Source(pixels=pixels_of(picture)) for role, picture in pictures.items()}
+        if not isinstance(task, str) or task not in TASKS:
+            raise InvalidRequest(f"There is no task called {shown(task)}.", suggestion(str(task), TASKS))
+        for name in ("width", "height"):
+            if given.pop(name, None) is not None:
+                raise InvalidRequest(f"There is no setting called '{name}'.", "Give `size`, where a task takes one.")
+        reference, controls = given.pop("reference", None), _controls(given.pop("controls", None))
+        check_names(task, given, ("reference",))
+        check_reference(reference, given)
+        missing = [role for role in TASKS[task].needs if role not in pictures]
+        if missing:
+            raise InvalidRequest(f"The task {TASKS[task].label} needs a picture: {missing[0]}.")
+        if size is not None and not TASKS[task].needs:
+            given |= _size(size)
         look_ups = FolderLookUps(lambda: (), lambda: StyleFolder("", str(_STYLES)))
         request = build(task, prompt, {**given, "controls": [control for control, _ in controls]}, look_ups).request
-        if "source" in inputs:
-            width, height = size or inputs["source"].pixels.shape[1::-1]
-            request = request.changed(width=width, height=height)
+        all_pictures = {**pictures, **{f"control{number}": picture for number, (_, picture) in enumerate(controls)},
+                        **({"reference": reference} if reference is not None else {})}
+        inputs = {role: Source(pixels=pixels_of(picture)) for role, picture in all_pictures.items()}
+        if TASKS[task].needs:
+            height, width = inputs["source"].pixels.shape[:2]
+            request = request.changed(**sized(width, height))
         return self._pictures(request.with_inputs({role: source.digest() for role, source in inputs.items()}), inputs,
                               on_event)
+
+
+def _size(size: tuple[int, int]) -> dict[str, int]:
+    width, height = checked_size(size)
+    return {"width": width, "height": height}
+
+
+def _controls(given: Any) -> list[tuple[Any, Picture]]:
+    try:
+        return [(control, picture) for control, picture in given or ()]
+    except (TypeError, ValueError):
+        raise InvalidRequest(f"controls must be a list of controls with their pictures, not {shown(given)}.") from None
 
 
 def pixels_of(image: Picture) -> np.ndarray:

@@ -127,8 +127,10 @@ def _stamp(place: str) -> tuple[str, list[str]]:
 
 
 def _names(top: str, below: str, inside: tuple[str, ...]) -> Iterator[str]:
-    """Yield the names of the files that count in the folder `below` of `top`, which is inside the real folders `inside`.
-    Links are followed, since models share parts by them, but never back into one of those."""
+    """Yield the names of the files that count in the folder `below` of `top`.
+
+    Links are followed, since models share parts by them, but never back into one of the real folders `inside`.
+    """
     folder = os.path.join(top, below)
     inside = (*inside, os.path.realpath(folder))
     with os.scandir(folder) as entries:

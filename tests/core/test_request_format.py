@@ -41,7 +41,8 @@ def test_each_task_of_format_1(name):
 
 
 @pytest.mark.parametrize(("name", "task"), [
-    ("upscale", Upscale(strength=0.5)), ("inpaint", Inpaint(strength=0.5)), ("make_seamless", MakeSeamless(strength=0.5)),
+    ("upscale", Upscale(strength=0.5)), ("inpaint", Inpaint(strength=0.5)),
+    ("make_seamless", MakeSeamless(strength=0.5)),
     ("outpaint", Outpaint(left=64, strength=0.5, overlap=0))])
 def test_what_format_1_leaves_out_has_its_defaults(name, task):
     raw = {"format": 1, "task": name, **({"expand_left": 64} if name == "outpaint" else {})}

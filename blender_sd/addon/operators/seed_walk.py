@@ -1,13 +1,10 @@
 """Paint variations of the slot's image, from small ones to larger ones."""
 from __future__ import annotations
 
-import random
-
 import bpy
 
 from ... import scene
 from ...calls import seed_walk
-from ...core.request import PANEL_SEED
 from ...core.tasks import SEED_WALK
 from .start import Prompted, can_do, can_find, start
 
@@ -29,12 +26,13 @@ class SD_OT_seed_walk(Prompted, bpy.types.Operator):
 
         def submit(seed):
             image, target = scene.active_slot_image(context)
-            words, keywords = self.words(context, image), {}
+            words = self.words(context, image)
+            keywords = settings.keywords(SEED_WALK, words)
             if settings.random_seed:
-                keywords["variation_seed"] = random.SystemRandom().randint(0, PANEL_SEED)
+                keywords["variation_seed"] = None  # drawn
             return seed_walk.seed_walk(
                 image, words.prompt, controls=settings.control_inputs(), seed=seed, target=target,
-                label=f"Seed Walk {image.name}", **{**settings.keywords(SEED_WALK, words), **keywords})
+                label=f"Seed Walk {image.name}", **keywords)
 
         return start(self, context, submit)
 
