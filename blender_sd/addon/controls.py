@@ -12,7 +12,7 @@ from ..calls.arguments import ControlInput
 from ..core.errors import SDError, SourceUnusable
 from ..core.parts import Control
 from ..core.nets import STARTER
-from .declared import declared_field
+from .declared import declared_field, exact, exact_values, fill
 
 KINDS = (
     ("depth", "Depth", "How far things are: near is white", "MOD_LENGTH", 0),
@@ -54,6 +54,7 @@ class SD_PG_control(bpy.types.PropertyGroup):
     weight: declared_field(Control, "weight")
     start: declared_field(Control, "start", max=0.99, subtype="FACTOR")
     end: declared_field(Control, "end", min=0.01, subtype="FACTOR")
+    exact: exact_values()
 
     def picture(self) -> Any:
         """Return the source of the control image, as the API takes it. Raise SourceUnusable if no image is chosen."""
@@ -66,13 +67,13 @@ class SD_PG_control(bpy.types.PropertyGroup):
 
     def control_input(self) -> ControlInput:
         """Return the control as the API takes it. Raise SDError if something is missing."""
-        return control_images.control(self.kind, self.picture(), self.model, weight=self.weight, start=self.start,
-                                      end=self.end)
+        return control_images.control(self.kind, self.picture(), self.model, weight=exact(self, "weight"),
+                                      start=exact(self, "start"), end=exact(self, "end"))
 
     def fill_from(self, control: Control) -> None:
         """Set everything from a request's control; if the copy of its image is missing, use the camera again."""
         for name in ("kind", "model", "weight", "start", "end"):
-            setattr(self, name, getattr(control, name))
+            fill(self, name, getattr(control, name))
         try:
             self.source, self.image = "IMAGE", recalling.kept_image("control", control.image)
         except SDError:

@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
+import bpy
+import numpy as np
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ..core.declarations import Declared, find
@@ -34,6 +37,35 @@ def declared_field(cls: type, name: str, **extra: Any) -> Any:
 def rule_of(cls: type, name: str) -> Setting:
     """Return the `Setting` of the field `name` of `cls`."""
     return cls.__dataclass_fields__[name].metadata["setting"]
+
+
+def exact_values() -> Any:
+    """Return the Blender property `exact`, which a group needs for `fill` and `exact`."""
+    return StringProperty(name="Exact Values", options={"HIDDEN"}, description=(
+        "The decimals that were recalled, with the digits that Blender's 32-bit numbers lack"))
+
+
+def fill(group: bpy.types.PropertyGroup, name: str, value: Any) -> None:
+    """Set the property `name` of a group to a request's value, so that `exact` returns that."""
+    setattr(group, name, value)
+    if isinstance(value, float):
+        group.exact = json.dumps({**_recalled(group), name: value})
+
+
+def exact(group: bpy.types.PropertyGroup, name: str) -> Any:
+    """Return the value of the property `name`: where it is still the one that `fill` has set, with all its digits. A
+    last digit may decide how many steps a strength amounts to."""
+    value = getattr(group, name)
+    recalled = _recalled(group).get(name) if isinstance(value, float) else None
+    return recalled if isinstance(recalled, float) and np.float32(recalled) == np.float32(value) else value
+
+
+def _recalled(group: bpy.types.PropertyGroup) -> dict[str, Any]:
+    try:
+        values = json.loads(group.exact)
+    except (ValueError, RecursionError):  # the file may come from anybody
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _property(kind: str, default: Any, rule: Setting, extra: dict[str, Any]) -> Any:

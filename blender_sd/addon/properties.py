@@ -21,10 +21,10 @@ from ..core.errors import InvalidRequest, SDError, SourceUnusable
 from ..core.prompt_choices import lora_tag
 from ..core.request import PANEL_SEED, Request
 from ..core.settings import PANEL
-from ..core.tasks import TASKS as ALL_TASKS, ImageToImage, Outpaint, TextToImage
+from ..core.tasks import TASKS as ALL_TASKS, ImageToImage, Inpaint, Outpaint, TextToImage
 from . import model_choices
 from .controls import STARTER, SD_PG_control
-from .declared import declared, rule_of
+from .declared import declared, exact, exact_values, fill, rule_of
 from .task_prompts import Words
 
 TASKS = (
@@ -174,6 +174,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
 
     controls: CollectionProperty(type=SD_PG_control, name="Controls",
                                  description="The ControlNets that steer what is painted")
+    exact: exact_values()
     control_index: IntProperty(name="Selected Control", description="The control whose settings are shown")
 
     mask_source: EnumProperty(name="Mask From", description="Which part of the image Inpaint repaints", items=MASKS,
@@ -211,7 +212,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         """
         apart = (*_APART, *ALL_TASKS[task].sets)
         items = [*(item for item in used_by(PANEL, COMMON) if item.name not in apart), *used_by(PANEL, task)]
-        keywords = {item.name: getattr(self, item.prop) for item in items}
+        keywords = {item.name: exact(self, item.prop) for item in items}
         return {**keywords, "style": self.style, **(words.keywords() if words is not None else {}),
                 "axes": self.axes(), **self.reference()}
 
@@ -224,7 +225,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
                                  "Choose both in the Reference panel, or switch it off.")
         return {
             "reference": self.reference_image, "ip_adapter": self.ip_adapter,
-            "ip_adapter_weight": self.ip_adapter_weight}
+            "ip_adapter_weight": exact(self, "ip_adapter_weight")}
 
     def suggest_values(self, side: str) -> None:
         """Set example values for the axis, unless the artist has entered other ones."""
@@ -277,7 +278,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         """
         for item in (*used_by(PANEL, COMMON), *used_by(PANEL, request.task.name)):
             if item.name not in ("prompt", "seed", "variation_seed", "model"):  # see below
-                setattr(self, item.prop, item.of(request))
+                fill(self, item.prop, item.of(request))
         try:
             self.model = locating.located_model(request).id
         except SDError:
@@ -313,7 +314,13 @@ class SD_PG_settings(bpy.types.PropertyGroup):
             self.task = "TEXT"
         elif isinstance(request.task, ImageToImage):
             self.task = "TEXTURE" if self.task == "TEXT" else self.task
-            self.slot_strength = self.render_strength = request.task.strength
+            for name in ("slot_strength", "render_strength"):
+                fill(self, name, request.task.strength)
+        elif isinstance(request.task, Inpaint):
+            if request.task.mask_kind == "alpha":
+                self.mask_source = "ALPHA"
+            elif self.mask_source == "ALPHA":
+                self.mask_source = "PAINTED"
         elif isinstance(request.task, Outpaint):
             self.expand_to = "SIDES"  # the sides that resulted from an aspect
 

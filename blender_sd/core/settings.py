@@ -90,7 +90,7 @@ def shown(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """Return a number of numpy's as Python's; anything else as it is."""
-    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+    return value.item() if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () else value
 
 
 def setting_field(default: Any, label: str, tip: str, uses: tuple[str, ...] = (), **known: Any) -> Any:

@@ -7,9 +7,15 @@ import bpy
 import pytest
 
 import blender_sd as sd
+from blender_sd.addon import declared as addon_declared
 from blender_sd.calls import config, models
+from blender_sd.calls.look_ups import LOOK_UPS
 from blender_sd.calls.runtime import runtime
+from blender_sd.core.declarations import SETTINGS
 from blender_sd.core.request import Request
+from blender_sd.core.request_builder import build
+from blender_sd.core.settings import PANEL
+from blender_sd.core.tasks import TASKS
 from tests.support import png_bytes
 from tests.support.addon import cube, drain, state
 from tests.support.model_files import make_model, safetensors
@@ -119,3 +125,47 @@ def test_apply_to_an_unknown_slot_changes_nothing(addon):
     with pytest.raises(RuntimeError, match="Colour of Magic"):
         bpy.ops.sd.apply(image="mine", slot="Colour of Magic")
     assert len(cube().active_material.node_tree.nodes) == nodes
+
+
+def another(declared):
+    """Return a value that differs from the setting's default; decimals with more digits than 32 bits hold."""
+    rule = declared.setting
+    if declared.kind == "bool":
+        return not declared.default
+    if rule.choices:
+        return next(choice for choice in rule.choices if choice != declared.default)
+    if declared.kind == "float":
+        return next(value for value in (0.7, 0.3, 1.7) if rule.low <= value <= rule.high and value != declared.default)
+    return int(min(rule.high, declared.default + 1))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_recall_fills_in_all_that_the_panel_has(addon, task):
+    """With all digits: at 10 steps, a strength of 0.7 is seven of them, and its 32-bit neighbour six."""
+    changes = {declared.name: another(declared) for declared in SETTINGS
+               if PANEL in declared.setting.uses and declared.task in ("", task) and declared.kind != "str"
+               and declared.name not in ("width", "height")}
+    wanted = Request.of(task, prompt="old stone", width=64, height=64, **changes)
+    addon.fill_from(wanted)
+    apart = {"strength": addon_declared.exact(addon, "slot_strength")} if task == "image_to_image" else {}
+    made = build(task, addon.words(), {**addon.keywords(task), "seed": addon.chosen_seed(), **apart}, LOOK_UPS).request
+    walking = dict.fromkeys(TASKS[task].sets, wanted.variation_strength)
+    assert made.changed(model_name="", model_digest="", ip_adapter_weight=wanted.ip_adapter_weight, **walking) == wanted
+
+
+def test_a_decimal_that_is_changed_after_recall_counts(addon):
+    addon.fill_from(Request(guidance=7.3, variation_strength=0.7))
+    addon.guidance = 7.5
+    keywords = addon.keywords("text_to_image")
+    assert (keywords["guidance"], keywords["variation_strength"]) == (7.5, 0.7)
+    for broken in ("", "{", "[]", '{"guidance": "x"}', "[" * 9999):
+        addon.exact = broken
+        assert addon.keywords("text_to_image")["guidance"] == 7.5
+
+
+def test_recall_chooses_the_mask_that_the_picture_had(addon):
+    for source, kind, chosen in (("PAINTED", "alpha", "ALPHA"), ("ALPHA", "white", "PAINTED"),
+                                 ("FACES", "white", "FACES")):
+        addon.mask_source = source
+        addon.fill_from(Request.of("inpaint", mask_kind=kind))
+        assert addon.mask_source == chosen

@@ -11,6 +11,7 @@ from ... import scene
 from ...calls import image_to_image
 from ...core.errors import SDError, TargetUnusable
 from ...core.tasks import IMAGE_TO_IMAGE
+from ..declared import exact
 from ..properties import SOURCES
 from .start import can_do, refuse, start
 
@@ -66,8 +67,9 @@ def _request_keywords(context: bpy.types.Context, source: str) -> dict[str, Any]
         SDError: A setting or the target cannot be used.
     """
     settings = context.scene.sd
-    return {"prompt": settings.words(), "strength": settings.render_strength, "target": _target(context, source),
-            "label": settings.words() or "Restyle", "controls": settings.control_inputs(),
+    return {"prompt": settings.words(), "strength": exact(settings, "render_strength"),
+            "target": _target(context, source), "label": settings.words() or "Restyle",
+            "controls": settings.control_inputs(),
             **settings.keywords(IMAGE_TO_IMAGE)}
 
 

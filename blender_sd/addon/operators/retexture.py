@@ -6,6 +6,7 @@ import bpy
 from ... import scene
 from ...calls import image_to_image
 from ...core.tasks import IMAGE_TO_IMAGE
+from ..declared import exact
 from .start import can_do, can_find, start
 
 
@@ -27,8 +28,8 @@ class SD_OT_retexture(bpy.types.Operator):
         def submit(seed):
             image, target = scene.active_slot_image(context)
             return image_to_image.restyle(
-                image, settings.words(), strength=settings.slot_strength, controls=settings.control_inputs(), seed=seed,
-                target=target, label=settings.words() or image.name, **settings.keywords(IMAGE_TO_IMAGE))
+                image, settings.words(), strength=exact(settings, "slot_strength"), controls=settings.control_inputs(),
+                seed=seed, target=target, label=settings.words() or image.name, **settings.keywords(IMAGE_TO_IMAGE))
 
         return start(self, context, submit)
 
