@@ -49,7 +49,7 @@ def outpaint(source: Any, prompt: str | None = None, *, aspect: tuple[float, flo
     """
     order = prepare(OUTPAINT, prompt, settings, source)
     data, (width, height) = open_source(source)
-    sides = growth(width, height, settings, aspect)
+    sides: dict[str, Any] = growth(width, height, settings, aspect)
     larger = checked_size((width + sides["left"] + sides["right"], height + sides["top"] + sides["bottom"]))
     return submit(order, {"source": data}, size=larger, given=source, **sides)
 
