@@ -16,7 +16,7 @@ import numpy as np
 from bpy.app.handlers import persistent
 
 from .. import scene
-from ..calls import job_queue, live_frames, recalling
+from ..calls import job_queue, live_frames, models, recalling
 from ..core.declarations import used_by
 from ..core.errors import PictureWithheld, SDError
 from ..core.request import Request, round_size
@@ -339,8 +339,9 @@ def _surfaces(target: scene.Target) -> list[surfaces.Surface]:
 
 def _how(owner: bpy.types.Scene) -> tuple:
     """Return all settings that change the picture of the same view."""
-    live = owner.sd_live
-    return (*_keywords(owner).items(), owner.sd.words(), live.source, live.size, live.steps)
+    live, info = owner.sd_live, models.known_model(owner.sd.model)
+    choices = None if info is None else info.choices  # kept beside the model, not in the scene
+    return (*_keywords(owner).items(), owner.sd.words(), choices, live.source, live.size, live.steps)
 
 
 def _keywords(owner: bpy.types.Scene) -> dict[str, Any]:

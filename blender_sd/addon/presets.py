@@ -29,7 +29,7 @@ class SD_PT_setting_presets(PresetPanel, bpy.types.Panel):
 
 
 class SD_OT_setting_preset_add(AddPresetBase, bpy.types.Operator):
-    """Keep model, size, sampler, steps, guidance, number of images and tiling as a preset, or remove the chosen one"""
+    """Keep model, size, sampling, number of images and tiling as a preset, or remove the chosen one"""
 
     bl_idname = "sd.setting_preset_add"
     bl_label = "Add Settings Preset"

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -12,7 +13,9 @@ import pytest
 import blender_sd as sd
 from blender_sd.calls.runtime import runtime
 from blender_sd.addon import job_preview, live, tick
+from blender_sd.core.declarations import used_by
 from blender_sd.core.errors import EngineDied
+from blender_sd.core.settings import LIVE
 from blender_sd.scene import overlay, watching
 from tests.support.addon import cube, drain, state
 from tests.support.live import at_rest, shown, sight  # noqa: F401  (fixtures)
@@ -130,6 +133,28 @@ def test_settings_that_cannot_be_met_pause_it_and_a_broken_engine_stops_it(sight
     sight.show(99)
     drain(lambda: not live.running())
     assert state().error == "The engine stopped." and overlay._over is None and not shown().running
+
+
+def test_other_choices_for_the_model_paint_another_frame(sight, pipeline, monkeypatch):
+    at_rest(1)
+    info = runtime.models.find("starter")
+    other = replace(info, choices=replace(info.choices, prediction="v_prediction"))
+    monkeypatch.setattr(runtime.models, "known", lambda: (other,))
+    monkeypatch.setattr(runtime.models, "find", lambda name: other)
+    at_rest(2)
+    assert pipeline.orders[-1].request.prediction == "v_prediction"
+
+
+def test_every_setting_of_live_mode_paints_another_frame(sight, pipeline, addon):
+    frames = 1
+    at_rest(frames)
+    for declared in used_by(LIVE):
+        if declared.name in ("model", "sampler"):
+            continue
+        setattr(addon, declared.prop, "dust" if declared.kind == "str" else declared.default + 1)
+        frames += 1
+        at_rest(frames)
+        assert declared.of(pipeline.orders[-1].request) == getattr(addon, declared.prop), declared.name
 
 
 def test_a_view_that_is_not_shown_pauses_it(sight):
