@@ -42,13 +42,13 @@ def rule_of(cls: type, name: str) -> Setting:
 def exact_values() -> Any:
     """Return the Blender property `exact`, which a group needs for `fill` and `exact`."""
     return StringProperty(name="Exact Values", options={"HIDDEN"}, description=(
-        "The decimals that were recalled, with the digits that Blender's 32-bit numbers lack"))
+        "The numbers that were recalled, with the digits that Blender's 32-bit numbers lack"))
 
 
 def fill(group: bpy.types.PropertyGroup, name: str, value: Any) -> None:
     """Set the property `name` of a group to a request's value, so that `exact` returns that."""
-    setattr(group, name, value)
-    if isinstance(value, float):
+    setattr(group, name, min(value, PANEL_SEED) if type(value) is int else value)
+    if type(value) in (int, float):
         group.exact = json.dumps({**_recalled(group), name: value})
 
 
@@ -56,8 +56,10 @@ def exact(group: bpy.types.PropertyGroup, name: str) -> Any:
     """Return the value of the property `name`: where it is still the one that `fill` has set, with all its digits. A
     last digit may decide how many steps a strength amounts to."""
     value = getattr(group, name)
-    recalled = _recalled(group).get(name) if isinstance(value, float) else None
-    return recalled if isinstance(recalled, float) and np.float32(recalled) == np.float32(value) else value
+    recalled = _recalled(group).get(name)
+    if type(value) is float and type(recalled) is float and np.float32(recalled) == np.float32(value):
+        return recalled
+    return recalled if type(value) is type(recalled) is int and min(recalled, PANEL_SEED) == value else value
 
 
 def _recalled(group: bpy.types.PropertyGroup) -> dict[str, Any]:

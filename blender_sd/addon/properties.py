@@ -277,7 +277,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
             whole: Whether the request says all; one made of another program's settings does not.
         """
         for item in (*used_by(PANEL, COMMON), *used_by(PANEL, request.task.name)):
-            if item.name not in ("prompt", "seed", "variation_seed", "model"):  # see below
+            if item.name not in ("prompt", "seed", "model"):  # see below
                 fill(self, item.prop, item.of(request))
         try:
             self.model = locating.located_model(request).id
@@ -285,7 +285,6 @@ class SD_PG_settings(bpy.types.PropertyGroup):
             self.model = request.model  # the panel says that it is not here
         model_choices.take(self.model, request.choices, whole)
         self.take_seed(request.seed)
-        self.variation_seed = min(request.variation_seed, PANEL_SEED)
         names = {lora.file: lora.name for lora in models.loras()} if request.loras else {}
         tags = [lora_tag(names.get(lora.file, lora.file), lora.weight, lora.text_weight)
                 for lora in request.loras if not lora.tag]

@@ -123,7 +123,8 @@ def with_seed(unit: Unit) -> Unit:
 
 def prepared(unit: Unit) -> Any:
     """Return the `Order` of a unit, checked without opening its pictures' contents. Raises SDError."""
-    from ..calls.submission import checked_size, prepare
+    from ..calls.submission import prepare
+    from ..core.request_builder import checked_size
 
     keywords = {name: value for name, value in unit.keywords.items() if name not in by_call(unit.task)}
     if (size := unit.keywords.get("size")) is not None:

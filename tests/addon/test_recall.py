@@ -11,6 +11,7 @@ from blender_sd.addon import declared as addon_declared
 from blender_sd.calls import config, models
 from blender_sd.calls.look_ups import LOOK_UPS
 from blender_sd.calls.runtime import runtime
+from blender_sd.core.common_settings import MAX_SEED
 from blender_sd.core.declarations import SETTINGS
 from blender_sd.core.request import Request
 from blender_sd.core.request_builder import build
@@ -145,6 +146,7 @@ def test_recall_fills_in_all_that_the_panel_has(addon, task):
     changes = {declared.name: another(declared) for declared in SETTINGS
                if PANEL in declared.setting.uses and declared.task in ("", task) and declared.kind != "str"
                and declared.name not in ("width", "height")}
+    changes["variation_seed"] = MAX_SEED  # another program's
     wanted = Request.of(task, prompt="old stone", width=64, height=64, **changes)
     addon.fill_from(wanted)
     apart = {"strength": addon_declared.exact(addon, "slot_strength")} if task == "image_to_image" else {}
@@ -153,11 +155,11 @@ def test_recall_fills_in_all_that_the_panel_has(addon, task):
     assert made.changed(model_name="", model_digest="", ip_adapter_weight=wanted.ip_adapter_weight, **walking) == wanted
 
 
-def test_a_decimal_that_is_changed_after_recall_counts(addon):
+def test_a_number_that_is_changed_after_recall_counts(addon):
     addon.fill_from(Request(guidance=7.3, variation_strength=0.7))
-    addon.guidance = 7.5
+    addon.guidance, addon.steps = 7.5, 21
     keywords = addon.keywords("text_to_image")
-    assert (keywords["guidance"], keywords["variation_strength"]) == (7.5, 0.7)
+    assert (keywords["guidance"], keywords["steps"], keywords["variation_strength"]) == (7.5, 21, 0.7)
     for broken in ("", "{", "[]", '{"guidance": "x"}', "[" * 9999):
         addon.exact = broken
         assert addon.keywords("text_to_image")["guidance"] == 7.5
