@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from .reporting import Progress, fail, record
 from .units import Unit
 
 _PATIENCE = 0.2  # seconds between looks at the signals
+_OF_THE_ENGINE = re.compile(r"_\d+_[0-9a-f]{6}(-\d+)?\.png$")  # names that `engine/output/pictures.py` gives
 _AHEAD = 1  # units that wait for an engine, so that it need not wait for a render
 
 
@@ -99,6 +101,24 @@ def _list(asked: argparse.Namespace, unit: Unit, order: Any) -> None:
               f"{request.seed}")
 
 
+def _name(source: str, target: str) -> None:
+    """Give a finished picture its name. One that has a name of its own already, of another unit with the same request,
+    is copied. Raises OutputUnwritable."""
+    from ..library import files
+
+    try:
+        if _OF_THE_ENGINE.search(source):
+            files.replace(source, target)
+        else:
+            with open(source, "rb") as file:
+                files.write_whole(target, file.read())
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and os.path.isfile(target):
+            return  # another process was faster
+        raise OutputUnwritable(f"The picture {source} cannot be renamed to {target}.", "Look who may write there.",
+                               repr(error)) from None
+
+
 class _Painter:
     """The loop: keep the engines busy, bring in what is finished, and stop when asked to."""
 
@@ -176,8 +196,6 @@ class _Painter:
     def _place(self, number: int, unit: Unit, results: Sequence[Any], notes: Sequence[str],
                request: Any = None) -> None:
         """Give the pictures of a unit their names and report them."""
-        from ..library import files
-
         kept = all(result.path in self._there for result in results)
         placed = []
         for place, result in enumerate(results, 1):
@@ -188,11 +206,7 @@ class _Painter:
                 ending = f"_{place}" if len(results) > 1 else ""
                 path = os.path.join(self._folder, f"{unit.name}{ending}.png")
             if path != result.path:
-                try:
-                    files.replace(result.path, path)
-                except OSError as error:
-                    raise OutputUnwritable(f"The picture {result.path} cannot be renamed to {path}.",
-                                           "Look who may write there.", repr(error)) from None
+                _name(result.path, path)
             placed.append((path, result))
         if request is not None and unit.frame is not None:
             camera_frames.note(self._folder, unit, request, self._stamp)

@@ -32,6 +32,7 @@ class Unit:
         name: The file's name without its ending; "" for the engine's own.
         frame: The scene's frame; None for the current one.
         where: Its place in a job file, for messages; "" for none.
+        drawn: Whether its seed was drawn here.
         request: A whole request that is carried out as it is, in place of the keywords.
     """
 
@@ -40,6 +41,7 @@ class Unit:
     name: str = ""
     frame: int | None = None
     where: str = ""
+    drawn: bool = False
     request: Request | None = None
 
     @property
@@ -118,7 +120,7 @@ def with_seed(unit: Unit) -> Unit:
     if unit.request is not None or unit.keywords.get("seed") not in (None, -1):
         return unit
     drawn = random.SystemRandom().randint(0, PANEL_SEED)
-    return replace(unit, keywords={**unit.keywords, "seed": drawn})
+    return replace(unit, keywords={**unit.keywords, "seed": drawn}, drawn=True)
 
 
 def prepared(unit: Unit) -> Any:

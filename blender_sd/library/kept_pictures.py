@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from ..core.errors import SDError
@@ -53,10 +55,12 @@ class KeptPictures:
                 path = os.path.join(self._folder, name)
                 if digest and single.model_digest and digest != single.model_digest or not is_whole(path):
                     continue
-                head = read_head(path)
-                if head is not None:
-                    results.append(Result(path, Request.from_json(head.text[REQUEST_KEY]), head.width, head.height,
-                                          role=role))
+                with suppress(OSError, SDError):
+                    head = read_head(path)
+                    if head is None:
+                        continue
+                    painted = Request.from_json(head.text[REQUEST_KEY])
+                    results.append(Result(path, painted, head.width, head.height, role=role))
                     break
             else:
                 return ()
@@ -68,11 +72,13 @@ class KeptPictures:
         try:
             with os.scandir(self._folder) as entries:
                 for entry in entries:
-                    if entry.name.lower().endswith(_SUFFIX) and not entry.name.startswith(".") and entry.is_file():
-                        about = entry.stat()
-                        there[entry.name] = about.st_mtime_ns, about.st_size
+                    if entry.name.lower().endswith(_SUFFIX) and not entry.name.startswith("."):
+                        with suppress(OSError):  # another process has just renamed it
+                            about = entry.stat()
+                            if stat.S_ISREG(about.st_mode):
+                                there[entry.name] = about.st_mtime_ns, about.st_size
         except OSError:
-            there = {}
+            there = {}  # the folder is not made yet, or its share is gone
         self._known = {name: known for name, known in self._known.items() if there.get(name) == known[0]}
         for name in there.keys() - self._known.keys():
             try:

@@ -54,8 +54,14 @@ def test_resume_makes_again_what_has_other_settings(sd, drawing):
 def test_resume_finds_a_picture_that_was_not_renamed_yet(sd, drawing, tmp_path):
     arguments = ("generate", "moss", "--seed", "7", "--name", "moss", "--resume")
     sd(*arguments)
-    os.rename(tmp_path / "out" / "moss.png", tmp_path / "out" / "killed.png")
+    os.rename(tmp_path / "out" / "moss.png", tmp_path / "out" / "moss_7_0a1b2c.png")
     assert sd(*arguments)[1][-1]["kept"] == 1 and names(tmp_path / "out") == ["moss.png"]
+
+
+def test_the_same_picture_under_two_names_is_two_files(sd, drawing, tmp_path):
+    for name in ("one", "two"):
+        sd("generate", "moss", "--seed", "7", "--name", name, "--resume")
+    assert names(tmp_path / "out") == ["one.png", "two.png"] and len(drawing.runs) == 1
 
 
 def test_resume_needs_a_seed(sd):

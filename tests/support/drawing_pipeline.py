@@ -61,7 +61,7 @@ class DrawingPipeline:
                     emit(Cancelled(order.job))
                     return
             single = request.single(index)
-            path = os.path.join(order.output, f"{uuid.uuid4().hex}.png")
+            path = os.path.join(order.output, f"x_{single.seed}_{uuid.uuid4().hex[:6]}.png")
             with open(path, "wb") as file:
                 file.write(png_of(single))
             results.append(Result(path, single, 16, 16))
