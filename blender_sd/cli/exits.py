@@ -1,7 +1,8 @@
 """The exit codes of the command line. Farms decide by them whether a task is worth another try (docs/guide/farm.md)."""
 from __future__ import annotations
 
-from ..core.errors import SDError
+from ..core.errors import InvalidRequest, SDError
+from ..core.version import version
 
 DONE = 0  # everything is there
 FAILED = 1  # a picture could not be made; the others are there
@@ -26,3 +27,11 @@ FINAL = frozenset((NO_ENGINE, UNWRITABLE))
 def status_of(error: SDError) -> int:
     """Return the exit code for an error that nothing was made after."""
     return _BY_KIND.get(error.kind, FAILED)
+
+
+class OtherVersion(InvalidRequest):
+    """Another version of the add-on is asked for than this one."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"This is version {version()} of the add-on, but version {wanted} is asked for.",
+                         f"Install version {wanted} on this machine, or submit the job again with version {version()}.")

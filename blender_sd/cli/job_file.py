@@ -26,6 +26,7 @@ from ..core.settings import shown
 from ..core.tasks import TASKS, task_fields
 from ..core.version import version
 from . import units
+from .exits import OtherVersion
 from .frame_ranges import frames_in
 from .units import Unit
 
@@ -134,8 +135,6 @@ def _check_versions(path: str, raw: Mapping[str, Any]) -> None:
         raise InvalidRequest(f"{name} is a job file of format {format}; version {version()} of the add-on reads format "
                              f"{FORMAT}.", "Update the add-on on this machine.")
     if wanted != version():
-        from .main import OtherVersion
-
         raise OtherVersion(str(wanted)[:40])
 
 

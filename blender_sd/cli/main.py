@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-from ..core.errors import InvalidRequest, SDError
+from ..core.errors import SDError
 from ..core.names import suggestion
 from ..core.version import version
 from . import commands, exits
@@ -39,9 +39,9 @@ def main(arguments: Sequence[str], program: str = PYTHON) -> int:
         return int(end.code or 0)
     try:
         if asked.expect_version and asked.expect_version != version():
-            raise OtherVersion(asked.expect_version)
+            raise exits.OtherVersion(asked.expect_version)
         return asked.module.run(asked)
-    except OtherVersion as error:
+    except exits.OtherVersion as error:
         return fail(error, exits.OTHER_VERSION, asked.json)
     except SDError as error:
         return fail(error, exits.status_of(error), asked.json)
@@ -50,14 +50,6 @@ def main(arguments: Sequence[str], program: str = PYTHON) -> int:
     except BrokenPipeError:  # whoever read the output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return exits.FAILED
-
-
-class OtherVersion(InvalidRequest):
-    """Another version of the add-on is asked for than this one."""
-
-    def __init__(self, wanted: str) -> None:
-        super().__init__(f"This is version {version()} of the add-on, but version {wanted} is asked for.",
-                         f"Install version {wanted} on this machine, or submit the job again with version {version()}.")
 
 
 def all_commands() -> dict[str, ModuleType]:
