@@ -21,7 +21,7 @@ MAKE_SEAMLESS = "make_seamless"
 SEED_WALK = "seed_walk"
 MASK_KINDS = ("white", "alpha")
 
-_STRENGTH: dict[str, Any] = {"low": 0.0, "high": 1.0, "unit": SHARE}
+_STRENGTH: dict[str, Any] = {"low": 0.0, "high": 1.0, "unit": SHARE, "a1111": "Denoising strength"}
 _GROWTH: dict[str, Any] = {"low": 0, "high": MAX_SIDE, "unit": PIXELS, "step": 16, "group": "outpaint"}
 
 
@@ -105,7 +105,7 @@ class TextToImage(Task):
         low=1.0, high=8.0, soft_high=4.0, step=50, digits=2, prop="refine_scale", a1111="Hires upscale", neutral=True)
     refine_strength: float = setting_field(
         0.35, "Refine Strength", "How far the refining may depart from the enlarged picture", (PANEL,), **_STRENGTH,
-        prop="refine_strength", axis=6, example="0.2, 0.35, 0.5", a1111="Denoising strength", only_with="refine_scale")
+        prop="refine_strength", axis=6, example="0.2, 0.35, 0.5", only_with="refine_scale")
     tile: int = _tile()
     upscaler: str = _upscaler()
     upscaler_noise: int = _upscaler_noise()
@@ -121,7 +121,7 @@ class ImageToImage(Task):
 
     strength: float = setting_field(
         0.5, "Strength", "How far to depart from the source: 0 returns it unchanged, 1 ignores it", (STYLE,),
-        **_STRENGTH, axis=3, example="0.3, 0.5, 0.7", a1111="Denoising strength")
+        **_STRENGTH, axis=3, example="0.3, 0.5, 0.7")
 
 
 @dataclass(frozen=True, kw_only=True)

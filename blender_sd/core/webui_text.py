@@ -36,4 +36,4 @@ def _value(declared: Declared, value: Any) -> str:
         return SAMPLERS[value].a1111
     if declared.name == "tiling":
         return "True"
-    return f"{value:g}" if declared.kind == "float" else str(value)
+    return f"{value:.7g}" if declared.kind == "float" else str(value)  # what a 32-bit number of the panel means

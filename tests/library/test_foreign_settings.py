@@ -8,6 +8,11 @@ import struct
 
 import pytest
 
+from blender_sd.core.declarations import SETTINGS
+from blender_sd.core.request import Request
+from blender_sd.core.samplers import SAMPLERS, closest_id
+from blender_sd.core.tasks import TASKS
+from blender_sd.core.webui_text import parameters_text
 from blender_sd.library import embedded_texts, foreign_settings, novelai_prompt
 
 WEBUI = ("a castle, (old:1.2)\non a hill <lora:x:0.8>\nNegative prompt: ugly,\nblurry\n"
@@ -214,3 +219,31 @@ def test_an_alpha_channel_without_a_text(alpha):
                                   b"\xff\xd8\xff\xe1\0\x20Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\xff" * 40, b"\x89PNG\r\n\x1a\neXIf"])  # noqa: E501
 def test_damaged_files_say_nothing(data):
     assert embedded_texts.texts_of(data) == {}
+
+
+# ---- what we write ourselves -----------------------------------------------------------------------------------------
+
+IN_THE_TEXT = [(task, declared) for task in TASKS for declared in SETTINGS
+               if declared.setting.a1111 and declared.task in ("", task)]
+
+
+@pytest.mark.parametrize(("task", "declared"), IN_THE_TEXT, ids=lambda value: getattr(value, "name", value))
+def test_each_declared_name_is_read_as_it_was_written(task, declared):
+    rule, values = declared.setting, {"model": ["my model: v2"], "sampler": list(SAMPLERS), "tiling": ["none", "xy"]}
+    numbers = {"int": [int(rule.low or 0), int(rule.high or 0), declared.default],
+               "float": [rule.low, rule.high, declared.default,
+                         *(value for value in (0.1234567, 0.7, 1.7) if (rule.low or 0) <= value <= (rule.high or 0))]}
+    for value in values.get(declared.name) or numbers[declared.kind]:
+        others = {"prompt": "a (wall:1.2), old\nCFG scale: 3", "negative": "x: y, z"}
+        if rule.only_with:
+            others[rule.only_with] = {"refine_scale": 2.0, "variation_strength": 0.5}[rule.only_with]
+        request = Request.of(task, **{**others, declared.name: value})
+        read = foreign_settings.read({"parameters": parameters_text(request, request.model)})
+        assert (read.program, read.unused) == ("A1111", {})
+        assert (read.fields["prompt"], read.fields["negative"]) == (request.prompt, request.negative)
+        if rule.neutral and value == declared.default:
+            assert declared.name not in read.fields
+        elif declared.name == "sampler":
+            assert closest_id(read.fields["sampler"], read.fields.get("schedule", "")) == (value, True)
+        else:
+            assert type(value)(read.fields[declared.name]) == value
