@@ -25,11 +25,12 @@ _STRENGTH: dict[str, Any] = {"low": 0.0, "high": 1.0, "unit": SHARE, "a1111": "D
 _GROWTH: dict[str, Any] = {"low": 0, "high": MAX_SIDE, "unit": PIXELS, "step": 16, "group": "outpaint"}
 
 
-def _tile() -> int:
+def _tile(only_with: str = "") -> int:
     return setting_field(
         512, "Tile Size",
         "Side in pixels of the pieces in which a large picture is refined; best what the model was trained for",
-        (PANEL,), low=64, high=4096, soft_high=1024, unit=PIXELS, step=64, prop="tile")
+        (PANEL,), low=64, high=4096, soft_high=1024, unit=PIXELS, step=64, prop="tile",
+        only_with=only_with)
 
 
 def _upscaler() -> str:
@@ -106,7 +107,7 @@ class TextToImage(Task):
     refine_strength: float = setting_field(
         0.35, "Refine Strength", "How far the refining may depart from the enlarged picture", (PANEL,), **_STRENGTH,
         prop="refine_strength", axis=6, example="0.2, 0.35, 0.5", only_with="refine_scale")
-    tile: int = _tile()
+    tile: int = _tile(only_with="refine_scale")
     upscaler: str = _upscaler()
     upscaler_noise: int = _upscaler_noise()
 
@@ -172,7 +173,7 @@ class Inpaint(Task):
         prop="mask_full_res", group="mask")
     context: int = setting_field(32, "Context", "Pixels round the masked area that the model sees with it", (PANEL,),
                                  low=0, high=2048, unit=PIXELS, prop="mask_context", group="mask", only_with="full_res")
-    tile: int = _tile()
+    tile: int = _tile(only_with="full_res")
 
 
 @dataclass(frozen=True, kw_only=True)

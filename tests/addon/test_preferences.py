@@ -1,12 +1,17 @@
 """The preferences reach the configuration; without them (a plain module) everything has its default."""
 from __future__ import annotations
 
+from dataclasses import fields
+from types import SimpleNamespace
+
 import bpy
 import pytest
 
+from blender_sd.calls.config import Config
 from blender_sd.calls.runtime import runtime
-from blender_sd.addon import preference_access, preferences
+from blender_sd.addon import preference_access, preference_sections, preferences
 from tests.support.addon import state
+from tests.support.paper import Paper
 from tests.support.preferences import prefs  # noqa: F401  (fixtures)
 
 
@@ -62,3 +67,24 @@ def test_no_path_is_relative_to_the_open_file(prefs, tmp_path):
     prefs.styles = "//styles"
     assert prefs.styles == runtime.config.styles == str(tmp_path / "stranger" / "styles")
     bpy.ops.wm.read_homefile(use_empty=True)
+
+
+def test_each_declared_setting_is_shown_in_one_section_within_its_limits(prefs):
+    shown: dict[str, list[str]] = {}
+    for section, *_ in preference_sections.SECTIONS:
+        prefs.section = section
+        paper = Paper()
+        preference_sections.draw(SimpleNamespace(layout=paper, **{
+            name: getattr(prefs, name) for name in prefs.bl_rna.properties.keys() if name != "rna_type"},
+            bl_rna=prefs.bl_rna), bpy.context)
+        for _, name in paper.props:
+            shown.setdefault(name, []).append(section)
+    for spec in fields(Config):
+        if rule := spec.metadata.get("setting"):
+            assert len(shown.get(spec.name, ())) == 1, spec.name
+            known = prefs.bl_rna.properties[spec.name]
+            assert (known.name, known.description) == (rule.label, rule.tip)
+            assert known.default == (pytest.approx(spec.default) if spec.type == "float" else spec.default)
+            if rule.low is not None:
+                assert rule.low <= known.hard_min and known.hard_max == pytest.approx(rule.high)
+                assert known.soft_max == pytest.approx(rule.soft_high or rule.high)

@@ -10,7 +10,7 @@ import pytest
 from blender_sd.core.errors import InvalidRequest
 from blender_sd.core.parts import Axis, Control, Lora
 from blender_sd.core.common_settings import MAX_SEED, TILING
-from blender_sd.core.declarations import SETTINGS
+from blender_sd.core.declarations import SETTINGS, unusual
 from blender_sd.core.families import FAMILIES
 from blender_sd.core.request import Request, round_size
 from blender_sd.core.tasks import TASKS, Inpaint, TextToImage, Upscale, task_fields
@@ -120,6 +120,16 @@ def test_an_axis_of_a_setting_that_the_task_lacks_changes_nothing():
         0.2,
         0.4,
     ]
+
+
+def test_what_another_setting_switches_off_is_no_news():
+    def labels(task, **changes):
+        return [label for label, _ in unusual(Request.of(task, **changes))]
+
+    assert labels("text_to_image", tile=1024, refine_strength=0.7) == [] == labels("inpaint", tile=1024, context=9)[1:]
+    assert labels("text_to_image", tile=1024, refine_scale=2.0) == ["Enlarge", "Tile Size"]
+    assert labels("inpaint", tile=1024, full_res=True) == ["Strength", "Only Masked Area", "Tile Size"]
+    assert labels("upscale", tile=1024) == ["Refine Strength", "Tile Size"]
 
 
 def test_an_integer_and_a_float_are_the_same_order():
