@@ -56,8 +56,8 @@ def located(request: Request) -> tuple[Request, ModelInfo, list[str]]:
 
 
 def located_model(request: Request) -> ModelInfo:
-    """Return the model of a request on this machine: where the request says, unless that is known to be another one;
-    else the one with the same content; else the one of the same name. Raises ModelNotFound."""
+    """Return the model of a request on this machine: the one that is known to have the same content, that where the
+    request says first; else what lies there; else the one of the same name. Raises ModelNotFound."""
     there: ModelInfo | None = None
     problem: SDError | None = None
     try:
@@ -68,7 +68,7 @@ def located_model(request: Request) -> ModelInfo:
         if there is None:
             raise problem or ModelNotFound("The starter model is not here.")
         return there
-    if there is not None and runtime.digests.known(os.path.realpath(there.folder)) in ("", request.model_digest):
+    if there is not None and runtime.digests.known(os.path.realpath(there.folder)) == request.model_digest:
         return there
     same = set(runtime.digests.places_of(request.model_digest)) if request.model_digest else set()
     listed = runtime.models.all()
@@ -76,7 +76,7 @@ def located_model(request: Request) -> ModelInfo:
         if os.path.realpath(info.folder) in same:
             return info
     if there is not None:
-        return there  # the engine notes that it has changed
+        return there  # the engine notes it if the content is another
     for info in listed:
         if request.model_name and info.name == request.model_name:
             return info

@@ -62,6 +62,12 @@ def test_one_that_was_exchanged_at_its_place_gives_way_to_the_right_one(models):
     assert locating.located(request)[1].name == "Bricks"
 
 
+def test_what_is_known_to_be_the_same_comes_before_what_lies_at_the_place(models):
+    request = replace(theirs(models, "Bricks"), model=str(models / "Moss"))  # whose content nobody has looked at yet
+    runtime.digests.digest(str(models / "Bricks"))
+    assert locating.located(request)[1].name == "Bricks"
+
+
 def test_the_same_place_is_kept_where_nothing_says_otherwise(models):
     request = replace(theirs(models, "Bricks"), model=str(models / "Bricks"))
     made, info, notes = locating.located(request)

@@ -136,15 +136,6 @@ class Model:
         patch = getattr(getattr(self.denoiser, "config", None), "patch_size", 1)
         return scale if scale >= 16 else scale * max(2, patch if isinstance(patch, int) else 2)
 
-    @property
-    def default_size(self) -> tuple[int, int]:
-        """Return (width, height) in pixels that the model was trained for."""
-        side = getattr(getattr(self.denoiser, "config", None), "sample_size", None)
-        if not isinstance(side, int):
-            return self.family.side, self.family.side
-        pixels = max(self.multiple, side * self.vae_scale // self.multiple * self.multiple)
-        return pixels, pixels
-
 
 class Library:
     """Keep loaded models within a budget; the least recently used go first. Not thread-safe.
