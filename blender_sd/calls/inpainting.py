@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.errors import InvalidRequest
-from ..core.request_builder import checked_size, growth
+from ..core.request_builder import checked_aspect, checked_size, growth
 from ..core.tasks import INPAINT, MAKE_SEAMLESS, OUTPAINT, MakeSeamless
 from ..session.job import Job
 from .arguments import task_call
@@ -48,6 +48,10 @@ def outpaint(source: Any, prompt: str | None = None, *, aspect: tuple[float, flo
         SDError: The source or the settings cannot be used, or nothing would be added.
     """
     order = prepare(OUTPAINT, prompt, settings, source)
+    if aspect is None:
+        growth(0, 0, settings)  # refuses at once, before a render, if nothing would be added
+    else:
+        checked_aspect(aspect)
     data, (width, height) = open_source(source)
     sides: dict[str, Any] = growth(width, height, settings, aspect)
     larger = checked_size((width + sides["left"] + sides["right"], height + sides["top"] + sides["bottom"]))

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.request_builder import checked_size
+from ..core.request_builder import checked_scale, checked_size
 from ..core.tasks import UPSCALE
 from ..session.job import Job
 from .arguments import task_call
@@ -28,6 +28,7 @@ def upscale(source: Any, prompt: str | None = None, *, scale: float = 2.0, **set
     Raises:
         SDError: The source or the settings cannot be used.
     """
+    checked_scale(scale)
     order = prepare(UPSCALE, prompt, settings, source)
     data, (width, height) = open_source(source)
     size = checked_size((round(width * scale), round(height * scale)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from .choices import Choices
-from .common_settings import CommonSettings
+from .common_settings import MAX_SIDE, CommonSettings
 from .declarations import SETTINGS
 from .errors import InvalidRequest, ModelUnreadable
 from .few_steps import FewSteps
@@ -179,6 +179,24 @@ def checked_size(size: Any) -> tuple[int, int]:
     return checked.width, checked.height
 
 
+def checked_scale(scale: Any) -> float:
+    """Return `scale`, if a picture can be enlarged or reduced by it. Raise InvalidRequest."""
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale <= MAX_SIDE:
+        raise InvalidRequest(f"The scale must be a number above 0, not {shown(scale)}.")
+    return scale
+
+
+def checked_aspect(aspect: Any) -> tuple[float, float]:
+    """Return `aspect`, width and height of a shape, as numbers. Raise InvalidRequest for anything else."""
+    try:
+        across, down = map(float, aspect)
+    except (TypeError, ValueError):
+        across = down = 0.0
+    if not (0 < across < float("inf") and 0 < down < float("inf")):
+        raise InvalidRequest("The aspect must be two positive numbers: width and height.")
+    return across, down
+
+
 def growth(width: int, height: int, keywords: Mapping[str, Any], aspect: Any = None) -> dict[str, int]:
     """Return by how many pixels a picture grows on each side: "left", "right", "top" and "bottom".
 
@@ -193,12 +211,7 @@ def growth(width: int, height: int, keywords: Mapping[str, Any], aspect: Any = N
     if aspect is None:
         grown = {side: keywords.get(side) or 0 for side in SIDES}
     else:
-        try:
-            across, down = map(float, aspect)
-        except (TypeError, ValueError):
-            across = down = 0.0
-        if not (0 < across < float("inf") and 0 < down < float("inf")):
-            raise InvalidRequest("The aspect must be two positive numbers: width and height.")
+        across, down = checked_aspect(aspect)
         wide, high = max(0, round(height * across / down) - width), max(0, round(width * down / across) - height)
         grown = {"left": wide // 2, "right": wide - wide // 2, "top": high // 2, "bottom": high - high // 2}
     if not any(grown.values()):

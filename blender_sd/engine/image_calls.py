@@ -14,7 +14,7 @@ from PIL import Image
 from ..core.errors import InvalidRequest
 from ..core.names import suggestion
 from ..core.request import Request
-from ..core.request_builder import build, check_names, check_reference, checked_size, growth
+from ..core.request_builder import build, check_names, check_reference, checked_scale, checked_size, growth
 from ..core.settings import shown
 from ..core.tasks import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
 from ..library.look_ups import FolderLookUps
@@ -81,6 +81,8 @@ class ImageCalls:
         Returns:
             The picture; of several (`count`, `axes`), the first.
         """
+        checked_scale(scale)
+
         def scaled(width: int, height: int) -> dict[str, int]:
             return _size((round(width * scale), round(height * scale)))
 

@@ -97,6 +97,27 @@ def test_the_same_keywords_are_refused(monkeypatch, task, keywords):
         assert caught.value.message.endswith(".") and len(caught.value.message) < 200
 
 
+@pytest.mark.parametrize(("task", "keywords"), [
+    *(("upscale", {"scale": scale}) for scale in (0, -1, float("nan"), float("inf"), "2", True, 1000.0)),
+    ("outpaint", {}), ("outpaint", {"left": 0}), ("outpaint", {"aspect": (1, 0)}), ("outpaint", {"aspect": 3}),
+    ("outpaint", {"left": 9000}), ("image_to_image", {"size": (0, 5)}), ("make_seamless", {"tiling": "z"})])
+def test_sizes_that_cannot_be_are_refused_by_both(monkeypatch, task, keywords):
+    for build in (of_engine, lambda *given, **rest: of_blender(monkeypatch, *given, **rest)):
+        with pytest.raises(InvalidRequest):
+            build(task, "wall", **keywords)
+
+
+@pytest.mark.parametrize(("task", "keywords"), [
+    ("upscale", {"scale": 0}), ("upscale", {"scale": float("nan")}), ("outpaint", {}), ("outpaint", {"aspect": (0, 1)}),
+    ("image_to_image", {"size": (5, 0)}), ("make_seamless", {"tiling": "none"})])
+def test_nothing_is_rendered_for_them(monkeypatch, task, keywords):
+    rendered = []
+    monkeypatch.setattr("blender_sd.scene.open_source", lambda source: rendered.append(source))
+    with pytest.raises(InvalidRequest):
+        getattr(sd, CALLS.get(task, task))("CAMERA", "wall", **keywords)
+    assert not rendered
+
+
 @pytest.mark.parametrize(("task", "pictures", "keywords"), [
     ("video", {}, {}), ([], {}, {}), ("inpaint", {"source": PICTURE}, {}), ("seed_walk", {}, {}),
     ("text_to_image", {}, {"size": 64}), ("image_to_image", {"source": PICTURE}, {"size": (0, 0)}),
