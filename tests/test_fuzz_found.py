@@ -33,6 +33,7 @@ from blender_sd.library.models import find_models, resolve_model
 from blender_sd.library.material_lists import read_rows
 from blender_sd.library.adapters import find_files
 from blender_sd.library.styles import StyleFolder
+from tests.support.model_files import make_model
 from tests.support import fuzz_targets as fuzz
 from tests.support.systems import link, pipe, posix
 
@@ -266,8 +267,7 @@ def test_names_that_blender_cannot_show_hide_no_others(tmp_path):
     """As archives made on another system leave them; Linux alone takes such names."""
     odd = os.fsdecode(b"stra\xdfe")
     for name in ("sound", odd):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+        make_model(tmp_path / name)
         (tmp_path / f"{name}.png").write_bytes(fuzz.picture(fuzz.spoken(Request().to_json())))
         (tmp_path / f"{name}.toml").write_text('prompt = "x"')
         (tmp_path / f"{name}.safetensors").write_bytes(fuzz.SEEDS["safetensors"][1])

@@ -19,6 +19,8 @@ from blender_sd.core import parts, prompt_choices, prompt_steps
 from blender_sd.protocol import framing, messages
 from blender_sd.core.errors import InvalidRequest
 from blender_sd.core.common_settings import MAX_SEED
+from blender_sd.core.tasks import Inpaint, TextToImage
+from blender_sd.protocol.engine_config import MEMORY_USES, PRECISIONS
 from blender_sd.core.request import Request
 from tests.support import fuzz_targets as fuzz
 
@@ -104,18 +106,24 @@ ARRAYS = st.builds(lambda high, wide, deep: np.arange(high * wide * deep, dtype=
 REQUESTS = st.builds(
     Request, prompt=WORDS, negative=WORDS, model=WORDS, width=st.integers(16, 8192), steps=st.integers(1, 500),
     guidance=st.floats(0, 100), seed=st.integers(0, MAX_SEED), count=st.integers(1, 64),
-    tiling=st.sampled_from(["none", "x", "y", "xy"]), strength=st.floats(0, 1),
+    tiling=st.sampled_from(["none", "x", "y", "xy"]),
+    task=st.builds(Inpaint, strength=st.floats(0, 1), full_res=st.booleans(), grow=st.integers(-512, 512))
+    | st.builds(TextToImage, refine_scale=st.floats(1, 8), upscaler=WORDS),
     loras=st.lists(st.builds(parts.Lora, WORDS, st.floats(-4, 4)), max_size=3).map(tuple),
     embeddings=st.lists(st.builds(parts.Embedding, WORDS, WORDS), max_size=3).map(tuple), controls=st.lists(
         st.builds(parts.Control, st.sampled_from(parts.CONTROL_KINDS), WORDS, st.floats(0, 4), st.floats(0, 0.4),
-                  st.floats(0.5, 1)), max_size=3).map(tuple), mask_full_res=st.booleans())
+                  st.floats(0.5, 1)), max_size=3).map(tuple))
 SOURCES = st.builds(messages.Source, pixels=ARRAYS) | st.builds(messages.Source, encoded=st.binary(max_size=50))
 FIELDS = {
     "str": PATHS,
     "int": st.integers(-2**63, 2**63),
     "bool": st.booleans(),
     "Request": REQUESTS,
-    "EngineConfig": st.deferred(lambda: strategy(messages.EngineConfig)),
+    "EngineConfig": st.builds(
+        messages.EngineConfig, device=WORDS, precision=st.sampled_from(sorted(PRECISIONS)),
+        threads=st.integers(0, 1024), memory_mb=st.integers(0, 2**24),
+        memory_use=st.sampled_from(sorted(MEMORY_USES)), compile=st.booleans(), credentials=PATHS,
+        safety_threshold=st.floats(0, 1), blocked_words=WORDS),
     "dict[str, Source]": st.dictionaries(WORDS, SOURCES, max_size=3),
     "dict[str, str]": st.dictionaries(WORDS, WORDS, max_size=3),
     "np.ndarray | None": st.none() | ARRAYS,

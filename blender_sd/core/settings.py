@@ -114,10 +114,14 @@ def object_field(default: Any, cls: type) -> Any:
     return field(default=default, metadata={"class": cls})
 
 
-def checked(value: Any) -> None:
+def checked(value: Any, any_text: bool = False) -> None:
     """Check every field of a frozen dataclass against its type and `Setting`; to be called in `__post_init__`.
 
     Integers become floats in float fields, so that 5 and 5.0 make equal requests.
+
+    Args:
+        value: The object.
+        any_text: Whether texts may hold what is no character, as paths of Linux do.
 
     Raises:
         InvalidRequest: A field has the wrong type or is out of range.
@@ -139,7 +143,7 @@ def checked(value: Any) -> None:
                     f"{spec.name} must be a tuple of {spec.metadata['part'].__name__}, not {shown(given)}."
                 )
         elif str(spec.type).removesuffix(_OR_NONE) in _TYPES:
-            _check(spec, given)
+            _check(spec, given, any_text)
 
 
 def from_dict(cls: type, raw: object) -> Any:
@@ -169,7 +173,7 @@ def from_dict(cls: type, raw: object) -> Any:
     return cls(**values)
 
 
-def _check(spec: dataclasses.Field, value: Any) -> None:
+def _check(spec: dataclasses.Field, value: Any, any_text: bool) -> None:
     kind: Any = _TYPES[str(spec.type).removesuffix(_OR_NONE)]
     label = spec.name
     if type(value) is not kind:
@@ -177,7 +181,7 @@ def _check(spec: dataclasses.Field, value: Any) -> None:
     rule: Setting | None = spec.metadata.get("setting")
     if kind is float and not math.isfinite(value):
         raise InvalidRequest(f"{label} must be a finite number.")
-    if kind is str and not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+    if kind is str and not any_text and not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
         raise InvalidRequest(f"{label} holds broken characters.", "Type it again.")
     if rule is None:
         return

@@ -101,4 +101,4 @@ class EngineConfig:
         unit=FILE)
 
     def __post_init__(self) -> None:
-        checked(self)
+        checked(self, any_text=True)
