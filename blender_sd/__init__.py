@@ -21,6 +21,7 @@ _CALLS = {
     "seed_walk": ("seed_walk",),
     "inpainting": ("inpaint", "make_seamless", "outpaint"),
     "control_images": ("control", "control_image"),
+    "baking": ("bake", "project"),
     "recalling": ("recall", "run"),
     "placing": ("apply", "purge_replaced"),
     "job_queue": ("cancel_all", "clear_jobs", "jobs", "move_job", "pump", "shutdown", "wait"),

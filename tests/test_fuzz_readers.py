@@ -16,7 +16,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from blender_sd.engine.conditioning import prompts
 from blender_sd.core import parts, prompt_choices, prompt_steps
-from blender_sd.protocol import framing, messages
+from blender_sd.protocol import framing, messages, surfaces
 from blender_sd.core.errors import InvalidRequest
 from blender_sd.core.common_settings import MAX_SEED
 from blender_sd.core.tasks import Inpaint, TextToImage
@@ -129,6 +129,14 @@ FIELDS = {
     "np.ndarray | None": st.none() | ARRAYS,
     "float": st.floats(allow_nan=False),
     "Source | None": st.none() | SOURCES,
+    "np.ndarray": st.sampled_from(["float32", "int32"]).flatmap(
+        lambda kind: st.integers(0, 4).map(lambda count: np.arange(3 * count, dtype=kind).reshape(count, 3))),
+    "tuple[float, ...]": st.lists(st.floats(allow_nan=False), max_size=4).map(tuple),
+    "tuple[str, ...]": st.lists(WORDS, max_size=3).map(tuple),
+    "Triangles": st.deferred(lambda: strategy(surfaces.Triangles)),
+    "tuple[Lens, ...]": st.deferred(lambda: st.lists(strategy(surfaces.Lens), max_size=2).map(tuple)),
+    "tuple[Onto, ...]": st.deferred(lambda: st.lists(strategy(surfaces.Onto), max_size=2).map(tuple)),
+    "Scenery | None": st.none() | st.deferred(lambda: strategy(surfaces.Scenery)),
     "tuple[Result, ...]": st.deferred(lambda: st.lists(strategy(messages.Result), max_size=2).map(tuple)),}
 
 

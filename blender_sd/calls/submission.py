@@ -12,6 +12,7 @@ from ..core.request import Request
 from ..core.tasks import task_fields
 from ..library.models import ModelInfo
 from ..protocol.messages import Source
+from ..protocol.surfaces import Scenery
 from ..session.job import Job
 from . import policy
 from .arguments import ControlInput, Place
@@ -68,7 +69,8 @@ def prepare(task: str, prompt: str | None, keywords: Mapping[str, Any], source: 
 
 
 def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int] | None = None,
-           covers: tuple[int, int] | None = None, given: Any = None, **changes: Any) -> Job:
+           covers: tuple[int, int] | None = None, given: Any = None, scenery: Scenery | None = None,
+           **changes: Any) -> Job:
     """Submit an order.
 
     Args:
@@ -76,6 +78,7 @@ def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int]
         size: Width and height of the result in pixels, None for the request's.
         covers: The size of the picture that is stretched to that, and the camera's controls with it.
         given: The source as the caller gave it.
+        scenery: What the pictures are baked onto.
         changes: Settings that only the source decided.
 
     Raises:
@@ -86,14 +89,15 @@ def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int]
     request = order.request.changed(**changes)
     if order.reference is not None:
         inputs["reference"], _ = open_source(order.reference)
-    job = submit_request(request, order.info, inputs, order.target, order.label, order.controls, covers, given)
+    job = submit_request(request, order.info, inputs, order.target, order.label, order.controls, covers, given,
+                         scenery)
     job.notes += order.notes
     return job
 
 
 def submit_request(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], target: Place, label: str,
                    controls: Iterable[ControlInput] = (), covers: tuple[int, int] | None = None,
-                   given: Any = None) -> Job:
+                   given: Any = None, scenery: Scenery | None = None) -> Job:
     """Submit a whole request that may be carried out (`policy.check_request`), with results that go to `target`; the
     other arguments as for `submit`. Raises SDError."""
     scene = runtime.scene
@@ -111,7 +115,8 @@ def submit_request(request: Request, info: ModelInfo, inputs: dict[str, SourceLi
 
     job = runtime.the_session().submit(
         request, folder=info.folder, output=str(runtime.folders.output_folder()), inputs=inputs, commit=commit,
-        label=label or request.prompt or info.name, base_model=info.base_model, recall=scene.recall)
+        label=label or request.prompt or info.name, base_model=info.base_model, scenery=scenery,
+        recall=scene.recall)
     job.notes += notes
     job.target = None if callable(target) else target
     return job

@@ -19,11 +19,12 @@ from .prompt_choices import LoraTag, chosen, without_loras
 from .request_format import FORMAT, upgraded
 from .samplers import id_of
 from .settings import checked, from_dict, object_field, parts_field, shown
-from .tasks import TASKS, Task, TextToImage, task_fields
+from .tasks import KNOWN, TASKS, Task, TextToImage, task_fields
 
 PANEL_SEED = 2**31 - 1  # Blender's IntProperty is 32-bit signed; seeds that are drawn fit into it
 RANDOM_SEED = -1  # as a seed: one that is drawn when the request is made
 MAX_PICTURES = 256
+_INPUTS = ("source", "mask", "reference")
 _MAX_TEXT = 1 << 20  # characters of the text form; ours have a few thousand
 _MAX_PROMPT = 1 << 16  # characters that a grid's axis may lengthen it to
 
@@ -95,9 +96,9 @@ class Request(CommonSettings):
         Raises:
             InvalidRequest: There is no such task or setting, or a value is of the wrong type or out of range.
         """
-        if not isinstance(task, str) or task not in TASKS:
+        if not isinstance(task, str) or task not in KNOWN:
             raise InvalidRequest(f"There is no task called {shown(task)}.", suggestion(str(task), TASKS))
-        return cls(task=TASKS[task]()).changed(**settings)
+        return cls(task=KNOWN[task]()).changed(**settings)
 
     def changed(self, **changes: Any) -> Request:
         """Return the request with settings changed: its own, or its task's (those of the new task, where `changes` has
@@ -182,11 +183,11 @@ class Request(CommonSettings):
         """Return the request with the digests of its input pictures filled in.
 
         Args:
-            digests: The digests by role, as in `inputs`.
+            digests: The digests by role, as in `inputs`; other roles are passed over.
         """
         controls = tuple(dataclasses.replace(control, image=digests.get(f"control{index}", control.image))
                          for index, control in enumerate(self.controls))
-        plain: dict[str, Any] = {role: digest for role, digest in digests.items() if not role.startswith("control")}
+        plain: dict[str, Any] = {role: digest for role, digest in digests.items() if role in _INPUTS}
         return dataclasses.replace(self, controls=controls, **plain)
 
     def single(self, index: int) -> Request:
@@ -239,9 +240,9 @@ class Request(CommonSettings):
         raw = upgraded(raw)
         given = raw.pop("task", {})
         name = given.get("name") if isinstance(given, dict) else None
-        if not isinstance(name, str) or name not in TASKS:
+        if not isinstance(name, str) or name not in KNOWN:
             raise InvalidRequest(f"There is no task called {shown(name)}.", "Update the add-on.")
-        task = from_dict(TASKS[name], {key: value for key, value in given.items() if key != "name"})
+        task = from_dict(KNOWN[name], {key: value for key, value in given.items() if key != "name"})
         return from_dict(cls, {**raw, "task": task})
 
 

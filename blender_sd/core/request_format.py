@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import InvalidRequest
-from .tasks import INPAINT, MAKE_SEAMLESS, OUTPAINT, TASKS, TEXT_TO_IMAGE, task_fields
+from .tasks import INPAINT, KNOWN, MAKE_SEAMLESS, OUTPAINT, TEXT_TO_IMAGE, task_fields
 
 FORMAT = 2
 # Format 1: names of the settings that tasks have today by another one.
@@ -39,7 +39,7 @@ def upgraded(raw: object) -> dict[str, Any]:
 
 def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
     task = raw.get("task", TEXT_TO_IMAGE)
-    if not isinstance(task, str) or task not in TASKS:
+    if not isinstance(task, str) or task not in KNOWN:
         return {**raw, "task": {"name": task}}  # refused by its name
     renamed = _RENAMED.get(task, {})
     given = {**_DEFAULTS, **raw}

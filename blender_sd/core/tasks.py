@@ -19,6 +19,7 @@ INPAINT = "inpaint"
 OUTPAINT = "outpaint"
 MAKE_SEAMLESS = "make_seamless"
 SEED_WALK = "seed_walk"
+BAKE = "bake"
 MASK_KINDS = ("white", "alpha")
 
 _STRENGTH: dict[str, Any] = {"low": 0.0, "high": 1.0, "unit": SHARE, "a1111": "Denoising strength"}
@@ -245,10 +246,29 @@ class SeedWalk(Task):
         return {"walk": here, "variation_strength": here}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bake(Task):
+    """Pictures brought onto objects. No model takes part, so it is none of `TASKS`."""
+
+    name = BAKE
+    needs = ()
+    call = ""
+    doing = "bake"
+
+    soft: int = setting_field(1, "Soft Edges", "Pixels at the edges of objects that are left out, because antialiasing "
+                                               "mixes into them what is behind", low=0, high=16, unit=PIXELS)
+    harmonise: bool = setting_field(True, "Harmonise", "Make the pictures' colours agree where they overlap")
+    fill: bool = setting_field(True, "Fill", "Give what no picture shows the colours of its surroundings")
+    close_seams: bool = setting_field(True, "Close Seams", "Make colours agree across the seams of UV islands")
+    dilation: int = setting_field(16, "Margin", "Pixels round UV islands that get the border's colours", low=0,
+                                  high=128, unit=PIXELS)
+
+
 TASKS: dict[str, type[Task]] = {
     task.name: task for task in (TextToImage, ImageToImage, Upscale, Inpaint, Outpaint, MakeSeamless, SeedWalk)}
+KNOWN: dict[str, type[Task]] = {**TASKS, Bake.name: Bake}  # those that need no model too
 
 
 def task_fields(task: str | type[Task]) -> tuple[str, ...]:
     """Return the names of the settings that a task (its class, or its name in files) has beside the common ones."""
-    return tuple(spec.name for spec in fields(TASKS[task] if isinstance(task, str) else task))
+    return tuple(spec.name for spec in fields(KNOWN[task] if isinstance(task, str) else task))

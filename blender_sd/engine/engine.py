@@ -3,17 +3,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ..core.errors import OutputUnwritable, SDError, WordBlocked
-from ..core.image_origin import ORIGIN_KEY
+from ..core.errors import InvalidRequest, OutputUnwritable, SDError, WordBlocked
+from ..core.image_origin import COMPOSITE, ORIGIN_KEY, Origin
 from ..core.request import Request
-from ..core.roles import CONTROL, SHEET
+from ..core.roles import BASE_COLOUR, CONTROL, SHEET
+from ..core.tasks import Bake
+from ..core.version import generator
 from ..library import model_paths, policy
 from ..library.content_digests import ContentDigests
 from ..library.checkpoints import STARTER_FOLDER
@@ -34,6 +36,7 @@ from .painter import Cancel, Emit, Job, Painted, Painter, check_allowed
 
 log = logging.getLogger(__name__)
 STARTER = Path(STARTER_FOLDER)
+_PROJECTED = Bake(fill=False)  # how a picture that was just painted is baked
 
 
 class Engine(ImageCalls):
@@ -101,6 +104,8 @@ class Engine(ImageCalls):
             with self._busy:
                 if order.controls_only:
                     results = self._control_pictures(job)
+                elif isinstance(order.request.task, Bake):
+                    results = self._baked(job)
                 else:
                     results = self._written(job, model_paths.resolve(order))
                 return Finished(order.job, tuple(_sheet_first(list(results))))
@@ -157,33 +162,73 @@ class Engine(ImageCalls):
 
         The result carries the pixels if there is no output folder, or if that can no longer be written.
         """
-        message = job.message
-        folder = Path(message.output) if message.output else None
-        marking = self._config.marking or policy.current().marking
-        if folder is not None:
-            output_pictures.check_folder(folder)
-            if marking:
-                self._credentials.ready(job.note)
+        self._check_output(job)
+        origin, first = None, None
+        index = 0
         for index, painted in enumerate(self._painted(job, resolved), start=1):
             request, image = painted.request, painted.image
             result = Result("", request, image.width, image.height, role=painted.role)
-            if folder is None:
-                yield replace(result, pixels=pixels_of(image))
-                continue
-            if index == 1 or any(lora.tag for lora in resolved.request.loras):
+            if origin is None or any(lora.tag for lora in resolved.request.loras):
                 origin = image_origin.origin_of(painted.model, _with_loras_of(request, resolved.request))
             if index == 1:
-                self._keep_inputs(job, request, folder)
-            finished = image_origin.finished(origin, image)
-            sign = self._credentials.signing(request, message.inputs, finished, job.note) if marking else None
-            try:
-                path = str(output_pictures.save(image, folder, message.job, index, request, finished, marking, sign))
-            except OutputUnwritable as error:  # the folder was fine before the painting, which may have taken long
-                job.note(f"{error.message}. What could not be written is in the open file alone: save that, or the "
-                         "image.")
-                yield replace(result, pixels=pixels_of(image))
-            else:
-                yield replace(result, path=path)
+                first = painted
+                self._keep_inputs(job, request)
+            yield self._kept(job, index, result, image, origin)
+        if job.message.scenery is not None and first is not None:
+            over = replace(origin, kind=COMPOSITE)
+            job.loading("Baking")
+            yield from self._onto(job, first.request, [first.image], _PROJECTED, over, lambda share: None, index)
+
+    def _baked(self, job: Job) -> Iterator[Result]:
+        """Yield the images of a bake once they are on disk."""
+        from .tasks.bake import sources_of  # scipy takes a while, and pictures need none of it
+
+        scenery, request = job.message.scenery, job.request
+        if scenery is None:
+            raise InvalidRequest("A bake cannot be repeated from its settings: they hold no objects and cameras.",
+                                 "Bake again from the objects.")
+        self._check_output(job)
+        origin = Origin(generator(), kind=COMPOSITE, model=", ".join(scenery.made_by))
+        pictures = sources_of(scenery, job.message.inputs)
+        yield from self._onto(job, request, pictures, request.task, origin if scenery.made_by else None,
+                              lambda share: job.step(round(share * 100), 100, 1))
+
+    def _onto(self, job: Job, request: Request, pictures: Sequence[Image.Image], settings: Bake, origin: Origin | None,
+              progress: Callable[[float], None], before: int = 0) -> Iterator[Result]:
+        """Yield the images that `pictures` are baked into; `before` other results came first."""
+        from .tasks.bake import bake
+
+        images = bake(job.message.scenery, pictures, settings, job.message.inputs, job.cancelled, progress, job.note)
+        for index, image in enumerate(images, start=before + 1):
+            result = Result("", request, image.width, image.height, role=BASE_COLOUR)
+            yield self._kept(job, index, result, image, origin)
+
+    def _check_output(self, job: Job) -> None:
+        if job.message.output:
+            output_pictures.check_folder(Path(job.message.output))
+            if self._marking:
+                self._credentials.ready(job.note)
+
+    @property
+    def _marking(self) -> bool:
+        return self._config.marking or policy.current().marking
+
+    def _kept(self, job: Job, index: int, result: Result, image: Image.Image, origin: Origin | None) -> Result:
+        """Return `result` with the file that it was written to, or with its pixels. `origin`: None if no model had a
+        part in it.
+        """
+        if not job.message.output:
+            return replace(result, pixels=pixels_of(image))
+        marking = self._marking and origin is not None
+        finished = image_origin.finished(origin or Origin(generator()), image)
+        sign = self._credentials.signing(result.request, job.message.inputs, finished, job.note) if marking else None
+        try:
+            path = str(output_pictures.save(image, Path(job.message.output), job.message.job, index, result.request,
+                                            finished, marking, sign))
+        except OutputUnwritable as error:  # the folder was fine before the painting, which may have taken long
+            job.note(f"{error.message}. What could not be written is in the open file alone: save that, or the image.")
+            return replace(result, pixels=pixels_of(image))
+        return replace(result, path=path)
 
     def _control_pictures(self, job: Job) -> Iterator[Result]:
         """Yield what the job's ControlNets would read."""
@@ -192,11 +237,11 @@ class Engine(ImageCalls):
                 job.note(note)
             yield Result("", job.request, picture.width, picture.height, pixels_of(picture), CONTROL)
 
-    def _keep_inputs(self, job: Job, request: Request, folder: Path) -> None:
+    def _keep_inputs(self, job: Job, request: Request) -> None:
         for role, digest in request.inputs.items():
-            if role in job.message.inputs:
+            if role in job.message.inputs and job.message.output:
                 try:
-                    output_pictures.save_input(job.message.inputs[role], digest, folder)
+                    output_pictures.save_input(job.message.inputs[role], digest, Path(job.message.output))
                 except OutputUnwritable as error:  # no reason to discard the picture
                     job.note(f"{error.message}. No copy of the {role} image was kept, so the picture cannot be "
                              "repeated from its settings alone.")

@@ -142,11 +142,11 @@ class Baker:
         """Return the gain and offset of each view: V×3 float32 each."""
         gains, offsets = np.ones((len(prepared), 3)), np.zeros((len(prepared), 3))
         if self.settings.harmonise and len(prepared) > 1:
-            entries = harmonise.sample(self.cells)
-            part = self.texels.chosen(entries)
+            sampled = harmonise.sample(self.texels)
+            part = self.texels.chosen(sampled.entries)
             readings = [gather.read_part(part, prepared[number]) for number in range(len(prepared))]
             check(self.cancelled)
-            gains, offsets = harmonise.solve(self.cells, entries, readings)
+            gains, offsets = harmonise.solve(sampled, readings)
         return gains.astype(np.float32), offsets.astype(np.float32)
 
     def _resolve(self, blend: Blend) -> Blend:
@@ -172,6 +172,8 @@ class Baker:
         for one in baked:
             check(self.cancelled)
             rows, columns, *source = seams.dilation(one.set, self.settings.dilation)
+            beyond = ~one.covered[rows, columns]  # what no view sees of an island is no margin
+            rows, columns, source = rows[beyond], columns[beyond], [part[beyond] for part in source]
             for values in (one.colours, one.quality):
                 values[rows, columns] = values[tuple(source)]
             one.set[rows, columns] = True

@@ -35,6 +35,8 @@ def into(existing: np.ndarray, baked: Baked, share: np.ndarray) -> np.ndarray:
     change = share > 0
     part = share[change, None]
     result = existing.copy()
+    if not change.any():
+        return result
     old = linear(existing[None, change])[0]
     alpha = old[:, 3:]
     total = part + alpha * (1 - part)

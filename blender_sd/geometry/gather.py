@@ -14,8 +14,9 @@ LEAST_COS = 0.25  # nothing is read at a flatter angle: about 75°
 _ON_SURFACE = 1.0  # pixels by which a hit may lie off a texel's plane to be of its own surface
 _CERTAIN = 0.25  # pixels: if all four hits are this near, nothing can be between
 _LIFT = 2e-5  # of the unit box: how far above its surface an occlusion ray starts
-_FADE = 6.0  # pixels from an edge over which a view's quality rises to the full
-_AT_EDGE = 0.35  # the quality at the edge, as a share of the full
+# A view's quality falls towards edges, but slowly: where it falls fast, another view takes over in a step.
+_FADE = 24.0  # pixels from an edge at which it is full
+_AT_EDGE = 1.2  # how far its logarithm falls
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +134,9 @@ def read(texels: Texels, picture: Picture, part: slice, seen: np.ndarray) -> Rea
     entries, colours, weight, cos, depth = (values[keep] for values in (entries, colours, weight, cos, depth))
     colours = colours / weight[:, None]
     nearest = _index(hits, np.rint(x[keep]), np.rint(y[keep]))
-    edge = np.minimum((picture.edges.ravel()[nearest] - np.float32(picture.soft)) / np.float32(_FADE), 1)
+    away = np.float32(_AT_EDGE) * np.minimum(picture.edges.ravel()[nearest] / np.float32(_FADE) - 1, 0)
     density = view.scales() / picture.reference / (depth if view.perspective else np.ones_like(depth))
-    quality = cos * np.sqrt(density) * (_AT_EDGE + (1 - _AT_EDGE) * np.maximum(edge, 0)) * (0.5 + 0.5 * weight)
+    quality = cos * np.sqrt(density) * np.exp(away) * (0.5 + 0.5 * weight)
     return Reading(entries, colours, np.maximum(quality, 1e-6).astype(np.float32))
 
 

@@ -2,43 +2,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from .cells import Cells
 from .gather import Reading
+from .texels import Texels
 
-_CELLS = 1500  # that are compared
-_FEWEST = 8  # entries of a cell that both views must see
+_SIDE = 32  # texels of the squares that are compared: wide enough that a small displacement changes no mean
+_SQUARES = 800  # that are compared at most
+_EACH = 160  # texels of each that are read
+_FEWEST = 12  # of them that both views must see
 _HOLD_OFFSET = 0.3
 _SMALL = 0.01  # pictures that differ by no more agree as well as sampling can tell
 _ROUNDS = 3  # of reweighting against highlights and what moved between two pictures
 
 
-def sample(cells: Cells, seed: int = 0) -> np.ndarray:
-    """Return the entries of some cells, spread over the whole surface: their order is that of the table."""
-    chosen = np.zeros(cells.count, bool)
-    order = np.random.default_rng(seed).permutation(cells.count)
-    chosen[order[:_CELLS]] = True
-    return np.flatnonzero(chosen[cells.of])
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Entries of the table in some squares of the images.
+
+    Attributes:
+        entries: n indices into the table, ascending.
+        square: n numbers of the squares that they lie in.
+    """
+
+    entries: np.ndarray
+    square: np.ndarray
 
 
-def solve(cells: Cells, entries: np.ndarray, readings: Sequence[Reading]) -> tuple[np.ndarray, np.ndarray]:
+def sample(texels: Texels, seed: int = 0) -> Sample:
+    """Return some entries, in squares that are spread over the whole surface."""
+    sheet, row, column = texels.places()
+    wide = max(one.width for one in texels.layout.sheets) // _SIDE + 1
+    high = max(one.height for one in texels.layout.sheets) // _SIDE + 1
+    key = ((texels.islands.astype(np.int64) * len(texels.layout.sheets) + sheet) * high + row // _SIDE
+           ) * wide + column // _SIDE
+    names = np.unique(key[:: max(1, len(key) // 200_000)])
+    noise = np.random.default_rng(seed)
+    chosen = noise.permutation(names)[:_SQUARES]
+    entries = np.flatnonzero(np.isin(key, chosen))
+    keep = min(1.0, _SQUARES * _EACH / max(1, len(entries)))
+    entries = entries[noise.random(len(entries)) < keep]
+    return Sample(entries, np.unique(key[entries], return_inverse=True)[1])
+
+
+def solve(sampled: Sample, readings: Sequence[Reading]) -> tuple[np.ndarray, np.ndarray]:
     """Return gains and offsets (V×3 each) that make the pictures agree: colour × gain + offset, linear light.
 
-    In each group of pictures that overlap, gains average 1 and offsets 0. Means over cells of some texels are compared,
+    In each group of pictures that overlap, gains average 1 and offsets 0. Means over squares of texels are compared,
     not texels, so that a small displacement does not pass for a lack of contrast.
 
     Args:
-        cells: The cells of the table.
-        entries: The sampled entries, from `sample`.
-        readings: What each picture shows at them; its entries are indices into `entries`.
+        sampled: The entries that were read.
+        readings: What each picture shows at them; its entries are indices into `sampled.entries`.
     """
     views = len(readings)
     gains, offsets = np.ones((views, 3)), np.zeros((views, 3))
-    pairs = list(_pairs(cells, entries, readings))
+    pairs = list(_pairs(sampled, readings))
     if not pairs:
         return gains, offsets
     overlap = np.zeros((views, views))
@@ -52,12 +75,13 @@ def solve(cells: Cells, entries: np.ndarray, readings: Sequence[Reading]) -> tup
     return gains, offsets
 
 
-def _pairs(cells: Cells, entries: np.ndarray, readings: Sequence[Reading]):
-    """Yield for each two overlapping views their numbers, the mean colours of the cells that both see, and weights."""
-    cell = cells.of[entries]
+def _pairs(sampled: Sample, readings: Sequence[Reading]):
+    """Yield for each two overlapping views their numbers, the mean colours of the squares that both see, and weights.
+    """
     tables = []
     for reading in readings:
-        colours, quality = np.zeros((len(entries), 3), np.float32), np.zeros(len(entries), np.float32)
+        colours = np.zeros((len(sampled.entries), 3), np.float32)
+        quality = np.zeros(len(sampled.entries), np.float32)
         colours[reading.entries], quality[reading.entries] = reading.colours, reading.quality
         tables.append((colours, quality))
     for one in range(len(tables)):
@@ -66,7 +90,7 @@ def _pairs(cells: Cells, entries: np.ndarray, readings: Sequence[Reading]):
             both = np.flatnonzero(quality > 0)
             if not len(both):
                 continue
-            names, place, count = np.unique(cell[both], return_inverse=True, return_counts=True)
+            names, place, count = np.unique(sampled.square[both], return_inverse=True, return_counts=True)
             weight = np.bincount(place, quality[both] ** 2, len(names))
             means = [np.stack([np.bincount(place, table[both, k], len(names)) / count for k in range(3)], 1)
                      for table in (tables[one][0], tables[other][0])]

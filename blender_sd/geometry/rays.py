@@ -1,41 +1,22 @@
 """Cast rays against triangles with Intel's Embree, through the package embreex."""
 from __future__ import annotations
 
-import platform
 import sys
-from types import ModuleType
 
 import numpy as np
 
 from ..core.errors import GeometryMissing
-
-_NO_WHEELS = {("linux", "aarch64"), ("win32", "arm64")}  # systems for which embreex has no wheels
-
-
-def unsupported_platform(system: str = sys.platform, machine: str | None = None) -> str:
-    """Return the name of this platform if embreex has no wheels for it, else "".
-
-    Args:
-        system: As in `sys.platform`.
-        machine: As in `platform.machine()`; None for this machine's.
-    """
-    machine = (platform.machine() if machine is None else machine).lower()
-    if (system, machine) in _NO_WHEELS:
-        return {"linux": "Linux on ARM", "win32": "Windows on ARM"}[system]
-    return ""
-
+from ..core.platforms import without_embree
 
 def _embree() -> tuple[type, type]:
     try:
         from embreex.mesh_construction import TriangleMesh
         from embreex.rtcore_scene import EmbreeScene
     except ImportError as error:
-        name = unsupported_platform()
+        name = without_embree()
         if name:
-            raise GeometryMissing(
-                f"Pictures cannot be baked onto objects on {name}: the package embreex does not exist for it.",
-                "Bake on another machine; everything else works.",
-            ) from error
+            raise GeometryMissing(f"Pictures cannot be baked onto objects on {name}: there is no embreex for it.",
+                                  "Bake on another machine; everything else works.") from error
         raise GeometryMissing(
             "The package embreex is missing in the engine's Python.",
             f"Install it with: {sys.executable} -m pip install embreex",
@@ -85,17 +66,3 @@ class Rays:
 
 def _single(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values, np.float32)
-
-
-def require() -> None:
-    """Raise GeometryMissing unless rays can be cast in this Python."""
-    _embree()
-
-
-def package() -> ModuleType | None:
-    """Return the module embreex, or None where it is not installed."""
-    try:
-        import embreex
-    except ImportError:
-        return None
-    return embreex

@@ -59,7 +59,7 @@ class Surface:
         self.textures = np.ascontiguousarray(mesh.textures, np.int32)
         targets = self.textures != OCCLUDER
         if not targets.any():
-            raise SourceUnusable("The objects have no faces.", "Choose objects with faces that are rendered.")
+            raise SourceUnusable("The objects have no faces.", "Choose an object with faces.")
         self.uv = np.ascontiguousarray(mesh.uv, np.float64).reshape(-1, 3, 2)
         vertices = np.asarray(mesh.vertices, np.float64).reshape(-1, 3)
         used = vertices[self.triangles[targets]].reshape(-1, 3)

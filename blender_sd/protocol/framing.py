@@ -17,17 +17,19 @@ import numpy as np
 from ..core.errors import InvalidRequest
 from ..core.request import Request
 from .messages import MESSAGES, PROSE, EngineConfig, Finished, Result, Source
+from .surfaces import Lens, Onto, Scenery, Triangles
 
 MAGIC = b"SDB1"
 MAX_HEADER = 8 << 20  # bytes; requests have a few hundred, and of many pictures only the differences are sent
 MAX_MESSAGE = 1 << 20  # bytes of all messages except Finished
 MAX_TEXT = 1 << 16  # characters of a text for people or the log; the middle of longer ones is left out
-MAX_BLOBS = 32
+MAX_BLOBS = 128
 MAX_BLOB = 1 << 30  # bytes; an 8192² RGBA source has a quarter of it
 MAX_BLOBS_BYTES = 4 << 30  # of one message
 _BLOCK = 32 << 20  # bytes requested from the stream at a time: a lying header costs no more memory than that
 _PREFIX = struct.Struct("<4sI")
 
+_NUMBERS = ("float32", "int32")  # kinds of arrays that are no pixels
 _PER_RESULT, _WIDEST = 400, 4  # bytes: a result's name and numbers; the longest encoding of a character
 _BY_NAME = {cls.__name__: cls for cls in MESSAGES}
 
@@ -145,6 +147,8 @@ def _pack(value: Any, blobs: list[memoryview]) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         blobs.append(memoryview(value))
         return {"blob": len(blobs) - 1}
+    if isinstance(value, Triangles):
+        return {spec.name: _pack_numbers(getattr(value, spec.name), blobs) for spec in dataclasses.fields(value)}
     if isinstance(value, Finished):
         return {"job": value.job, "results": _pack_results(value.results, blobs)}
     if dataclasses.is_dataclass(value):
@@ -154,6 +158,13 @@ def _pack(value: Any, blobs: list[memoryview]) -> Any:
     if isinstance(value, (tuple, list)):
         return [_pack(item, blobs) for item in value]
     return value
+
+
+def _pack_numbers(value: np.ndarray, blobs: list[memoryview]) -> dict:
+    if value.dtype.name not in _NUMBERS:
+        raise TypeError(f"{value.dtype} numbers cannot be sent")
+    blobs.append(np.ascontiguousarray(value).data.cast("B") if value.size else memoryview(b""))
+    return {"blob": len(blobs) - 1, "shape": list(value.shape), "kind": value.dtype.name}
 
 
 def _blob(raw: dict, blobs: list[bytes]) -> bytes:
@@ -170,6 +181,26 @@ def _array(raw: Any, blobs: list[bytes]) -> np.ndarray | None:
     if len(shape) != 3 or not all(type(side) is int and side > 0 for side in shape):
         raise WireError("bad array shape")
     return np.frombuffer(_blob(raw, blobs), np.uint8).reshape(shape)
+
+
+def _numbers(raw: dict, blobs: list[bytes]) -> np.ndarray:
+    """Return an array of numbers that are no pixels: one to three axes, any of which may be empty."""
+    shape, kind = raw["shape"], raw["kind"]
+    if not 1 <= len(shape) <= 3 or not all(type(side) is int and side >= 0 for side in shape) or kind not in _NUMBERS:
+        raise WireError("bad array of numbers")
+    return np.frombuffer(_blob(raw, blobs), kind).reshape(shape)
+
+
+def _floats(raw: Any, blobs: list[bytes]) -> tuple[float, ...]:
+    if not isinstance(raw, list) or not all(type(item) in (int, float) for item in raw):
+        raise WireError("bad numbers")
+    return tuple(map(float, raw))
+
+
+def _texts(raw: Any, blobs: list[bytes]) -> tuple[str, ...]:
+    if not isinstance(raw, list) or not all(type(item) is str for item in raw):
+        raise WireError("bad texts")
+    return tuple(raw)
 
 
 def _source(raw: Any, blobs: list[bytes]) -> Source:
@@ -207,6 +238,13 @@ _DECODERS: dict[object, Callable[[Any, list[bytes]], Any]] = {
     np.ndarray | None: _array,
     Source | None: lambda raw, blobs: None if raw is None else _source(raw, blobs),
     tuple[Result, ...]: _results,
+    np.ndarray: _numbers,
+    tuple[float, ...]: _floats,
+    tuple[str, ...]: _texts,
+    tuple[Lens, ...]: lambda raw, blobs: tuple(_unpack(Lens, item, blobs) for item in raw),
+    tuple[Onto, ...]: lambda raw, blobs: tuple(_unpack(Onto, item, blobs) for item in raw),
+    Triangles: lambda raw, blobs: _unpack(Triangles, raw, blobs),
+    Scenery | None: lambda raw, blobs: None if raw is None else _unpack(Scenery, raw, blobs),
     dict[str, str]: lambda raw, blobs: {str(name): str(version) for name, version in raw.items()},
 }
 

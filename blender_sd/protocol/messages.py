@@ -16,6 +16,7 @@ from ..core.errors import SDError, WordBlocked, error_of_kind
 from ..core.request import Request
 from ..core.roles import PICTURE, SHEET, SRGB
 from .engine_config import EngineConfig
+from .surfaces import Scenery
 
 PROTOCOL = 2
 # The roles of a child process: see `protocol.boot`.
@@ -104,6 +105,7 @@ class Generate:
         base_model: If `folder` is a file with only a denoiser, the folder of the model that provides all other parts.
         controls_only: Whether to paint nothing and return the pixels that the ControlNets would read, a picture for
             each.
+        scenery: What the pictures are baked onto: those that are painted, or those in `inputs` if the task is a bake.
     """
 
     job: str
@@ -113,6 +115,7 @@ class Generate:
     inputs: dict[str, Source] = field(default_factory=dict)
     base_model: str = ""
     controls_only: bool = False
+    scenery: Scenery | None = None
 
 
 @dataclass(frozen=True)

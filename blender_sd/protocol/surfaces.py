@@ -55,3 +55,38 @@ class Lens:
     perspective: bool
     near: float
     far: float
+
+
+@dataclass(frozen=True)
+class Onto:
+    """An image that is baked.
+
+    Attributes:
+        texture: The number of its texture (`Triangles.textures`).
+        width, height: Its size in texels.
+        udim: The number of its tile, 1001 and up; 0 for an ordinary image, which repeats.
+        background: Red, green, blue in linear light for texels that nothing is baked into, where there is no image.
+    """
+
+    texture: int
+    width: int
+    height: int
+    udim: int = 0
+    background: tuple[float, ...] = (0.8, 0.8, 0.8)
+
+
+@dataclass(frozen=True, eq=False)
+class Scenery:
+    """What pictures are baked onto, and the cameras that they are seen by.
+
+    Attributes:
+        triangles: Everything in view.
+        lenses: A camera for each picture.
+        sheets: The images to bake; the results come in their order.
+        made_by: The names of the models that painted the pictures; () if none did.
+    """
+
+    triangles: Triangles
+    lenses: tuple[Lens, ...]
+    sheets: tuple[Onto, ...]
+    made_by: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 
 from ..core.errors import SourceUnusable
+from ..core.roles import BASE_COLOUR
 from ..protocol.messages import Result
 from . import images
 from .targets import COLLECTIONS, Identity, identity, lookup
@@ -24,11 +25,12 @@ def recall(held: Sequence[Any], results: Sequence[Result]) -> list[Any]:
 
     A picture that undo has removed is loaded again from where `results` have it; what was deleted for good is left out.
     """
+    placed = [result for result in results if result.role == BASE_COLOUR] or list(results)  # what was painted is not
     outputs = []
     for number, part in enumerate(held):
         block = lookup(part) if isinstance(part, Identity) else part
-        if block is None and part.collection == "images" and number < len(results):
-            block = _again(results[number])
+        if block is None and part.collection == "images" and number < len(placed):
+            block = _again(placed[number])
             if block is not None:
                 held[number] = identity(block)
         if block is not None:

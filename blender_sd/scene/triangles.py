@@ -80,11 +80,12 @@ def check_objects(objects: Collection[bpy.types.Object]) -> None:
     for obj in objects:
         if obj.type != "MESH":
             raise TargetUnusable(f"'{obj.name}' is not a mesh, so no image can be baked onto it.",
-                                 "Choose meshes, or convert it (Object ▸ Convert).")
+                                 "Choose a mesh, or convert it (Object ▸ Convert).")
         if obj.mode == "EDIT":
             obj.update_from_editmode()
         if not obj.data.polygons:
-            raise TargetUnusable(f"The mesh of '{obj.name}' has no faces.", "Choose objects with faces.")
+            raise TargetUnusable(f"The mesh of '{obj.name}' has no faces to put an image on.",
+                                 "Choose an object with faces.")
         check_editable(obj, "object")
         for slot in obj.material_slots:
             check_editable(slot.material, "material")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ..core.errors import SDError, SourceUnusable
 from ..core.request import Request
 from ..protocol.messages import Cancelled, Generate, Pipeline, Ready, Result
+from ..protocol.surfaces import Scenery
 from .inbox import Inbox
 from .job import Job
 from .worker import EngineState, SourceOrReader, Task, Waiting, Worker
@@ -76,7 +77,8 @@ class Session:
     def submit(
         self, request: Request, *, folder: str, output: str, inputs: Mapping[str, SourceOrReader] | None = None,
         commit: Callable[[Job], list] | None = None, label: str = "", base_model: str = "", background: bool = False,
-        controls_only: bool = False, recall: Callable[[list, tuple[Result, ...]], list] | None = None,
+        controls_only: bool = False, scenery: Scenery | None = None,
+        recall: Callable[[list, tuple[Result, ...]], list] | None = None,
     ) -> Job:
         """Add a request to the queue and return its job at once.
 
@@ -92,7 +94,7 @@ class Session:
             base_model: As in `messages.Generate`.
             background: Whether all other jobs come first, and a job submitted meanwhile cancels this one, so that the
                 caller can try again. It is not listed in `jobs`, and forgotten when it ends.
-            controls_only: As in `messages.Generate`.
+            controls_only, scenery: As in `messages.Generate`.
             recall: Turns the result of `commit` and the pictures into the current value of `Job.outputs`, whenever that
                 is read.
 
@@ -108,7 +110,7 @@ class Session:
         job = Job(uuid.uuid4().hex, request, self, label, commit, background, recall)
         self._jobs.append(job)
         worker.add(Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), inputs,
-                        base_model, background, controls_only))
+                        base_model, background, controls_only, scenery))
         return job
 
     def pump(self, budget: float | None = 0.008) -> bool:

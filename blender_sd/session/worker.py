@@ -17,6 +17,7 @@ from ..protocol import endings
 from ..protocol.messages import (
     Alive, Cancelled, Ending, Event, Failed, Finished, Generate, Loading, Pipeline, Ready, Result, Source, text_of,
 )
+from ..protocol.surfaces import Scenery
 from .job import Prepared
 
 log = logging.getLogger("blender_sd")
@@ -37,8 +38,8 @@ class EngineState:
 class Task:
     """What the thread needs to run one job.
 
-    A `background` task waits for all others and gives way to them. `base_model` and `controls_only` are as in
-    `messages.Generate`.
+    A `background` task waits for all others and gives way to them. `base_model`, `controls_only` and `scenery` are as
+    in `messages.Generate`.
     """
 
     job: str
@@ -49,6 +50,7 @@ class Task:
     base_model: str = ""
     background: bool = False
     controls_only: bool = False
+    scenery: Scenery | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -291,7 +293,8 @@ class Worker:
         inputs = {role: _read_source(role, source) for role, source in task.inputs.items()}
         request = task.request.with_inputs({role: source.digest() for role, source in inputs.items()})
         emit(Prepared(task.job, request))
-        return Generate(task.job, request, task.folder, task.output, inputs, task.base_model, task.controls_only)
+        return Generate(task.job, request, task.folder, task.output, inputs, task.base_model, task.controls_only,
+                        task.scenery)
 
     def _judge(self, ending: object) -> None:
         """Update the engine's state according to a job's failure."""

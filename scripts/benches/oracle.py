@@ -280,8 +280,8 @@ def neighbours(index, points):
 
 
 def gradient(colours, view, pairs) -> dict[str, float]:
-    """Return the mean squared step between neighbouring texels ("energy") and the mean step per length across borders
-    between best views against that elsewhere ("jump").
+    """Return the mean squared step between neighbouring texels ("energy"), and the steps per length across borders
+    between best views against those elsewhere ("jump").
     """
     import numpy as np
 
@@ -290,8 +290,8 @@ def gradient(colours, view, pairs) -> dict[str, float]:
     one, other, length = one[known], other[known], length[known]
     step = np.linalg.norm(colours[one] - colours[other], axis=1)
     border = view[one] != view[other]
-    slope = step / length
-    return {"energy": float((step**2).mean()), "jump": float(slope[border].mean() / slope[~border].mean())}
+    slopes = [step[part].sum() / length[part].sum() for part in (border, ~border)]
+    return {"energy": float((step**2).mean()), "jump": float(slopes[0] / slopes[1])}
 
 
 def times(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) -> None:

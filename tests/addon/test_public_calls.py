@@ -26,6 +26,7 @@ def _calls(folder: Path) -> dict[str, tuple]:
     image = bpy.data.images.new("Any", 64, 64)
     return {
         "apply": (image, cube()),
+        "bake": ([GREY], [bpy.data.objects["Camera"]], [cube()]),
         "batch_materials": (["x"],),
         "check_python": ("python",),
         "choose": ("starter",),
@@ -53,6 +54,7 @@ def _calls(folder: Path) -> dict[str, tuple]:
         "open_picture": ("x.png",),
         "outpaint": (GREY, "x"),
         "problem_report": (),
+        "project": (bpy.data.objects["Camera"], GREY),
         "pump": (),
         "read_settings": (image,),
         "recall": (image,),

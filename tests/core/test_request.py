@@ -268,3 +268,11 @@ def test_variations_keep_the_seed_and_turn_the_other():
     made = [
         Request(seed=5, variation_strength=0.2, variation_seed=MAX_SEED, count=3).single(index) for index in range(3)]
     assert [(one.seed, one.variation_seed) for one in made] == [(5, MAX_SEED), (5, 0), (5, 1)]
+
+
+def test_a_bake_is_a_request_but_no_task_of_a_model():
+    request = Request.of("bake", soft=0, fill=False, width=64)
+    assert Request.from_json(request.to_json()) == request and request.task.soft == 0
+    assert "bake" not in TASKS and not any("bake" in family.tasks for family in FAMILIES.values())
+    with pytest.raises(InvalidRequest):
+        Request.of("bake", soft=99)

@@ -145,6 +145,16 @@ def test_everything_is_filled_and_continued_beyond_the_islands():
     assert np.isfinite(result.colours).all()
 
 
+def test_the_margin_does_not_run_into_what_is_not_seen():
+    surface = Surface(mesh(sphere()))
+    view = camera((0, 6, 0))
+    image = picture(surface, view, smooth)
+    (result,), _ = Baker(surface, [Sheet(0, 128, 128)], Settings(soft=0, fill=False)).run([view], [image])
+    unseen = result.covered & (result.view == 65535)
+    assert unseen.sum() > 1000 and not result.set[unseen].any() and not result.quality[unseen].any()
+    assert (result.set & ~result.covered).any()
+
+
 def test_fill_takes_the_colours_of_the_same_side():
     lid = plane(0.2, 0.5)
     surface = Surface(mesh(plane(1, 0, 8), lid, textures=(0, OCCLUDER)))

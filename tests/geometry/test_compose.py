@@ -10,7 +10,8 @@ import pytest
 from tests.support.meshes import camera, cube, mesh, picture, plane
 
 from blender_sd.core.errors import GeometryMissing, OutOfMemory, SourceUnusable
-from blender_sd.geometry import colours, compose, debug, memory, rays
+from blender_sd.core.platforms import without_embree
+from blender_sd.geometry import colours, compose, debug, memory
 from blender_sd.geometry.bake import Baker, Settings
 from blender_sd.geometry.sheets import Sheet
 from blender_sd.geometry.surface import Surface
@@ -47,6 +48,13 @@ def test_what_is_not_seen_or_locked_stays_bit_for_bit(red, kind):
     got = result[full, :3] / 255 if kind is np.uint8 else result[full, :3]
     wanted = colours.displayed(RED) / 255 if kind is np.uint8 else RED
     assert np.abs(got - wanted).max() < 2 / 255
+
+
+def test_where_everything_is_locked_nothing_changes(red):
+    _, baked = red
+    existing = np.full((128, 128, 4), 77, np.uint8)
+    share = compose.weights(baked, np.ones((128, 128), bool))
+    assert np.array_equal(compose.into(existing, baked, share), existing)
 
 
 def test_the_edge_of_what_is_seen_is_feathered(red):
@@ -105,4 +113,4 @@ def test_without_embree_one_sentence_names_the_package(monkeypatch):
     ("linux", "aarch64", "Linux on ARM"), ("win32", "ARM64", "Windows on ARM"), ("darwin", "arm64", ""),
     ("linux", "x86_64", ""), ("win32", "AMD64", "")])
 def test_platforms_without_embree_are_named(system, machine, name):
-    assert rays.unsupported_platform(system, machine) == name
+    assert without_embree(system, machine) == name

@@ -1,0 +1,31 @@
+"""Draw the panel that paints what is seen onto the objects themselves."""
+from __future__ import annotations
+
+from ...core.families import Family
+from ...core.tasks import IMAGE_TO_IMAGE
+from ..layout import wrapped
+from .base import Panel, place
+
+
+class Project(Panel):
+    """The view, repainted and baked into the objects' own textures."""
+
+    bl_label = "Project onto Objects"
+    bl_order = 44
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def works_with(cls, family: Family) -> bool:
+        return not family.refusal(IMAGE_TO_IMAGE)
+
+    def draw(self, context) -> None:
+        meshes = [obj for obj in context.selected_objects if obj.type == "MESH"]
+        onto = "Onto the selected objects" if meshes else "Onto all objects in view"
+        wrapped(self.layout, context, onto, "MESH_DATA")
+        self.split().prop(context.scene.sd, "render_strength", slider=True)
+        column = self.layout.column(align=True)
+        column.operator("sd.project", text="Project from Here", icon="MOD_UVPROJECT").view = "VIEWPORT"
+        column.operator("sd.project", text="Project from Camera", icon="CAMERA_DATA").view = "CAMERA"
+
+
+CLASSES = place(Project, "view3d")

@@ -1,0 +1,231 @@
+"""Baking onto objects through the public call: real engine, real scene, pictures that Blender itself rendered."""
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import pytest
+
+from blender_sd.core.errors import InvalidRequest, SourceUnusable, TargetUnusable
+from blender_sd.scene import compat, marks, materials
+from tests.support.calls import PATIENCE
+
+pytestmark = [pytest.mark.bpy, pytest.mark.slow]
+
+FACES = {"front": ((0, -6, 0), (np.pi / 2, 0, 0)), "right": ((6, 0, 0), (np.pi / 2, 0, np.pi / 2)),
+         "top": ((0, 0, 6), (0, 0, 0))}
+
+
+def camera(name: str) -> bpy.types.Object:
+    place, turn = FACES[name]
+    data = bpy.data.cameras.new(name)
+    made = bpy.data.objects.new(name, data)
+    made.location, made.rotation_euler = place, turn
+    data.lens = 60
+    bpy.context.collection.objects.link(made)
+    return made
+
+
+def flat(*colour: int, side: int = 64) -> np.ndarray:
+    return np.full((side, side, 4), (*colour, 255), np.uint8)
+
+
+def shown(obj: bpy.types.Object, slot: int = 0) -> bpy.types.Image:
+    return materials.base_color_node(obj.material_slots[slot].material).image
+
+
+def colour_at(obj: bpy.types.Object, face: int, image: bpy.types.Image | None = None) -> np.ndarray:
+    """The image's colour (0 to 255) in the middle of one of the object's faces."""
+    image = image or shown(obj)
+    mesh = obj.data
+    u, v = np.mean([mesh.uv_layers.active.uv[loop].vector for loop in mesh.polygons[face].loop_indices], axis=0)
+    width, height = image.size
+    pixels = np.array(image.pixels[:]).reshape(height, width, 4)
+    return np.rint(pixels[int(v * height), int(u * width)] * 255)[:3]
+
+
+def face_towards(obj: bpy.types.Object, direction) -> int:
+    return max(range(len(obj.data.polygons)), key=lambda number: obj.data.polygons[number].normal.dot(direction))
+
+
+def test_each_face_gets_what_its_camera_sees(sd, cube):
+    pictures = {"front": flat(200, 30, 30), "right": flat(30, 200, 30), "top": flat(30, 30, 200)}
+    job = sd.bake(pictures.values(), [camera(name) for name in pictures], [cube], size=(128, 128), harmonise=False)
+    (image,) = job.result(PATIENCE)
+    assert shown(cube) == image and tuple(image.size) == (128, 128)
+    for direction, colour in (((0, -1, 0), (200, 30, 30)), ((1, 0, 0), (30, 200, 30)), ((0, 0, 1), (30, 30, 200))):
+        assert np.abs(colour_at(cube, face_towards(cube, direction)) - colour).max() <= 1
+    assert not marks.is_marked(image)  # no model had a part in it
+    assert marks.facts_of(image).request.task.name == "bake"
+
+
+def test_what_is_not_seen_keeps_what_it_had(sd, cube):
+    before = bpy.data.images.new("before", 64, 64)
+    noise = np.random.default_rng(0).integers(0, 256, (64 * 64, 4)) / 255
+    noise[:, 3] = 1
+    before.pixels = noise.ravel().tolist()
+    before.pack()
+    sd.apply(before, cube)
+    image, = sd.bake([flat(200, 30, 30)], [camera("top")], [cube], fill=False).result(PATIENCE)
+    old, new = (np.rint(np.array(one.pixels[:]).reshape(64, 64, 4) * 255) for one in (before, image))
+    assert tuple(image.size) == (64, 64) and shown(cube) == image and before.use_fake_user
+    assert np.abs(colour_at(cube, face_towards(cube, (0, 0, 1))) - (200, 30, 30)).max() <= 1
+    assert 0.3 < (old == new).all(-1).mean() < 0.95  # an island, and the margin round it
+    mask = flat(255, 255, 255, side=64)
+    locked, = sd.bake([flat(30, 200, 30)], [camera("top")], [cube], fill=False, locked=mask).result(PATIENCE)
+    assert np.array_equal(np.array(locked.pixels[:]), np.array(image.pixels[:]))
+
+
+def test_materials_that_others_use_are_copied_and_linked_duplicates_share(sd, cube):
+    material = bpy.data.materials.new("shared")
+    cube.data.materials.append(material)
+    twin = bpy.data.objects.new("twin", cube.data)
+    other = bpy.data.objects.new("other", cube.data.copy())
+    twin.location, other.location = (3, 0, 0), (-3, 0, 0)
+    for obj in (twin, other):
+        bpy.context.collection.objects.link(obj)
+    bpy.context.view_layer.update()
+    (image,) = sd.bake([flat(200, 30, 30)], [camera("top")], [cube, twin], size=(64, 64)).result(PATIENCE)
+    assert shown(cube) == shown(twin) == image
+    assert other.material_slots[0].material == material and materials.base_color_node(material) is None
+    assert cube.material_slots[0].material != material
+
+
+def test_each_slot_gets_an_image_in_one_undo_step(sd, cube, monkeypatch):
+    steps = []
+    monkeypatch.setattr("blender_sd.scene.baking.push_undo", steps.append)
+    for name in ("a", "b"):
+        cube.data.materials.append(bpy.data.materials.new(name))
+    cube.data.polygons[face_towards(cube, (0, 0, 1))].material_index = 1
+    images = sd.bake([flat(200, 30, 30), flat(30, 30, 200)], [camera("top"), camera("front")], [cube], size=(64, 64),
+                     harmonise=False).result(PATIENCE)
+    assert len(images) == 2 and len(steps) == 1
+    assert np.abs(colour_at(cube, face_towards(cube, (0, 0, 1)), shown(cube, 1)) - (200, 30, 30)).max() <= 1
+    assert np.abs(colour_at(cube, face_towards(cube, (0, -1, 0)), shown(cube, 0)) - (30, 30, 200)).max() <= 1
+
+
+def test_udim_tiles(sd, cube):
+    cube.data.materials.append(bpy.data.materials.new("M"))
+    tree = compat.node_tree_of(cube.active_material)
+    node = tree.nodes.new("ShaderNodeTexImage")
+    tree.links.new(node.outputs[0], tree.nodes["Principled BSDF"].inputs["Base Color"])
+    image = bpy.data.images.new("tiled", 64, 64, tiled=True)
+    image.tiles.new(1002)
+    node.image = image
+    for point in cube.data.uv_layers[0].uv:
+        point.vector.x *= 2
+    bpy.context.view_layer.update()
+    job = sd.bake([flat(200, 30, 30), flat(30, 30, 200)], [camera("top"), camera("front")], [cube], size=(64, 64))
+    made = job.result(PATIENCE)
+    assert len(job.results) == 2 and shown(cube) in made
+    assert shown(cube).source == "TILED" and {tile.number for tile in shown(cube).tiles} == {1001, 1002}
+
+
+@pytest.mark.parametrize("change", ["rename", "edit", "delete", "file"])
+def test_objects_that_change_meanwhile(sd, cube, change):
+    job = sd.bake([flat(200, 30, 30)], [camera("top")], [cube], size=(64, 64))
+    while not job._owner.waits() and not job.done:
+        sd.wait(0.1)
+    if change == "rename":
+        cube.name = "renamed"
+    elif change == "edit":
+        cube.data.uv_layers[0].uv[0].vector.x += 0.1
+    elif change == "delete":
+        bpy.data.objects.remove(cube)
+    else:
+        bpy.ops.wm.read_homefile(use_empty=True)
+    if change == "rename":
+        (image,) = job.result(PATIENCE)
+        assert shown(bpy.data.objects["renamed"]) == image
+        return
+    reason = {"edit": "was edited", "delete": "deleted", "file": "Another file"}[change]
+    with pytest.raises(TargetUnusable, match=reason):
+        job.result(PATIENCE)
+    assert job.results[0].path  # it is in the history
+    if change != "file":
+        assert any(image.name.startswith("Cube baked") and image.use_fake_user for image in bpy.data.images)
+
+
+def test_a_bake_can_be_cancelled(sd, cube):
+    cube.modifiers.new("s", "SUBSURF").levels = 6
+    bpy.context.view_layer.update()
+    images = len(bpy.data.images)
+    job = sd.bake([flat(200, 30, 30)] * 3, [camera(name) for name in FACES], [cube], size=(4096, 4096))
+    while not job.step and not job.done:
+        sd.wait(0.05)
+        sd.pump()
+    job.cancel()
+    with pytest.raises(Exception, match="cancelled"):
+        job.result(PATIENCE)
+    assert len(bpy.data.images) == images
+
+
+def test_bad_input_is_refused_in_words(sd, cube):
+    with pytest.raises(InvalidRequest, match="one camera for each|1 pictures and 0 cameras"):
+        sd.bake([flat(1, 2, 3)], [], [cube])
+    with pytest.raises(TargetUnusable, match="No object"):
+        sd.bake([flat(1, 2, 3)], [camera("top")], [])
+    with pytest.raises(SourceUnusable, match="not a camera"):
+        sd.bake([flat(1, 2, 3)], [cube], [cube])
+    away = camera("top")
+    away.rotation_euler = (np.pi, 0, 0)
+    bpy.context.view_layer.update()
+    with pytest.raises(SourceUnusable, match="No picture shows"):
+        sd.bake([flat(1, 2, 3)], [away], [cube], size=(64, 64)).result(PATIENCE)
+    inside = camera("top")
+    inside.location = (0, 0, 0)
+    with pytest.raises(SourceUnusable, match="backs|hides"):
+        sd.bake([flat(1, 2, 3)], [inside], [cube], size=(64, 64)).result(PATIENCE)
+    job = sd.bake([flat(1, 2, 3)] * 2, [camera("top"), away], [cube], size=(64, 64))
+    job.result(PATIENCE)
+    assert any("picture 2" in note for note in job.notes)
+    while cube.data.uv_layers:
+        cube.data.uv_layers.remove(cube.data.uv_layers[0])
+    with pytest.raises(TargetUnusable, match="no UV map"):
+        sd.bake([flat(1, 2, 3)], [camera("top")], [cube])
+
+
+def test_uvs_without_an_area_take_nothing(sd, cube):
+    for point in cube.data.uv_layers[0].uv:
+        point.vector = (0.5, 0.5)
+    with pytest.raises(SourceUnusable, match="No picture shows"):
+        sd.bake([flat(1, 2, 3)], [camera("top")], [cube], size=(64, 64)).result(PATIENCE)
+
+
+
+def test_a_picture_is_projected_from_a_camera_onto_what_it_sees(sd, cube):
+    top = camera("top")
+    hidden = bpy.data.objects.new("hidden", cube.data.copy())
+    hidden.location = (0, 0, -5)
+    bpy.context.collection.objects.link(hidden)
+    bpy.context.view_layer.update()
+    for obj in (cube, hidden):
+        obj.select_set(False)
+    job = sd.project(top, flat(200, 30, 30), texture_size=(64, 64))
+    job.result(PATIENCE)
+    assert np.abs(colour_at(cube, face_towards(cube, (0, 0, 1))) - (200, 30, 30)).max() <= 1
+    side = colour_at(cube, face_towards(cube, (0, -1, 0)))
+    assert np.abs(side - 231).max() <= 1  # the base colour that it had: 0.8, linear
+    assert bpy.context.scene.camera != top
+
+
+def test_the_render_is_repainted_and_projected(sd, cube, small):
+    scene = bpy.context.scene
+    scene.camera = camera("front")
+    scene.render.engine, scene.render.resolution_x, scene.render.resolution_y = "BLENDER_WORKBENCH", 64, 64
+    bpy.context.view_layer.update()
+    cube.select_set(True)
+    job = sd.project("CAMERA", "red brick wall", texture_size=(64, 64), **small)
+    (image,) = job.result(PATIENCE)
+    assert [result.role for result in job.results] == ["picture", "base colour"]
+    assert shown(cube) == image and tuple(image.size) == (64, 64) and marks.is_marked(image)
+    pixels = np.array(image.pixels[:]).reshape(64, 64, 4)[..., :3]
+    assert (np.abs(pixels - 231 / 255).max(-1) > 0.01).mean() > 0.05
+    assert marks.facts_of(image).request.prompt == "red brick wall"
+
+
+def test_views_that_there_are_not(sd, cube, small):
+    bpy.context.scene.camera = None
+    with pytest.raises(SourceUnusable, match="no camera"):
+        sd.project("CAMERA", "x", **small)
+    with pytest.raises(SourceUnusable, match="cannot be projected"):
+        sd.project(cube, "x", **small)
