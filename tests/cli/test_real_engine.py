@@ -1,0 +1,98 @@
+"""The command line with the real engine, in a Python without Blender."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.calls import ROOT, engine_python
+
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+_START = "import sys; sys.modules['bpy'] = None; from blender_sd.cli.main import main; sys.exit(main(sys.argv[1:]))"
+_PATIENCE = 180  # seconds; far more than any run here takes
+
+
+@pytest.fixture()
+def command(tmp_path):
+    """Start a command; its pictures go to `tmp_path/out`."""
+    def start(*arguments: str) -> subprocess.Popen:
+        variables = {**os.environ, "SD_BASE": str(tmp_path / "base"), "SD_ENGINE_PYTHON": engine_python()}
+        return subprocess.Popen(
+            [sys.executable, "-c", _START, *arguments, "--threads", "1", "--json", "--output", str(tmp_path / "out")],
+            cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return start
+
+
+def ended(process: subprocess.Popen) -> tuple[int, list[dict]]:
+    out, err = process.communicate(timeout=_PATIENCE)
+    assert "Traceback" not in err, err
+    return process.returncode, [json.loads(line) for line in out.splitlines()]
+
+
+def until_step(process: subprocess.Popen) -> None:
+    for line in process.stderr:
+        if "Step" in line:
+            return
+    raise AssertionError("no step came")
+
+
+def test_pixels_are_those_of_the_engines_own_call_and_are_recognised(command):
+    from PIL import Image
+
+    from blender_sd.engine import Engine
+
+    arguments = ("generate", "red brick wall", "--seed", "5", "--steps", "2", "--size", "64", "--tiling", "xy",
+                 "--name", "wall", "--resume")
+    status, events = ended(command(*arguments))
+    assert status == 0 and events[0]["event"] == "made", events
+    engine = Engine(threads=1)
+    expected = engine.generate("red brick wall", seed=5, steps=2, size=(64, 64), tiling="xy")[0]
+    engine.close()
+    with Image.open(events[0]["path"]) as image:
+        assert image.tobytes() == expected.tobytes()
+    status, events = ended(command(*arguments))
+    assert status == 0 and events[-1]["kept"] == 1 and events[-1]["made"] == 0
+
+
+def test_a_grid_is_recognised(command):
+    arguments = ("generate", "moss", "--seed", "5", "--size", "64", "--axis", "steps=1,2", "--resume", "--name", "grid")
+    status, events = ended(command(*arguments))
+    assert status == 0 and [event.get("role") for event in events[:-1]] == ["contact sheet", "picture", "picture"]
+    assert ended(command(*arguments))[1][-1]["kept"] == 1
+
+
+def test_upscale_and_inpaint_of_files(command, tmp_path):
+    assert ended(command("generate", "moss", "--seed", "5", "--size", "64", "--steps", "1", "--name", "m"))[0] == 0
+    source = str(tmp_path / "out" / "m.png")
+    status, events = ended(command("upscale", source, "--scale", "2", "--steps", "2", "--name", "large"))
+    assert status == 0 and (events[0]["width"], events[0]["height"]) == (128, 128), events
+    assert ended(command("inpaint", source, source, "stone", "--steps", "2", "--name", "patched"))[0] == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_cancels_and_a_second_one_ends_at_once(command, tmp_path):
+    long = ("generate", "moss", "--seed", "1", "--steps", "400", "--size", "256")
+    process = command(*long)
+    until_step(process)
+    process.send_signal(signal.SIGINT)
+    status, events = ended(process)
+    assert status == 130 and events[-1]["cancelled"] == 1 and not list(Path(tmp_path / "out").glob("*.png"))
+    process = command(*long)
+    until_step(process)
+    engine, = psutil.Process(process.pid).children()
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    process.wait(timeout=_PATIENCE)
+    assert process.returncode in (-signal.SIGINT, 130) and time.monotonic() - began < 5
+    process.communicate()
+    psutil.wait_procs([engine], timeout=10)
+    assert not engine.is_running(), "the engine lives on"
