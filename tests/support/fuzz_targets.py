@@ -16,11 +16,12 @@ from blender_sd.core import hub, prompt_choices, prompt_steps, prompt_syntax, st
 from blender_sd.library import engine_environment, foreign_settings, novelai_prompt, png
 from blender_sd.protocol import framing
 from blender_sd.core.errors import (
-    AssetUnusable, InvalidRequest, SDError, StyleUnusable,
+    AssetUnusable, InvalidRequest, SourceUnusable, SDError, StyleUnusable,
 )
 from blender_sd.protocol.messages import (
     Cancel, EngineConfig, Failed, Fetch, Finished, Generate, Hello, Install, Ready, Result, Source, Step,
 )
+from blender_sd.cli import job_file
 from blender_sd.core.image_origin import Origin, Part
 from blender_sd.core.parts import Axis, Control, Embedding, Lora
 from blender_sd.core.request import Request
@@ -30,7 +31,7 @@ from blender_sd.library import (
 from tests.support.png_bytes import chunk, picture
 
 from tests.support.fuzz_models import tensors  # noqa: F401  (its targets are listed by this)
-from tests.support.fuzzing import SEEDS, TARGETS, alone, optional, place, put, refused, target, text  # noqa: F401
+from tests.support.fuzzing import SEEDS, TARGETS, optional, place, put, refused, target, text  # noqa: F401
 
 lock, indexes, wheels = map(
     optional, ("blender_sd.workers.lock", "blender_sd.workers.package_indexes", "blender_sd.workers.wheels"))
@@ -184,6 +185,21 @@ def read_rows(data: bytes) -> None:
             assert row.name and row.name.encode() and len(row.problem) < 500
     except AssetUnusable as error:
         refused(error)
+
+
+@target("jobs", b'{"format": 2, "settings": {"steps": 3}, "jobs": [{"name": "a", "task": {"name": "restyle", '
+                b'"strength": 0.4}, "prompt": "x", "source": "a_##.png", "frames": "1-3,5-9x2", '
+        b'"loras": [{"name": "l"}]}]}',
+        b'{"format": 2, "jobs": [{"request": {"format": 2, "task": {"name": "upscale"}}, "source": "CAMERA"}]}')
+def read_jobs(data: bytes) -> None:
+    try:
+        listed = job_file.read(put("jobs.json", data))
+    except (InvalidRequest, SourceUnusable) as error:
+        refused(error)
+        return
+    for problem in listed.problems:
+        refused(problem.error)
+        assert problem.where.startswith(("jobs[", "blend", "output", "settings.")) and len(problem.where) < 500
 
 
 @target("hub", b"owner/name", b"https://huggingface.co/owner/name/blob/main/a/b.safetensors?x=1", b"owner/name/file.safetensors")  # noqa: E501

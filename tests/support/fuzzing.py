@@ -11,7 +11,6 @@ import functools
 import importlib
 import os
 import shutil
-import sys
 import tempfile
 import types
 from collections.abc import Callable
@@ -26,20 +25,6 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 TARGETS: dict[str, Callable[[bytes], None]] = {}
 SEEDS: dict[str, list[bytes]] = {}
 _TIME = 1_700_000_000, 1_700_000_000
-
-
-def alone(name: str) -> types.ModuleType:
-    """A module that needs nothing of its room, without the room's `__init__`, which would import Blender's modules."""
-    room = name.rpartition(".")[0]
-    if room in sys.modules:
-        return importlib.import_module(name)
-    package = types.ModuleType(room)
-    package.__path__ = [os.path.join(ROOT, *room.split("."))]
-    sys.modules[room] = package
-    try:
-        return importlib.import_module(name)
-    finally:
-        del sys.modules[room], sys.modules[name]
 
 
 def target(name: str, *seeds: bytes) -> Callable:
