@@ -144,7 +144,7 @@ def _through_blender(path: str) -> tuple[SourceLike, tuple[int, int]]:
     except RuntimeError as error:
         raise _unreadable(path, error) from None
     try:
-        if not any(image.size):
+        if not any(image.size) and image.type == "IMAGE":  # its type is known once it is loaded
             raise _unreadable(path, ValueError("Blender read no pixels"))
         return images.open_image(image)
     finally:

@@ -24,8 +24,14 @@ def padded(size: int) -> bytes:
 
 
 FILES = {
-    "model_index.json": b'{"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}',
+    "model_index.json": json.dumps({
+        "_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"], "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"], "scheduler": ["diffusers", "DDIMScheduler"]}).encode(),
     "unet/config.json": json.dumps({"block_out_channels": [32, 64], "sample_size": 16}).encode(),
+    "vae/config.json": json.dumps({"block_out_channels": [8] * 4}).encode(), "text_encoder/config.json": b"{}",
+    "tokenizer/vocab.json": b"{}", "tokenizer/merges.txt": b"", "scheduler/scheduler_config.json": b"{}",
+    "vae/diffusion_pytorch_model.safetensors": padded(1 << 10), "text_encoder/model.safetensors": padded(1 << 10),
     "unet/diffusion_pytorch_model.safetensors": padded(4 << 20)}
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
@@ -148,7 +154,7 @@ def test_scripts_wait_for_the_result(server, tmp_path):
 
 def test_a_controlnet_becomes_the_one_that_is_chosen(shown, server, addon):
     server.add("owner/depth", {"config.json": b'{"_class_name": "ControlNetModel", "cross_attention_dim": 768}',
-                               "diffusion_pytorch_model.safetensors": bytes(8)})
+                               "diffusion_pytorch_model.safetensors": padded(64)})
     runtime._licences.accept("owner/depth", "mit")
     shown.repo, model = "owner/depth", addon.model
     bpy.ops.sd.fetch()

@@ -10,7 +10,7 @@ import blender_sd as sd
 from blender_sd.calls import config, models as known_models
 from blender_sd.calls.runtime import runtime
 from blender_sd.addon.controls import _controlnet_names
-from tests.support.model_files import safetensors
+from tests.support.model_files import make_model, safetensors
 from tests.support.addon import drain
 
 
@@ -19,11 +19,7 @@ def models(tmp_path, monkeypatch, addon):
     """Folders that hold models' configs alone; choosing one by the class of its pipeline."""
     monkeypatch.setattr(runtime, "config", config.replace(runtime.config, model_folders=(str(tmp_path),)))
     for cls in ("FluxKontextPipeline", "FluxFillPipeline", "SanaPipeline", "FluxPipeline"):
-        (tmp_path / cls / "transformer").mkdir(parents=True)
-        (tmp_path / cls / "model_index.json").write_text(
-            json.dumps({"_class_name": cls, "transformer": ["diffusers", "X"]}))
-        (tmp_path / cls / "transformer" / "config.json").write_text(json.dumps({"patch_size": 1}))
-        safetensors(tmp_path / cls / "transformer" / "diffusion_pytorch_model.safetensors", "x")
+        make_model(tmp_path / cls, cls, transformer={"patch_size": 1})
     for name, cls in (("union", "FluxControlNetModel"), ("depth", "ControlNetModel")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps({"_class_name": cls}))
