@@ -24,7 +24,7 @@ from blender_sd.protocol.messages import Generate, Hello, Note, Source
 from blender_sd.core.parts import Axis, Control
 from blender_sd.core.request import Request
 from blender_sd.core.style_format import read_style
-from blender_sd.protocol.framing import MAX_BLOB, WireError, read_message, write_message
+from blender_sd.protocol.framing import MAX_BLOBS, MAX_BLOB, WireError, read_message, write_message
 from blender_sd.library import wildcards
 from blender_sd.library.controlnets import find_controlnets
 from blender_sd.library.model_folders import kind_at
@@ -62,7 +62,7 @@ def test_a_header_that_lies_about_its_blobs_costs_no_memory():
 
 def test_more_pictures_than_the_engine_takes_are_refused_where_they_are_sent():
     picture = Source(pixels=np.zeros((1, 1, 4), np.uint8))
-    inputs = {f"control{number}": picture for number in range(33)}
+    inputs = {f"control{number}": picture for number in range(MAX_BLOBS + 1)}
     stream = io.BytesIO()
     with pytest.raises(InvalidRequest, match="too many"):
         write_message(stream, Generate("1", Request(), "/m", "", inputs))

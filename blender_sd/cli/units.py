@@ -69,7 +69,7 @@ def calls() -> dict[str, Callable]:
     for module in (import_module(f"{package}.calls.{name}") for name in modules):
         for value in vars(module).values():
             if inspect.isfunction(value) and hasattr(value, "task"):
-                made[value.task] = value
+                made.setdefault(value.task, value)  # `project` repaints too: the first call is the task's own
     return made
 
 

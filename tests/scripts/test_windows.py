@@ -25,5 +25,6 @@ def test_packages_that_tests_ask_for_are_there():
     sources = (file.read_text(encoding="utf-8") for file in TESTS.rglob("*.py"))
     asked_for = {name for source in sources for name in re.findall(r"importorskip\(\"(\w+)", source)}
     offered = {line.partition("==")[0].lower() for line in windows._lines("test.txt")}
+    offered.remove("quickjs")  # has no wheel for Windows' Python 3.13; farms' managers run their scripts elsewhere
     assert offered & asked_for
     assert offered & asked_for <= {pin.partition("==")[0].lower() for pin in windows.pins()}
