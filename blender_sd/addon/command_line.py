@@ -4,7 +4,6 @@
 """
 from __future__ import annotations
 
-import functools
 import sys
 
 import bpy
@@ -28,7 +27,7 @@ def run_report(arguments: list[str]) -> int:
 
 def register() -> None:
     for name, command in ((NAME, run), (ALIAS, run_report)):
-        _handles.append(bpy.utils.register_cli_command(name, functools.partial(command)))
+        _handles.append(bpy.utils.register_cli_command(name, command))
 
 
 def unregister() -> None:

@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from ..core.request import Request
-from .units import Unit
+from .units import CAMERA, Unit
 
 log = logging.getLogger("blender_sd")
 
@@ -55,7 +55,7 @@ def note(folder: str, unit: Unit, request: Request, stamp: str) -> None:
     """Remember the pictures that a frame's request was made from."""
     from ..library import files
 
-    if not stamp or not request.inputs:
+    if not stamp or not request.inputs or not _of_the_camera(unit):
         return
     known = {"stamp": stamp, "inputs": request.inputs, "width": request.width, "height": request.height}
     try:
@@ -71,11 +71,18 @@ def expected(folder: str, unit: Unit, request: Request, stamp: str) -> Request |
     try:
         with open(_file(folder, unit), encoding="utf-8") as file:
             known: Any = json.load(file)
-        if not stamp or known["stamp"] != stamp:
+        if not stamp or known["stamp"] != stamp or not _of_the_camera(unit):
             return None
         return request.changed(width=known["width"], height=known["height"]).with_inputs(known["inputs"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _of_the_camera(unit: Unit) -> bool:
+    """Return whether all pictures of a unit are renders: others may change while the .blend file does not."""
+    pictures = [unit.keywords[name] for name in ("source", "mask", "reference") if unit.keywords.get(name)]
+    pictures += [control.get("image") for control in unit.keywords.get("control_pictures", ())]
+    return all(picture == CAMERA for picture in pictures)
 
 
 def _file(folder: str, unit: Unit) -> str:

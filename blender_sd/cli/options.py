@@ -156,7 +156,7 @@ def _control(text: str) -> dict[str, Any]:
     picture, *others = rest.split(",")
     pairs = dict(part.partition("=")[::2] for part in others)
     try:
-        numbers = {name: float(pairs.pop(name)) for name in ("weight", "start", "end") if name in pairs}
+        numbers: dict[str, Any] = {name: float(pairs.pop(name)) for name in ("weight", "start", "end") if name in pairs}
     except ValueError:
         numbers, pairs = {}, {"": ""}
     if not (equals and kind and picture) or pairs.keys() - {"model"}:

@@ -65,11 +65,11 @@ def calls() -> dict[str, Callable]:
     package = __package__.rpartition(".")[0]
     top = import_module(package)
     modules = dict.fromkeys(top._MODULES.values())
-    made = {}
+    made: dict[str, Callable] = {}
     for module in (import_module(f"{package}.calls.{name}") for name in modules):
         for value in vars(module).values():
             if inspect.isfunction(value) and hasattr(value, "task"):
-                made.setdefault(value.task, value)  # `project` repaints too: the first call is the task's own
+                made.setdefault(value.task, value)  # later ones, such as `project`, use the task in another way
     return made
 
 
@@ -173,7 +173,9 @@ def check_picture(picture: Any, frame: int | None) -> None:
 
         from ..scene.frames import camera_of
 
-        camera_of(bpy.context.scene)
+        scene = bpy.context.scene
+        if scene is not None:  # it is None only while Blender starts
+            camera_of(scene)
     elif picture not in ("ALPHA", "FACES"):
         opened = source_of(picture, frame)
         if isinstance(opened, str):
@@ -207,20 +209,22 @@ def begin(unit: Unit) -> Any:
     """Start a unit and return its job. Renders the camera's frame first if that is the source. Raises SDError."""
     from ..calls.recalling import run
 
-    def kept(job: Any) -> list:
-        return list(job.results)
-
     if unit.frame is not None:
         to_frame(unit.frame)
     if unit.request is not None:
         source = unit.keywords.get("source")
-        return run(unit.request, source_of(source, unit.frame) if source else None, target=kept, label=unit.label)
+        return run(unit.request, source_of(source, unit.frame) if source else None, target=_results, label=unit.label)
     keywords = dict(unit.keywords)
     for name in _PICTURES:
         if name in keywords:
             keywords[name] = source_of(keywords[name], unit.frame)
     keywords["controls"] = controls_of(keywords.pop("control_pictures", ()))
-    return calls()[unit.task](**keywords, target=kept, label=unit.label)
+    return calls()[unit.task](**keywords, target=_results, label=unit.label)
+
+
+def _results(job: Any) -> list[Any]:
+    """Return a finished job's results as its outputs, so that they go into no scene."""
+    return list(job.results)
 
 
 def to_frame(frame: int) -> None:
@@ -230,8 +234,9 @@ def to_frame(frame: int) -> None:
     if has_blender():
         import bpy
 
-        if bpy.context.scene.frame_current != frame:
-            bpy.context.scene.frame_set(frame)
+        scene = bpy.context.scene
+        if scene is not None and scene.frame_current != frame:
+            scene.frame_set(frame)
 
 
 def where_of(unit: Unit, error: SDError) -> str:

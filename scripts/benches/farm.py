@@ -27,7 +27,7 @@ def run(log: Callable[[str], None]) -> dict:
     with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         one, two = (_throughput(folder, workers, log) for workers in (1, 2))
-        missing, doubled, different = _kills(folder, log)
+        missing, doubled, different = _kills(folder, one, log)
         clashes = _shared(folder, log)
     load = _loading(one)
     figures = {"one_worker_per_minute": one["rate"], "two_workers_per_minute": two["rate"], "start_s": one["start"],
@@ -71,7 +71,7 @@ def _loading(one: dict[str, float]) -> dict[str, float]:
     return {"chunk_below_tenth": float(-(-9 * (one["start"] - 60 / one["rate"]) // (60 / one["rate"])))}
 
 
-def _kills(folder: Path, log: Callable[[str], None]) -> tuple[int, int, int]:
+def _kills(folder: Path, one: dict[str, float], log: Callable[[str], None]) -> tuple[int, int, int]:
     """Return how many pictures are missing, doubled or different after all kills, against an undisturbed run."""
     jobs = _jobs(folder, KILLED, 20)
     if _start(folder, jobs, "calm").wait():
@@ -80,7 +80,7 @@ def _kills(folder: Path, log: Callable[[str], None]) -> tuple[int, int, int]:
     while True:
         process = _start(folder, jobs, "stormy")
         if kills < KILLS:
-            time.sleep(dice.uniform(1.0, 12.0))
+            time.sleep(dice.uniform(0.5 * one["start"], one["start"] + 240 / one["rate"]))  # in any of its states
         if kills < KILLS and process.poll() is None:
             process.send_signal(signal.SIGKILL)
             kills += 1

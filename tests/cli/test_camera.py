@@ -83,6 +83,18 @@ def test_another_file_is_opened_and_a_missing_one_named(shot, capsys):
     assert shot("--blend", str(shot.folder / "shot.blend"), "--dry-run") == 0
 
 
+def test_a_changed_picture_beside_an_unchanged_scene_is_painted_again(shot, capsys):
+    from blender_sd.cli.main import main
+    from blender_sd.core.request import Request
+    from tests.support.drawing_pipeline import png_of
+
+    for seed in (1, 2):
+        (shot.folder / "in_0001.png").write_bytes(png_of(Request(seed=seed)))
+        assert main(["restyle", str(shot.folder / "in_####.png"), "x", "--frames", "1", "--seed", "3", "--resume",
+                     "--steps", "2", "--output", str(shot.folder / "out")]) == 0
+    assert len(shot.pipeline.runs) == 2
+
+
 def test_an_image_of_the_file_is_a_source(shot, capsys):
     import bpy
 
