@@ -6,7 +6,14 @@ import sys
 
 import pytest
 
+from blender_sd.protocol.boot import NICENESS_VARIABLE
 from tests.support.drawing_pipeline import DrawingPipeline
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch):
+    """Take back what a command sets in the environment of its process, which is the tests' here."""
+    monkeypatch.setenv(NICENESS_VARIABLE, "0")
 
 
 @pytest.fixture()
