@@ -11,7 +11,7 @@ from .rays import Rays
 from .sheets import Layout, Sheet
 from .slices import Cancelled, each, never
 
-_DEEPEST = 8  # triangles on one texel that are told apart
+_DEEPEST = 8  # triangles on one texel that are kept apart
 _INSIDE = 1e-4  # barycentric weight from which a texel lies inside a triangle and not on its edge
 
 

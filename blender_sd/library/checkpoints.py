@@ -61,7 +61,7 @@ _UNCLIP = "an SD 2 model that reads pictures in place of words (unCLIP)"
 _OF_XL = _UNET + "label_emb.0.0.weight"
 _DOUBLE = ("double_blocks.", "transformer_blocks.")
 # Of files that hold a transformer: names that only one family's have, in the original layout or in diffusers'; the
-# first layer, which tells how many channels it sees; and the blocks, of which larger members have more.
+# first layer, which tells how many channels it sees; and the blocks: larger members have more.
 _TRANSFORMERS = (
     ("Flux.2", ("double_stream_modulation_img.",), ("img_in.weight", "x_embedder.weight"), _DOUBLE),
     ("Flux.1", ("single_blocks.0.modulation.lin.", "single_transformer_blocks.0.proj_mlp."),

@@ -184,7 +184,7 @@ def _array(raw: Any, blobs: list[bytes]) -> np.ndarray | None:
 
 
 def _numbers(raw: dict, blobs: list[bytes]) -> np.ndarray:
-    """Return an array of numbers that are no pixels: one to three axes, any of which may be empty."""
+    """Return an array of numbers that are no pixels: one to three axes, empty ones too."""
     shape, kind = raw["shape"], raw["kind"]
     if not 1 <= len(shape) <= 3 or not all(type(side) is int and side >= 0 for side in shape) or kind not in _NUMBERS:
         raise WireError("bad array of numbers")

@@ -22,7 +22,6 @@ PROTOCOL = 2
 # The roles of a child process: see `protocol.boot`.
 PAINT, FETCH, INSTALL, CHECK, VERIFY = "paint", "fetch", "install", "check", "verify"
 
-
 PROSE = "prose"  # in a field's metadata: a text for people, which may be of any length
 _TEXT = {PROSE: True}
 
@@ -40,10 +39,7 @@ class Source:
     encoded: bytes | None = None
 
     def digest(self) -> str:
-        r"""Return the digest by which the request names it.
-
-        It is "sha256:…" of the encoded bytes, or of "HxWxC\n" (ASCII) and the pixel bytes.
-        """
+        r"""Return its name in the request: "sha256:…" of the encoded bytes, or of "HxWxC\n" (ASCII) and the pixels."""
         if self.encoded is not None:
             return f"sha256:{hashlib.sha256(self.encoded).hexdigest()}"
         if self.pixels is None:
@@ -371,8 +367,6 @@ Event = Ready | Alive | Loading | Step | Note | Found | Fetched | Stage | Ending
 ENDINGS: tuple[type, ...] = get_args(Ending)
 EVENTS: tuple[type, ...] = get_args(Event)
 MESSAGES: tuple[type, ...] = (Hello, *get_args(WorkRequest), Cancel, Shutdown, *EVENTS)
-
-
 _Work = TypeVar("_Work", bound=WorkRequest, contravariant=True)
 
 

@@ -68,7 +68,7 @@ def test_a_tag_puts_a_lora_on_and_recall_brings_it_back(addon, pipeline, lora):
     assert addon.prompt == "wall <lora:old bricks:0.8>"
 
 
-def told(addon, name="SD_PT_view3d_main"):
+def drawn(addon, name="SD_PT_view3d_main"):
     return shown(name).texts
 
 
@@ -77,16 +77,16 @@ def test_what_a_job_says_of_a_lora_stands_beside_it_and_not_below_the_button(add
     addon.prompt = "wall <lora:old bricks:0.8>"
     bpy.ops.sd.generate()
     drain()
-    texts = told(addon)
+    texts = drawn(addon)
     assert texts.count(pipeline.note) == 1 and texts.index(pipeline.note) < texts.index("Generate")
     addon.prompt = "wall"
-    assert told(addon).index(pipeline.note) > told(addon).index("Generate"), "of a LoRA that the prompt no longer names"
+    assert drawn(addon).index(pipeline.note) > drawn(addon).index("Generate"), "of a LoRA that the prompt no longer names"
     addon.prompt, pipeline.note = "wall <lora:sub/Old Bricks:1>", ""
-    assert "Parts of the LoRA 'old bricks' did not fit." in told(addon)
+    assert "Parts of the LoRA 'old bricks' did not fit." in drawn(addon)
     addon.prompt = "wall <lora:old bricks:1>"
     bpy.ops.sd.generate()
     drain()
-    assert "Parts of the LoRA 'old bricks' did not fit." not in told(addon), "it is on without a word now"
+    assert "Parts of the LoRA 'old bricks' did not fit." not in drawn(addon), "it is on without a word now"
 
 
 def test_a_lora_that_does_not_fit_is_named_beside_it(addon, pipeline, lora):
@@ -95,10 +95,10 @@ def test_a_lora_that_does_not_fit_is_named_beside_it(addon, pipeline, lora):
     pipeline.fail_with, addon.prompt = error, "wall <lora:old bricks:0.8>"
     bpy.ops.sd.generate()
     drain()
-    texts = told(addon)
+    texts = drawn(addon)
     assert texts.index(str(error)) < texts.index("Generate") and state().error == error.message
     addon.prompt = "wall"
-    assert str(error) not in told(addon)
+    assert str(error) not in drawn(addon)
 
 
 def test_scripts_name_loras_too(addon, pipeline, lora):

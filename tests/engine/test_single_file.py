@@ -81,7 +81,7 @@ def test_what_a_model_of_sd_2_predicts_is_told_from_its_biases(families, run, ti
 
 
 def notes_of(file, left):
-    """What is said of tensors that are left over, but for the bias that this tiny model does not have."""
+    """Return the notes about tensors that are left over, but for the bias that this tiny model does not have."""
     from blender_sd.engine.models import leftovers
 
     return leftovers.notes(file, [name for name in left if name != single_file._LAST_BIAS])

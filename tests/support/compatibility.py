@@ -82,7 +82,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
     "Models in one file": (
         Row("SD 1.5, SD 2 and SDXL in the layout of Stability's checkpoints", WORKS,
             "engine/test_single_file.py::test_the_same_pictures_as_from_the_folder"),
-        Row("a model of SD 2, whose file does not say what it predicts", "works: told from its weights, as ComfyUI does",  # noqa: E501
+        Row("a model of SD 2, whose file does not say what it predicts", "works: found from its weights, as ComfyUI does",  # noqa: E501
             "engine/test_single_file.py::test_what_a_model_of_sd_2_predicts_is_told_from_its_biases"),
         Row("scaled fp8 and int8 (`.scale_weight`, `.weight_scale`, `.weight_scale_inv`, `.comfy_quant`)", WORKS,
             "engine/test_extra_tensors.py::test_a_checkpoint_in_8_bits_paints_the_same_picture"),

@@ -164,7 +164,7 @@ def test_a_safety_filter_comes_with_its_processor_and_without_pickles(kind):
 
 
 def checked(path, tensors, size=1 << 20, **metadata):
-    """What is said of a single file with a header of these tensors."""
+    """Return the answer about a single file with a header of these tensors."""
     entries = {name: {"dtype": "F16", "shape": list(shape), "data_offsets": [0, 0]} for name, shape in tensors.items()}
     header = json.dumps(entries | ({"__metadata__": metadata} if metadata else {})).encode()
     data = len(header).to_bytes(8, "little") + header

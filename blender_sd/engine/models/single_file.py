@@ -245,7 +245,7 @@ def lacking(kind: Kind, name: str) -> ModelUnreadable:
 
 
 def _predicts_velocity(tensors: dict[str, torch.Tensor]) -> bool:
-    """Return whether a model of SD 2, of which some predict the velocity and some the noise, predicts the velocity.
+    """Return whether a model of SD 2 predicts the velocity; some predict the noise.
 
     Its file does not say it; the biases of its last attention spread far wider then. ComfyUI tells it the same way.
     """
