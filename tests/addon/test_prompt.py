@@ -80,7 +80,9 @@ def test_what_a_job_says_of_a_lora_stands_beside_it_and_not_below_the_button(add
     texts = drawn(addon)
     assert texts.count(pipeline.note) == 1 and texts.index(pipeline.note) < texts.index("Generate")
     addon.prompt = "wall"
-    assert drawn(addon).index(pipeline.note) > drawn(addon).index("Generate"), "of a LoRA that the prompt no longer names"
+    assert drawn(addon).index(pipeline.note) > drawn(addon).index("Generate"), (
+        "of a LoRA that the prompt no longer names"
+    )
     addon.prompt, pipeline.note = "wall <lora:sub/Old Bricks:1>", ""
     assert "Parts of the LoRA 'old bricks' did not fit." in drawn(addon)
     addon.prompt = "wall <lora:old bricks:1>"
