@@ -11,7 +11,7 @@ from typing import Any
 from ..core.errors import ModelUnreadable
 from ..core.families import OTHER_PIPELINES, UNNEEDED, is_known
 from . import own_files, quantised
-from .checkpoints import PICKLES, SUFFIX, input_refusal, read_header
+from .checkpoints import PICKLES, SUFFIX, UPSCALER_PIPELINES, input_refusal, read_header
 from .model_folders import INDEX, read_json
 
 _ANEW = "Download the model again."
@@ -34,7 +34,7 @@ def check_index(index: Mapping[str, Any], lent: Collection[str] = ()) -> None:
     its own. Nothing else is looked at, so that a download can ask before it begins.
     """
     kind = index.get("_class_name")
-    if not isinstance(kind, str) or not is_known(kind):
+    if not isinstance(kind, str) or not (is_known(kind) or kind in UPSCALER_PIPELINES):
         raise ModelUnreadable(f"Models of the pipeline {kind!s:.80} cannot be used here.",
                               "Choose a model of a family that the add-on's guide names.")
     there = {name: entry for name, entry in index.items()
@@ -97,7 +97,7 @@ def check_parts(folder: str, parts: Mapping[str, tuple[str, str]], lent: Collect
         parts: What `components` has returned.
         lent: Parts that come from elsewhere.
     """
-    _check_json(folder, INDEX)
+    index = _check_json(folder, INDEX)
     for name in parts:
         if name in lent or name in UNNEEDED:
             continue
@@ -111,7 +111,8 @@ def check_parts(folder: str, parts: Mapping[str, tuple[str, str]], lent: Collect
         elif not name.startswith(_NO_WEIGHTS):
             _check_weights(folder, name, files)
     for name in _DENOISERS:
-        if name in parts and name not in lent:
+        # what enlarges sees the small picture beside the latents
+        if name in parts and name not in lent and index.get("_class_name") not in UPSCALER_PIPELINES:
             _check_input(folder, name)
 
 

@@ -151,7 +151,7 @@ def test_who_opens_models_takes_them_from_behind_the_door():
                             if isinstance(call, ast.Call) and (name := ast.unparse(call.func)) in openers}
     assert {(file, function) for file, function, name in callers if name not in ("_load", "_inspected")} == {
         ("embeddings.py", "apply"), ("folders.py", "_lent_to"), ("loader.py", "get"), ("loader.py", "read"),
-        ("loras.py", "apply"),
+        ("loras.py", "_existing"),
         ("painter.py", "_prepared"), ("painter.py", "_upscaler"), ("painter.py", "load"), ("reference.py", "_checked"),
         ("upscalers.py", "get"), ("vaes.py", "read")}
     functions = {node.name: node for file in ("engine.py", "painter.py")
