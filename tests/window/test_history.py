@@ -110,12 +110,10 @@ def test_a_click_on_a_picture_shows_it_larger_and_a_second_one_opens_it(window):
 
 def test_recall_fills_the_tab_and_same_seed_only_the_seed(window):
     window.run_script("bpy.context.scene.sd.prompt, bpy.context.scene.sd.seed = 'mine', 1")
-    window.scroll(window.sidebar(), 4)  # the buttons are below the screen's edge
     window.click_text("Same Seed")
     window.wait_for("bpy.context.scene.sd.seed == 111 and bpy.context.scene.sd.prompt == 'mine'", 10)
     window.click_text("Recall Settings")
     window.wait_for("bpy.context.scene.sd.prompt == 'emerald wall, old' and bpy.context.scene.sd.steps == 7", 10)
-    window.scroll(window.sidebar(), -12)
 
 
 def test_trash_and_undo(window, folder):

@@ -75,7 +75,7 @@ class BlenderWindow:
     `archives`: extension zips to install; `shots`: the folder that takes screenshots; `variables`: environment
     variables for Blender."""
 
-    size = (1600, 1000)  # pixels of the screen
+    size = (1600, 1080)  # pixels of the screen
 
     def __init__(self, python: str, archives: list[Path], shots: Path, variables: dict[str, str] | None = None) -> None:
         self.shots = shots

@@ -16,7 +16,7 @@ _OPENBOX = """<?xml version="1.0"?><openbox_config xmlns="http://openbox.org/3.4
 class Screen:
     """One private X display of `width`×`height` pixels. Windows are shown over the whole of it, without a frame."""
 
-    def __init__(self, folder: Path, width: int = 1600, height: int = 1000) -> None:
+    def __init__(self, folder: Path, width: int = 1600, height: int = 1080) -> None:
         self.width, self.height = width, height
         self._processes: list[subprocess.Popen] = []
         self._log = open(folder / "screen.log", "ab")  # noqa: SIM115 (closed by close())
