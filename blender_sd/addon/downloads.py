@@ -95,19 +95,13 @@ def started(download: Download, scene: bpy.types.Scene) -> None:
 def update() -> bool:
     """Update `WindowManager.sd_hub`; return whether anything changed."""
     newest = (downloads.downloads() or [None])[-1]
-    changed, ended = _newest.look(newest, progress_text)
-    if not changed:
-        return False
     shown = state()
-    shown.running = newest is not None and not newest.done
-    if newest is None:
-        return True
-    shown.progress, shown.text = newest.progress, progress_text(newest)
-    if shown.running:
-        shown.error = shown.hint = shown.error_kind = shown.unaccepted = ""
+    changed, ended = _newest.show(newest, shown, progress_text)
+    if changed and shown.running:
+        shown.error_kind = shown.unaccepted = ""
     if ended:
         _end(newest, shown)
-    return True
+    return changed
 
 
 def forget() -> None:

@@ -125,20 +125,13 @@ def confirm_base() -> None:
 def update() -> bool:
     """Update `WindowManager.sd_setup`; return whether anything changed."""
     newest = (installation.installations() or [None])[-1]
-    changed, ended = _newest.look(newest, progress_text)
-    if not changed:
-        return False
     shown = state()
-    shown.running = newest is not None and not newest.done
-    if newest is None:
-        return True
-    shown.progress, shown.text = newest.progress, progress_text(newest)
-    if shown.running:
-        shown.error = shown.hint = ""
+    changed, ended = _newest.show(newest, shown, progress_text)
     if ended:
         _end(newest, shown)
-    redraw_preferences()
-    return True
+    if changed and newest is not None:
+        redraw_preferences()
+    return changed
 
 
 def redraw_preferences() -> None:

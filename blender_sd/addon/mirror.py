@@ -96,11 +96,21 @@ class Newest:
         """Forget what was shown, as `Mirror.forget` does."""
         self._shown = None
 
-    def look(self, transfer: Transfer | None, text: Callable[[Any], str]) -> tuple[bool, bool]:
-        """Return whether `transfer` or its `text` differs from what was shown, and whether it has ended since."""
+    def show(self, transfer: Transfer | None, shown: Any, text: Callable[[Any], str]) -> tuple[bool, bool]:
+        """Write the state of `transfer` into `shown`, the panel's properties for it, if it has changed.
+
+        Returns:
+            Whether it has changed, and whether it has ended since.
+        """
         now, before = transfer and (transfer.id, transfer.state, transfer.progress, text(transfer)), self._shown
         self._shown = now
         ended = transfer is not None and transfer.done and (before is None or before[:2] != now[:2])
+        if now != before:
+            shown.running = transfer is not None and not transfer.done
+            if transfer is not None:
+                shown.progress, shown.text = transfer.progress, text(transfer)
+            if shown.running:
+                shown.error = shown.hint = ""
         return now != before, ended
 
 

@@ -76,7 +76,7 @@ def test_d(clean): assert not first
 
 @pytest.mark.slow
 def test_a_test_that_fails_once_passes_by_name_and_one_that_fails_twice_fails(tmp_path):
-    outcome, told = run_pytest(tmp_path, _CLICKS, retried=str(tmp_path / "test_it.py"))
+    outcome, printed = run_pytest(tmp_path, _CLICKS, retried=str(tmp_path / "test_it.py"))
     assert counts(outcome) == (3, 1, 0)
     assert outcome.note == "passed on the second try: test_it.py::test_b, test_it.py::test_d"
     assert outcome.note in steps.table([outcome])
@@ -87,14 +87,14 @@ def test_a_test_that_fails_once_passes_by_name_and_one_that_fails_twice_fails(tm
 @pytest.mark.slow
 def test_a_second_try_that_breaks_saves_nothing(tmp_path):
     code = _FIRST_TRY + "def test_a(): assert not first\ndef test_b(): first or os.abort()\n"
-    outcome, told = run_pytest(tmp_path, code, retried=str(tmp_path / "test_it.py"))
+    outcome, printed = run_pytest(tmp_path, code, retried=str(tmp_path / "test_it.py"))
     assert counts(outcome) == (1, 1, 0) and not outcome.note
 
 
 @pytest.mark.slow
 def test_a_crash_beside_a_failed_test_is_not_forgiven(tmp_path):
     code = _FIRST_TRY + "import atexit\nif first: atexit.register(os.abort)\ndef test_a(): assert not first\n"
-    outcome, told = run_pytest(tmp_path, code, retried=str(tmp_path / "test_it.py"))
+    outcome, printed = run_pytest(tmp_path, code, retried=str(tmp_path / "test_it.py"))
     assert counts(outcome) == (1, 1, 0)
     assert "the process ended" in outcome.note and "test_a" in outcome.note
 
