@@ -183,12 +183,15 @@ class Plan:
         if missing:
             return Step(layer, name, missing=missing)
         python, prepare = str(env.executable), self._waits_for(env)
+        older = not self.chosen.blender and blender != tuple(envs.BLENDERS)[-1]
+        marks = f"{MARKS[layer]} and not newest" if older else MARKS[layer]
         variables = {"SD_ENGINE_PYTHON": self.python, "SD_EXTENSION_ZIP": str(self.scratch / "extension.zip"),
                      "SD_TINY_MODELS": str(self.tiny_models)}
         if layer == "blender":
-            return self._pytest(layer, name, python, variables=variables, prepare=prepare)
+            return self._pytest(layer, name, python, variables=variables, marks=marks, prepare=prepare)
         variables |= {"SD_WINDOW_PYTHON": python, "SD_WINDOW_BLENDER": blender}
-        return self._pytest(layer, name, self.python, variables=variables, prepare=prepare, late=True, retried=True)
+        return self._pytest(layer, name, self.python, variables=variables, marks=marks, prepare=prepare, late=True,
+                            retried=True)
 
     def _pytest(self, layer: str, name: str, *python: str, variables: dict[str, str] | None = None, late: bool = False,
                 tests: str = "tests", marks: str = "", most_skipped: int | None = None,

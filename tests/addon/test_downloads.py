@@ -17,6 +17,8 @@ from blender_sd.library.accepted_licences import Licences
 from tests.support.addon import drain
 from tests.support.fake_hub import GOOD_TOKEN, FakeHub
 
+pytestmark = pytest.mark.newest
+
 
 def padded(size: int) -> bytes:
     """A safetensors file of `size` bytes without tensors."""

@@ -227,6 +227,7 @@ def test_the_scene_deleted_meanwhile(sd, painting, textured):
     assert job.result(timeout=PATIENCE)[0] in shown(textured.active_material)
 
 
+@pytest.mark.newest
 def test_a_killed_engine_is_reported_and_replaced_and_what_was_finished_is_in_the_history(sd, small, painting):
     job = sd.generate("x", **{**painting, "steps": 100, "count": 3})
     run_until(sd, lambda: job.image >= 2)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.support.calls import ROOT, engine_python
 
-pytestmark = pytest.mark.bpy
+pytestmark = [pytest.mark.bpy, pytest.mark.newest]
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
 
 

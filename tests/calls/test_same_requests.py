@@ -15,7 +15,7 @@ from blender_sd.core.request import Request
 from blender_sd.core.tasks import TASKS
 from blender_sd.engine.image_calls import ImageCalls
 
-pytestmark = pytest.mark.bpy
+pytestmark = [pytest.mark.bpy, pytest.mark.newest]
 
 PICTURE = np.full((48, 64, 4), 128, np.uint8)
 MASK = np.zeros((48, 64), np.uint8)

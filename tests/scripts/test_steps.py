@@ -229,6 +229,17 @@ def test_one_layer_in_one_blender_with_arguments_for_pytest(runner, tmp_path, mo
     assert step.variables["SD_ENGINE_PYTHON"]
 
 
+def test_what_the_version_cannot_change_is_run_in_the_newest_blender_or_where_it_is_asked_for(
+        runner, tmp_path, monkeypatch):
+    todo = planned(runner, tmp_path, monkeypatch)
+    whole = [step.name for step in todo if step.command[-1] in ("bpy", "window")]
+    assert whole == ["blender 5.2", "window 5.2"]
+    assert all(step.command[-1].endswith(" and not newest") for step in todo if step.name[-3:] in ("4.2", "4.5", "5.0"))
+    (tmp_path / "asked").mkdir()
+    step, = planned(runner, tmp_path / "asked", monkeypatch, "--layer", "blender", "--blender", "4.2")
+    assert step.command[-1] == "bpy"
+
+
 def test_windows_alone_get_a_second_try(runner, tmp_path, monkeypatch):
     todo = planned(runner, tmp_path, monkeypatch)
     assert {step.layer for step in todo if step.retried} == {"window"}

@@ -13,6 +13,8 @@ from blender_sd.library.png import PARAMETERS_KEY, REQUEST_KEY
 from blender_sd.core.request import Request
 from tests.support.window.harness import BlenderWindow
 
+pytestmark = pytest.mark.newest
+
 COLOURS = {"crimson": (200, 30, 50), "emerald": (30, 170, 90), "sapphire": (40, 70, 200), "amber": (230, 160, 30)}
 HISTORY = "history.shown()"
 

@@ -15,6 +15,8 @@ from blender_sd.core.request import Request
 from blender_sd.core.tasks import IMAGE_TO_IMAGE
 from tests.support.window.harness import BlenderWindow
 
+pytestmark = pytest.mark.newest
+
 QUESTION = 68  # pixels from the sidebar's right edge to the middle of the button that opens the popover
 
 

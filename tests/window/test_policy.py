@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.support.window.harness import BlenderWindow
 
+pytestmark = pytest.mark.newest
+
 ENGINE_START = 180  # seconds; torch on a busy machine
 
 

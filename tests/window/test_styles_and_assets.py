@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.support.window.harness import BlenderWindow
 
+pytestmark = pytest.mark.newest
+
 ENGINE_START = 180  # seconds; torch on a busy machine
 PLUS, ARROW = 71, 49  # pixels from the sidebar's right edge to the middle of the buttons beside the style
 
