@@ -1,7 +1,7 @@
 """Measure a figure that the project promises: python scripts/bench.py NAME; `--list` names the benches.
 
-Every module `scripts/benches/NAME.py` has `DESCRIPTION: str` and `run(log: Callable[[str], None]) -> dict`, which
-returns
+Every module `scripts/benches/NAME.py` has `DESCRIPTION: str` and `run(log: Callable[[str], None]) -> dict`. A long one
+may have `PARTS: tuple[str, ...]`; its `run(log, parts)` then measures only those, for `bench.py NAME PART…`. It returns
 
     {"figures": {name: number, …}, "bars": {name: {"value": 3.1, "bar": "<= 10", "holds": True}, …}}
 
@@ -39,15 +39,19 @@ def _description(path: Path) -> str:
     return ""  # a helper shared by benches
 
 
-def measure(name: str) -> dict:
-    """Run the bench `name` and return the object of the last line."""
+def measure(name: str, parts: list[str]) -> dict:
+    """Run the bench `name`, or only some of its parts, and return the object of the last line."""
     started = time.monotonic()
 
     def log(text: str) -> None:
         print(f"[{name} {time.monotonic() - started:6.1f} s] {text}", file=sys.stderr, flush=True)
 
     try:
-        report = importlib.import_module(f"benches.{name}").run(log)
+        module = importlib.import_module(f"benches.{name}")
+        known = getattr(module, "PARTS", ())
+        if unknown := [part for part in parts if part not in known]:
+            raise ValueError(f"there is no part '{unknown[0]}'; the parts are: {', '.join(known) or 'none'}")
+        report = module.run(log, parts or known) if known else module.run(log)
         holds = all(bar["holds"] for bar in report["bars"].values())
         return {"name": name, "ok": holds, "figures": report["figures"], "bars": report["bars"]}
     except Exception as error:  # a bench that breaks has a result too
@@ -58,6 +62,7 @@ def measure(name: str) -> dict:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure one figure of the project.")
     parser.add_argument("name", nargs="?", help="which bench")
+    parser.add_argument("parts", nargs="*", help="only these parts of it, where it has parts")
     parser.add_argument("--list", action="store_true", help="name all benches and exit")
     arguments = parser.parse_args()
     benches = available()
@@ -69,7 +74,7 @@ def main() -> int:
         parser.error(f"choose a bench: {', '.join(benches) or 'there is none'}")
     envs.run_inside()
     sys.path.insert(0, str(envs.ROOT))  # for blender_sd; scripts/ is on the path already
-    result = measure(arguments.name)
+    result = measure(arguments.name, arguments.parts)
     for name, bar in result.get("bars", {}).items():
         print(f"{'holds' if bar['holds'] else 'FAILS'}  {name}: {bar['value']} (bar: {bar['bar']})", file=sys.stderr)
     sys.stderr.flush()

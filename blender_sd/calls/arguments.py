@@ -18,6 +18,7 @@ from ..core.parts import Control
 from ..core.settings import plain, shown
 from ..core.tasks import TASKS
 from ..session.job import Job
+from .no_scene import needs_blender
 from .scene_access import the_scene
 
 if TYPE_CHECKING:
@@ -101,13 +102,19 @@ def checked_call(call: Callable[_P, _R]) -> Callable[_P, _R]:
 
 def scene_call(call: Callable[_P, _R]) -> Callable[_P, _R]:
     """Return `call`, a public function that uses Blender's data, checked as by `checked_call` and for the thread that
-    it is called on. It then raises InvalidRequest on another thread than Blender's main one."""
+    it is called on. It then raises InvalidRequest on another thread than Blender's main one, and NeedsBlender where it
+    cannot do without bpy."""
     checked = checked_call(call)
 
     @functools.wraps(call)
     def on_main_thread(*args: _P.args, **keywords: _P.kwargs) -> _R:
         the_scene().check_thread()
-        return checked(*args, **keywords)
+        try:
+            return checked(*args, **keywords)
+        except ModuleNotFoundError as error:
+            if error.name != "bpy":
+                raise
+            raise needs_blender(f"The call '{call.__name__}'") from None
 
     return on_main_thread
 

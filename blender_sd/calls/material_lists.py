@@ -81,24 +81,20 @@ class Batch:
 @scene_call
 def batch_materials(rows: str | os.PathLike | Iterable[str | Mapping[str, Any]], *, library: str | os.PathLike = "",
                     replace: bool = False, tags: Iterable[str] = (), licence: str | None = None,
-                    **settings: Any) -> Batch:
+                    only: Iterable[int] | None = None, **settings: Any) -> Batch:
     """Begin a material for each row, and returns at once.
 
     `rows`: prompts, one a line; or a CSV table (`library.material_lists.COLUMNS`); or the path of a .txt or .csv file
     with either; or a sequence of prompts and mappings. `library` as for `save_material`. A row whose asset is there
     already is skipped, unless `replace`: so a list that was cancelled goes on when it is given again. `tags`,
-    `licence`: for all rows, beside their own. `settings`: as for `generate`, for what a row, or the style that a row
-    names, leaves open; pictures tile in both directions by default. A row that fails stops no other. Raises
-    AssetUnusable and InvalidRequest, at once, for a list, library or keyword that cannot be used.
+    `licence`: for all rows, beside their own. `only`: numbers of the rows to make, counted from 1; None makes all.
+    `settings`: as for `generate`, for what a row, or the style that a row names, leaves open; pictures tile in both
+    directions by default. A row that fails stops no other. Raises AssetUnusable and InvalidRequest, at once, for a
+    list, library, number or keyword that cannot be used.
     """
-    wrong = [name for name in _NOT_OF_MANY if name in settings]
-    if wrong:
-        raise InvalidRequest(f"A list of materials takes no '{wrong[0]}'.",
-                             "Each row makes one picture; seeds stand in the column 'seed'.")
-    for name in sorted(settings.keys() - _OF_ALL):
-        raise InvalidRequest(f"There is no setting called '{name}'.", suggestion(name, _OF_ALL))
+    check_settings(settings)
     folder = assets.library_folder(library)
-    table = read_rows(text_of(rows))
+    table = chosen_rows(rows, only)
     batch = Batch(folder)
     catalog = asset_library.catalog(folder)
     for row in table:
@@ -114,9 +110,31 @@ def batch_materials(rows: str | os.PathLike | Iterable[str | Mapping[str, Any]],
     return batch
 
 
-def _begin(row: Row, file: str, catalog: str, tags: tuple[str, ...], licence: str | None,
-           settings: Mapping[str, Any]) -> Job:
-    """Return the job of one row, which saves its asset. Raises SDError."""
+def chosen_rows(rows: Any, only: Iterable[int] | None = None) -> list[Row]:
+    """Return the rows of a list (as for `batch_materials`), or only those with the numbers `only`, in the list's order.
+    Raises AssetUnusable and InvalidRequest."""
+    table = read_rows(text_of(rows))
+    if only is None:
+        return table
+    wanted = set(only)
+    for number in sorted(wanted - {row.number for row in table}):
+        raise InvalidRequest(f"There is no row {number}; the list has {len(table)}.")
+    return [row for row in table if row.number in wanted]
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest for a setting that a list of materials does not take."""
+    wrong = [name for name in _NOT_OF_MANY if name in settings]
+    if wrong:
+        raise InvalidRequest(f"A list of materials takes no '{wrong[0]}'.",
+                             "Each row makes one picture; seeds stand in the column 'seed'.")
+    for name in sorted(settings.keys() - _OF_ALL):
+        raise InvalidRequest(f"There is no setting called '{name}'.", suggestion(name, _OF_ALL))
+
+
+def keywords_of(row: Row, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords of `generate` for a row with the `settings` for all rows. Raises SDError for a row that
+    cannot be made."""
     open_ = dict(settings)
     of_style: Mapping[str, Any] = {}
     if row.problem or not (row.keywords["prompt"] or row.keywords.get("style") or settings.get("style")):
@@ -129,6 +147,13 @@ def _begin(row: Row, file: str, catalog: str, tags: tuple[str, ...], licence: st
             if key not in of_style and not (key == "size" and "width" in of_style)}
     if "tiling" not in of_style:
         open_.setdefault("tiling", "xy")
+    return {**open_, **row.keywords}
+
+
+def _begin(row: Row, file: str, catalog: str, tags: tuple[str, ...], licence: str | None,
+           settings: Mapping[str, Any]) -> Job:
+    """Return the job of one row, which saves its asset. Raises SDError."""
+    keywords = keywords_of(row, settings)
     mine = licence if row.licence == "" else row.licence
 
     def commit(job: Job) -> list[Path]:
@@ -139,7 +164,7 @@ def _begin(row: Row, file: str, catalog: str, tags: tuple[str, ...], licence: st
         scene.write_result(job.results[0], file, about)
         return [Path(file)]
 
-    return generate(**{**open_, **row.keywords}, label=row.name, target=commit)
+    return generate(**keywords, label=row.name, target=commit)
 
 
 def text_of(rows: Any) -> str | Iterable[Any]:

@@ -142,7 +142,7 @@ def _job(raw: Any, where: str, number: int, for_all: Mapping[str, Any], folder: 
     """Yield the units of one job. Raises Problem."""
     if not isinstance(raw, dict):
         raise Problem(where, InvalidRequest(f"A job must be an object, not {shown(raw)}."))
-    name = raw.get("name", f"job_{number + 1:04d}")
+    name = raw.get("name", "")
     if not isinstance(name, str):
         raise Problem(f"{where}.name", InvalidRequest(f"name must be text, not {shown(name)}."))
     frames = raw.get("frames", "")
@@ -152,6 +152,10 @@ def _job(raw: Any, where: str, number: int, for_all: Mapping[str, Any], folder: 
         unit = _whole(raw, where, name, folder)
     else:
         unit = _unit(raw, where, name, for_all, folder)
+    unit = units.with_seed(unit)
+    if not name:
+        own = units.own_name(unit, number + 1)
+        unit = dataclasses.replace(unit, name=f"{own}_####" if frames != "" else own)
     yield from _at(f"{where}.frames", lambda: list(units.expanded(unit, str(frames))))
 
 

@@ -2,13 +2,17 @@
 from __future__ import annotations
 
 import argparse
+import io
+import logging
 import os
 import pkgutil
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
+from typing import NoReturn
 
-from ..core.errors import SDError
+from ..core.errors import InvalidRequest, SDError
 from ..core.names import suggestion
 from ..core.version import version
 from . import commands, exits
@@ -33,10 +37,18 @@ def main(arguments: Sequence[str], program: str = PYTHON) -> int:
     Returns:
         The exit code (`cli.exits`).
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may hold what the terminal cannot show
     try:
         asked = _parsed(list(arguments), program)
-    except SystemExit as end:  # argparse has printed why
+    except SystemExit as end:  # argparse has printed the help
         return int(end.code or 0)
+    except _Misused as error:
+        print(error.usage, end="", file=sys.stderr)
+        return fail(error, exits.UNUSABLE, "--json" in arguments)
+    if not logging.root.handlers:
+        logging.root.addHandler(logging.NullHandler())  # warnings go to the log file; errors are printed below
     try:
         if asked.expect_version and asked.expect_version != version():
             raise exits.OtherVersion(asked.expect_version)
@@ -52,6 +64,21 @@ def main(arguments: Sequence[str], program: str = PYTHON) -> int:
         return exits.FAILED
 
 
+class _Misused(InvalidRequest):
+    """The arguments cannot be parsed. `usage`: how the command is called."""
+
+    def __init__(self, usage: str, message: str) -> None:
+        super().__init__(f"{message[:1].upper()}{message[1:]}{'' if message.endswith(('.', '?')) else '.'}")
+        self.usage = usage
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raise what cannot be parsed, so that it is reported as every other error is."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _Misused(self.format_usage(), message)
+
+
 def all_commands() -> dict[str, ModuleType]:
     """Return the module of each command by its name."""
     names = sorted(entry.name for entry in pkgutil.iter_modules(commands.__path__) if not entry.name.startswith("_"))
@@ -60,7 +87,7 @@ def all_commands() -> dict[str, ModuleType]:
 
 def _parsed(arguments: list[str], program: str) -> argparse.Namespace:
     """Return the parsed arguments, with the command's module. Exit as argparse does if they cannot be used."""
-    parser = argparse.ArgumentParser(prog=program, description=_DESCRIPTION, epilog=_CODES, allow_abbrev=False)
+    parser = _Parser(prog=program, description=_DESCRIPTION, epilog=_CODES, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=version())
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     own: dict[str, argparse.ArgumentParser] = {}

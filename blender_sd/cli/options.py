@@ -90,6 +90,13 @@ def add_painting(parser: argparse.ArgumentParser, named: bool = True) -> None:
     group.add_argument("--quiet", action="store_true", help="show no progress")
     group.add_argument("--blend", metavar="FILE", help="the .blend file to open first")
     add_machine(parser)
+    add_workers(parser)
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the option for several engines."""
+    parser.add_argument("--workers", type=int, default=1, metavar="N",
+                        help="engines that share the queue: one for each graphics card, or several on one processor")
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
@@ -99,8 +106,6 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--base", metavar="FOLDER", help="the folder with the engine, models, pictures and styles")
     group.add_argument("--models", action="append", metavar="FOLDER", dest="model_folders",
                        help="a folder with models, LoRAs and lists; may be given several times")
-    group.add_argument("--workers", type=int, default=1, metavar="N",
-                       help="engines that share the queue: one for each graphics card, or several on one processor")
     for spec in dataclasses.fields(EngineConfig):
         if (rule := spec.metadata.get("setting")) is None:
             continue
@@ -117,13 +122,13 @@ def configure(asked: argparse.Namespace) -> None:
     from ..calls.runtime import runtime
 
     os.environ.setdefault(NICENESS_VARIABLE, "0")  # no interface waits; the priority of the command itself holds
-    if not 1 <= asked.workers <= 64:
-        raise InvalidRequest(f"--workers must be between 1 and 64, not {asked.workers}.")
-    runtime.engines = asked.workers
+    workers = getattr(asked, "workers", 1)
+    if not 1 <= workers <= 64:
+        raise InvalidRequest(f"--workers must be between 1 and 64, not {workers}.")
+    runtime.engines = workers
     names = [spec.name for spec in dataclasses.fields(EngineConfig) if "setting" in spec.metadata]
     given = {name: value for name in (*names, *_OF_FARMS) if (value := getattr(asked, name, None)) is not None}
-    if given:
-        configure(**given)
+    configure(preview_px=0, **given)  # nobody would see previews
 
 
 # ---- values ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.errors import InvalidRequest, OutputUnwritable, SDError
 from ..core.names import DEVICES, FORBIDDEN
+from ..core.request import Request
 from . import camera_frames, exits, units
 from .blend_files import open_blend
 from .interrupts import Interrupts
@@ -19,6 +20,7 @@ from .units import Unit
 
 _PATIENCE = 0.2  # seconds between looks at the signals
 _OF_THE_ENGINE = re.compile(r"_\d+_[0-9a-f]{6}(-\d+)?\.png$")  # names that `engine/output/pictures.py` gives
+_LONGEST = 200  # bytes of a name; systems allow 255 with what is added to it
 _AHEAD = 1  # units that wait for an engine, so that it need not wait for a render
 
 
@@ -65,7 +67,6 @@ def _checked(asked: argparse.Namespace, todo: Sequence[Unit]) -> tuple[list[Any]
     taken: dict[str, Unit] = {}
     for unit in todo:
         try:
-            _check_name(unit, taken)
             if unit.request is None:
                 alike = {key: value for key, value in unit.keywords.items() if key not in ("source", "mask")}
                 if alike != keywords or order is None:  # frames differ in their pictures alone
@@ -75,20 +76,30 @@ def _checked(asked: argparse.Namespace, todo: Sequence[Unit]) -> tuple[list[Any]
                 orders.append(order)
             else:
                 orders.append(units.located_order(unit))
+            _check_names(unit, orders[-1].request, taken)
         except SDError as error:
             order = None
             status = fail(error, status or exits.status_of(error), asked.json, units.where_of(unit, error))
     return orders, status
 
 
-def _check_name(unit: Unit, taken: dict[str, Unit]) -> None:
+def _check_names(unit: Unit, request: Request, taken: dict[str, Unit]) -> None:
+    """Raise InvalidRequest if a unit's files cannot have their names, or another unit in `taken` has one of them."""
     name = unit.name
     if not name:
         return
     if FORBIDDEN.search(name) or DEVICES.fullmatch(name) or name.startswith(".") or name != name.strip():
         raise InvalidRequest(f"'{name:.60}' cannot be the name of a file.", "Leave out / \\ : * ? \" < > |.")
-    if taken.setdefault(name.casefold(), unit) is not unit:
-        raise InvalidRequest(f"Two results are called '{name:.60}'.", "Give each a name of its own.")
+    if len(name.encode("utf-8", "replace")) > _LONGEST:
+        raise InvalidRequest(f"The name '{name:.40}…' is too long.", f"{_LONGEST} bytes are the most.")
+    for file in _names(name, request.pictures + bool(request.axes)):
+        if taken.setdefault(file.casefold(), unit) is not unit:
+            raise InvalidRequest(f"Two results are called '{file:.60}'.", "Give each a name of its own.")
+
+
+def _names(name: str, count: int) -> list[str]:
+    """Return the names of a unit's files, without their ending."""
+    return [name] if count == 1 else [f"{name}_{place}" for place in range(1, count + 1)]
 
 
 def _list(asked: argparse.Namespace, unit: Unit, order: Any) -> None:
@@ -114,9 +125,17 @@ def _name(source: str, target: str) -> None:
                 files.write_whole(target, file.read())
     except OSError as error:
         if isinstance(error, FileNotFoundError) and os.path.isfile(target):
-            return  # another process was faster
+            return  # another process with the same work was faster
         raise OutputUnwritable(f"The picture {source} cannot be renamed to {target}.", "Look who may write there.",
                                repr(error)) from None
+
+
+def _disk_of(folder: str) -> int:
+    """Return the number of the disk or share that a folder lies on; -1 if it is not there."""
+    try:
+        return os.stat(folder).st_dev
+    except OSError:
+        return -1
 
 
 class _Painter:
@@ -134,6 +153,7 @@ class _Painter:
         self._progress = Progress(self._total, asked.quiet)
         self._status = self._made = self._kept = self._failed = 0
         self._folder = str(runtime.folders.output_folder())
+        self._disk = _disk_of(self._folder)
         self._stamp = camera_frames.stamp()
         self._pictures = KeptPictures(self._folder) if asked.resume else None
         self._there: set[str] = set()  # paths of pictures that were finished before
@@ -170,6 +190,7 @@ class _Painter:
     def _begin(self) -> None:
         number, (unit, order) = self._waiting.pop(0)
         try:
+            self._check_share()
             if self._pictures is not None and unit.frame is not None and unit.request is None:
                 request = camera_frames.expected(self._folder, unit, order.request, self._stamp)
                 if request is not None and (results := self._find(request)):
@@ -196,15 +217,16 @@ class _Painter:
     def _place(self, number: int, unit: Unit, results: Sequence[Any], notes: Sequence[str],
                request: Any = None) -> None:
         """Give the pictures of a unit their names and report them."""
+        self._check_share()
         kept = all(result.path in self._there for result in results)
         placed = []
-        for place, result in enumerate(results, 1):
+        names = _names(unit.name, len(results))
+        for name, result in zip(names, results):
             if not result.path:
                 raise OutputUnwritable("A finished picture could not be written.", "; ".join(notes))
             path = result.path
             if unit.name:
-                ending = f"_{place}" if len(results) > 1 else ""
-                path = os.path.join(self._folder, f"{unit.name}{ending}.png")
+                path = os.path.join(self._folder, f"{name}.png")
             if path != result.path:
                 _name(result.path, path)
             placed.append((path, result))
@@ -222,6 +244,13 @@ class _Painter:
             self._progress.line(f"{unit.label}: {note}")
         self._progress.line(f"{self._done} of {self._total}  {unit.label}{': there already' if kept else ''}")
 
+    def _check_share(self) -> None:
+        """Raise OutputUnwritable if the output folder is gone, or its place is now a folder on another disk: what is
+        left where a share was mounted."""
+        if _disk_of(self._folder) != self._disk:
+            raise OutputUnwritable(f"The output folder is gone: {self._folder}.",
+                                   "Mount its share again, then run this again with --resume.")
+
     @property
     def _done(self) -> int:
         return self._made + self._kept + self._failed
@@ -230,6 +259,8 @@ class _Painter:
         self._progress.close()
         self._failed += 1
         status = exits.status_of(error)
+        if status == exits.UNUSABLE and units.is_gone(unit):  # it was there when everything was checked
+            status = exits.UNWRITABLE
         if status in exits.FINAL:
             self._waiting.clear()  # every further one would fail as well
         self._status = status if status in exits.FINAL or self._total == 1 else self._status or exits.FAILED

@@ -23,8 +23,8 @@ def fail(error: SDError, status: int, as_json: bool, where: str = "") -> int:
 
 
 def record(event: str, **values: Any) -> None:
-    """Print an event as one line of JSON."""
-    print(json.dumps({"event": event, **values}, ensure_ascii=False, default=str), flush=True)
+    """Print an event as one line of JSON, in ASCII: nobody knows what encoding a farm's log has."""
+    print(json.dumps({"event": event, **values}, default=str), flush=True)
 
 
 class Progress:

@@ -2,7 +2,9 @@
 """
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -91,8 +93,10 @@ def expanded(unit: Unit, frames: str = "") -> Iterator[Unit]:
     Raises:
         InvalidRequest: The range cannot be used, or the source is the same for every frame.
     """
-    unit = with_seed(unit)
+    unit = replace(with_seed(unit), name=unit.name.removesuffix(".png"))
     if not frames:
+        if "#" in unit.name:
+            raise InvalidRequest("The name has #### for a frame, but there are no frames.", "Give frames, such as 1-10.")
         yield unit
         return
     pictures = [unit.keywords.get(name) for name in _PICTURES]
@@ -110,9 +114,15 @@ def planned(asked: Any, task: str, keywords: Mapping[str, Any], frames: str = ""
     """Yield the units of a command for one task, with the options' name and frames. Raises InvalidRequest."""
     if asked.resume and keywords.get("seed") is None:
         raise InvalidRequest("--resume needs a seed: without one, every run makes other pictures.", "Give --seed 1.")
-    if not frames and "#" in asked.name:
-        raise InvalidRequest("The name has #### for a frame, but there are no frames.", "Give --frames 1-10.")
-    return expanded(Unit(task=task, keywords=keywords, name=asked.name.removesuffix(".png")), frames)
+    return expanded(Unit(task=task, keywords=keywords, name=asked.name), frames)
+
+
+def own_name(unit: Unit, number: int) -> str:
+    """Return a name for the files of a job that has none: always the same for the same job, and no other job's, so that
+    processes can share a folder."""
+    content = unit.request.to_json() if unit.request is not None else json.dumps(
+        [unit.task, dict(unit.keywords)], sort_keys=True, default=str)
+    return f"job_{number:04d}_{hashlib.sha256(content.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 def with_seed(unit: Unit) -> Unit:
@@ -126,12 +136,8 @@ def with_seed(unit: Unit) -> Unit:
 def prepared(unit: Unit) -> Any:
     """Return the `Order` of a unit, checked without opening its pictures' contents. Raises SDError."""
     from ..calls.submission import prepare
-    from ..core.request_builder import checked_size
 
-    keywords = {name: value for name, value in unit.keywords.items() if name not in by_call(unit.task)}
-    if (size := unit.keywords.get("size")) is not None:
-        width, height = checked_size(size)
-        keywords |= {"width": width, "height": height}
+    keywords = {name: value for name, value in sized(unit.keywords).items() if name not in by_call(unit.task)}
     for name in _PICTURES:
         if name in unit.keywords:
             check_picture(unit.keywords[name], unit.frame)
@@ -142,12 +148,31 @@ def prepared(unit: Unit) -> Any:
     return prepare(unit.task, unit.keywords.get("prompt"), keywords, source_of(unit.keywords.get("source"), unit.frame))
 
 
+def sized(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords with `width` and `height` in place of `size`, as a request has them. Raises InvalidRequest."""
+    from ..core.request_builder import checked_size
+
+    made = dict(keywords)
+    if (size := made.pop("size", None)) is not None:
+        made["width"], made["height"] = checked_size(size)
+    return made
+
+
 def check_files(unit: Unit) -> None:
     """Raise SourceUnusable if a picture of a unit is a file that is not there."""
     for name in _PICTURES:
         opened = source_of(unit.keywords.get(name), unit.frame)
         if isinstance(opened, str) and os.path.isabs(opened) and not os.path.isfile(opened):
             raise SourceUnusable(f"There is no file '{opened}'.", "Check the frame range, or the path of the files.")
+
+
+def is_gone(unit: Unit) -> bool:
+    """Return whether a picture of a unit that was there is not there any more, as when a share disappears."""
+    try:
+        check_files(unit)
+    except SourceUnusable:
+        return True
+    return False
 
 
 def located_order(unit: Unit) -> Any:

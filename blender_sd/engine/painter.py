@@ -120,8 +120,8 @@ class Painter:
     """
 
     def __init__(self, device: Device, config: EngineConfig) -> None:
-        self.loader = Loader(Library(device, devices.budget_bytes(device, config.memory_mb, config.engines),
-                                     _memory_use(config.memory_use)))
+        budget = devices.budget_bytes(device, config.memory_mb, config.engines, ":" in config.device)
+        self.loader = Loader(Library(device, budget, _memory_use(config.memory_use)))
         self.upscalers = Upscalers(self.loader)
         self.filters = safety_filter.Filters(device.torch)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,9 @@ def test_jobs_by_the_names_of_the_api_and_of_a_request(batch, drawing, tmp_path)
         {"task": "upscale", "source": "in/s_0001.png", "scale": 3, "loras": []}],
         settings={"steps": 3, "strength": 0.9})
     assert status == 0, events
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == [
-        "again.png", "brick.png", "job_0004.png", "s_0001.png", "s_0003.png"]
+    again, named, nameless, *frames = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
+    assert [again, named, *frames] == ["again.png", "brick.png", "s_0001.png", "s_0003.png"]
+    assert re.fullmatch(r"job_0004_[0-9a-f]{8}\.png", nameless)
     brick, first, _, exact, large = (order.request for order in drawing.runs)
     assert (brick.width, brick.height, brick.seed, brick.steps) == (128, 64, 7, 3)
     assert (first.task.name, first.task.strength, first.steps) == ("image_to_image", 0.25, 3)
@@ -66,6 +68,9 @@ def test_jobs_by_the_names_of_the_api_and_of_a_request(batch, drawing, tmp_path)
     ({"prompt": "x", "frames": "1-3"}, "jobs[1].frames", "Frames need CAMERA"),
     ({"prompt": "x", "name": "../../etc/x"}, "jobs[1]", "cannot be the name of a file"),
     ({"prompt": "x", "name": "ok"}, "jobs[1]", "Two results are called 'ok'"),
+    ({"prompt": "x", "name": "OK.png"}, "jobs[1]", "Two results are called 'OK'"),
+    ({"prompt": "x", "name": "ok_####"}, "jobs[1].frames", "there are no frames"),
+    ({"prompt": "x", "name": "", "frames": "1"}, "jobs[1].frames", "Frames need CAMERA"),
     ({"request": {"format": 99}}, "jobs[1].request", "format that this version does not know"),
     ({"request": json.loads(Request().to_json()), "steps": 3}, "jobs[1].steps", "takes only"),
     ("text", "jobs[1]", "must be an object"),
@@ -75,6 +80,18 @@ def test_every_error_has_its_path_and_nothing_starts(batch, drawing, job, where,
     status, events = batch([{"prompt": "fine", "name": "ok"}, job])
     assert status == 2 and not drawing.runs
     assert events[0]["where"] == where and words in f"{events[0]['message']} {events[0]['hint']}", events
+
+
+def test_numbered_pictures_have_names_of_their_own_too(batch, drawing):
+    status, events = batch([{"prompt": "x", "name": "a", "count": 2}, {"prompt": "y", "name": "a_2"}])
+    assert status == 2 and "Two results are called 'a_2'" in events[0]["message"] and not drawing.runs
+
+
+def test_processes_without_names_share_a_folder(batch, drawing, tmp_path):
+    for prompt in ("x", "y"):
+        assert batch([{"prompt": prompt, "seed": 1}], "--resume")[0] == 0
+    assert batch([{"prompt": "y", "seed": 1}], "--resume")[1][-1]["kept"] == 1
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
 
 
 def test_all_errors_are_named_at_once(batch):
@@ -125,7 +142,7 @@ def test_a_share_that_disappears_during_the_job(batch, drawing, tmp_path):
     drawing.fail = {}
     jobs = [{"prompt": f"p{number}", "seed": 1, "steps": 2} for number in range(6)]
     status, events = batch(jobs)
-    assert status in (1, 5) and events[-1]["made"] < 6 and "Traceback" not in str(events)
+    assert status == 5 and events[-1]["made"] < 6 and events[-1]["cancelled"] and "Traceback" not in str(events)
     drawing.on_step = lambda step: None
     status, events = batch(jobs, "--resume")  # it is back
     assert status == 0 and len(list(Path(tmp_path / "out").glob("*.png"))) == 6

@@ -1,14 +1,19 @@
 """The commands that make pictures, without Blender and without torch."""
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from blender_sd.core.errors import OutOfMemory, OutputUnwritable
 from blender_sd.core.request import Request
+from tests.support.calls import ROOT
 from tests.support.drawing_pipeline import png_of
 
 
@@ -92,6 +97,10 @@ def test_a_missing_frame_is_named_before_anything_is_painted(sd, drawing, tmp_pa
     (("generate", "x", "--steps", "0"), 2, "Steps must be between 1 and 500"),
     (("generate", "x", "--workers", "0"), 2, "--workers must be between"),
     (("generate", "x", "--name", "a/b"), 2, "cannot be the name of a file"),
+    (("generate", "x", "--name", "a" * 300), 2, "is too long"),
+    (("generate", "x", "--name", "a_####"), 2, "there are no frames"),
+    (("materials", __file__), 2, "needs Blender"),
+    (("materials", "gone.txt"), 2, "cannot be read"),
     (("generate", "x", "--model", "nothing like it"), 2, "no model"),
     (("restyle", "missing.png", "x"), 2, "There is no file"),
     (("restyle", "CAMERA", "x"), 2, "needs Blender"),
@@ -136,6 +145,51 @@ def test_ctrl_c_cancels_and_keeps_what_is_finished(sd, drawing, tmp_path):
     drawing.on_step = lambda step: None
     again = sd("restyle", str(tmp_path / "a#.png"), "x", "--frames", "1-3", "--seed", "1", "--steps", "20", "--resume")
     assert again[1][-1]["kept"] == 1 and again[1][-1]["made"] == 2
+
+
+def test_a_share_that_is_mounted_no_more_is_noticed(sd, drawing, tmp_path, monkeypatch):
+    """Its folder is still there, but on the disk of the folder that it was mounted in."""
+    from blender_sd.cli import painting
+
+    real = painting._disk_of
+    monkeypatch.setattr(painting, "_disk_of", lambda folder: real(folder) + bool(drawing.runs))
+    for frame in (1, 2, 3):
+        (tmp_path / f"a{frame}.png").write_bytes(png_of(Request(seed=frame)))
+    status, events = sd("restyle", str(tmp_path / "a#.png"), "x", "--frames", "1-3", "--seed", "1", "--steps", "2")
+    assert status == 5 and events[-1]["made"] == 0 and "The output folder is gone" in events[0]["message"]
+
+
+def test_pictures_that_disappear_during_the_job(sd, drawing, tmp_path):
+    (tmp_path / "share").mkdir()
+    for frame in range(1, 9):
+        (tmp_path / "share" / f"a{frame}.png").write_bytes(png_of(Request(seed=frame)))
+    drawing.on_step = lambda step: shutil.rmtree(tmp_path / "share", ignore_errors=True)
+    drawing.pause = 0.05
+    arguments = ("restyle", str(tmp_path / "share" / "a#.png"), "x", "--frames", "1-8", "--seed", "1", "--steps", "2")
+    status, events = sd(*arguments)
+    assert status == 5 and "Traceback" not in sd.err.err
+    assert 0 < events[-1]["made"] < 8 and events[-1]["cancelled"] > 0
+
+
+def test_a_picture_that_another_process_has_named_meanwhile(tmp_path):
+    from blender_sd.cli.painting import _name
+
+    (tmp_path / "a.png").write_bytes(b"made")
+    _name(str(tmp_path / "x_7_0a1b2c.png"), str(tmp_path / "a.png"))
+    with pytest.raises(OutputUnwritable):
+        _name(str(tmp_path / "x_7_0a1b2c.png"), str(tmp_path / "b.png"))
+
+
+def test_a_name_that_a_terminal_cannot_show(no_blender, tmp_path):
+    code = ("import sys; sys.modules['bpy'] = None; from blender_sd.cli.main import main;"
+            "sys.exit(main(sys.argv[1:]))")
+    done = subprocess.run([sys.executable, "-c", code, "generate", "x", "--blend", "Fläche_煉瓦.blend", "--json"],
+                          cwd=ROOT, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 2 and b"Traceback" not in done.stderr
+    assert json.loads(done.stdout)["kind"] == "needs_blender"
+    done = subprocess.run([sys.executable, "-c", code, "batch", "Fläche_煉瓦.json"], cwd=ROOT, capture_output=True,
+                          env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 2 and b"Traceback" not in done.stderr and b"cannot be read" in done.stderr
 
 
 def test_workers_share_one_queue(no_blender, monkeypatch, tmp_path):

@@ -200,12 +200,19 @@ def _cores() -> int:
     return min(cores, control_groups.processors() or cores)
 
 
-def budget_bytes(device: Device, memory_mb: int, engines: int = 1) -> int:
+def budget_bytes(device: Device, memory_mb: int, engines: int = 1, named: bool = False) -> int:
     """Return how many bytes of models may stay loaded: `memory_mb` MiB, or half of the device's memory for 0; of
-    several `engines`, those on the same device share it."""
+    several `engines`, those on the same device share it.
+
+    Args:
+        device: The device that this engine has.
+        memory_mb: MiB, as the person set them; 0 for the default.
+        engines: How many engines this machine runs. They take the cards in turn, unless one card is `named`.
+        named: Whether the device was chosen with its number, so that all engines are on it.
+    """
     if memory_mb > 0:
         return memory_mb << 20
-    sharing = math.ceil(engines / _count(device.torch.type))
+    sharing = engines if named else math.ceil(engines / _count(device.torch.type))
     return device.total_bytes() // 2 // sharing
 
 
