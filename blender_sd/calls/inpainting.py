@@ -3,8 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.errors import InvalidRequest
-from ..core.request_builder import checked_aspect, checked_size, growth
+from ..core.request_builder import checked_aspect, checked_seam, checked_size, growth
 from ..core.tasks import INPAINT, MAKE_SEAMLESS, OUTPAINT, MakeSeamless
 from ..session.job import Job
 from .arguments import task_call
@@ -75,7 +74,6 @@ def make_seamless(source: Any, prompt: str | None = None, *, tiling: str = MakeS
         SDError: The source or the settings cannot be used.
     """
     order = prepare(MAKE_SEAMLESS, prompt, {**settings, "tiling": tiling}, source)
-    if tiling == "none":
-        raise InvalidRequest("No axis was chosen along which the texture is to repeat.", "Set Tiling to X, Y or Both.")
+    checked_seam(tiling)
     data, size = open_source(source)
     return submit(order, {"source": data}, size=size, given=source)

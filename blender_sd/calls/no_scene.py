@@ -51,8 +51,12 @@ def give_up() -> None:
 
 
 def local_path(path: str | os.PathLike) -> str:
-    """Return `path` as a whole one."""
-    return os.path.abspath(os.path.expanduser(os.fspath(path)))
+    """Return `path` as a whole one. Raises SourceUnusable if it begins with "//", at the folder of a .blend file."""
+    path = os.fspath(path)
+    if path.startswith("//") and not os.path.exists(path):
+        raise SourceUnusable(f"The path '{path}' begins at the folder of the .blend file, but none is open.",
+                             "Give the whole path.")
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def open_source(source: Any, names: Sequence[str] = ()) -> tuple[SourceLike, tuple[int, int]]:

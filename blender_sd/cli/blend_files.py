@@ -1,10 +1,18 @@
-"""Open a .blend file that the command line names."""
+"""The .blend file that the command line works on: open it, and find paths beside it."""
 from __future__ import annotations
 
 import os
 
 from ..core.errors import SourceUnusable
 from ..core.names import closest, suggestion
+
+
+def whole_path(path: str) -> str:
+    """Return a path as a whole one: "//" begins at the open .blend file, as in Blender, "~" is the person's folder.
+    Raises SourceUnusable if it begins with "//", but no saved .blend file is open."""
+    from ..calls.runtime import runtime
+
+    return os.path.abspath(os.path.expanduser(runtime.scene.local_path(path)))
 
 
 def open_blend(file: str) -> None:

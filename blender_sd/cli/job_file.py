@@ -57,7 +57,7 @@ class JobFile:
         path: Where it lies; paths in it are relative to its folder.
         blend: The .blend file that is opened first; "" for none.
         output: The folder for the pictures; "" for the machine's own.
-        jobs: The units of each job, in the file's order.
+        jobs: The units of each job, in the file's order; none for a job that cannot be used.
         problems: What cannot be used, each with its place.
     """
 
@@ -101,6 +101,7 @@ def read(path: str) -> JobFile:
             made.jobs.append(list(_job(job, f"jobs[{number}]", number, for_all, folder)))
             count += len(made.jobs[-1])
         except Problem as problem:
+            made.jobs.append([])
             made.problems.append(problem)
     if count > MAX_UNITS:
         raise InvalidRequest(f"{os.path.basename(path)} asks for {count} results.",
@@ -180,13 +181,15 @@ def _unit(raw: Mapping[str, Any], where: str, name: str, for_all: Mapping[str, A
     given = {key: value for key, value in raw.items() if key not in _OF_JOBS}
     shared = {key: value for key, value in for_all.items() if key not in given and key not in own}
     keywords: dict[str, Any] = {}
+    places: dict[str, str] = {}
     for values, within in ((shared, "settings"), (given, where), (own, f"{where}.task")):
         for key, value in values.items():
             if value is not None and (within != "settings" or key in _known(task)):
-                keywords[key] = _value(task, key, value, f"{within}.{key}", folder)
+                places[key] = f"{within}.{key}"
+                keywords[key] = _value(task, key, value, places[key], folder)
     if "controls" in keywords:
         keywords["control_pictures"] = keywords.pop("controls")
-    return Unit(task=task, keywords=keywords, name=name, where=where)
+    return Unit(task=task, keywords=keywords, name=name, where=where, places=places)
 
 
 def _known(task: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from ..core.errors import InvalidRequest
 from ..core.settings import Setting
 from ..protocol.boot import NICENESS_VARIABLE
 from ..protocol.engine_config import EngineConfig
+from .blend_files import whole_path
 
 _KINDS = {"int": int, "float": float, "str": str}
 _OF_FARMS = ("engine_python", "base", "output", "model_folders")  # of `calls.config.Config`, beside the engine's
@@ -128,6 +129,8 @@ def configure(asked: argparse.Namespace) -> None:
     runtime.engines = workers
     names = [spec.name for spec in dataclasses.fields(EngineConfig) if "setting" in spec.metadata]
     given = {name: value for name in (*names, *_OF_FARMS) if (value := getattr(asked, name, None)) is not None}
+    if given.get("output"):
+        given["output"] = whole_path(given["output"])
     configure(preview_px=0, **given)  # nobody would see previews
 
 

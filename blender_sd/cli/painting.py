@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.errors import InvalidRequest, OutputUnwritable, SDError
+from ..core.errors import EngineMissing, OutputUnwritable, SDError
 from ..core.names import DEVICES, FORBIDDEN
 from ..core.request import Request
 from . import camera_frames, exits, units
@@ -16,7 +16,7 @@ from .blend_files import open_blend
 from .interrupts import Interrupts
 from .options import configure
 from .reporting import Progress, fail, record
-from .units import Unit
+from .units import NameUnusable, Unit
 
 _PATIENCE = 0.2  # seconds between looks at the signals
 _OF_THE_ENGINE = re.compile(r"_\d+_[0-9a-f]{6}(-\d+)?\.png$")  # names that `engine/output/pictures.py` gives
@@ -33,7 +33,7 @@ class _Doing:
     job: Any
 
 
-def paint(asked: argparse.Namespace, todo: Sequence[Unit]) -> int:
+def paint(asked: argparse.Namespace, todo: Sequence[Unit], status: int = exits.DONE) -> int:
     """Make all units and return the exit code.
 
     Everything is checked first: where one cannot be made as it is asked for, nothing is started.
@@ -41,16 +41,40 @@ def paint(asked: argparse.Namespace, todo: Sequence[Unit]) -> int:
     Args:
         asked: The options of `options.add_painting`.
         todo: The units, in their order.
+        status: The exit code for what the caller has already found and reported; then all is checked and nothing made.
     """
-    orders, status = _checked(asked, todo)
+    orders, status = _checked(asked, todo, status)
     if status != exits.DONE:
         return status
     if asked.dry_run:
         for unit, order in zip(todo, orders):
             _list(asked, unit, order)
-        return exits.DONE
+        return check_machine()
+    if not asked.resume:  # what is there already needs no engine
+        check_machine()
     with Interrupts() as interrupts:
         return _Painter(asked, todo, orders, interrupts).run()
+
+
+def check_machine() -> int:
+    """Return DONE if there is an engine to run and a folder for pictures, or a place to make it. Raises EngineMissing
+    and OutputUnwritable. Nothing is started or made."""
+    from ..calls.runtime import runtime
+    from ..library import paths
+
+    python = "" if runtime.config.in_thread else runtime.engine_python()
+    if python and not os.path.isfile(paths.program(python)):
+        raise EngineMissing(f"The engine's interpreter is missing: {python}.",
+                            "Set up the engine with 'Set Up' in the panel, or name a Python with torch and diffusers "
+                            "by --engine-python or SD_ENGINE_PYTHON.")
+    folder = os.path.abspath(runtime.folders.output_path())
+    there = folder
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there) or not os.access(there, os.W_OK):
+        raise OutputUnwritable(f"The output folder {folder} cannot be {'used' if there == folder else 'made'}.",
+                               "Give another by --output, or look who may write there.")
+    return exits.DONE
 
 
 def set_up(asked: argparse.Namespace) -> None:
@@ -60,10 +84,10 @@ def set_up(asked: argparse.Namespace) -> None:
     configure(asked)
 
 
-def _checked(asked: argparse.Namespace, todo: Sequence[Unit]) -> tuple[list[Any], int]:
-    """Return the order of each unit, and the exit code of the first that cannot be made."""
+def _checked(asked: argparse.Namespace, todo: Sequence[Unit], status: int) -> tuple[list[Any], int]:
+    """Return the order of each unit, and `status`, or else the exit code of the first that cannot be made."""
     orders: list[Any] = []
-    status, keywords, order = exits.DONE, None, None
+    keywords, order = None, None
     taken: dict[str, Unit] = {}
     for unit in todo:
         try:
@@ -79,22 +103,23 @@ def _checked(asked: argparse.Namespace, todo: Sequence[Unit]) -> tuple[list[Any]
             _check_names(unit, orders[-1].request, taken)
         except SDError as error:
             order = None
-            status = fail(error, status or exits.status_of(error), asked.json, units.where_of(unit, error))
+            place = units.where_of(unit, units.field_of(unit, error))
+            status = fail(error, status or exits.status_of(error), asked.json, place)
     return orders, status
 
 
 def _check_names(unit: Unit, request: Request, taken: dict[str, Unit]) -> None:
-    """Raise InvalidRequest if a unit's files cannot have their names, or another unit in `taken` has one of them."""
+    """Raise NameUnusable if a unit's files cannot have their names, or another unit in `taken` has one of them."""
     name = unit.name
     if not name:
         return
     if FORBIDDEN.search(name) or DEVICES.fullmatch(name) or name.startswith(".") or name != name.strip():
-        raise InvalidRequest(f"'{name:.60}' cannot be the name of a file.", "Leave out / \\ : * ? \" < > |.")
+        raise NameUnusable(f"'{name:.60}' cannot be the name of a file.", "Leave out / \\ : * ? \" < > |.")
     if len(name.encode("utf-8", "replace")) > _LONGEST:
-        raise InvalidRequest(f"The name '{name:.40}…' is too long.", f"{_LONGEST} bytes are the most.")
+        raise NameUnusable(f"The name '{name:.40}…' is too long.", f"{_LONGEST} bytes are the most.")
     for file in _names(name, request.pictures + bool(request.axes)):
         if taken.setdefault(file.casefold(), unit) is not unit:
-            raise InvalidRequest(f"Two results are called '{file:.60}'.", "Give each a name of its own.")
+            raise NameUnusable(f"Two results are called '{file:.60}'.", "Give each a name of its own.")
 
 
 def _names(name: str, count: int) -> list[str]:
@@ -264,7 +289,7 @@ class _Painter:
         if status in exits.FINAL:
             self._waiting.clear()  # every further one would fail as well
         self._status = status if status in exits.FINAL or self._total == 1 else self._status or exits.FAILED
-        fail(error, status, self._asked.json, units.where_of(unit, error) or unit.label)
+        fail(error, status, self._asked.json, units.where_of(unit) or unit.label)
 
     def _show(self) -> None:
         doing = next((doing for doing in self._doing if doing.job.state in ("loading", "running")), None)

@@ -16,7 +16,8 @@ from typing import Any
 from ..core.errors import InvalidRequest, SDError, SourceUnusable
 from ..core.names import suggestion
 from ..core.request import PANEL_SEED, Request
-from ..core.tasks import TASKS
+from ..core.tasks import MAKE_SEAMLESS, OUTPAINT, TASKS, UPSCALE
+from .blend_files import whole_path
 from .frame_ranges import frames_in, with_frame
 
 CAMERA = "CAMERA"
@@ -34,6 +35,7 @@ class Unit:
         name: The file's name without its ending; "" for the engine's own.
         frame: The scene's frame; None for the current one.
         where: Its place in a job file, for messages; "" for none.
+        places: The place of each of its keywords there.
         drawn: Whether its seed was drawn here.
         request: A whole request that is carried out as it is, in place of the keywords.
     """
@@ -43,6 +45,7 @@ class Unit:
     name: str = ""
     frame: int | None = None
     where: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
     drawn: bool = False
     request: Request | None = None
 
@@ -51,6 +54,20 @@ class Unit:
         """What progress and results call it."""
         return self.name or self.where or (f"frame {self.frame}" if self.frame is not None else
                                            str(self.keywords.get("prompt") or self.task)[:40])
+
+
+class Missing(SourceUnusable):
+    """A picture that a call needs is not given. `setting`: its keyword."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no {name} image.", "Choose one.")
+        self.setting = name
+
+
+class NameUnusable(InvalidRequest):
+    """Files cannot have the name that a unit gives them."""
+
+    setting = "name"
 
 
 def task_named(name: Any) -> str:
@@ -96,7 +113,8 @@ def expanded(unit: Unit, frames: str = "") -> Iterator[Unit]:
     unit = replace(with_seed(unit), name=unit.name.removesuffix(".png"))
     if not frames:
         if "#" in unit.name:
-            raise InvalidRequest("The name has #### for a frame, but there are no frames.", "Give frames, such as 1-10.")
+            raise InvalidRequest("The name has #### for a frame, but there are no frames.",
+                                 "Give frames, such as 1-10.")
         yield unit
         return
     pictures = [unit.keywords.get(name) for name in _PICTURES]
@@ -134,17 +152,24 @@ def with_seed(unit: Unit) -> Unit:
 
 
 def prepared(unit: Unit) -> Any:
-    """Return the `Order` of a unit, checked without opening its pictures' contents. Raises SDError."""
+    """Return the `Order` of a unit, checked as its call does, without a render. Raises SDError."""
+    from ..calls.arguments import PartKeywords
+    from ..calls.scene_access import has_blender
     from ..calls.submission import prepare
 
-    keywords = {name: value for name, value in sized(unit.keywords).items() if name not in by_call(unit.task)}
-    for name in _PICTURES:
-        if name in unit.keywords:
-            check_picture(unit.keywords[name], unit.frame)
-    keywords["controls"] = controls_of(keywords.pop("control_pictures", ()))
-    for name in inspect.signature(calls()[unit.task]).parameters:
+    own = by_call(unit.task)
+    for name in own:
         if name in ("source", "mask") and name not in unit.keywords:
-            raise SourceUnusable(f"There is no {name} image.", "Choose one.")
+            raise Missing(name)
+    sizes = {name: check_picture(unit.keywords[name], unit.frame) for name in _PICTURES if name in unit.keywords}
+    keywords = {name: value for name, value in sized(unit.keywords).items()
+                if name in PartKeywords.__annotations__ or name not in own}
+    controls = keywords.pop("control_pictures", ())
+    for given in controls:
+        if given["image"] == CAMERA or not given["image"].isupper() or not has_blender():
+            check_picture(given["image"], unit.frame)
+    keywords["controls"] = controls_of(controls)
+    check_shape(unit, sizes.get("source"))
     return prepare(unit.task, unit.keywords.get("prompt"), keywords, source_of(unit.keywords.get("source"), unit.frame))
 
 
@@ -156,6 +181,26 @@ def sized(keywords: Mapping[str, Any]) -> dict[str, Any]:
     if (size := made.pop("size", None)) is not None:
         made["width"], made["height"] = checked_size(size)
     return made
+
+
+def check_shape(unit: Unit, source: tuple[int, int] | None) -> None:
+    """Raise InvalidRequest if the picture that a call changes in size cannot have the new one. `source`: its size; None
+    where that is not known yet."""
+    from ..core import request_builder as builder
+
+    keywords = unit.keywords
+    if unit.task == UPSCALE:
+        scale = builder.checked_scale(keywords.get("scale", 2.0))
+        if source is not None:
+            builder.checked_size(tuple(round(side * scale) for side in source))
+    elif unit.task == OUTPAINT:
+        aspect = keywords.get("aspect")
+        if aspect is not None:
+            builder.checked_aspect(aspect)
+        if aspect is None or source is not None:
+            builder.growth(*(source or (0, 0)), keywords, aspect)
+    elif unit.task == MAKE_SEAMLESS:
+        builder.checked_seam(keywords.get("tiling", "xy"))
 
 
 def check_files(unit: Unit) -> None:
@@ -188,8 +233,9 @@ def located_order(unit: Unit) -> Any:
     return Order(request, info, None, unit.label, (), None, notes)
 
 
-def check_picture(picture: Any, frame: int | None) -> None:
-    """Raise SDError if a picture is not there, before anything is rendered or painted."""
+def check_picture(picture: Any, frame: int | None) -> tuple[int, int] | None:
+    """Return the size of a picture in pixels, None where only a render tells it. Raise SDError if it is not there,
+    before anything is rendered or painted."""
     from ..calls.runtime import runtime
     from ..calls.scene_access import has_blender
 
@@ -201,10 +247,13 @@ def check_picture(picture: Any, frame: int | None) -> None:
         scene = bpy.context.scene
         if scene is not None:  # it is None only while Blender starts
             camera_of(scene)
-    elif picture not in ("ALPHA", "FACES"):
-        opened = source_of(picture, frame)
-        if isinstance(opened, str):
-            runtime.scene.open_source(opened)
+        return None
+    if picture in ("ALPHA", "FACES"):
+        return None
+    opened = source_of(picture, frame)
+    if isinstance(opened, str):
+        return runtime.scene.open_source(opened)[1]
+    return tuple(opened.size)
 
 
 def source_of(picture: Any, frame: int | None) -> Any:
@@ -219,7 +268,7 @@ def source_of(picture: Any, frame: int | None) -> Any:
 
         if (image := bpy.data.images.get(picture)) is not None:
             return image
-    return os.path.abspath(os.path.expanduser(picture))
+    return whole_path(picture)
 
 
 def controls_of(given: Any) -> list[Any]:
@@ -264,8 +313,38 @@ def to_frame(frame: int) -> None:
             scene.frame_set(frame)
 
 
-def where_of(unit: Unit, error: SDError) -> str:
-    """Return where in a job file an error is."""
-    if unit.where and error.kind == "model_not_found":
-        return f"{unit.where}.model"
+def where_of(unit: Unit, setting: str = "") -> str:
+    """Return where in a job file a unit is, or one of its settings; its name where there is no file."""
+    if unit.where and setting:
+        return unit.places.get(setting, f"{unit.where}.{setting}")
     return unit.where or unit.name
+
+
+def field_of(unit: Unit, error: SDError) -> str:
+    """Return which setting of a unit of a job file an error of `prepared` is about; "" where that is not clear.
+
+    It is the one without which the error does not come.
+    """
+    if isinstance(error, (Missing, NameUnusable)):
+        return error.setting
+    if not unit.where or unit.request is not None:
+        return ""
+    for name in _PICTURES:
+        try:
+            if name in unit.keywords:
+                check_picture(unit.keywords[name], unit.frame)
+        except SDError as own:
+            if own.message == error.message:
+                return name
+    other = ""  # a setting without which another error comes: it was hidden by this one
+    for name in unit.keywords:
+        try:
+            prepared(replace(unit, keywords={key: value for key, value in unit.keywords.items() if key != name}))
+        except Missing:
+            continue
+        except SDError as next_:
+            other = other or (name if next_.message != error.message else "")
+        else:
+            other = name
+            break
+    return "controls" if other == "control_pictures" else other

@@ -186,6 +186,13 @@ def checked_scale(scale: Any) -> float:
     return scale
 
 
+def checked_seam(tiling: str) -> str:
+    """Return `tiling`, if there is an axis along which a picture is to repeat. Raise InvalidRequest."""
+    if tiling == "none":
+        raise InvalidRequest("No axis was chosen along which the texture is to repeat.", "Set Tiling to X, Y or Both.")
+    return tiling
+
+
 def checked_aspect(aspect: Any) -> tuple[float, float]:
     """Return `aspect`, width and height of a shape, as numbers. Raise InvalidRequest for anything else."""
     try:

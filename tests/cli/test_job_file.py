@@ -57,18 +57,27 @@ def test_jobs_by_the_names_of_the_api_and_of_a_request(batch, drawing, tmp_path)
     ({"prompt": 4}, "jobs[1].prompt", "must be text"),
     ({"prompt": "x", "sampler": "eulr"}, "jobs[1].sampler", "Did you mean"),
     ({"prompt": "x", "size": 4}, "jobs[1].size", "must be a list"),
-    ({"prompt": "x", "size": [64, "b"]}, "jobs[1]", "height must be a number"),
+    ({"prompt": "x", "size": [64, "b"]}, "jobs[1].size", "height must be a number"),
+    ({"prompt": "x", "size": [64, 64, 64]}, "jobs[1].size", "must be two numbers"),
+    ({"prompt": "x", "loras": [{"name": "gone"}]}, "jobs[1].loras", "no LoRA called 'gone'"),
+    ({"prompt": "x", "axes": [{"setting": "foo", "values": [1]}]}, "jobs[1].axes", "no setting called 'foo'"),
+    ({"prompt": "x", "controls": [{"kind": "depth", "image": "gone.png"}]}, "jobs[1].controls", "There is no file"),
+    ({"prompt": "x", "controls": [{"kind": "depth", "image": "CAMERA"}]}, "jobs[1].controls", "needs Blender"),
+    ({"task": "upscale", "source": "there.png", "scale": 0}, "jobs[1].scale", "above 0"),
+    ({"task": {"name": "upscale", "scale": 999}, "source": "there.png"}, "jobs[1].task.scale", "must be between"),
+    ({"task": "outpaint", "source": "there.png", "prompt": "x", "aspect": [0, 1]}, "jobs[1].aspect", "two positive"),
+    ({"task": "make_seamless", "source": "there.png", "prompt": "x", "tiling": "none"}, "jobs[1].tiling", "No axis"),
     ({"prompt": "x", "loras": [["a", 1]]}, "jobs[1].loras[0]", "must be an object"),
     ({"prompt": "x", "loras": [{"nmae": "a"}]}, "jobs[1].loras[0].nmae", "Did you mean 'name'?"),
     ({"prompt": "x", "controls": [{"kind": "depth"}]}, "jobs[1].controls[0]", "'image' is missing"),
     ({"prompt": "x", "model": "no such thing"}, "jobs[1].model", "no model"),
-    ({"task": "restyle", "prompt": "x", "source": "gone.png"}, "jobs[1]", "There is no file"),
-    ({"task": "restyle", "prompt": "x"}, "jobs[1]", "There is no source image"),
+    ({"task": "restyle", "prompt": "x", "source": "gone.png"}, "jobs[1].source", "There is no file"),
+    ({"task": "restyle", "prompt": "x"}, "jobs[1].source", "There is no source image"),
     ({"task": "restyle", "prompt": "x", "source": "a_##.png", "frames": "5-1"}, "jobs[1].frames", "runs backwards"),
     ({"prompt": "x", "frames": "1-3"}, "jobs[1].frames", "Frames need CAMERA"),
-    ({"prompt": "x", "name": "../../etc/x"}, "jobs[1]", "cannot be the name of a file"),
-    ({"prompt": "x", "name": "ok"}, "jobs[1]", "Two results are called 'ok'"),
-    ({"prompt": "x", "name": "OK.png"}, "jobs[1]", "Two results are called 'OK'"),
+    ({"prompt": "x", "name": "../../etc/x"}, "jobs[1].name", "cannot be the name of a file"),
+    ({"prompt": "x", "name": "ok"}, "jobs[1].name", "Two results are called 'ok'"),
+    ({"prompt": "x", "name": "OK.png"}, "jobs[1].name", "Two results are called 'OK'"),
     ({"prompt": "x", "name": "ok_####"}, "jobs[1].frames", "there are no frames"),
     ({"prompt": "x", "name": "", "frames": "1"}, "jobs[1].frames", "Frames need CAMERA"),
     ({"request": {"format": 99}}, "jobs[1].request", "format that this version does not know"),
@@ -76,7 +85,8 @@ def test_jobs_by_the_names_of_the_api_and_of_a_request(batch, drawing, tmp_path)
     ("text", "jobs[1]", "must be an object"),
     ([1], "jobs[1]", "must be an object"),
 ])
-def test_every_error_has_its_path_and_nothing_starts(batch, drawing, job, where, words):
+def test_every_error_has_its_path_and_nothing_starts(batch, drawing, tmp_path, job, where, words):
+    (tmp_path / "there.png").write_bytes(png_of(Request()))
     status, events = batch([{"prompt": "fine", "name": "ok"}, job])
     assert status == 2 and not drawing.runs
     assert events[0]["where"] == where and words in f"{events[0]['message']} {events[0]['hint']}", events
@@ -95,8 +105,9 @@ def test_processes_without_names_share_a_folder(batch, drawing, tmp_path):
 
 
 def test_all_errors_are_named_at_once(batch):
-    _, events = batch([{"prompt": "x", "steps": 0}, {"prompt": "x", "guidance": -1}, {"prompt": "fine"}])
-    assert [event["where"] for event in events] == ["jobs[0].steps", "jobs[1].guidance"]
+    _, events = batch([{"prompt": "x", "steps": 0}, {"prompt": "x", "model": "gone"}, {"prompt": "x", "guidance": -1},
+                       {"prompt": "fine"}])
+    assert [event["where"] for event in events] == ["jobs[0].steps", "jobs[2].guidance", "jobs[1].model"]
 
 
 @pytest.mark.parametrize(("whole", "status", "words"), [

@@ -101,6 +101,14 @@ def test_a_missing_frame_is_named_before_anything_is_painted(sd, drawing, tmp_pa
     (("generate", "x", "--name", "a_####"), 2, "there are no frames"),
     (("materials", __file__), 2, "needs Blender"),
     (("materials", "gone.txt"), 2, "cannot be read"),
+    (("generate", "x", "--lora", "gone"), 2, "no LoRA called 'gone'"),
+    (("generate", "x", "--axis", "foo=1,2"), 2, "no setting called 'foo'"),
+    (("generate", "x", "--control", "depth=gone.png"), 2, "There is no file"),
+    (("generate", "x", "--control", "depth=CAMERA"), 2, "needs Blender"),
+    (("generate", "x", "--reference", "gone.png"), 2, "There is no file"),
+    (("generate", "x", "--engine-python", "/gone/python"), 3, "The engine's interpreter is missing: /gone/python"),
+    (("restyle", "//gone.png", "x"), 2, "begins at the folder of the .blend file"),
+    (("upscale", __file__, "x"), 2, "needs Blender"),
     (("generate", "x", "--model", "nothing like it"), 2, "no model"),
     (("restyle", "missing.png", "x"), 2, "There is no file"),
     (("restyle", "CAMERA", "x"), 2, "needs Blender"),
@@ -122,6 +130,28 @@ def test_a_dry_run_lists_and_makes_nothing(sd, drawing, tmp_path):
     status, events = sd("generate", "moss", "--count", "2", "--dry-run", "--seed", "3")
     assert status == 0 and events == [{**events[0], "event": "planned", "pictures": 2, "seed": 3}]
     assert not drawing.runs and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("arguments", "status", "words"), [
+    (("--engine-python", "/gone/python"), 3, "--engine-python"),
+    (("--output", __file__), 5, "cannot be used"),
+    (("--output", f"{__file__}/out"), 5, "cannot be made"),
+    (("--output", "//out"), 2, "begins at the folder of the .blend file"),
+])
+def test_a_dry_run_looks_at_the_machine_too(sd, drawing, arguments, status, words):
+    code, _ = sd("generate", "moss", "--dry-run", *arguments, output=False)
+    assert code == status and words in sd.err.err and not drawing.runs
+
+
+def test_relative_and_strange_paths(sd, drawing, tmp_path, monkeypatch):
+    (tmp_path / "Fläche 煉瓦").mkdir()
+    monkeypatch.chdir(tmp_path / "Fläche 煉瓦")
+    (tmp_path / "Fläche 煉瓦" / "größe -3.png").write_bytes(png_of(Request()))
+    status, events = sd("restyle", "größe #.png", "x", "--frames=-3", "--seed", "1", "--steps", "2", "--output", "aus",
+                        "--name", "煉瓦_####", output=False)
+    assert status == 0, events
+    assert events[0]["path"] == str(tmp_path / "Fläche 煉瓦" / "aus" / "煉瓦_-0003.png") == events[0]["path"]
+    assert os.path.isfile(events[0]["path"]) and events[0]["frame"] == -3
 
 
 def test_a_failed_picture_has_its_exit_code(sd, drawing):

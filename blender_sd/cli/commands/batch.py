@@ -25,8 +25,6 @@ def run(asked: argparse.Namespace) -> int:
     status = exits.DONE
     for problem in listed.problems:
         status = fail(problem.error, status or exits.status_of(problem.error), asked.json, problem.where)
-    if status != exits.DONE:
-        return status
     numbers = frames_in(asked.only) if asked.only else range(1, len(listed.jobs) + 1)
     for number in numbers:
         if not 1 <= number <= len(listed.jobs):
@@ -37,8 +35,8 @@ def run(asked: argparse.Namespace) -> int:
             if unit.drawn:
                 error = InvalidRequest("--resume needs a seed: without one, every run makes other pictures.",
                                        'Give the job a seed, as in "seed": 1.')
-                return fail(error, exits.UNUSABLE, asked.json, unit.where)
+                status = fail(error, status or exits.UNUSABLE, asked.json, unit.where)
     asked.blend = asked.blend or listed.blend
     asked.output = asked.output or listed.output or None
     set_up(asked)
-    return paint(asked, todo)
+    return paint(asked, todo, status)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import SDError
 from ...core.tasks import TEXT_TO_IMAGE
 from .. import exits, units
+from ..blend_files import whole_path
 from ..frame_ranges import frames_in
 from ..interrupts import Interrupts
 from ..options import add_machine, add_settings, add_workers, settings_in
-from ..painting import set_up
+from ..painting import check_machine, set_up
 from ..reporting import Progress, fail, record
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def run(asked: argparse.Namespace) -> int:
     from ...calls.no_scene import needs_blender
     from ...calls.scene_access import has_blender
 
-    asked.list = os.path.abspath(os.path.expanduser(asked.list))
-    if os.path.isdir(asked.library):
-        asked.library = os.path.abspath(asked.library)
+    asked.list = whole_path(asked.list)
+    if os.path.isdir(asked.library) or asked.library.startswith(("//", "~")):
+        asked.library = whole_path(asked.library)
     only = frames_in(asked.only) if asked.only else None
     rows = chosen_rows(Path(asked.list), only)
     set_up(asked)
@@ -81,7 +82,7 @@ def _check(asked: argparse.Namespace, rows: list[Row], settings: Mapping[str, An
             status = fail(error, status or exits.status_of(error), asked.json, _place(row))
         else:
             record("planned", name=row.name, where=_place(row)) if asked.json else print(row.name)
-    return status
+    return status or check_machine()
 
 
 def _make(asked: argparse.Namespace, only: list[int] | None, settings: Mapping[str, Any]) -> int:
