@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from .units import NameUnusable, Unit
 _PATIENCE = 0.2  # seconds between looks at the signals
 _OF_THE_ENGINE = re.compile(r"_\d+_[0-9a-f]{6}(-\d+)?\.png$")  # names that `engine/output/pictures.py` gives
 _LONGEST = 200  # bytes of a name; systems allow 255 with what is added to it
+_NO_SPACE = 1 << 20  # bytes; a picture takes more
 _AHEAD = 1  # units that wait for an engine, so that it need not wait for a render
 
 
@@ -155,6 +157,15 @@ def _name(source: str, target: str) -> None:
                                repr(error)) from None
 
 
+def _unwritten(folder: str, notes: Sequence[str]) -> OutputUnwritable:
+    """Return the error for a picture that came without a file. The engine's notes speak to a person at the panel."""
+    full = shutil.disk_usage(folder).free < _NO_SPACE
+    return OutputUnwritable(
+        f"{'The disk is full' if full else 'A finished picture cannot be written'}: {folder}.",
+        "Free some space, then run this again with --resume." if full else
+        "Look who may write there, then run this again with --resume.", "; ".join(notes))
+
+
 def _disk_of(folder: str) -> int:
     """Return the number of the disk or share that a folder lies on; -1 if it is not there."""
     try:
@@ -248,7 +259,7 @@ class _Painter:
         names = _names(unit.name, len(results))
         for name, result in zip(names, results):
             if not result.path:
-                raise OutputUnwritable("A finished picture could not be written.", "; ".join(notes))
+                raise _unwritten(self._folder, notes)
             path = result.path
             if unit.name:
                 path = os.path.join(self._folder, f"{name}.png")

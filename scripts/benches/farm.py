@@ -18,7 +18,7 @@ from . import common
 
 DESCRIPTION = "pictures per minute of two workers against one, random kills of workers, and a shared output folder"
 PARTS = ("rate", "kills", "shared")
-PICTURES, TURNS = 16, 2  # for the throughput
+PICTURES, TURNS = 12, 3  # for the throughput
 KILLED, KILLS = 8, 20  # pictures, and how often a worker is killed meanwhile
 SHARED, EACH = 4, 3  # processes that use one folder, and pictures of each
 _LIMIT = 1800.0  # seconds for all kills
@@ -68,18 +68,35 @@ def _rates(folder: Path, log: Callable[[str], None]) -> tuple[dict, dict]:
 
 
 def _throughput(folder: Path, workers: int, log: Callable[[str], None]) -> dict[str, float]:
-    """Return pictures per minute between the first ones and the last, and the seconds until the first."""
+    """Return pictures per minute between the first ones and the last, and the seconds until the first. Log what other
+    processes took of the machine meanwhile, since the bar is for idle cores."""
     folder.mkdir(exist_ok=True)
-    began = time.monotonic()
+    import psutil
+
+    began, busy = time.monotonic(), _busy()
     process = _start(folder, _jobs(folder, PICTURES, 20), f"rate{workers}", "--workers", str(workers))
-    times = [time.monotonic() for line in process.stdout if '"made"' in line and '"path"' in line]
+    whole, own, times = psutil.Process(process.pid), 0.0, []
+    for line in process.stdout:
+        if '"made"' in line and '"path"' in line:
+            times.append(time.monotonic())
+            own = sum(sum(part.cpu_times()[:2]) for part in (whole, *whole.children(recursive=True)))
+            others = (_busy() - busy - own) / (times[-1] - began)
     process.wait()
     if len(times) != PICTURES:
         raise RuntimeError(f"{len(times)} of {PICTURES} pictures were made")
     warm = 2 * workers  # each engine has its model and its pace by then
     rate = 60 * (PICTURES - warm) / (times[-1] - times[warm - 1])
-    log(f"{workers} workers: {rate:.1f} pictures per minute, the first after {times[0] - began:.1f} s")
+    log(f"{workers} workers: {rate:.1f} pictures per minute, the first after {times[0] - began:.1f} s; other processes "
+        f"took {max(0.0, others):.2f} cores meanwhile")
     return {"rate": rate, "start": times[0] - began}
+
+
+def _busy() -> float:
+    """Return the seconds that all cores together have worked since the machine started."""
+    import psutil
+
+    spent = psutil.cpu_times()
+    return sum(spent) - spent.idle - getattr(spent, "iowait", 0.0) - getattr(spent, "guest", 0.0)
 
 
 # ---- kills -----------------------------------------------------------------------------------------------------------
@@ -93,19 +110,24 @@ def _kills(folder: Path, log: Callable[[str], None]) -> tuple[dict, dict]:
     if process.wait():
         raise RuntimeError("the undisturbed run failed")
     log(f"undisturbed: the first picture after {times[0]:.1f} s, the last after {times[-1]:.1f} s")
+    picture = (times[-1] - times[0]) / (KILLED - 1)
     dice, kills = random.Random(7), 0
     out = folder / "stormy"
     while kills < KILLS:
         process = _start(folder, jobs, "stormy")
-        time.sleep(dice.uniform(0.5 * times[0], times[3]))  # in any of its states
+        if made := dice.choice((0, 1, 1, 2)):  # in any of its states: while it starts, or during one of its pictures
+            _wait_for(process, made)
+            time.sleep(dice.uniform(0.0, picture))
+        else:
+            time.sleep(dice.uniform(0.0, times[0]))
         if process.poll() is None:
             if dice.random() < 0.5:
                 process.send_signal(signal.SIGKILL)  # its engine has to end by itself
             else:
                 _kill_tree(process)
             kills += 1
-            process.communicate()
             log(f"kill {kills} of {KILLS}: {len(list(out.glob('*.png')))} of {KILLED} pictures")
+        process.communicate()
         if len(there := sorted(out.glob("*.png"))) >= KILLED:  # take some away, as a lost disk does
             for path in dice.sample(there, KILLED // 2):
                 path.unlink()
@@ -120,6 +142,14 @@ def _kills(folder: Path, log: Callable[[str], None]) -> tuple[dict, dict]:
     return {"kills": kills}, {"missing": common.bar(len(calm.keys() - stormy.keys()), "== 0"),
                               "doubled": common.bar(len(stormy.keys() - calm.keys()), "== 0"),
                               "different": common.bar(different, "== 0")}
+
+
+def _wait_for(process: subprocess.Popen, made: int) -> None:
+    """Wait until a worker has made that many pictures, or has ended."""
+    for line in process.stdout:
+        made -= '"made"' in line and '"path"' in line
+        if made == 0:
+            return
 
 
 def _kill_tree(process: subprocess.Popen) -> None:

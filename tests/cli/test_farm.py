@@ -1,9 +1,12 @@
 """Flamenco's job type: what it compiles to, and its tasks really carried out, with kills and repeats."""
 from __future__ import annotations
 
+import ast
 import json
 import os
 import random
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -115,6 +118,39 @@ def test_killed_and_repeated_tasks_leave_the_pictures_of_one_undisturbed_run(scr
         assert done(task) == 0
     assert sorted(pictures(tmp_path / "calm")) == [f"{frame:04d}.png" for frame in range(1, 13)]
     assert pictures(tmp_path / "stormy") == pictures(tmp_path / "calm")
+
+
+def guide(language: str) -> str:
+    """The recipe in that language in the farm's guide."""
+    text = (ROOT / "docs" / "guide" / "farm.md").read_text(encoding="utf-8")
+    return re.search(rf"```{language}\n(.*?)```", text, re.S)[1]
+
+
+def recipes() -> dict[str, list[str]]:
+    """The command of each recipe of the guide, for the frames 3 to 4."""
+    deadline = re.search(r"args: (\[.*?\])\n", guide("yaml"), re.S)[1]
+    for name, value in (("Param.BlendFile", "shot.blend"), ("Param.Prompt", "a b"), ("Task.Param.Frame", "3-4"),
+                        ("Param.Output", "OUTPUT")):
+        assert "{{" + name + "}}" in deadline
+        deadline = deadline.replace("{{" + name + "}}", value)
+    command, = (node for node in ast.parse(guide("python")).body
+                if isinstance(node, ast.Assign) and node.targets[0].id == "command")
+    cue = shlex.join(ast.literal_eval(command.value.args[0]))
+    cue = cue.replace("#FRAME_START#", "3").replace("#FRAME_END#", "4").replace("/share/out", "OUTPUT")
+    program, *cue_arguments = shlex.split(cue)
+    assert program == "blender" and "command: blender\n" in guide("yaml")
+    return {"deadline": json.loads(deadline), "opencue": cue_arguments}
+
+
+@pytest.mark.parametrize("system", ["deadline", "opencue"])
+def test_the_guides_recipes_run(system, tmp_path):
+    for frame in (3, 4):
+        (tmp_path / f"in_{frame:04d}.png").write_bytes(png_of(Request(seed=frame)))
+    places = {"CAMERA": str(tmp_path / "in_####.png"), "OUTPUT": str(tmp_path / "out")}
+    arguments = [places.get(argument, argument) for argument in recipes()[system]]
+    process = subprocess.run([sys.executable, str(WORKER), *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert sorted(pictures(tmp_path / "out")) == ["0003.png", "0004.png"]
 
 
 def test_jobs_of_a_file_are_made_by_their_tasks(script, tmp_path):
