@@ -21,6 +21,7 @@ _CALLS = {
     "seed_walk": ("seed_walk",),
     "inpainting": ("inpaint", "make_seamless", "outpaint"),
     "control_images": ("control", "control_image"),
+    "regions": ("region", "region_mask"),
     "baking": ("bake", "project"),
     "recalling": ("recall", "run"),
     "placing": ("apply", "purge_replaced"),

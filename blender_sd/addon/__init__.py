@@ -27,6 +27,7 @@ from . import (
     preferences,
     presets,
     properties,
+    regions,
     state,
     status_bar,
     style_icons,
@@ -37,9 +38,10 @@ from . import (
     wipe,
 )
 
-_CLASSES = (*controls.CLASSES, *properties.CLASSES, *mask_painting.CLASSES, *state.CLASSES, *live_settings.CLASSES,
-            *model_choices.CLASSES, *downloads.CLASSES, *installation.CLASSES, *history.CLASSES, *preferences.CLASSES,
-            *operators.CLASSES, *presets.CLASSES, *panels.CLASSES, *wipe.CLASSES, *visible.CLASSES, *menus.CLASSES)
+_CLASSES = (*controls.CLASSES, *regions.CLASSES, *properties.CLASSES, *mask_painting.CLASSES, *state.CLASSES,
+            *live_settings.CLASSES, *model_choices.CLASSES, *downloads.CLASSES, *installation.CLASSES,
+            *history.CLASSES, *preferences.CLASSES, *operators.CLASSES, *presets.CLASSES, *panels.CLASSES,
+            *wipe.CLASSES, *visible.CLASSES, *menus.CLASSES)
 # Registered in this order, unregistered in the opposite one.
 _PARTS = (translations, properties, mask_painting, state, live_settings, model_choices, downloads, installation, policy,
           history, image_origin, task_prompts, wipe, menus, status_bar, keymap, marking, command_line, causes, live,

@@ -31,7 +31,7 @@ def declared(setting: str | Declared, **extra: Any) -> Any:
 def declared_field(cls: type, name: str, **extra: Any) -> Any:
     """Return a Blender property for the field `name` of `cls`, a dataclass with settings; `extra` as for `declared`."""
     spec = next(spec for spec in dataclasses.fields(cls) if spec.name == name)
-    return _property(str(spec.type), spec.default, spec.metadata["setting"], extra)
+    return _property(str(spec.type).removesuffix(" | None"), spec.default, spec.metadata["setting"], extra)
 
 
 def rule_of(cls: type, name: str) -> Setting:

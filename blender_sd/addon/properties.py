@@ -12,7 +12,7 @@ from bpy.props import (
 
 from .. import scene
 from ..calls import locating, models, recalling
-from ..calls.arguments import ControlInput
+from ..calls.arguments import ControlInput, RegionInput
 from ..calls.runtime import runtime
 from ..core import parts
 from ..core.common_settings import MAX_SEED
@@ -24,6 +24,7 @@ from ..core.settings import PANEL
 from ..core.tasks import TASKS as ALL_TASKS, ImageToImage, Inpaint, Outpaint, TextToImage
 from . import model_choices
 from .controls import STARTER, SD_PG_control
+from .regions import SD_PG_region
 from .declared import declared, exact, exact_values, fill, rule_of
 from .task_prompts import Words
 
@@ -177,6 +178,10 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     exact: exact_values()
     control_index: IntProperty(name="Selected Control", description="The control whose settings are shown")
 
+    regions: CollectionProperty(type=SD_PG_region, name="Regions",
+                                description="Parts of the picture with settings of their own")
+    region_index: IntProperty(name="Selected Region", description="The region whose settings are shown")
+
     mask_source: EnumProperty(name="Mask From", description="Which part of the image Inpaint repaints", items=MASKS,
                               default="PAINTED")
     expand_to: EnumProperty(name="Grow", description="How far Outpaint lets the picture grow", items=GROWTH,
@@ -245,6 +250,21 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         """Return the control that is selected in the list."""
         return self.controls[self.control_index] if 0 <= self.control_index < len(self.controls) else None
 
+    def region_inputs(self, painted: bool = False) -> list[RegionInput]:
+        """Return the enabled regions as the API takes them; with `painted`, those that a picture from words alone can
+        have. Raise SDError if something is missing."""
+        return [region.region_input() for region in self.regions
+                if region.enabled and not (painted and (region.keep or region.kind != "MASK" or region.use_strength))]
+
+    def add_region(self) -> SD_PG_region:
+        """Return a new region, which is selected in the list."""
+        self.region_index = len(self.regions)
+        return self.regions.add()
+
+    def active_region(self) -> SD_PG_region | None:
+        """Return the region that is selected in the list."""
+        return self.regions[self.region_index] if 0 <= self.region_index < len(self.regions) else None
+
     def aspect(self) -> tuple[float, float] | None:
         """Return the shape to which Outpaint extends the picture, as its keyword; None where sides are set."""
         return (self.aspect_x, self.aspect_y) if self.expand_to == "ASPECT" else None
@@ -309,6 +329,10 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         for control in request.controls:
             self.controls.add().fill_from(control)
         self.control_index = 0
+        self.regions.clear()
+        for region in request.regions:
+            self.regions.add().fill_from(region)
+        self.region_index = 0
         if isinstance(request.task, TextToImage):
             self.task = "TEXT"
         elif isinstance(request.task, ImageToImage):

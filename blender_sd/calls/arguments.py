@@ -15,6 +15,7 @@ from ..core.declarations import SETTINGS, Declared
 from ..core.errors import InvalidRequest, SDError, SourceUnusable, TargetUnusable
 from ..core.names import suggestion
 from ..core.parts import Control
+from ..core.regions import Region
 from ..core.settings import plain, shown
 from ..core.tasks import TASKS
 from ..session.job import Job
@@ -28,8 +29,10 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _WORDS = {
     Any: "anything", str: "text", int: "a whole number", float: "a number", bool: "True or False",
-    type(None): "None", os.PathLike: "a path", "Image": "an image", "Material": "a material", "Object": "an object"}
+    type(None): "None", os.PathLike: "a path", "Image": "an image", "Material": "a material", "Object": "an object",
+    "Collection": "a collection"}
 ControlInput = tuple[Control, Any]  # a control and what its picture is taken from
+RegionInput = tuple[Region, Any]  # a region and what its mask is taken from; None for what a name finds
 # Where results go; None makes new images. Text, since `scene` needs Blender: see `_names`.
 Place: TypeAlias = "scene.Target | Callable[[Job], list] | None"
 _KINDS = {"int": int, "float": float, "str": str, "bool": bool}
@@ -41,6 +44,7 @@ class PartKeywords(TypedDict, total=False):
 
     loras: Iterable[tuple[str, float]] | None
     controls: Iterable[ControlInput] | None
+    regions: Iterable[RegionInput] | None
     axes: Iterable[tuple[str, str | Iterable]] | None
     reference: Any
     target: Place
@@ -50,6 +54,8 @@ class PartKeywords(TypedDict, total=False):
 _PART_TIPS = {
     "loras": "More LoRAs, by name or file, with their weights",
     "controls": "What `control` returned; each guides the structure",
+    "regions": "What `region` returned; each is a part of the picture with a prompt, a strength and a weight of "
+               "controls of its own, or is kept as it is",
     "axes": "One or two settings that change from picture to picture, such as [(\"steps\", (8, 20)), (\"prompt\", "
             "(\"brick\", \"stone\"))]; the result is a labelled contact sheet, followed by the single pictures",
     "reference": "An image (as `source` of `restyle`) whose look `ip_adapter` takes over",
@@ -130,7 +136,9 @@ def task_call(task: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
         signature = inspect.signature(call)
         own = (*signature.parameters, *_APART, *TASKS[task].sets)
         taken = [declared for declared in SETTINGS if declared.task in ("", task) and declared.name not in own]
-        parts = {name: hint for name, hint in PartKeywords.__annotations__.items() if name not in own}
+        parts = {name: hint for name, hint in PartKeywords.__annotations__.items()
+                 if name not in own and (name != "regions" or TASKS[task].regional)}
+        call._sd_regional = TASKS[task].regional  # type: ignore[attr-defined]  # read by `_hints`
         call._sd_keywords = {  # type: ignore[attr-defined]  # read by `_hints`
             declared.name: _KINDS[declared.kind] | None for declared in taken}
         done = scene_call(call)
@@ -208,7 +216,8 @@ def _names() -> dict[str, Any]:
     except ImportError:  # plain Python: no argument is of these types
         absent = type("NotBlender", (), {})
         names |= {
-            "bpy": types.SimpleNamespace(types=types.SimpleNamespace(Image=absent, Material=absent, Object=absent)),
+            "bpy": types.SimpleNamespace(types=types.SimpleNamespace(
+                Image=absent, Material=absent, Object=absent, Collection=absent)),
             "scene": types.SimpleNamespace(Target=absent, About=absent)}
     return names
 
@@ -221,6 +230,8 @@ def _hints(call: Callable) -> dict[str, Any]:
     hints.pop("return", None)
     if hasattr(call, "_sd_keywords"):
         hints |= call._sd_keywords | typing.get_type_hints(PartKeywords, localns=names)
+        if not call._sd_regional:  # type: ignore[attr-defined]
+            del hints["regions"]
     for parameter in inspect.signature(call).parameters.values():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             hints.pop(parameter.name)

@@ -7,7 +7,7 @@ from ..core.request_builder import checked_size
 from ..core.tasks import IMAGE_TO_IMAGE
 from ..session.job import Job
 from .arguments import task_call
-from .submission import open_source, prepare, submit
+from .submission import open_source, prepare, submit, with_regions
 
 
 @task_call(IMAGE_TO_IMAGE)
@@ -27,12 +27,12 @@ def restyle(source: Any, prompt: str, *, size: tuple[int, int] | None = None, **
     Raises:
         SDError: The source or the settings cannot be used. Settings are checked first: nothing is rendered in vain.
     """
-    order = prepare(IMAGE_TO_IMAGE, prompt, settings)
+    order = with_regions(prepare(IMAGE_TO_IMAGE, prompt, settings), source)
     size = size and checked_size(size)
-    data, source_size = open_source(source)
+    data, source_size = open_source(source, bool(order.regions))
     return submit(order, {"source": data}, size=size or source_size, covers=source_size, given=source)
 
 
 def check_restyle(prompt: str, **settings: Any) -> None:
     """Raise SDError where `restyle` would refuse these settings, before a picture is rendered for it."""
-    prepare(IMAGE_TO_IMAGE, prompt, settings)
+    with_regions(prepare(IMAGE_TO_IMAGE, prompt, settings), "CAMERA")

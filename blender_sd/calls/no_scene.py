@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.errors import NeedsBlender, SDError, SourceUnusable
 from ..core.names import closest, suggestion
+from ..core.regions import MASK, Region
 from ..core.request import Request
 from ..library import embedded_texts, foreign_settings, png
 from ..library.encoded import HEADER_BYTES, no_picture, read_header
@@ -59,8 +60,8 @@ def local_path(path: str | os.PathLike) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
 
-def open_source(source: Any, names: Sequence[str] = ()) -> tuple[SourceLike, tuple[int, int]]:
-    """Return a path, an array or a PIL image as a source, and its (width, height) in pixels.
+def open_source(source: Any, names: Sequence[str] = (), mattes: bool = False) -> tuple[SourceLike, tuple[int, int]]:
+    """Return a path, an array or a PIL image as a source, and its (width, height) in pixels. `mattes` is for renders.
 
     Raises:
         NeedsBlender: It is a picture of the scene, or a file that only Blender reads.
@@ -82,6 +83,23 @@ def open_source(source: Any, names: Sequence[str] = ()) -> tuple[SourceLike, tup
 def open_mask(mask: Any, size: tuple[int, int], masked: Any = None) -> SourceLike:
     """Return a mask as a source. Raises as `open_source` does."""
     return open_source(mask, ("ALPHA",))[0]
+
+
+def check_regions(regions: Sequence[tuple[Region, Any]], source: Any) -> None:
+    """Raise NeedsBlender for a region that is looked for in a scene."""
+    for region, _ in regions:
+        if region.kind != MASK:
+            raise needs_blender(f"To find {region.label}")
+
+
+def is_there(region: Region) -> bool:
+    """Return whether a region needs no scene."""
+    return region.kind == MASK
+
+
+def open_regions(regions: Sequence[tuple[Region, Any]], source: Any, size: tuple[int, int]) -> list[SourceLike]:
+    """Return the mask of each region as a source. Raises as `open_source` does."""
+    return [open_mask(mask, size) for _, mask in regions]
 
 
 def open_control(kind: str, image: Any, size: tuple[int, int], covers: tuple[int, int] | None = None) -> SourceLike:

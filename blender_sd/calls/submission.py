@@ -2,20 +2,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core import request_builder
 from ..core.declarations import SETTINGS, find
 from ..core.prompt_choices import notes_on
 from ..core.request import Request
-from ..core.tasks import task_fields
+from ..core.tasks import TASKS, task_fields
 from ..library.models import ModelInfo
 from ..protocol.messages import Source
 from ..protocol.surfaces import Scenery
 from ..session.job import Job
 from . import policy
-from .arguments import ControlInput, Place
+from .arguments import ControlInput, Place, RegionInput
 from .look_ups import LOOK_UPS
 from .runtime import runtime
 from .source_pictures import check_source_size, words_from
@@ -33,6 +33,8 @@ class Order:
         target: Where the results go.
         label: What lists call the job.
         controls: The controls with what their pictures are taken from.
+        regions: The regions with what their masks are taken from, as in the request.
+        own_regions: How many of them the call gave; the others are the style's.
         reference: The reference image; None for none.
         notes: What the person should know.
     """
@@ -44,6 +46,8 @@ class Order:
     controls: tuple[ControlInput, ...]
     reference: Any
     notes: list[str]
+    regions: tuple[RegionInput, ...] = ()
+    own_regions: int = 0
 
 
 def prepare(task: str, prompt: str | None, keywords: Mapping[str, Any], source: Any = None) -> Order:
@@ -61,11 +65,41 @@ def prepare(task: str, prompt: str | None, keywords: Mapping[str, Any], source: 
         prompt, given = words_from(source, given)
     target, label = given.pop("target", None), given.pop("label", None) or ""
     controls, reference = tuple(given.pop("controls", None) or ()), given.pop("reference", None)
+    regions = tuple(given.pop("regions", None) or ())
     request_builder.check_reference(reference, given)
-    built = request_builder.build(task, prompt, {**given, "controls": [control for control, _ in controls]}, LOOK_UPS)
+    parts: dict[str, Any] = {"controls": [control for control, _ in controls]}
+    if TASKS[task].regional:
+        parts["regions"] = [region for region, _ in regions]
+    built = request_builder.build(task, prompt, {**given, **parts}, LOOK_UPS)
     policy.check_request(built.request, built.model)
     return Order(built.request, built.model, target, label, controls, reference,
-                 [*notes_on(prompt), *_idle_axes(built.request), *built.notes])
+                 [*notes_on(prompt), *_idle_axes(built.request), *built.notes],
+                 tuple(zip(built.request.regions, (*(mask for _, mask in regions),
+                                                   *(None,) * (len(built.request.regions) - len(regions))))),
+                 len(regions))
+
+
+def with_regions(order: Order, source: Any = None) -> Order:
+    """Return the order, once its regions can be found in a picture of `source`: those of the call, and of the style's
+    those whose things are in this file; a note names the others.
+
+    Args:
+        order: The order.
+        source: The source as the caller gave it; None for a picture that is painted from words alone.
+
+    Raises:
+        SDError: A region of the call cannot be found.
+    """
+    kept, notes = list(order.regions[:order.own_regions]), []
+    for region, mask in order.regions[order.own_regions:]:
+        if runtime.scene.is_there(region):
+            kept.append((region, mask))
+        else:
+            notes.append(f"The style has a region for {region.label}, which this file does not have.")
+    if kept:
+        runtime.scene.check_regions(kept, source)
+    return replace(order, request=order.request.changed(regions=tuple(region for region, _ in kept)),
+                   regions=tuple(kept), notes=[*order.notes, *notes])
 
 
 def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int] | None = None,
@@ -89,6 +123,9 @@ def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int]
     request = order.request.changed(**changes)
     if order.reference is not None:
         inputs["reference"], _ = open_source(order.reference)
+    for number, mask in enumerate(runtime.scene.open_regions(
+            order.regions, given, covers or (request.width, request.height)) if order.regions else ()):
+        inputs[f"region{number}"] = mask
     job = submit_request(request, order.info, inputs, order.target, order.label, order.controls, covers, given,
                          scenery)
     job.notes += order.notes
@@ -122,9 +159,10 @@ def submit_request(request: Request, info: ModelInfo, inputs: dict[str, SourceLi
     return job
 
 
-def open_source(source: Any) -> tuple[SourceLike, tuple[int, int]]:
-    """Return a source as it travels to the engine, and its size. Raises SourceUnusable."""
-    data, size = runtime.scene.open_source(source)
+def open_source(source: Any, mattes: bool = False) -> tuple[SourceLike, tuple[int, int]]:
+    """Return a source as it travels to the engine, and its size; `mattes`: whether a render that is made for it is to
+    tell objects and materials apart, for regions. Raises SourceUnusable."""
+    data, size = runtime.scene.open_source(source, mattes=mattes)
     check_source_size(size)
     return data, size
 

@@ -12,7 +12,7 @@ from ..core.request_builder import checked_size
 from ..core.tasks import TEXT_TO_IMAGE
 from ..session.job import Job
 from .arguments import task_call
-from .submission import prepare, submit
+from .submission import prepare, submit, with_regions
 
 
 @task_call(TEXT_TO_IMAGE)
@@ -33,4 +33,4 @@ def generate(prompt: str, *, size: tuple[int, int] | None = None, **settings: An
     if size is not None:
         width, height = checked_size(size)
         settings |= {"width": width, "height": height}
-    return submit(prepare(TEXT_TO_IMAGE, prompt, settings), {})
+    return submit(with_regions(prepare(TEXT_TO_IMAGE, prompt, settings)), {})

@@ -21,6 +21,7 @@ from ..core.common_settings import CommonSettings
 from ..core.errors import InvalidRequest, SDError, SourceUnusable
 from ..core.names import suggestion
 from ..core.request import Request
+from ..core.regions import from_fields
 from ..core.request_format import FORMAT
 from ..core.settings import shown
 from ..core.tasks import TASKS, task_fields
@@ -208,6 +209,8 @@ def _value(task: str, key: str, value: Any, where: str, folder: str) -> Any:
         if not isinstance(value, str):
             raise Problem(where, InvalidRequest(f"{key} must be a path, not {shown(value)}."))
         return _path(value, folder)
+    if key == "regions":
+        return [_region(part, f"{where}[{number}]", folder) for number, part in enumerate(_listed(value, where))]
     if key in ("model", "ip_adapter", "vae", "upscaler"):
         beside = os.path.join(folder, value)
         return beside if value and os.path.exists(beside) else value
@@ -233,6 +236,12 @@ def _part(key: str, part: Any, where: str, folder: str) -> Any:
     if key == "controls":
         return {**part, "image": _path(str(part["image"]), folder)}
     return (part["name"], part.get("weight", 1.0)) if key == "loras" else (part["setting"], part["values"])
+
+
+def _region(part: Any, where: str, folder: str) -> Any:
+    """Return one region as the API takes it."""
+    region, mask = _at(where, lambda: from_fields(part))
+    return region, mask if mask is None else _path(str(mask), folder)
 
 
 def _listed(value: Any, where: str) -> list[Any]:

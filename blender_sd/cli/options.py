@@ -8,7 +8,9 @@ from typing import Any
 
 from ..core.declarations import SETTINGS, Declared
 from ..core.errors import InvalidRequest
+from ..core.regions import from_fields
 from ..core.settings import Setting
+from ..core.tasks import TASKS
 from ..protocol.boot import NICENESS_VARIABLE
 from ..protocol.engine_config import EngineConfig
 from .blend_files import whole_path
@@ -43,6 +45,11 @@ def add_settings(parser: argparse.ArgumentParser, task: str, size: str = "") -> 
                        help="vary a setting along an axis of a grid; twice for two axes")
     group.add_argument("--control", action="append", type=_control, metavar="KIND=PICTURE[,weight=W][,model=NAME]",
                        help="guide the structure by a ControlNet; the picture is a file or CAMERA")
+    if TASKS[task].regional:
+        group.add_argument(
+            "--region", action="append", type=_region, metavar="KIND=NAME[,keep][,strength=S][,prompt=WORDS]",
+            help="keep an object, a material, a collection or what a mask shows as it is, or paint it after words of "
+                 "its own; may be given several times")
     group.add_argument("--reference", metavar="FILE", help="the picture that --ip-adapter takes the look of")
 
 
@@ -72,6 +79,8 @@ def settings_in(asked: argparse.Namespace, task: str) -> dict[str, Any]:
     parts = {"loras": asked.lora, "axes": asked.axis, "reference": asked.reference,
              "size": getattr(asked, "size", None)}
     given |= {name: value for name, value in parts.items() if value}
+    if getattr(asked, "region", None):
+        given["regions"] = asked.region
     if asked.control:
         given["control_pictures"] = asked.control
     return given
@@ -157,6 +166,23 @@ def _axis(text: str) -> tuple[str, str]:
     if not (equals and name and values):
         raise argparse.ArgumentTypeError(f"'{text}' is no axis such as steps=8,20")
     return name.replace("-", "_"), values
+
+
+def _region(text: str) -> Any:
+    """Return a region as the API takes it; the words after prompt= may hold commas."""
+    rest, _, prompt = text.partition(",prompt=")
+    raw: dict[str, Any] = {"prompt": prompt} if prompt else {}
+    for part in rest.split(","):
+        name, _, value = part.partition("=")
+        raw[name.strip()] = value if value else True
+    try:
+        raw |= {name: convert(raw[name]) for name, convert in (("strength", float), ("control", float),
+                                                               ("feather", int)) if name in raw}
+        return from_fields(raw)
+    except (InvalidRequest, ValueError, TypeError) as error:
+        why = error.message if isinstance(error, InvalidRequest) else "A number is none."
+        raise argparse.ArgumentTypeError(f"'{text}' is no region such as object=Bottle,keep or material=Wood,"
+                                         f"prompt=carved oak. {why}") from None
 
 
 def _control(text: str) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def prepared(unit: Unit) -> Any:
     """Return the `Order` of a unit, checked as its call does, without a render. Raises SDError."""
     from ..calls.arguments import PartKeywords
     from ..calls.scene_access import has_blender
-    from ..calls.submission import prepare
+    from ..calls.submission import prepare, with_regions
 
     own = by_call(unit.task)
     for name in own:
@@ -170,7 +170,9 @@ def prepared(unit: Unit) -> Any:
             check_picture(given["image"], unit.frame)
     keywords["controls"] = controls_of(controls)
     check_shape(unit, sizes.get("source"))
-    return prepare(unit.task, unit.keywords.get("prompt"), keywords, source_of(unit.keywords.get("source"), unit.frame))
+    source = source_of(unit.keywords.get("source"), unit.frame)
+    order = prepare(unit.task, unit.keywords.get("prompt"), keywords, source)
+    return with_regions(order, source) if order.regions else order
 
 
 def sized(keywords: Mapping[str, Any]) -> dict[str, Any]:
@@ -279,6 +281,11 @@ def controls_of(given: Any) -> list[Any]:
             for one in given]
 
 
+def _regions_of(given: Any) -> list[Any]:
+    """Return regions with their masks as the API takes them."""
+    return [(region, mask if mask is None else source_of(mask, None)) for region, mask in given or ()]
+
+
 def begin(unit: Unit) -> Any:
     """Start a unit and return its job. Renders the camera's frame first if that is the source. Raises SDError."""
     from ..calls.recalling import run
@@ -293,6 +300,8 @@ def begin(unit: Unit) -> Any:
         if name in keywords:
             keywords[name] = source_of(keywords[name], unit.frame)
     keywords["controls"] = controls_of(keywords.pop("control_pictures", ()))
+    if "regions" in keywords:
+        keywords["regions"] = _regions_of(keywords["regions"])
     return calls()[unit.task](**keywords, target=_results, label=unit.label)
 
 

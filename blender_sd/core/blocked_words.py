@@ -65,8 +65,8 @@ def check(words: Sequence[str], request: Request, contact: str = "") -> None:
 def texts_of(request: Request) -> Iterator[str]:
     """Yield every text that a request may paint from, in each grid cell.
 
-    These are its prompts and negative prompts with each alternative of their choices and of their parts that change
-    during painting. Parts of a text that are on separate lines do not belong together.
+    These are its prompts, negative prompts and those of its regions, with each alternative of their choices and of
+    their parts that change during painting. Parts of a text that are on separate lines do not belong together.
 
     Raises:
         InvalidRequest: There are more alternatives than can be searched.
@@ -82,7 +82,7 @@ def texts_of(request: Request) -> Iterator[str]:
 
     for cell in range(request.cells):
         cell_request = request.cell(cell) if request.axes else request
-        for text in (_line(cell_request.prompt), _line(cell_request.negative)):
+        for text in map(_line, cell_request.prompts):
             spend(len(text))
             texts, complete = alternatives(text, _EXPANSIONS)
             for alternative in texts:
@@ -91,9 +91,9 @@ def texts_of(request: Request) -> Iterator[str]:
             if not complete:
                 yield re.sub(r"[{}|\[\]]", "\n", text)
     for picture in range(request.pictures):
-        spend(len(request.prompt) + len(request.negative))
+        spend(sum(map(len, request.prompts)))
         single = request.single(picture)
-        for text in (_line(single.prompt), _line(single.negative)):
+        for text in map(_line, single.prompts):
             spend(len(text))
             yield from alternatives(text, _EXPANSIONS)[0]
 

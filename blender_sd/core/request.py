@@ -5,7 +5,7 @@ import dataclasses
 import json
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from .errors import InvalidRequest
 from .names import suggestion
 from .parts import Axis, Control, Embedding, Lora
 from .prompt_choices import LoraTag, chosen, without_loras
+from .regions import Region
 from .request_format import FORMAT, upgraded
 from .samplers import id_of
 from .settings import checked, from_dict, object_field, parts_field, shown
@@ -54,6 +55,7 @@ class Request(CommonSettings):
     axes: tuple[Axis, ...] = parts_field(Axis, "Grid",
                                          "Up to two settings that change from picture to picture: across, and down")
     controls: tuple[Control, ...] = parts_field(Control, "Controls", "ControlNets that steer the picture's structure")
+    regions: tuple[Region, ...] = parts_field(Region, "Regions", "Parts of the picture with settings of their own")
     model_name: str = ""
     model_digest: str = ""
     source: str = ""
@@ -151,10 +153,25 @@ class Request(CommonSettings):
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The known digests of the input pictures by role: "source", "mask", "reference", "control0", …."""
+        """The known digests of the input pictures by role: "source", "mask", "reference", "control0", …, "region0",
+        …."""
         digests = {"source": self.source, "mask": self.mask, "reference": self.reference,
-                   **{f"control{index}": control.image for index, control in enumerate(self.controls)}}
+                   **{f"control{index}": control.image for index, control in enumerate(self.controls)},
+                   **{f"region{index}": region.mask for index, region in enumerate(self.regions)}}
         return {role: digest for role, digest in digests.items() if digest}
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The texts that it is painted from: the prompt, the negative prompt, and those of its regions ("" for none).
+        """
+        return (self.prompt, self.negative, *(region.prompt for region in self.regions))
+
+    def with_prompts(self, prompts: Sequence[str]) -> Request:
+        """Return the request with other texts in the places of `prompts`."""
+        prompt, negative, *others = prompts
+        regions = tuple(region if region.prompt == text else dataclasses.replace(region, prompt=text)
+                        for region, text in zip(self.regions, others, strict=True))
+        return dataclasses.replace(self, prompt=prompt, negative=negative, regions=regions)
 
     @property
     def choices(self) -> Choices:
@@ -187,8 +204,10 @@ class Request(CommonSettings):
         """
         controls = tuple(dataclasses.replace(control, image=digests.get(f"control{index}", control.image))
                          for index, control in enumerate(self.controls))
+        regions = tuple(dataclasses.replace(region, mask=digests.get(f"region{index}", region.mask))
+                        for index, region in enumerate(self.regions))
         plain: dict[str, Any] = {role: digest for role, digest in digests.items() if role in _INPUTS}
-        return dataclasses.replace(self, controls=controls, **plain)
+        return dataclasses.replace(self, controls=controls, regions=regions, **plain)
 
     def single(self, index: int) -> Request:
         """Return the request of one picture alone, its choices {a|b} made and the LoRAs of its tags added.
@@ -199,17 +218,20 @@ class Request(CommonSettings):
         named = {lora.tag: lora for lora in self.loras if lora.tag}
         if not named:
             return drawn
-        prompt, tags = without_loras(drawn.prompt, named)
-        loras = [lora for lora in self.loras if not lora.tag] + [_with_tag(named[tag.name], tag) for tag in tags]
-        return dataclasses.replace(drawn, prompt=prompt, loras=tuple(loras))
+        prompt, negative, *others = drawn.prompts
+        read = [without_loras(text, named) for text in (prompt, *others)]
+        loras = [lora for lora in self.loras if not lora.tag]
+        loras += [_with_tag(named[tag.name], tag) for _, tags in read for tag in tags]
+        (prompt, _), *rest = read
+        return dataclasses.replace(drawn.with_prompts((prompt, negative, *(text for text, _ in rest))),
+                                   loras=tuple(loras))
 
     def drawn(self, index: int) -> Request:
-        """Return the request of one picture with its choices made; the LoRA tags in them are still in its prompt."""
+        """Return the request of one picture with its choices made; the LoRA tags in them are still in its prompts."""
         cell, number = divmod(index, self.count)
         request = self.cell(cell)
         single = request.changed(**request.task.of_picture(request, number), count=1)
-        return dataclasses.replace(single, prompt=chosen(request.prompt, single.seed),
-                                   negative=chosen(request.negative, single.seed))
+        return single.with_prompts([chosen(text, single.seed) for text in request.prompts])
 
     def to_json(self) -> str:
         """Return a stable text form that includes the format's number."""

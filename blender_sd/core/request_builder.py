@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -22,12 +22,13 @@ from .nets import EMBEDDING, IP_ADAPTER, LORA, STARTER, UPSCALER, VAE, VAE_PART,
 from .parts import Axis, Embedding, Lora
 from .prompt_choices import LoraTag, embeddings, with_lists, without_loras
 from .request import PANEL_SEED, RANDOM_SEED, Request, round_size
+from .regions import Region
 from .samplers import id_of
 from .settings import STYLE, plain, shown
 from .style_format import Style
 from .tasks import TASKS, TextToImage, task_fields
 
-PARTS = ("loras", "axes", "controls")  # keywords that a request holds in another form
+PARTS = ("loras", "axes", "controls", "regions")  # keywords that a request holds in another form
 _FILLED = ("steps", "guidance", "sampler")  # settings that a model, or a few-step LoRA, has a value of its own for
 _SIZE = ("width", "height")
 _TEXTS = {declared.name for declared in SETTINGS if declared.kind == "str"}
@@ -108,7 +109,8 @@ def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps
         task: The name of one of `tasks.TASKS`.
         prompt: What the picture should show.
         keywords: The settings of all requests and of the task, by their names; `loras`: pairs of a name or file and a
-            weight; `axes`: pairs of a setting and its values; `controls`: `Control`s.
+            weight; `axes`: pairs of a setting and its values; `controls`: `Control`s; `regions`: `Region`s, before
+            those of the style.
         look_ups: Finds what the keywords name.
 
     Raises:
@@ -129,7 +131,9 @@ def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps
     whole = seed if isinstance(seed, int) else 0  # what is no seed, the request refuses
     words, tags = without_loras(with_lists(_text(prompt, "prompt"), look_ups.options, whole))
     negative = with_lists(_text(given.pop("negative", ""), "negative prompt"), look_ups.options, whole)
-    tags = [*(LoraTag(name, weight) for name, weight in _pairs(given.pop("loras", ()), "loras")), *tags]
+    regions, tags_there = _regions(task, given.pop("regions", ()), lambda text: with_lists(
+        text, look_ups.options, whole))
+    tags = [*(LoraTag(name, weight) for name, weight in _pairs(given.pop("loras", ()), "loras")), *tags, *tags_there]
     put_on = [(look_ups.file(LORA, tag.name), tag) for tag in tags]
     suited = next((few for lora, tag in put_on if (tag.weight or tag.text_weight) and (few := lora.few_steps)), model)
     filled: dict[str, Any] = {name: getattr(suited, name) for name in _FILLED}
@@ -148,7 +152,7 @@ def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps
         "model_name": model.name, "model_digest": look_ups.digest(model),
         "loras": tuple(Lora(lora.file, tag.weight, tag.text_weight) for lora, tag in put_on),
         "axes": tuple(Axis(name, _values(values)) for name, values in _pairs(given.pop("axes", ()), "axes")),
-        "controls": tuple(given.pop("controls", ()))})
+        "controls": tuple(given.pop("controls", ())), "regions": regions})
     made, notes = _rounded(made, model)
     return Built(_with_named(_without_upscaler(made), look_ups), model, notes)
 
@@ -229,7 +233,7 @@ def growth(width: int, height: int, keywords: Mapping[str, Any], aspect: Any = N
 
 def _known(task: str) -> tuple[str, ...]:
     common = (name for name in CommonSettings.__dataclass_fields__ if name not in TASKS[task].sets)
-    return (*common, *task_fields(task), *PARTS)
+    return (*common, *task_fields(task), *(part for part in PARTS if part != "regions" or TASKS[task].regional))
 
 
 def _in_style(task: str, prompt: str, given: dict[str, Any], look_ups: LookUps) -> tuple[str, dict[str, Any]]:
@@ -247,8 +251,30 @@ def _in_style(task: str, prompt: str, given: dict[str, Any], look_ups: LookUps) 
     if TASKS[task].needs:
         takes -= set(_SIZE)
     settings = {key: value for key, value in style.settings.items() if key in takes}
-    loras = (*_pairs(given.get("loras", ()), "loras"), *style.loras)
-    return words, {**settings, **given, "negative": negative, "loras": loras, "style": style.name}
+    more: dict[str, Any] = {"loras": (*_pairs(given.get("loras", ()), "loras"), *style.loras)}
+    if TASKS[task].regional:
+        # things of a scene are in no picture that is painted from words alone
+        regions = (*given.get("regions", ()), *(style.regions if TASKS[task].needs else ()))
+        more["regions"] = [replace(region, prompt=style.words(region.prompt)[0]) if region.prompt else region
+                           for region in regions]
+    return words, {**settings, **given, **more, "negative": negative, "style": style.name}
+
+
+def _regions(task: str, given: Any, with_options: Callable[[str], str]) -> tuple[tuple[Region, ...], list[LoraTag]]:
+    """Return the regions of a call with the lists in their prompts filled in, and the LoRA tags of these prompts.
+
+    Raises:
+        InvalidRequest: One is to keep what no source has.
+    """
+    regions, tags = [], []
+    for region in given:
+        if not TASKS[task].needs and (region.keep or region.strength is not None):
+            raise InvalidRequest("A region can be kept, or have a strength, only where there is a source picture.",
+                                 "Give it a prompt instead, or restyle a picture.")
+        text, more = without_loras(with_options(region.prompt))
+        regions.append(replace(region, prompt=text))
+        tags += more
+    return tuple(regions), tags
 
 
 def _vae(model: Model, wanted: str | None, look_ups: LookUps) -> str:
@@ -286,10 +312,11 @@ def _with_named(request: Request, look_ups: LookUps) -> Request:
     """Return `request` with the files of the LoRAs and textual inversions that its pictures' prompts name."""
     loras: dict[str, Lora] = {}
     words: dict[str, str] = {}
-    pictures = request.pictures if set("{<") & set(request.prompt + request.negative) or request.axes else 1
+    pictures = request.pictures if set("{<") & set("".join(request.prompts)) or request.axes else 1
     for picture in (request.drawn(index) for index in range(pictures)):
-        words |= embeddings(f"{picture.prompt} {picture.negative}")
-        for tag in without_loras(picture.prompt)[1]:
+        words |= embeddings(" ".join(picture.prompts))
+        prompt, _, *others = picture.prompts
+        for tag in (tag for text in (prompt, *others) for tag in without_loras(text)[1]):
             if tag.name not in loras:
                 loras[tag.name] = Lora(look_ups.file(LORA, tag.name).file, tag=tag.name)
     learnt = tuple(Embedding(word, look_ups.file(EMBEDDING, name).file) for word, name in words.items())

@@ -10,6 +10,10 @@
     [loras]
     "old paper" = 0.7
 
+    [[regions]]
+    material = "Wood"
+    prompt = "carved oak"
+
 Every field may be left out; an unknown one is an error that names it. The file's name is the style's name. {prompt}
 stands for what the person typed; without it, that comes first. Models and LoRAs are given by name, never by path: a
 file from somebody else can only name what is in the model folders already.
@@ -29,6 +33,7 @@ from .errors import InvalidRequest, StyleUnusable
 from .names import DEVICES, FORBIDDEN, suggestion
 from .parts import Lora
 from .prompt_choices import lora_names
+from .regions import NAMED, Region, as_fields, from_fields
 from .request import Request
 from .settings import STYLE, shown
 from .tasks import TEXT_TO_IMAGE
@@ -37,11 +42,12 @@ SUFFIX = ".toml"
 MAX_BYTES = 1 << 16
 MAX_NAME = 60  # characters
 MAX_LORAS = 16
+MAX_REGIONS = 64
 _MOST_NAMES = 256  # of LoRAs that one tag with choices in it may have
 PROMPT = "{prompt}"
 TEXTS = ("description", "group", "prompt", "negative")
 SETTINGS = tuple(declared.name for declared in used_by(STYLE))
-FIELDS = (*TEXTS, *SETTINGS, "loras")
+FIELDS = (*TEXTS, *SETTINGS, "loras", "regions")
 _MAX_TEXT = {"description": 500, "group": 40, "prompt": 8192, "negative": 8192}
 _PATH = re.compile(r"[\\/~]|[a-z]:|.*\\|(.*/)?\.\.(/|$)", re.I)
 
@@ -57,6 +63,7 @@ class Style:
         prompt, negative: Templates of the prompts; {prompt} stands for what the person typed.
         settings: Those of SETTINGS that it sets.
         loras: The names and weights of its LoRAs.
+        regions: The regions that it gives to objects, materials and collections of these names, where a file has them.
         file: The path of its file, "" if it was not saved yet.
         own: Whether it is the person's own rather than a shipped one.
     """
@@ -68,6 +75,7 @@ class Style:
     negative: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     loras: tuple[tuple[str, float], ...] = ()
+    regions: tuple[Region, ...] = ()
     file: str = ""
     own: bool = False
 
@@ -99,11 +107,13 @@ def make_style(name: str, raw: Mapping[str, Any], file: str = "", own: bool = Fa
     try:
         settings = {key: _checked(key, value) for key, value in settings.items()}
         loras = _loras(name, values.get("loras", {}))
+        regions = _regions(name, values.get("regions", []))
     except InvalidRequest as error:
         raise StyleUnusable(f"The style '{name}' cannot be used: {error.message}", error.hint, error.detail) from None
     tags = []
-    for key in ("prompt", "negative"):
-        names, complete = lora_names(texts.get(key, ""), _MOST_NAMES)
+    for key, text in (*((key, texts.get(key, "")) for key in ("prompt", "negative")),
+                      *(("regions", region.prompt) for region in regions)):
+        names, complete = lora_names(text, _MOST_NAMES)
         if not complete:
             raise StyleUnusable(f"In the style '{name}', a LoRA tag in '{key}' may name more than {_MOST_NAMES} LoRAs.",
                                 "Take choices out of the tag.")
@@ -112,7 +122,7 @@ def make_style(name: str, raw: Mapping[str, Any], file: str = "", own: bool = Fa
         if not given.strip() or _PATH.match(given.strip()):
             raise StyleUnusable(f"The style '{name}' names a model or LoRA by a path: '{given:.80}'.",
                                 "Write its name, as the lists of models and LoRAs show it.")
-    return Style(name=name, settings=settings, loras=loras, file=file, own=own, **texts)
+    return Style(name=name, settings=settings, loras=loras, regions=regions, file=file, own=own, **texts)
 
 
 def read_style(data: bytes, name: str, file: str = "", own: bool = False) -> Style:
@@ -135,6 +145,8 @@ def written(style: Style) -> str:
     lines = [f"{key} = {_value(value)}" for key, value in {**texts, **settings}.items()]
     if style.loras:
         lines += ["", "[loras]", *(f"{_value(name)} = {_value(weight)}" for name, weight in style.loras)]
+    for region in style.regions:
+        lines += ["", "[[regions]]", *(f"{key} = {_value(value)}" for key, value in as_fields(region).items())]
     return "\n".join(lines) + "\n"
 
 
@@ -186,6 +198,20 @@ def _loras(name: str, raw: Any) -> tuple[tuple[str, float], ...]:
     return tuple((lora, Lora(lora, weight).weight) for lora, weight in raw.items())
 
 
+def _regions(name: str, raw: Any) -> tuple[Region, ...]:
+    if not isinstance(raw, (list, tuple)) or len(raw) > MAX_REGIONS:
+        raise StyleUnusable(f"In the style '{name}', 'regions' must be a list of at most {MAX_REGIONS}.",
+                            'Write [[regions]] above each, and below it lines such as material = "Wood".')
+    regions = tuple(from_fields(one)[0] for one in raw)
+    if any(region.kind not in NAMED for region in regions):
+        raise StyleUnusable(f"In the style '{name}', a region is of a mask or of selected faces.",
+                            "Regions of styles are of an object, a material or a collection.")
+    if not all(_encodes(text) and len(text) <= _MAX_TEXT["prompt"] for region in regions
+               for text in (region.name, region.prompt)):
+        raise StyleUnusable(f"In the style '{name}', the text of a region is broken or too long.", "Type it again.")
+    return regions
+
+
 def _encodes(text: str) -> bool:
     try:
         text.encode()
@@ -195,6 +221,8 @@ def _encodes(text: str) -> bool:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         # TOML's strings are like JSON's except for this character
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

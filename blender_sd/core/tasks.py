@@ -59,6 +59,7 @@ class Task:
         call: How it calls the model: TEXT_TO_IMAGE, IMAGE_TO_IMAGE or INPAINT.
         doing: What it does, for "This model cannot …".
         of_a_part: Whether its prompt may be about a part of the picture alone.
+        regional: Whether regions of its picture can have settings of their own.
         own_prompt: The panel's property for a prompt of its own beside the main one; "" for none.
         sets: The common settings that it sets itself for each picture (`of_picture`), so that no call takes them.
         defaults: The common settings that calls leave open and that neither a style nor the model decides for it.
@@ -71,6 +72,7 @@ class Task:
     call: ClassVar[str] = IMAGE_TO_IMAGE
     doing: ClassVar[str] = ""
     of_a_part: ClassVar[bool] = False
+    regional: ClassVar[bool] = False
     own_prompt: ClassVar[str] = ""
     sets: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[Mapping[str, Any]] = {}
@@ -101,6 +103,7 @@ class TextToImage(Task):
     needs = ()
     call = TEXT_TO_IMAGE
     doing = "paint from words alone"
+    regional = True
 
     refine_scale: float = setting_field(
         1.0, "Enlarge", "Paint small, then enlarge by this factor and refine (high-res fix); 1 leaves it out", (PANEL,),
@@ -120,6 +123,7 @@ class ImageToImage(Task):
     name = IMAGE_TO_IMAGE
     label = "Image to Image"
     doing = "work from an image"
+    regional = True
 
     strength: float = setting_field(
         0.5, "Strength", "How far to depart from the source: 0 returns it unchanged, 1 ignores it", (STYLE,),

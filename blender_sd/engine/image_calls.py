@@ -36,7 +36,8 @@ class ImageCalls:
 
     All take `settings`: the settings of all requests and of the task (`core.common_settings`, `core.tasks`) by their
     names, with models, LoRAs and other nets given by their paths; what is left open is filled in as by Blender's calls.
-    `controls` are pairs of a `core.parts.Control` and a picture, `reference` is a picture for `ip_adapter`. `on_event`
+    `controls` are pairs of a `core.parts.Control` and a picture, `regions` pairs of a `core.regions.Region` and the
+    picture of its coverage (white where it lies, of any size), `reference` is a picture for `ip_adapter`. `on_event`
     receives loading, steps and notes. All raise SDError if the request cannot be carried out.
     """
 
@@ -154,8 +155,9 @@ class ImageCalls:
         for name in ("width", "height"):
             if given.pop(name, None) is not None:
                 raise InvalidRequest(f"There is no setting called '{name}'.", "Give `size`, where a task takes one.")
-        reference, controls = given.pop("reference", None), _controls(given.pop("controls", None))
         check_names(task, given, ("reference",))
+        reference = given.pop("reference", None)
+        controls, regions = (_pairs(given.pop(name, None), name) for name in ("controls", "regions"))
         check_reference(reference, given)
         missing = [role for role in TASKS[task].needs if role not in pictures]
         if missing:
@@ -163,8 +165,11 @@ class ImageCalls:
         if size is not None and not TASKS[task].needs:
             given |= _size(size)
         look_ups = FolderLookUps(lambda: (), lambda: StyleFolder("", str(_STYLES)))
-        request = build(task, prompt, {**given, "controls": [control for control, _ in controls]}, look_ups).request
+        parts = {name: [part for part, _ in pairs] for name, pairs in (("controls", controls), ("regions", regions))
+                 if pairs}
+        request = build(task, prompt, {**given, **parts}, look_ups).request
         all_pictures = {**pictures, **{f"control{number}": picture for number, (_, picture) in enumerate(controls)},
+                        **{f"region{number}": picture for number, (_, picture) in enumerate(regions)},
                         **({"reference": reference} if reference is not None else {})}
         inputs = {role: Source(pixels=pixels_of(picture)) for role, picture in all_pictures.items()}
         if TASKS[task].needs:
@@ -179,11 +184,11 @@ def _size(size: tuple[int, int]) -> dict[str, int]:
     return {"width": width, "height": height}
 
 
-def _controls(given: Any) -> list[tuple[Any, Picture]]:
+def _pairs(given: Any, what: str) -> list[tuple[Any, Picture]]:
     try:
-        return [(control, picture) for control, picture in given or ()]
+        return [(part, picture) for part, picture in given or ()]
     except (TypeError, ValueError):
-        raise InvalidRequest(f"controls must be a list of controls with their pictures, not {shown(given)}.") from None
+        raise InvalidRequest(f"{what} must be a list of {what} with their pictures, not {shown(given)}.") from None
 
 
 def pixels_of(image: Picture) -> np.ndarray:

@@ -22,7 +22,9 @@ from ..library.policy import Policy
 from ..protocol import framing
 from ..protocol.messages import EngineConfig, Event, Generate, Loading, Note, Source, Step
 from .conditioning import controlnets, reference
+from .conditioning.prompts import labelled
 from .denoise.painting import Listener, notes_before
+from .denoise import regional
 from .denoise.passes import carry_out, pipes
 from .denoise.plan import NOTHING, Plan
 from .denoise.upscalers import Upscaler, Upscalers
@@ -154,7 +156,7 @@ class Painter:
             if index:
                 self._apply_loras(job, model, real)
             worded = embeddings.apply(model, real, job.loading, job.check)
-            painted = replace(single, prompt=worded.prompt, negative=worded.negative)
+            painted = single.with_prompts(worded.prompts)
             listener = job.listener(index + 1, 0 if guard else config.preview_px)
             image, plans[cell] = self._carried_out(model, painted, plans[cell], listener)
             job.check()
@@ -287,10 +289,12 @@ def _notes(model: Model, request: Request, plans: list[Plan], controls: controln
         yield from (*plan.notes, *controls.notes)
         if plan.unchanged is None and plan.size != NOTHING:
             single = request.single(number * request.count)
-            yield from notes_before(model, pipes(model, single, plan)[0], single)
+            pipe = pipes(model, single, plan)[0]
+            yield from notes_before(model, pipe, single)
+            yield from filter(None, (regional.note(model, pipe, single, plan),))
     for index in range(request.pictures):
         single = request.single(index)
-        for prompt, label in ((single.prompt, "prompt"), (single.negative, "negative prompt")):
+        for label, prompt in labelled(single):
             if text := prompt_steps.note(prompt, label):
                 yield text
 

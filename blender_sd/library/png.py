@@ -172,6 +172,20 @@ class _Budget:
         return self.left >= 0
 
 
+def grey_png(width: int, height: int, values: bytes) -> bytes:
+    """Return a PNG file of one grey channel.
+
+    Args:
+        width, height: Its size in pixels.
+        values: A byte for each pixel, row by row from the top.
+    """
+    rows = b"".join(b"\0" + values[start : start + width] for start in range(0, width * height, width))
+    parts = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(rows, 1)),
+             (b"IEND", b""))
+    return SIGNATURE + b"".join(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+                                for kind, body in parts)
+
+
 def _inflate(data: bytes, budget: _Budget) -> bytes:
     unpacker = zlib.decompressobj()
     out = unpacker.decompress(data, max(1, min(_MAX_TEXT, budget.left)))  # 0 would mean without limit

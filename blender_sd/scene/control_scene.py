@@ -45,7 +45,7 @@ class Stage(NamedTuple):
 
 @contextmanager
 def stage(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = None,
-          covers: tuple[int, int] | None = None) -> Iterator[Stage]:
+          covers: tuple[int, int] | None = None, materials: bool = False) -> Iterator[Stage]:
     """Return a context with a scene that shows the surfaces of `scene`. It is removed at the end with everything made
     for it.
 
@@ -54,6 +54,7 @@ def stage(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = Non
         size: (width, height) of the picture in pixels.
         view: Shows what this view shows instead.
         covers: As in `frames.set_frame`.
+        materials: Whether the surfaces have their own materials even where the scene's engine shows none.
 
     Raises:
         SourceUnusable: There is no camera.
@@ -63,7 +64,7 @@ def stage(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = Non
     made: list[bpy.types.ID] = []
     copy = bpy.data.scenes.new("Stable Diffusion control")
     try:
-        names = _furnish(copy, scene, layers, view, made)
+        names = _furnish(copy, scene, layers, view, made, materials)
         if view is not None:
             copy.render.resolution_x, copy.render.resolution_y = size
             with as_camera(view.optics, copy):
@@ -103,7 +104,7 @@ def _used_nodes(tree: bpy.types.NodeTree) -> Iterator[bpy.types.Node]:
 
 
 def _furnish(copy: bpy.types.Scene, scene: bpy.types.Scene, layers: list[bpy.types.ViewLayer], view: View | None,
-             made: list[bpy.types.ID]) -> dict[str, bpy.types.Object]:
+             made: list[bpy.types.ID], materials: bool) -> dict[str, bpy.types.Object]:
     """Copy time, shape and surfaces into `copy`. Append to `made` what has to be removed with it."""
     copy.render.engine = _CYCLES
     _take(copy, scene, ("frame_current", "frame_subframe", "use_gravity", "gravity"))
@@ -117,7 +118,7 @@ def _furnish(copy: bpy.types.Scene, scene: bpy.types.Scene, layers: list[bpy.typ
     own = copy.view_layers[0]
     _take(own, layers[0], ("use_solid", "use_strand", "material_override"))
     own.use_volumes = False
-    if scene.render.engine == _WORKBENCH:  # it shows no cut-outs
+    if scene.render.engine == _WORKBENCH and not materials:  # it shows no cut-outs
         own.material_override = bpy.data.materials.new("Stable Diffusion surface")
         made.append(own.material_override)
     return _link_surfaces(copy, scene, layers, view, made)

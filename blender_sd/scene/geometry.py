@@ -57,7 +57,8 @@ def look(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = None
     """
     handlers.check_render()
     with handlers.quiet(), stage(scene, size, view, covers) as made:
-        passes = _rendered(made.scene)
+        _configure(made.scene)
+        passes = rendered(made.scene)
         camera = made.scene.camera
         rotation = np.array(camera.matrix_world.to_3x3().normalized())
         width = camera.data.ortho_scale if camera.type == "CAMERA" and camera.data.type == "ORTHO" else 0.0
@@ -74,8 +75,8 @@ def look(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = None
                 objects.astype(np.float32))
 
 
-def _rendered(scene: bpy.types.Scene) -> exr.Passes:
-    _configure(scene)
+def rendered(scene: bpy.types.Scene) -> exr.Passes:
+    """Render a scene that is configured to write its passes uncompressed, and return them. Raises SourceUnusable."""
     with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder:
         scene.render.filepath = os.path.join(folder, "numbers.exr")
         try:
@@ -87,17 +88,25 @@ def _rendered(scene: bpy.types.Scene) -> exr.Passes:
                                  "Look at the render settings.") from None
 
 
-def _configure(scene: bpy.types.Scene) -> None:
+def configure(scene: bpy.types.Scene, samples: int, levels: int) -> None:
+    """Have `scene` render numbers: no light, `samples` a pixel, Cryptomatte of objects with `levels`, one plain file.
+    """
     render, cycles, layer = scene.render, scene.cycles, scene.view_layers[0]
     cycles.device = "CPU"
-    cycles.samples = 1
+    cycles.samples = samples
     cycles.use_adaptive_sampling = cycles.use_denoising = False
-    cycles.pixel_filter_type, cycles.filter_width = "BOX", 0.01
     cycles.max_bounces = 0
-    layer.use_pass_z = layer.use_pass_normal = layer.use_pass_cryptomatte_object = True
-    layer.pass_cryptomatte_depth = 2
+    layer.use_pass_cryptomatte_object = True
+    layer.pass_cryptomatte_depth = levels
     compat.multilayer_settings(render.image_settings)
     render.image_settings.color_depth, render.image_settings.exr_codec = "32", "NONE"
+
+
+def _configure(scene: bpy.types.Scene) -> None:
+    configure(scene, 1, 2)
+    scene.cycles.pixel_filter_type, scene.cycles.filter_width = "BOX", 0.01
+    layer = scene.view_layers[0]
+    layer.use_pass_z = layer.use_pass_normal = True
 
 
 def _numbers(passes: exr.Passes, made: Stage) -> np.ndarray:

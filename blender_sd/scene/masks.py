@@ -183,18 +183,23 @@ def faces_mask(obj: bpy.types.Object | None, size: tuple[int, int],
     return draw
 
 
-def _triangles(mesh: bpy.types.Mesh, uv_map: str) -> np.ndarray:
-    """Return the selected faces as N×3×2 UV triangles."""
+def uv_triangles(mesh: bpy.types.Mesh, uv_map: str, chosen: np.ndarray) -> np.ndarray:
+    """Return the `chosen` faces (a bool for each) as N×3×2 UV triangles."""
     mesh.calc_loop_triangles()
-    selected = np.empty(len(mesh.polygons), bool)
-    mesh.polygons.foreach_get("select", selected)
     loops = np.empty((len(mesh.loop_triangles), 3), np.int32)
     mesh.loop_triangles.foreach_get("loops", loops.ravel())
     face = np.empty(len(mesh.loop_triangles), np.int32)
     mesh.loop_triangles.foreach_get("polygon_index", face)
     uv = np.empty((len(mesh.loops), 2), np.float32)
     mesh.uv_layers[uv_map].uv.foreach_get("vector", uv.ravel())
-    return uv[loops[selected[face]]]
+    return uv[loops[chosen[face]]]
+
+
+def _triangles(mesh: bpy.types.Mesh, uv_map: str) -> np.ndarray:
+    """Return the selected faces as N×3×2 UV triangles."""
+    selected = np.empty(len(mesh.polygons), bool)
+    mesh.polygons.foreach_get("select", selected)
+    return uv_triangles(mesh, uv_map, selected)
 
 
 def _edited_triangles(mesh: bpy.types.Mesh, uv_map: str) -> np.ndarray:

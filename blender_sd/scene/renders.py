@@ -20,6 +20,7 @@ from . import compat, frames, handlers, pixels, stamps
 _NO_VIEW = {"view_transform": "Standard", "look": "None", "exposure": 0.0, "gamma": 1.0, "use_curve_mapping": False,
             "use_white_balance": False}  # white balance: since 4.3
 _VIEW = (*_NO_VIEW, "white_balance_temperature", "white_balance_tint")
+_MATTES = ("use_pass_cryptomatte_object", "use_pass_cryptomatte_material")
 _POLL = 0.05  # seconds between looks at a running render
 _NO_RENDER = ("There is no Render Result yet.", "Render the scene first (F12), or choose Camera as the source.")
 
@@ -66,12 +67,14 @@ def through_standard_view(image: bpy.types.Image, scene: bpy.types.Scene) -> Cal
     return _written(image, scene, standard=True)
 
 
-def render_camera(scene: bpy.types.Scene, size: tuple[int, int] | None = None) -> Callable[[], Source]:
+def render_camera(scene: bpy.types.Scene, size: tuple[int, int] | None = None,
+                  mattes: bool = False) -> Callable[[], Source]:
     """Render `scene` from its camera now, wait, and return the result as shown. For scripts: it blocks Blender.
 
     Args:
         scene: The scene.
         size: (width, height) in pixels instead of the scene's own.
+        mattes: Whether to write Cryptomatte, for `mattes.of_render`.
 
     Raises:
         SourceUnusable: There is no camera.
@@ -82,7 +85,7 @@ def render_camera(scene: bpy.types.Scene, size: tuple[int, int] | None = None) -
     try:
         if size is not None:
             _set(scene.render, [("resolution_x", size[0]), ("resolution_y", size[1]), ("resolution_percentage", 100)])
-        set_back = _as_one_picture(scene)
+        set_back = _as_one_picture(scene, mattes)
         try:
             with handlers.unheard_by_callers():
                 _render(scene)
@@ -94,7 +97,8 @@ def render_camera(scene: bpy.types.Scene, size: tuple[int, int] | None = None) -
     return render_result_source(scene)
 
 
-def start_camera_render(scene: bpy.types.Scene, on_done: Callable[[], None], on_cancel: Callable[[], None]) -> None:
+def start_camera_render(scene: bpy.types.Scene, on_done: Callable[[], None], on_cancel: Callable[[], None],
+                        mattes: bool = False) -> None:
     """Start a render of `scene` that leaves the interface usable. After `on_done`, `render_result_source` has the
     picture.
 
@@ -105,6 +109,7 @@ def start_camera_render(scene: bpy.types.Scene, on_done: Callable[[], None], on_
         scene: The scene.
         on_done: Called without arguments after the render.
         on_cancel: Called without arguments if the render was cancelled.
+        mattes: Whether to write Cryptomatte, for `mattes.of_render`.
 
     Raises:
         SourceUnusable: There is no camera, or Blender is rendering already.
@@ -113,7 +118,7 @@ def start_camera_render(scene: bpy.types.Scene, on_done: Callable[[], None], on_
     if not bpy.app.background and bpy.app.is_job_running("RENDER"):
         raise SourceUnusable("Blender is rendering already.", "Wait for it, or cancel it.")
     handlers.check_render()
-    watch = _Watch(on_done, on_cancel, _as_one_picture(scene))
+    watch = _Watch(on_done, on_cancel, _as_one_picture(scene, mattes))
     view = bpy.context.preferences.view
     display, dirty = view.render_display_type, bpy.context.preferences.is_dirty
     try:
@@ -129,6 +134,27 @@ def start_camera_render(scene: bpy.types.Scene, on_done: Callable[[], None], on_
         watch.end()
     else:
         bpy.app.timers.register(watch.poll, first_interval=_POLL, persistent=True)
+
+
+def passes_of(image: bpy.types.Image, scene: bpy.types.Scene) -> bytes:
+    """Return all passes of the Render Result `image`, in its slot that is shown, as an uncompressed OpenEXR file.
+
+    Raises RuntimeError or OSError if there are none.
+    """
+    settings = scene.render.image_settings
+    before = _values(settings, ("file_format", "color_mode", "color_depth", "exr_codec", "use_exr_interleave"))
+    media = _values(settings, ("media_type",))
+    with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder:
+        path = os.path.join(folder, "passes.exr")
+        try:
+            compat.multilayer_settings(settings)
+            settings.color_depth, settings.exr_codec = "32", "NONE"
+            image.save_render(path, scene=scene)
+        finally:
+            _set(settings, media)
+            _set(settings, before)
+        with open(path, "rb") as file:
+            return file.read()
 
 
 def set_camera_background(image: bpy.types.Image, camera: bpy.types.Object, opacity: float = 1.0) -> None:
@@ -164,8 +190,10 @@ def adjust_camera_background(scene: bpy.types.Scene, shown: bool, opacity: float
 # ---- inside --------------------------------------------------------------------------------------------------------
 
 
-def _as_one_picture(scene: bpy.types.Scene) -> Callable[[], None]:
+def _as_one_picture(scene: bpy.types.Scene, mattes: bool = False) -> Callable[[], None]:
     """Make the next render of `scene` the camera's whole picture: no stereo, border, strips or overwritten files.
+
+    With `mattes`, it writes Cryptomatte of objects and materials too.
 
     Returns:
         A function that restores all settings; it does nothing if the scene is gone.
@@ -174,7 +202,11 @@ def _as_one_picture(scene: bpy.types.Scene) -> Callable[[], None]:
     cropped = render.use_border and render.use_crop_to_border
     wanted = {"use_multiview": False, "use_sequencer": False, "use_stamp": False, "use_border": cropped}
     before, seen_by = _values(render, tuple(wanted)), scene.camera
+    layer = frames.layer_of(scene)
+    passes = _values(layer, _MATTES)
     _set(render, list(wanted.items()))
+    if mattes:
+        _set(layer, [(name, True) for name in _MATTES])
     used = _render_one_layer(scene) if render.use_single_layer else {}
     other = frames.stand_in(camera, scene) if camera.type != "CAMERA" else None
     if other is not None:
@@ -184,6 +216,7 @@ def _as_one_picture(scene: bpy.types.Scene) -> Callable[[], None]:
         with suppress(ReferenceError):
             _set(scene.render, before)
             scene.camera = seen_by
+            _set(layer, passes)
             if used:
                 scene.render.use_single_layer = True
                 _use_layers(scene, used)

@@ -21,13 +21,15 @@ from .screens import RENDERED
 SourceLike = Source | Callable[[], Source]
 
 
-def open_source(source: Any, names: tuple[str, ...] = ()) -> tuple[SourceLike, tuple[int, int]]:
+def open_source(source: Any, names: tuple[str, ...] = (),
+                mattes: bool = False) -> tuple[SourceLike, tuple[int, int]]:
     """Return a source, or a function that returns it on any thread, and its (width, height) in pixels.
 
     Args:
         source: A bpy image, "RENDER" (the Render Result as shown), "CAMERA" (renders now and waits), "VIEWPORT" (the 3D
             View as seen), or what `array_source` takes.
         names: What a caller takes besides these, for the hint if a name is mistyped.
+        mattes: Whether a render that is made now is to write Cryptomatte, for regions.
 
     Raises:
         SourceUnusable: There is no such picture, or it cannot be read.
@@ -40,7 +42,7 @@ def open_source(source: Any, names: tuple[str, ...] = ()) -> tuple[SourceLike, t
         return images.open_image(source)
     if isinstance(source, str) and source == "CAMERA":
         frames.camera_of(scene)
-        picture = handlers.after_render(scene, lambda: renders.render_camera(scene))
+        picture = handlers.after_render(scene, lambda: renders.render_camera(scene, mattes=mattes))
         return (picture, source_size("CAMERA")) if isinstance(picture, handlers.Later) else _with_size(picture)
     if isinstance(source, str) and source in _SCENE_SOURCES:
         return _with_size(_SCENE_SOURCES[source](scene))

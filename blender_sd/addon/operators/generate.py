@@ -61,7 +61,8 @@ def generate(operator: bpy.types.Operator, context: bpy.types.Context, kind: str
     settings = context.scene.sd
     return start(operator, context, lambda seed: text_to_image.generate(
         settings.words(), seed=seed, size=(settings.width, settings.height), controls=settings.control_inputs(),
-        target=scene.freeze_target(context, kind), **settings.keywords(TEXT_TO_IMAGE)))
+        regions=settings.region_inputs(painted=True), target=scene.freeze_target(context, kind),
+        **settings.keywords(TEXT_TO_IMAGE)))
 
 
 def is_mesh(context: bpy.types.Context) -> bool:

@@ -54,7 +54,7 @@ class SD_OT_restyle(bpy.types.Operator):
 
         try:
             image_to_image.check_restyle(**keywords)  # not only after a long render
-            scene.start_camera_render(context.scene, done, cancelled)
+            scene.start_camera_render(context.scene, done, cancelled, mattes=bool(keywords["regions"]))
         except SDError as error:
             return refuse(self, error)
         return {"FINISHED"}
@@ -69,7 +69,7 @@ def _request_keywords(context: bpy.types.Context, source: str) -> dict[str, Any]
     settings = context.scene.sd
     return {"prompt": settings.words(), "strength": exact(settings, "render_strength"),
             "target": _target(context, source), "label": settings.words() or "Restyle",
-            "controls": settings.control_inputs(),
+            "controls": settings.control_inputs(), "regions": settings.region_inputs(),
             **settings.keywords(IMAGE_TO_IMAGE)}
 
 

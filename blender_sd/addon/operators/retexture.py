@@ -29,7 +29,8 @@ class SD_OT_retexture(bpy.types.Operator):
             image, target = scene.active_slot_image(context)
             return image_to_image.restyle(
                 image, settings.words(), strength=exact(settings, "slot_strength"), controls=settings.control_inputs(),
-                seed=seed, target=target, label=settings.words() or image.name, **settings.keywords(IMAGE_TO_IMAGE))
+                regions=settings.region_inputs(), seed=seed, target=target, label=settings.words() or image.name,
+                **settings.keywords(IMAGE_TO_IMAGE))
 
         return start(self, context, submit)
 

@@ -1,6 +1,7 @@
 """Choose a style; save, edit, delete and share the artist's own ones."""
 from __future__ import annotations
 
+import json
 import os
 
 import bpy
@@ -11,6 +12,7 @@ from ...calls.runtime import runtime
 from ...core.declarations import find, used_by
 from ...core.errors import SDError
 from ...core.prompt_choices import lora_tag, without_loras
+from ...core.regions import NAMED, as_fields
 from ...core.settings import STYLE
 from ...core.style_format import PROMPT, Style
 from ...library import files
@@ -109,6 +111,9 @@ class _Dialog:
     use_tiling: BoolProperty(name="Tiling", description="Let the style set along which axes pictures repeat")
     use_strength: BoolProperty(name="Strength",
                                description="Let the style set how far restyled pictures depart from their source")
+    use_regions: BoolProperty(name="Regions", description=(
+        "Let the style give objects, materials and collections of these names the regions that the panel has now"))
+    regions: StringProperty(options={"HIDDEN", "SKIP_SAVE"}, description="The regions, as JSON")
     model: StringProperty(name="Model", description="The model's name, as the list of models shows it")
     overwrite: BoolProperty(name="Replace", description="Replace your own style of the same name, if there is one")
 
@@ -120,6 +125,9 @@ class _Dialog:
             setattr(self, f"use_{part}", any(name in style.settings for name in names))
         for name, value in style.settings.items():
             setattr(self, name, value)
+        self.use_regions = bool(style.regions)
+        if style.regions:
+            self.regions = json.dumps([as_fields(region) for region in style.regions])
 
     def fields(self) -> dict:
         """Return the style's fields as arguments of `save_style`."""
@@ -129,12 +137,16 @@ class _Dialog:
             prompt, tags = self.prompt, []
         return {"group": self.group.strip(), "description": self.text.strip(), "prompt": prompt or PROMPT,
                 "negative": self.negative.strip(), "loras": {tag.name: tag.weight for tag in tags},
+                **({"regions": json.loads(self.regions or "[]")} if self.use_regions else {}),
                 **{name: _short(getattr(self, name)) for name in ticked}}
 
     def take_panel(self, settings: bpy.types.PropertyGroup) -> None:
         """Fill the dialog with the panel's current settings."""
         info = models.known_model(settings.model)
         self.model = info.name if info is not None and info.id != "starter" else settings.model
+        named = [region.region_input()[0] for region in settings.regions
+                 if region.enabled and region.is_whole and region.kind.lower() in NAMED]
+        self.regions = json.dumps([as_fields(region) for region in named])
         for item in used_by(STYLE):
             if item.name != "model":
                 setattr(self, item.name, getattr(settings, _props(item.name)[0]))
@@ -154,6 +166,8 @@ class _Dialog:
             values.enabled = getattr(self, f"use_{part}")
             for name in names:
                 values.prop(self, name, text="")
+        if self.regions not in ("", "[]"):
+            layout.prop(self, "use_regions", text=translated("Set Regions"))
         layout.separator()
         there = styles.known_style(self.name)
         if there is not None and there.own:

@@ -2,15 +2,15 @@
 
 There is a file for each group of panels. Rarely needed settings are popovers (`Popover` in `base`). `draw` only reads.
 
-The tab's order (`bl_order`): 0 prompt and button; 10 live mode; 20 settings; 30 controls and reference; 40 operations
-on an image; 50 the queue; 55 the history; 60 materials. The gaps are for more.
+The tab's order (`bl_order`): 0 prompt and button; 10 live mode; 20 settings; 30 controls, reference and regions; 40
+operations on an image; 50 the queue; 55 the history; 60 materials. The gaps are for more.
 """
 from . import (
-    assets, history, image_origin, installation, live, main, models, project, queue, quick, results, settings, slot,
-    steering, styles, tabs, vocabulary,
+    assets, history, image_origin, installation, live, main, models, project, queue, quick, regions, results, settings,
+    slot, steering, styles, tabs, vocabulary,
 )
 
 CLASSES = (*vocabulary.CLASSES, *styles.CLASSES, *main.CLASSES, *results.CLASSES, *live.CLASSES, *settings.CLASSES,
-           *steering.CLASSES, *slot.CLASSES, *project.CLASSES, *queue.CLASSES, *history.CLASSES,
+           *steering.CLASSES, *regions.CLASSES, *slot.CLASSES, *project.CLASSES, *queue.CLASSES, *history.CLASSES,
            *image_origin.CLASSES, *assets.CLASSES,
            *models.CLASSES, *tabs.CLASSES, *quick.CLASSES, *installation.CLASSES)

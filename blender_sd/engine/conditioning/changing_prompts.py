@@ -45,12 +45,12 @@ def words(pipe: Any, nets: Sequence[torch.nn.Module], request: Request,
     Yields:
         The arguments to call `pipe` with. Errors raised while the pipeline starts pass through.
     """
-    prompts = (request.prompt, request.negative)
+    prompts = request.prompts
     if not any(map(prompt_steps.changes, prompts)):
         yield arguments(1, request.steps)
         return
     nets = [net for net in nets if isinstance(net, torch.nn.Module)]
-    begin = _Starter(pipe, nets)
+    begin = Starter(pipe, nets)
     # The start also counts the steps: image-to-image skips some.
     first = begin(arguments(1, request.steps))
     texts = [tuple(prompt_steps.at_step(text, step, begin.steps) for text in prompts)
@@ -65,7 +65,7 @@ def words(pipe: Any, nets: Sequence[torch.nn.Module], request: Request,
         yield arguments(1, begin.steps)
 
 
-class _Starter:
+class Starter:
     """Start a pipeline and keep what its networks get as text.
 
     Attributes:
@@ -83,7 +83,7 @@ class _Starter:
 
         def before(number: int, net: torch.nn.Module, args: tuple, options: dict) -> None:
             place = number, counts[number]
-            kept[place] = _text_in(net, args, options)
+            kept[place] = text_in(net, args, options)
             counts[number] += 1
             if place == self._last:  # the denoiser's output is not needed
                 raise _Started
@@ -126,7 +126,7 @@ def _replaced(pipe: Any, nets: Sequence[torch.nn.Module], kept: Sequence[_Kept])
     def before(number: int, net: torch.nn.Module, args: tuple, options: dict) -> tuple[tuple, dict]:
         text = kept[min(done // order, len(kept) - 1)].get((number, counts[number]), {})
         counts[number] += 1
-        return _with_text(net, args, options, text)
+        return with_text(net, args, options, text)
 
     scheduler.step = counted
     handles = _hooked(nets, before)
@@ -150,7 +150,7 @@ def _steps(pipe: Any, scheduler: Any) -> int:
     return max(1, -(-calls // max(1, getattr(scheduler, "order", 1))))
 
 
-def _text_in(net: torch.nn.Module, args: tuple, options: dict) -> dict[str, Any]:
+def text_in(net: torch.nn.Module, args: tuple, options: dict) -> dict[str, Any]:
     named = {**dict(zip(_names(net), args, strict=False)), **options}
     text = {name: value for name, value in named.items() if name in _TEXT}
     added = named.get(_ADDED[0])
@@ -159,7 +159,7 @@ def _text_in(net: torch.nn.Module, args: tuple, options: dict) -> dict[str, Any]
     return text
 
 
-def _with_text(net: torch.nn.Module, args: tuple, options: dict, text: dict[str, Any]) -> tuple[tuple, dict]:
+def with_text(net: torch.nn.Module, args: tuple, options: dict, text: dict[str, Any]) -> tuple[tuple, dict]:
     pooled = text.get(_ADDED[1])
 
     def changed(name: str, value: Any) -> Any:

@@ -4,9 +4,20 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from ...core.request import Request
+
 _SHOWN = 160  # characters of the ignored part to show
 _UNLIMITED = 100_000  # tokens; tokenizers without a limit report more than this
 _LONG_READER = 512  # tokens that T5 and LLM encoders get if the pipeline has no limit of its own
+
+
+def labelled(request: Request) -> list[tuple[str, str]]:
+    """Return what messages call each of a request's prompts, and its text: the prompt, the negative prompt, and those
+    of its regions that have one."""
+    prompt, negative, *others = request.prompts
+    return [("prompt", prompt), ("negative prompt", negative),
+            *((f"prompt of {region.label}", text) for region, text in zip(request.regions, others, strict=True)
+              if text)]
 
 
 def cut_off(pipe: Any, prompt: str) -> str:

@@ -5,7 +5,7 @@ without the word. Prompts longer than an encoder's window are read in several wi
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -44,9 +44,11 @@ def note(pipe: Any, *texts: str) -> str:
 
 
 @torch.no_grad()
-def arguments(pipe: Any, prompt: str, negative: str, skipped: int = 0) -> dict[str, torch.Tensor]:
+def arguments(pipe: Any, prompt: str, negative: str, skipped: int = 0,
+              others: Sequence[str] = ()) -> dict[str, torch.Tensor]:
     """Return the embeddings of both prompts as the pipeline's call takes them, each (1, tokens, features).
 
+    With `others`, the first is (1 + others, tokens, features): those of further prompts follow, of as many tokens.
     `skipped`: how many layers earlier than usual the text encoders are read (Clip Skip less 1). diffusers' own
     `clip_skip` leaves SDXL's negative prompt as it is, and fails with SD 1.5 where transformers is of version 5.
     """
@@ -57,13 +59,13 @@ def arguments(pipe: Any, prompt: str, negative: str, skipped: int = 0) -> dict[s
     with ExitStack() as stack:
         for end in ("", "_2"):
             stack.enter_context(_without_last(parts.get(f"text_encoder{end}"), skipped))
-        words = torch.cat([reader([prompt, negative]) for reader in readers], -1)
-    embeddings = {"prompt_embeds": words[:1], "negative_prompt_embeds": words[1:]}
+        words = torch.cat([reader([prompt, *others, negative]) for reader in readers], -1)
+    embeddings = {"prompt_embeds": words[:-1], "negative_prompt_embeds": words[-1:]}
     if second is not None:
         provider = readers[-1].conditioning_provider
-        pooled = provider.get_pooled_embeddings([prompt_steps.plain(prompt), prompt_steps.plain(negative)],
+        pooled = provider.get_pooled_embeddings([prompt_steps.plain(text) for text in (prompt, *others, negative)],
                                                 device=second.device)
-        embeddings |= {"pooled_prompt_embeds": pooled[:1], "negative_pooled_prompt_embeds": pooled[1:]}
+        embeddings |= {"pooled_prompt_embeds": pooled[:-1], "negative_pooled_prompt_embeds": pooled[-1:]}
         if not negative and pipe.config.get("force_zeros_for_empty_prompt"):
             # The pipeline puts zeros there
             embeddings = {name: value for name, value in embeddings.items() if "negative" not in name}

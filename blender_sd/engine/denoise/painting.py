@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +23,12 @@ from ..conditioning import changing_prompts, prompts, weighting
 from ..memory import acceleration
 from ..models.cache import Model
 from . import samplers
+from .holding import Hold
 from .latent_rolling import Rolling, rolled
 from .noise import varied
 from .plan import Plan
 from .previews import Preview
+from .regional import Regional
 from .tiling import circular
 from .vae_guard import guarded_vae
 from .vae_tiles import tiled
@@ -54,7 +56,7 @@ class Listener:
 
 def notes_before(model: Model, pipe: Any, request: Request) -> list[str]:
     """Return what the artist should know about a request before it is painted."""
-    texts = [(label, text) for label, prompt in (("prompt", request.prompt), ("negative prompt", request.negative))
+    texts = [(label, text) for label, prompt in prompts.labelled(request)
              for text in prompt_steps.readings(prompt, request.steps)]
     notes = [weighting.note(pipe, *(text for _, text in texts))]
     if not weighting.fits(pipe):  # otherwise prompts of any length are read
@@ -94,10 +96,13 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
     """
     progress = _Progress(model, pipe, plan.size, listener)
     known = inspect.signature(pipe.__call__).parameters
+    grid = _grid(pipe, plan.size)
+    regional = Regional(model, pipe, request, plan, grid)
 
-    def arguments(step: int, steps: int) -> dict[str, Any]:
-        texts = (prompt_steps.at_step(text, step, steps) for text in (request.prompt, request.negative))
-        return _arguments(pipe, known, request, plan, progress, model.family, *texts)
+    def arguments(step: int, steps: int, prompt: str = request.prompt) -> dict[str, Any]:
+        texts = [prompt_steps.at_step(text, step, steps) for text in (prompt, request.negative)]
+        joined = [prompt_steps.at_step(text, step, steps) for text in regional.joined]
+        return _arguments(pipe, known, request, plan, progress, model.family, *texts, joined, regional)
 
     previous = pipe.scheduler
     with ExitStack() as stack:
@@ -109,8 +114,9 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
         stack.enter_context(varied(pipe, request.variation_seed, request.variation_strength))
         stack.enter_context(circular((*_wrapping_parts(model, plan.tiled_vae), *plan.controls.nets), request.tiling))
         progress.between_steps.append(stack.enter_context(plan.controls.limited_to_spans(known, request.steps)))
+        rolling = None
         if request.tiling != "none" and model.is_transformer:
-            rolling = Rolling(request.tiling, _grid(pipe, plan.size), request.seed)
+            rolling = Rolling(request.tiling, grid, request.seed)
             stack.enter_context(rolled(model.denoiser, rolling, plan.controls.nets))
             progress.between_steps.append(rolling.next_step)
         stack.enter_context(acceleration.within(model))
@@ -122,6 +128,8 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
             stack.callback(handle.remove)
         listener.check()
         try:
+            progress.between_steps += stack.enter_context(regional.applied(arguments, rolling))
+            progress.hold = regional.hold
             call = stack.enter_context(changing_prompts.words(pipe, (model.denoiser, *plan.controls.nets), request,
                                                               arguments))
             output = pipe(**call)
@@ -171,10 +179,11 @@ def _wrapping_parts(model: Model, tiled_vae: bool) -> list[torch.nn.Module]:
 
 
 def _arguments(pipe: Any, known: Mapping[str, inspect.Parameter], request: Request, plan: Plan, progress: _Progress,
-               family: Family, prompt: str, negative: str) -> dict[str, Any]:
+               family: Family, prompt: str, negative: str, joined: Sequence[str],
+               regional: Regional) -> dict[str, Any]:
     """Return the arguments of the pipeline's call, as far as this family's pipeline knows them.
 
-    `prompt` and `negative` are the request's prompts at some step.
+    `prompt` and `negative` are the request's prompts at some step, `joined` those of regions that are read with it.
     """
     width, height = plan.size
     wanted: dict[str, Any] = {
@@ -200,10 +209,10 @@ def _arguments(pipe: Any, known: Mapping[str, inspect.Parameter], request: Reque
     if request.steps != 2 and "intermediate_timesteps" in known:
         wanted["intermediate_timesteps"] = None  # SANA-Sprint's scheduler takes them only with two steps
     skipped = request.clip_skip - 1 if family.clip_skip else 0
-    if weighting.fits(pipe) and (skipped or weighting.wanted(pipe, prompt, negative)):
+    if weighting.fits(pipe) and (skipped or joined or weighting.wanted(pipe, prompt, negative)):
         del wanted["prompt"]
         wanted.pop("negative_prompt", None)
-        wanted |= weighting.arguments(pipe, prompt, negative, skipped)
+        wanted |= regional.words(prompt, negative, skipped, joined)
     return {name: value for name, value in wanted.items() if name in known}
 
 
@@ -220,6 +229,7 @@ class _Progress:
         self._listener = listener
         self._latents: torch.Tensor | None = None
         self.between_steps: list[Callable[[], None]] = []
+        self.hold: Hold | None = None
 
     def step_done(self, pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         """Report a step; diffusers' `callback_on_step_end`.
@@ -229,12 +239,15 @@ class _Progress:
         self._listener.check()
         for call in self.between_steps:
             call()
+        held = {}
+        if self.hold is not None and "latents" in tensors:
+            held["latents"] = tensors["latents"] = self.hold(index, tensors["latents"])
         self._latents = tensors.get("latents")
         order = max(1, getattr(pipe.scheduler, "order", 1))
         total = getattr(pipe, "num_timesteps", None) or len(pipe.scheduler.timesteps)
         if (index + 1) % order == 0 or index + 1 == total:
             self._listener.step(-(-(index + 1) // order), -(-total // order), self._picture())
-        return {}
+        return held
 
     def decoded(self, picture: torch.Tensor) -> None:
         """Let the previews learn from the VAE's finished picture."""

@@ -10,10 +10,12 @@ from PIL import Image
 
 from ...core.common_settings import MAX_SEED
 from ...core.request import Request
+from ...core.tasks import INPAINT
 from ..models.cache import Model
 from . import enlarging, refining
 from .painting import Listener, paint
 from .plan import Plan
+from .shares import of_tile
 from .tiles import Blend, Tiles
 from .upscaler import Upscaler
 
@@ -36,7 +38,7 @@ def carry_out(model: Model, request: Request, plan: Plan, listener: Listener) ->
         return _enlarged_first(model, request, plan, listener)
     if plan.refine is None:
         return _one_pass(model, request, plan, listener)
-    second = replace(plan.refine, seed=request.seed)
+    second = replace(plan.refine.with_prompts(request.prompts), seed=request.seed)
     spans = _spans(listener,
                    [request.steps,
                     sum(_enlarging_steps(second, (request.width, request.height), model, plan.upscaler))])
@@ -50,12 +52,21 @@ def pipes(model: Model, request: Request, plan: Plan) -> list[Any]:
     Raises:
         InvalidRequest: The model's family has none.
     """
-    first = model.pipe(request.task.name, plan.controls.nets)
+    first = _first_pipe(model, request, plan)
     return [first] if plan.refine is None else [first, model.pipe(plan.refine.task.name)]
 
 
+def _first_pipe(model: Model, request: Request, plan: Plan) -> Any:
+    """Return the pipeline for the plan's task; where regions are kept, one that inpaints round them if there is one."""
+    nets = plan.controls.nets
+    if plan.repaint is not None and not model.family.refusal(
+            INPAINT, type(nets[0]).__name__ if nets else None, plan.reference is not None):
+        return model.pipe(INPAINT, nets)
+    return model.pipe(request.task.name, nets)
+
+
 def _one_pass(model: Model, request: Request, plan: Plan, listener: Listener) -> Image.Image:
-    pipe = model.pipe(request.task.name, plan.controls.nets)
+    pipe = _first_pipe(model, request, plan)
     if plan.tiles is None:
         return paint(model, pipe, request if plan.tiling is None else replace(request, tiling=plan.tiling), plan,
                      listener)
@@ -65,7 +76,8 @@ def _one_pass(model: Model, request: Request, plan: Plan, listener: Listener) ->
     for number, (place, part_listener) in enumerate(zip(tiles.places, listeners, strict=True)):
         # Each tile has a seed of its own: the same noise everywhere would show as a pattern.
         part_request = replace(request, seed=(request.seed + number) % (MAX_SEED + 1), tiling=tiles.tiling)
-        part = plan.passed_on(Plan({**plan.arguments, "image": tiles.cut(plan.source, place)}, tiles.size))
+        part = plan.passed_on(Plan({**plan.arguments, "image": tiles.cut(plan.source, place)}, tiles.size,
+                                   layout=of_tile(plan.layout, tiles, place)))
         blend.add(paint(model, pipe, part_request, part, whole.around(part_listener, tiles, place)), place)
     return plan.finish(blend.picture())
 

@@ -11,6 +11,7 @@ from PIL import Image
 from ...core.request import Request
 from ..conditioning.controlnets import LoadedControls
 from ..conditioning.reference import Reference
+from ..conditioning.regions import Layout
 from .tiles import Tiles
 from .upscaler import Upscaler
 
@@ -42,6 +43,8 @@ class Plan:
         upscaler: The upscaler that enlarges a picture before the model refines it.
         small: The picture (RGB) to be enlarged first.
         refined: Makes the plan over the enlarged picture.
+        layout: Where the request's regions lie.
+        repaint: What is painted at all, L, white; None for everything. Only pipelines that inpaint heed it.
     """
 
     arguments: dict[str, Any]
@@ -60,6 +63,8 @@ class Plan:
     upscaler: Upscaler | None = None
     small: Image.Image | None = None
     refined: Callable[[Image.Image], Plan] | None = None
+    layout: Layout = Layout()
+    repaint: Image.Image | None = None
 
     def then(self, change: Callable[[Image.Image], Image.Image]) -> Plan:
         """Return the same plan with `change` applied to its result."""
@@ -68,4 +73,6 @@ class Plan:
 
     def passed_on(self, other: Plan) -> Plan:
         """Return `other`, a part of this plan or a pass after it, with the settings that hold for all of them."""
-        return replace(other, tiled_vae=self.tiled_vae, reference=self.reference, upscaler=self.upscaler)
+        layout = other.layout if other.layout.numbers else self.layout
+        return replace(other, tiled_vae=self.tiled_vae, reference=self.reference, upscaler=self.upscaler,
+                       layout=replace(layout, kept=None, fade=None))

@@ -5,7 +5,6 @@ They are added to a model's tokenizers and text encoders before a picture, and r
 """
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,14 +42,13 @@ def apply(model: Model, request: Request, say: Callable[[str], None], check: Cal
     """
     files = {embedding.word: weight_files.existing(embedding.file, _WHAT) for embedding in request.embeddings}
     bundled = {word: f"{_START}{word}" for word in model.lora_bundle if f"{_START}{word}" not in files
-               and (_names(request.prompt, word) or _names(request.negative, word))}
+               and any(_names(text, word) for text in request.prompts)}
     key = (*((word, weight_files.stamp(file)) for word, file in files.items()),
            *((word, model.loras) for word in bundled))
     if key != model.embeddings:
         _replace(model, files, bundled, say, check)
         model.embeddings = key
-    return dataclasses.replace(request, prompt=_named(request.prompt, bundled),
-                               negative=_named(request.negative, bundled))
+    return request.with_prompts([_named(text, bundled) for text in request.prompts])
 
 
 def _names(prompt: str, word: str) -> bool:

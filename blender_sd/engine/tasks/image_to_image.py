@@ -1,18 +1,22 @@
 """Image → image at a strength (SDEdit, Meng et al. 2022): noise the source part of the way, then denoise."""
 from __future__ import annotations
 
+import numpy as np
 from PIL import Image
 
 from ...core.request import Request
 from ...protocol.messages import Source
-from ..conditioning import sources
+from ..conditioning import regions, sources
+from ..denoise import holding
 from ..denoise.plan import Plan
+from . import keeping
 
 
 def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     """Return the plan for a picture of exactly the request's size, with the source's alpha.
 
-    If nothing would be denoised (strength 0, or less than one step), the source's pixels come back unchanged.
+    If nothing would be denoised (strength 0, or less than one step), the source's pixels come back unchanged; so do
+    those of regions that are kept.
 
     Args:
         request: The request for one picture.
@@ -25,16 +29,28 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     picture, alpha = sources.open_source(inputs.get("source"))
     size = (request.width, request.height)
     picture, alpha = sources.resized(picture, alpha, size)
-    if int(request.steps * request.task.strength) < 1:
-        notes = () if request.task.strength == 0 else (nothing_to_denoise(request),)
-        return Plan({}, size, unchanged=sources.with_alpha(picture, alpha), notes=notes)
+    strength = holding.strongest(request)
     canvas = sources.padded(picture, multiple, request.tiling)
+    layout = regions.lay_out(request, inputs, size, canvas.size)
+    repaint = None if layout.kept is None else keeping.repainted(layout)
+    if int(request.steps * strength) < 1 or (repaint is not None and not repaint.any()):
+        notes = () if strength == 0 else (nothing_to_denoise(request),) if repaint is None or repaint.any() else (
+            "Everything in the picture is kept: the source comes back unchanged.",)
+        return Plan({}, size, unchanged=sources.with_alpha(picture, alpha), notes=(*layout.notes, *notes))
+
+    def fit(other: Image.Image) -> Image.Image:
+        return sources.padded(other, multiple, request.tiling)
 
     def finish(painted: Image.Image) -> Image.Image:
-        return sources.with_alpha(painted.crop((0, 0, *size)), alpha)
+        new = painted.crop((0, 0, *size))
+        return sources.with_alpha(new if layout.kept is None else keeping.over(picture, new, layout), alpha)
 
-    arguments = {"image": canvas, "strength": request.task.strength, "width": canvas.width, "height": canvas.height}
-    return Plan(arguments, canvas.size, finish, fit=lambda other: sources.padded(other, multiple, request.tiling))
+    arguments = {"image": canvas, "strength": strength, "width": canvas.width, "height": canvas.height}
+    mask = None
+    if repaint is not None:
+        mask = fit(Image.fromarray(repaint.astype(np.uint8) * 255).convert("RGB")).convert("L")
+        arguments["mask_image"] = mask  # for pipelines that inpaint
+    return Plan(arguments, canvas.size, finish, notes=layout.notes, fit=fit, layout=layout, repaint=mask)
 
 
 def nothing_to_denoise(request: Request) -> str:

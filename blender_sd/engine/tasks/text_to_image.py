@@ -7,6 +7,7 @@ from ...core.errors import InvalidRequest
 from ...core.request import Request, round_size
 from ...core.tasks import Upscale
 from ...protocol.messages import Source
+from ..conditioning import regions
 from ..denoise.plan import Plan
 
 
@@ -15,7 +16,7 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
 
     Args:
         request: The request for one picture.
-        inputs: Not used.
+        inputs: The input pictures by role; the masks of regions are used.
         multiple: Pixels that both sides must be multiples of.
 
     Raises:
@@ -27,7 +28,9 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
         raise InvalidRequest(
             f"This model cannot paint {size[0]} × {size[1]} pixels: both sides must be multiples of {multiple}.",
             f"Use {width} × {height}.")
-    return Plan({"width": request.width, "height": request.height}, size, refine=_refining(request))
+    layout = regions.lay_out(request, inputs, size, size)
+    return Plan({"width": request.width, "height": request.height}, size, refine=_refining(request), layout=layout,
+                notes=layout.notes)
 
 
 def _refining(request: Request) -> Request | None:

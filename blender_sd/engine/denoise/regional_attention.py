@@ -1,0 +1,173 @@
+"""Prompts of regions in a UNet: each place of the picture reads the words of its own region.
+
+All prompts are given to the network side by side. In every cross-attention the scores of a region's words are lowered
+by the logarithm of its share of the place: words of other regions do not count at all, and at soft edges the regions
+mix by their shares. Some UNets also read the words in their time embedding, which would hold for the whole picture; it
+is laid out by the same shares in each residual block.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
+
+from ..conditioning import weighting
+from .shares import Shares
+
+_TEXT, _TEXT_TIME = "text", "text_time"  # UNets whose time embedding reads words: all of them, or pooled ones (SDXL)
+
+
+class Words:
+    """The prompts of a picture and its regions, side by side.
+
+    Attributes:
+        pooled: The pooled features of the regions' prompts, for SDXL.
+    """
+
+    def __init__(self, count: int) -> None:
+        """Start with `count` prompts of regions."""
+        self.count = count
+        self.pooled: torch.Tensor | None = None
+
+    def arguments(self, pipe: Any, prompt: str, others: Sequence[str], negative: str,
+                  skipped: int) -> dict[str, torch.Tensor]:
+        """Return the pipeline's arguments with all prompts in one, each of as many tokens; see `weighting.arguments`.
+        """
+        embeddings = weighting.arguments(pipe, prompt, negative, skipped, others)
+        words = embeddings["prompt_embeds"]
+        embeddings["prompt_embeds"] = words.flatten(0, 1)[None]
+        if "negative_prompt_embeds" in embeddings:  # the same words everywhere
+            embeddings["negative_prompt_embeds"] = embeddings["negative_prompt_embeds"].repeat(1, len(words), 1)
+        if "pooled_prompt_embeds" in embeddings:
+            pooled = embeddings["pooled_prompt_embeds"]
+            embeddings["pooled_prompt_embeds"], self.pooled = pooled[:1], pooled[1:]
+        return embeddings
+
+
+@contextmanager
+def masked(nets: Sequence[torch.nn.Module], words: Words, shares: Shares) -> Iterator[None]:
+    """Return a context in which UNets and their ControlNets read each region's words in its places alone.
+
+    Args:
+        nets: The UNet and its ControlNets.
+        words: What made the arguments of the pipeline's call.
+        shares: Where each region's prompt holds.
+    """
+    rest = (1 - shares.maps.sum(0, keepdim=True)).clamp(min=0)
+    whole = Shares(torch.cat([rest, shares.maps]), shares.grid)
+    handles = []
+    for net in nets:
+        embedding = _Embedding(net, words, whole)
+        handles += embedding.handles
+        for part in net.modules():
+            if isinstance(part, Attention) and part.is_cross_attention:
+                handles.append(part.register_forward_pre_hook(_Scores(whole), with_kwargs=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Scores:
+    """Give a cross-attention what is added to its scores."""
+
+    def __init__(self, whole: Shares) -> None:
+        self._whole = whole
+
+    def __call__(self, attention: Attention, args: tuple, options: dict) -> tuple[tuple, dict] | None:
+        hidden = args[0] if args else options["hidden_states"]
+        text = args[1] if len(args) > 1 else options.get("encoder_hidden_states")
+        if isinstance(text, tuple):  # an IP-Adapter's image is beside it
+            text = text[0]
+        places = hidden.shape[1] if hidden.ndim == 3 else hidden.shape[-2] * hidden.shape[-1]
+        known = self._whole.of_queries(places, hidden)
+        if text is None or known is None or text.shape[1] % len(known):
+            return None
+        scores = known.log().T.repeat_interleave(text.shape[1] // len(known), 1)
+        # Expanded, not repeated: all heads share one copy
+        mask = scores[None].expand(hidden.shape[0] * attention.heads, -1, -1)
+        return args, {**options, "attention_mask": mask}
+
+
+class _Embedding:
+    """Lay out what a UNet's time embedding reads of the words.
+
+    Attributes:
+        handles: Of the hooks.
+    """
+
+    def __init__(self, net: torch.nn.Module, words: Words, whole: Shares) -> None:
+        self._words, self._whole = words, whole
+        self._changes: list[torch.Tensor] = []  # of the time embedding, from the prompt's to each region's
+        self._joined: torch.Tensor | None = None
+        self._inside = False
+        self.handles: list[Any] = []
+        kind = getattr(net.config, "addition_embed_type", None)
+        if kind not in (_TEXT, _TEXT_TIME):
+            return
+        self._of_all_words = kind == _TEXT
+        self.handles = [net.add_embedding.register_forward_pre_hook(self._before_embedding),
+                        net.add_embedding.register_forward_hook(self._embedded)]
+        for part in net.modules():
+            if isinstance(part, ResnetBlock2D) and part.time_emb_proj is not None and part.upsample is None and (
+                    part.downsample is None):
+                field = _Field()
+                self.handles += [part.register_forward_pre_hook(self._filling(field), with_kwargs=True),
+                                 part.time_emb_proj.register_forward_hook(self._handing_out(field))]
+
+    def _before_embedding(self, _module: torch.nn.Module, args: tuple) -> tuple | None:
+        if self._inside or not self._of_all_words:
+            return None
+        self._joined = args[0]
+        return (args[0][:, :args[0].shape[1] // (self._words.count + 1)], *args[1:])
+
+    def _embedded(self, module: torch.nn.Module, args: tuple, output: torch.Tensor) -> None:
+        if self._inside:
+            return
+        self._inside = True
+        try:
+            self._changes = [module(value) - output for value in self._of_regions(args[0])]
+        finally:
+            self._inside = False
+
+    def _of_regions(self, own: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield what each region's words would give the embedding in place of `own`."""
+        if self._of_all_words:
+            yield from self._joined.chunk(self._words.count + 1, 1)[1:]
+            return
+        for pooled in self._words.pooled:
+            value = own.clone()
+            value[-1, :len(pooled)] = pooled  # the last of the batch is the prompt's, before it the negative one's
+            yield value
+
+    def _filling(self, field: _Field) -> Any:
+        def before(block: ResnetBlock2D, args: tuple, options: dict) -> None:
+            hidden = args[0] if args else options["input_tensor"]
+            embedding = args[1] if len(args) > 1 else options["temb"]
+            self._inside = True
+            try:
+                made = [block.time_emb_proj(value if block.skip_time_act else block.nonlinearity(value))
+                        for value in (embedding, *(embedding + change for change in self._changes))]
+            finally:
+                self._inside = False
+            shares = self._whole.at(tuple(hidden.shape[-2:]), hidden)
+            field.value = torch.einsum("nbc,nhw->bchw", torch.stack(made), shares)
+
+        return before
+
+    def _handing_out(self, field: _Field) -> Any:
+        return lambda _module, _args, output: output if self._inside else field
+
+
+class _Field:
+    """Stand for what a residual block makes of its time embedding, (B, C): it is spread over the picture already."""
+
+    value: torch.Tensor
+
+    def __getitem__(self, _places: Any) -> torch.Tensor:
+        return self.value

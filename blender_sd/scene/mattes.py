@@ -1,0 +1,113 @@
+"""Which object and which material each pixel shows, and how much of it: Cryptomatte, of a render or of our own.
+
+A render with Cryptomatte passes knows depth of field and motion blur. Where it wrote none, Cycles renders the scene
+that `control_scene` builds, with enough samples for smooth edges and the filter of the scene's own engine.
+Specification: https://github.com/Psyop/Cryptomatte
+"""
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import bpy
+import numpy as np
+
+from . import exr, geometry, handlers, renders
+from .control_scene import stage
+from .views import View
+
+OBJECTS, MATERIALS = "CryptoObject", "CryptoMaterial"
+_SAMPLES = 16  # a pixel; the main thread waits for them, about 2 s for a million pixels on two cores
+_LEVELS = 6  # things in one pixel
+_CYCLES = "CYCLES"
+
+
+class Mattes(NamedTuple):
+    """The mattes of a picture.
+
+    Attributes:
+        passes: The passes of a file.
+        aliases: What the things in it are called in the open file, where that is another name.
+    """
+
+    passes: exr.Passes
+    aliases: dict[str, str]
+
+    def has(self, kind: str) -> bool:
+        """Return whether there are mattes of `kind` (OBJECTS or MATERIALS)."""
+        return f"{kind}00.r" in self.passes.channels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        height, width = next(iter(self.passes.channels.values())).shape
+        return width, height
+
+    @property
+    def names(self) -> set[str]:
+        """What is in the picture, of both kinds."""
+        return {self.aliases.get(name, name) for name in self.passes.names.values()}
+
+    def coverage(self, kind: str, names: Collection[str]) -> np.ndarray:
+        """Return how much of each pixel the things called `names` cover: H×W float32, 0 to 1, row 0 on top."""
+        wanted = np.array([number for number, name in self.passes.names.items()
+                           if self.aliases.get(name, name) in names], np.uint32)
+        width, height = self.size
+        total = np.zeros((height, width), np.float32)
+        channels, level = self.passes.channels, 0
+        while f"{kind}{level:02}.r" in channels:
+            for number, share in ("rg", "ba"):
+                bits = np.ascontiguousarray(channels[f"{kind}{level:02}.{number}"], np.float32).view(np.uint32)
+                total += np.where(np.isin(bits, wanted), channels[f"{kind}{level:02}.{share}"], 0)
+            level += 1
+        return np.clip(total, 0, 1)
+
+
+def of_render(scene: bpy.types.Scene, kinds: Collection[str]) -> Mattes | None:
+    """Return the mattes that the Render Result holds; None if it holds none of these `kinds`, or if several view layers
+    are put together in it."""
+    image = next((image for image in bpy.data.images if image.type == "RENDER_RESULT"), None)
+    if image is None:
+        return None
+    try:
+        passes = exr.read_passes(renders.passes_of(image, scene))
+    except (RuntimeError, ValueError, OSError):
+        return None
+    mattes = Mattes(passes, {})
+    return mattes if len(passes.layers) == 1 and all(map(mattes.has, kinds)) else None
+
+
+def of_file(path: str) -> Mattes | None:
+    """Return the mattes in an OpenEXR file; None if it holds none that can be read."""
+    try:
+        with open(path, "rb") as file:
+            mattes = Mattes(exr.read_passes(file.read()), {})
+    except (OSError, ValueError, KeyError, IndexError):
+        return None
+    return mattes if mattes.has(OBJECTS) or mattes.has(MATERIALS) else None
+
+
+def rendered(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = None) -> Mattes:
+    """Render what the camera or a 3D View sees, now, on the main thread.
+
+    Args:
+        scene: The scene; its camera is used if there is no `view`.
+        size: (width, height) of the picture in pixels.
+        view: A 3D View's view instead of the camera's.
+
+    Raises:
+        SourceUnusable: There is no camera, or the call comes from a render handler.
+    """
+    handlers.check_render()
+    with handlers.quiet(), stage(scene, size, view, size, materials=True) as made:
+        geometry.configure(made.scene, _SAMPLES, _LEVELS)
+        made.scene.view_layers[0].use_pass_cryptomatte_material = True
+        cycles = made.scene.cycles
+        if view is not None:
+            cycles.pixel_filter_type = "BOX"
+        elif scene.render.engine == _CYCLES:
+            cycles.pixel_filter_type, cycles.filter_width = scene.cycles.pixel_filter_type, scene.cycles.filter_width
+        else:
+            cycles.pixel_filter_type, cycles.filter_width = "BLACKMAN_HARRIS", max(0.01, scene.render.filter_size)
+        passes = geometry.rendered(made.scene)
+        return Mattes(passes, {stands: thing.name for stands, thing in made.names.items() if stands != thing.name})
