@@ -53,8 +53,8 @@ def find_style(name: str) -> Style:
 @checked_call
 def save_style(name: str, *, overwrite: bool = False, **fields: Any) -> Style:
     """Keep a style in the person's folder. `fields`: description, group, prompt, negative, model, width, height, steps,
-    guidance, sampler, tiling, strength, and loras, as {name: weight}; what is None is left open. Raises StyleUnusable,
-    OutputUnwritable."""
+    guidance, sampler, tiling, strength, loras, as {name: weight}, and regions, as [{"material": "Wood", "prompt":
+    "oak"}]; what is None is left open. Raises StyleUnusable, OutputUnwritable."""
     return runtime.styles.save(make_style(name, fields), overwrite)
 
 

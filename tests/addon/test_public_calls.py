@@ -18,7 +18,7 @@ from tests.support.addon import cube
 
 GREY = np.full((64, 64, 3), 128, np.uint8)
 STRANGE = (object(), b"bytes", 3j)
-ANYTHING = {"image", "source", "reference"}  # arguments that the calls below look at later, or not at all
+ANYTHING = {"image", "source", "reference", "mask"}  # arguments that the calls below look at later, or not at all
 
 
 def _calls(folder: Path) -> dict[str, tuple]:
@@ -58,6 +58,8 @@ def _calls(folder: Path) -> dict[str, tuple]:
         "pump": (),
         "read_settings": (image,),
         "recall": (image,),
+        "region": ("Any",),
+        "region_mask": (sd.region(cube()), "CAMERA"),
         "report": (),
         "restore": ("x.png",),
         "restyle": (GREY, "x"),
@@ -88,8 +90,8 @@ def test_arguments_of_the_wrong_type_are_refused(addon, tmp_path):
     before = _state()
     for name, args in calls.items():
         for place, parameter in enumerate(inspect.signature(getattr(sd, name)).parameters.values()):
-            if parameter.kind is parameter.VAR_KEYWORD or parameter.name in ANYTHING and name in ("control", "run",
-                                                                                                  "control_image"):
+            if parameter.kind is parameter.VAR_KEYWORD or parameter.name in ANYTHING and name in (
+                    "control", "run", "control_image", "region"):
                 continue
             for value in STRANGE:
                 with pytest.raises(errors.SDError) as caught:

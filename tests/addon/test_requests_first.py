@@ -36,7 +36,7 @@ def test_nothing_is_rendered_for_a_request_that_cannot_be(addon, renders, wrong)
 
 def test_the_operator_refuses_before_it_renders(addon, monkeypatch, pipeline):
     started = []
-    monkeypatch.setattr(scene, "start_camera_render", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr(scene, "start_camera_render", lambda *arguments, mattes: started.append(arguments))
     addon.prompt, addon.render_source = "x <lora:no such LoRA:1>", "CAMERA"
     with pytest.raises(RuntimeError, match="no such LoRA"):
         bpy.ops.sd.restyle()
@@ -86,7 +86,7 @@ def test_a_render_in_a_window_is_not_started_for_it_either(addon, monkeypatch):
     from blender_sd.addon.operators.restyle import SD_OT_restyle
 
     started = []
-    monkeypatch.setattr(scene, "start_camera_render", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr(scene, "start_camera_render", lambda *arguments, mattes: started.append(arguments))
     keywords = {"prompt": "x", "sampler": "magic"}
     assert SD_OT_restyle._after_camera_render(None, bpy.context, keywords) == {"CANCELLED"} and not started
     assert "magic" in bpy.context.window_manager.sd.error

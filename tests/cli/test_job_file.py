@@ -46,7 +46,30 @@ def test_jobs_by_the_names_of_the_api_and_of_a_request(batch, drawing, tmp_path)
     assert [event.get("where") for event in events[:-1]] == ["jobs[0]", "jobs[1]", "jobs[1]", "jobs[2]", "jobs[3]"]
 
 
+def test_regions_by_mask_in_a_job_and_as_options(batch, sd, drawing, tmp_path):
+    for name in ("a.png", "m.png"):
+        (tmp_path / name).write_bytes(png_of(Request()))
+    status, events = batch([{"task": "restyle", "prompt": "x", "source": "a.png", "seed": 1, "regions": [
+        {"mask": "m.png", "keep": True, "feather": 4}, {"mask": "m.png", "prompt": "oak, old", "strength": 0.2}]}])
+    assert status == 0, events
+    status, events = sd("restyle", str(tmp_path / "a.png"), "x", "--seed", "2", "--region",
+                        f"mask={tmp_path / 'm.png'},keep,feather=4", "--region",
+                        f"mask={tmp_path / 'm.png'},strength=0.2,prompt=oak, old")
+    assert status == 0, events
+    one, other = (order.request.regions for order in drawing.runs)
+    assert one == other and one[0].mask.startswith("sha256:")
+    assert [(region.kind, region.keep, region.feather, region.prompt, region.strength) for region in one] == [
+        ("mask", True, 4, "", None), ("mask", False, 0, "oak, old", 0.2)]
+
+
 @pytest.mark.parametrize(("job", "where", "words"), [
+    ({"task": "restyle", "prompt": "x", "source": "a.png", "regions": [{"objct": "A"}]}, "jobs[1].regions[0]",
+     "Did you mean 'object'?"),
+    ({"task": "restyle", "prompt": "x", "source": "a.png", "regions": [{"object": "A", "mask": "b.png"}]},
+     "jobs[1].regions[0]", "one thing"),
+    ({"task": "restyle", "prompt": "x", "source": "a.png", "regions": [{"object": "A", "strength": 7}]},
+     "jobs[1].regions[0]", "between 0 and 1"),
+    ({"task": "upscale", "source": "a.png", "regions": []}, "jobs[1].regions", "no setting called 'regions'"),
     ({"task": {"name": "restyle", "strength": 7}, "prompt": "x", "source": "a.png"}, "jobs[1].task.strength",
      "Strength must be between 0 and 1"),
     ({"task": {"name": "restyle", "strenght": 1}, "prompt": "x"}, "jobs[1].task.strenght", "Did you mean 'strength'?"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from blender_sd.core.errors import OutputUnwritable, StyleUnusable
+from blender_sd.core.regions import Region
 from blender_sd.core.request import Request
 from blender_sd.core.style_format import MAX_BYTES, Style, make_style, read_style, written
 from blender_sd.library.styles import StyleFolder
@@ -33,6 +34,14 @@ strength = 0.6
 [loras]
 "old paper" = 0.7
 """
+
+
+def test_regions_of_a_style_are_written_and_read_back():
+    text = ('[[regions]]\nobject = "Bottle"\nkeep = true\nfeather = 8\n\n'
+            '[[regions]]\nmaterial = "Wood"\nprompt = "oak"\n')
+    style = read_style(text.encode(), "Shop")
+    assert style.regions == (Region("object", "Bottle", keep=True, feather=8), Region("material", "Wood", prompt="oak"))
+    assert read_style(written(style).encode(), "Shop") == style
 
 
 def test_a_full_file():
@@ -65,6 +74,10 @@ BROKEN = {
     "model on a share": (r"model = '\\host\share'", "host", "name"),
     "model by drive": ("model = 'C:model'", "C:model", "name"),
     "model out of its folder": ("model = 'a/../../b'", "by a path", "name"),
+    "region of nothing": ("[[regions]]\nprompt = 'oak'", "one thing", ""),
+    "region by mask": ("[[regions]]\nmask = '/etc/passwd'", "mask", "object"),
+    "region with a mistake": ("[[regions]]\nmaterail = 'Wood'", "materail", "material"),
+    "regions no list": ("regions = 3", "regions", "[[regions]]"),
     "LoRA by path": ("[loras]\n'~/x' = 1.0", "~/x", "name"),
     "LoRA tag by path": (r"prompt = '<lora:\\host\x:1>'", "host", "name"),
     "LoRAs no table": ("loras = ['a']", "loras", "[loras]"),

@@ -54,7 +54,7 @@ class SD_OT_restyle(bpy.types.Operator):
 
         try:
             image_to_image.check_restyle(**keywords)  # not only after a long render
-            scene.start_camera_render(context.scene, done, cancelled, mattes=bool(keywords["regions"]))
+            scene.start_camera_render(context.scene, done, cancelled, mattes=bool(keywords.get("regions")))
         except SDError as error:
             return refuse(self, error)
         return {"FINISHED"}

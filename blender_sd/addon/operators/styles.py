@@ -28,6 +28,15 @@ def _groups(_self=None, _context=None, _text="") -> list[str]:
     return sorted({style.group for style in styles.known_styles() if style.group})
 
 
+def _listed(text: str) -> list:
+    """Return the list that is written as JSON in `text`, which a script may have set; [] for anything else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return found if isinstance(found, list) else []
+
+
 def _props(name: str) -> tuple[str, ...]:
     """Return the panel's properties for a setting of a style."""
     return ("slot_strength", "render_strength") if name == "strength" else (find(name).prop,)
@@ -137,7 +146,7 @@ class _Dialog:
             prompt, tags = self.prompt, []
         return {"group": self.group.strip(), "description": self.text.strip(), "prompt": prompt or PROMPT,
                 "negative": self.negative.strip(), "loras": {tag.name: tag.weight for tag in tags},
-                **({"regions": json.loads(self.regions or "[]")} if self.use_regions else {}),
+                **({"regions": _listed(self.regions)} if self.use_regions else {}),
                 **{name: _short(getattr(self, name)) for name in ticked}}
 
     def take_panel(self, settings: bpy.types.PropertyGroup) -> None:
