@@ -23,6 +23,7 @@ _CALLS = {
     "control_images": ("control", "control_image"),
     "regions": ("region", "region_mask"),
     "baking": ("bake", "project"),
+    "texturing": ("texture_object",),
     "recalling": ("recall", "run"),
     "placing": ("apply", "purge_replaced"),
     "job_queue": ("cancel_all", "clear_jobs", "jobs", "move_job", "pump", "shutdown", "wait"),

@@ -45,7 +45,10 @@ class JobPreview:
         if self._faces[0] != job.id:
             faces = []
             try:
-                faces = surfaces.surfaces_of(job.target, bpy.context) if job.target is not None else []
+                if job.covers is not None:
+                    faces = job.covers()
+                elif job.target is not None:
+                    faces = surfaces.surfaces_of(job.target, bpy.context)
             except SDError:
                 pass  # the target was deleted; applying the result reports it
             self._faces = (job.id, faces)

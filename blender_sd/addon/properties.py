@@ -7,7 +7,8 @@ from typing import Any
 
 import bpy
 from bpy.props import (
-    BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty,
+    BoolProperty, BoolVectorProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty,
+    StringProperty,
 )
 
 from .. import scene
@@ -21,7 +22,7 @@ from ..core.errors import InvalidRequest, SDError, SourceUnusable
 from ..core.prompt_choices import lora_tag
 from ..core.request import PANEL_SEED, Request
 from ..core.settings import PANEL
-from ..core.tasks import TASKS as ALL_TASKS, ImageToImage, Inpaint, Outpaint, TextToImage
+from ..core.tasks import KNOWN, SIDES, TASKS as ALL_TASKS, ImageToImage, Inpaint, Outpaint, TextToImage, TextureObject
 from . import model_choices
 from .controls import STARTER, SD_PG_control
 from .regions import SD_PG_region
@@ -120,6 +121,16 @@ def _set_model(self: "SD_PG_settings", number: int) -> None:
     self.suit_model()
 
 
+TEXTURE_FROM = (
+    ("SIDES", "Sides", "From the sides chosen below"),
+    ("CAMERAS", "All Cameras", "From all cameras of the scene"))
+TEXTURE_MASKS = (
+    ("ALL", "Everything", "All of the textures"),
+    ("FACES", "Selected Faces", "The faces that are selected in Edit Mode"),
+    ("GROUP", "Vertex Group", "The faces in the active object's active vertex group"),
+    ("PAINTED", "Painted Mask", "What is white in the mask that was painted for the active image"))
+
+
 class SD_PG_settings(bpy.types.PropertyGroup):
     """One scene's settings: those that `core` declares for the panel (see below the class), and the panel's own."""
 
@@ -149,6 +160,14 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     slot_strength: _setting("strength")
     render_strength: _setting("strength")
     render_source: EnumProperty(name="Source", description="What is restyled", items=SOURCES, default="RENDER")
+    texture_size: IntProperty(name="Texture Size", default=2048, min=64, max=8192, subtype="PIXEL", description=(
+        "Width and height of the objects' new images; images that exist keep their size"))
+    texture_from: EnumProperty(name="Views", description="Where the objects are seen from", items=TEXTURE_FROM,
+                               default="SIDES")
+    texture_sides: BoolVectorProperty(name="Sides", size=len(SIDES), default=(True,) * len(SIDES), description=(
+        "The sides from which the objects are painted"))
+    texture_mask: EnumProperty(name="Repaint", description="Which part of the textures is painted", items=TEXTURE_MASKS,
+                               default="ALL")
     camera_background: BoolProperty(name="Show in Camera", default=True, update=_adjust_camera, description=(
         "Show the result in front of the scene when looking through the camera. Renders are not changed by it"))
     camera_opacity: FloatProperty(name="Opacity", default=1.0, min=0.0, max=1.0, subtype="FACTOR",
@@ -195,6 +214,34 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         """Return the prompt: the text block's if one is chosen, or else the field's."""
         return scene.prompt_in(self.prompt_text) if self.prompt_text is not None else self.prompt.strip()
 
+    def texture_views(self, context: bpy.types.Context) -> str | list:
+        """Return the views that Texture Object paints, as the API takes them. Raise InvalidRequest for none."""
+        if self.texture_from == "CAMERAS":
+            cameras = [obj for obj in context.scene.objects if obj.type == "CAMERA"]
+            if not cameras:
+                raise InvalidRequest("The scene has no cameras to see the objects from.", "Add some, or choose Sides.")
+            return cameras
+        chosen = [name for name, on in zip(SIDES, self.texture_sides, strict=True) if on]
+        if not chosen:
+            raise InvalidRequest("No side is chosen.", "Choose the sides to paint from.")
+        return chosen
+
+    def texture_mask_of(self, context: bpy.types.Context) -> Any:
+        """Return the part of the textures that is painted, as the API takes it. Raise SourceUnusable."""
+        if self.texture_mask == "GROUP":
+            obj = context.object
+            group = obj.vertex_groups.active if obj is not None and obj.type == "MESH" else None
+            if group is None:
+                raise SourceUnusable("The active object has no vertex group.", "Make one, or choose another part.")
+            return group.name
+        if self.texture_mask == "PAINTED":
+            image, _ = scene.masked_image(context)
+            mask = scene.mask_of(image)
+            if mask is None:
+                raise SourceUnusable(f"No mask is painted for '{image.name}'.", "Paint one in the panel Inpaint.")
+            return mask
+        return "FACES" if self.texture_mask == "FACES" else None
+
     def suit_model(self) -> None:
         """Set the size, steps, guidance and sampler that suit the chosen model."""
         try:
@@ -209,13 +256,13 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         """Return the keywords of the API's call for a task, as set in the panel; without seed, size and controls.
 
         Args:
-            task: The name of one of `core.tasks.TASKS`.
+            task: The name of one of `core.tasks.KNOWN`.
             words: Replaces the settings that belong to the prompt; None for those set here.
 
         Raises:
             SDError: The grid or the reference image cannot be used.
         """
-        apart = (*_APART, *ALL_TASKS[task].sets)
+        apart = (*_APART, *KNOWN[task].sets)
         items = [*(item for item in used_by(PANEL, COMMON) if item.name not in apart), *used_by(PANEL, task)]
         keywords = {item.name: exact(self, item.prop) for item in items}
         return {**keywords, "style": self.style, **(words.keywords() if words is not None else {}),
@@ -344,6 +391,8 @@ class SD_PG_settings(bpy.types.PropertyGroup):
                 self.mask_source = "ALPHA"
             elif self.mask_source == "ALPHA":
                 self.mask_source = "PAINTED"
+        elif isinstance(request.task, TextureObject) and request.task.sides:
+            self.texture_sides = [name in request.task.sides.split(",") for name in SIDES]
         elif isinstance(request.task, Outpaint):
             self.expand_to = "SIDES"  # the sides that resulted from an aspect
 

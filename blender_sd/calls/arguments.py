@@ -17,7 +17,7 @@ from ..core.names import suggestion
 from ..core.parts import Control
 from ..core.regions import Region
 from ..core.settings import plain, shown
-from ..core.tasks import TASKS
+from ..core.tasks import KNOWN
 from ..session.job import Job
 from .no_scene import needs_blender
 from .scene_access import the_scene
@@ -36,7 +36,8 @@ RegionInput = tuple[Region, Any]  # a region and what its mask is taken from; No
 # Where results go; None makes new images. Text, since `scene` needs Blender: see `_names`.
 Place: TypeAlias = "scene.Target | Callable[[Job], list] | None"
 _KINDS = {"int": int, "float": float, "str": str, "bool": bool}
-_APART = ("prompt", "width", "height", "mask_kind")  # settings that calls take in another way: by place, as `size`
+# settings that calls take in another way: by place, as `size`, `views`, `prompts`
+_APART = ("prompt", "width", "height", "mask_kind", "sides", "parts", "look")
 
 
 class PartKeywords(TypedDict, total=False):
@@ -134,11 +135,11 @@ def task_call(task: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """
     def decorate(call: Callable[_P, _R]) -> Callable[_P, _R]:
         signature = inspect.signature(call)
-        own = (*signature.parameters, *_APART, *TASKS[task].sets)
+        own = (*signature.parameters, *_APART, *KNOWN[task].sets)
         taken = [declared for declared in SETTINGS if declared.task in ("", task) and declared.name not in own]
         parts = {name: hint for name, hint in PartKeywords.__annotations__.items()
-                 if name not in own and (name != "regions" or TASKS[task].regional)}
-        call._sd_regional = TASKS[task].regional  # type: ignore[attr-defined]  # read by `_hints`
+                 if name not in own and (name != "regions" or KNOWN[task].regional)}
+        call._sd_regional = KNOWN[task].regional  # type: ignore[attr-defined]  # read by `_hints`
         call._sd_keywords = {  # type: ignore[attr-defined]  # read by `_hints`
             declared.name: _KINDS[declared.kind] | None for declared in taken}
         done = scene_call(call)

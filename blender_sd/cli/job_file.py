@@ -24,7 +24,7 @@ from ..core.request import Request
 from ..core.regions import from_fields
 from ..core.request_format import FORMAT
 from ..core.settings import shown
-from ..core.tasks import TASKS, task_fields
+from ..core.tasks import KNOWN, task_fields
 from ..core.version import version
 from . import units
 from .exits import OtherVersion
@@ -200,7 +200,7 @@ def _known(task: str) -> tuple[str, ...]:
 def _value(task: str, key: str, value: Any, where: str, folder: str) -> Any:
     """Return the value of a keyword as the API takes it. Raises Problem with its place."""
     if key in task_fields(task):
-        _at(where, lambda: TASKS[task](**{key: value}))
+        _at(where, lambda: KNOWN[task](**{key: value}))
     elif key in CommonSettings.__dataclass_fields__:
         _at(where, lambda: Request(**{key: value}))
     elif key not in _known(task):

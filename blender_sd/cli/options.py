@@ -10,14 +10,15 @@ from ..core.declarations import SETTINGS, Declared
 from ..core.errors import InvalidRequest
 from ..core.regions import from_fields
 from ..core.settings import Setting
-from ..core.tasks import TASKS
+from ..core.tasks import KNOWN
 from ..protocol.boot import NICENESS_VARIABLE
 from ..protocol.engine_config import EngineConfig
 from .blend_files import whole_path
 
 _KINDS = {"int": int, "float": float, "str": str}
 _OF_FARMS = ("engine_python", "base", "output", "model_folders")  # of `calls.config.Config`, beside the engine's
-_APART = ("prompt", "width", "height")  # settings with an argument of their own
+# settings with an argument of their own, or none
+_APART = ("prompt", "width", "height", "sides", "parts", "look")
 
 
 def flag(name: str) -> str:
@@ -37,7 +38,7 @@ def add_settings(parser: argparse.ArgumentParser, task: str, size: str = "") -> 
     if size:
         group.add_argument("--size", type=_size, metavar="WxH", help=f"width and height of {size} in pixels")
     for declared in SETTINGS:
-        if declared.task in ("", task) and declared.name not in _APART:
+        if declared.task in ("", task) and declared.name not in (*_APART, *KNOWN[task].sets):
             _add_setting(group, declared)
     group.add_argument("--lora", action="append", type=_weighted, metavar="NAME[:WEIGHT]",
                        help="put a LoRA on; may be given several times")
@@ -45,7 +46,7 @@ def add_settings(parser: argparse.ArgumentParser, task: str, size: str = "") -> 
                        help="vary a setting along an axis of a grid; twice for two axes")
     group.add_argument("--control", action="append", type=_control, metavar="KIND=PICTURE[,weight=W][,model=NAME]",
                        help="guide the structure by a ControlNet; the picture is a file or CAMERA")
-    if TASKS[task].regional:
+    if KNOWN[task].regional:
         group.add_argument(
             "--region", action="append", type=_region, metavar="KIND=NAME[,keep][,strength=S][,prompt=WORDS]",
             help="keep an object, a material, a collection or what a mask shows as it is, or paint it after words of "
@@ -74,7 +75,8 @@ def _metavar(kind: str, rule: Setting) -> str:
 
 def settings_in(asked: argparse.Namespace, task: str) -> dict[str, Any]:
     """Return the keywords of the API for the options of `add_settings` that were given."""
-    names = [declared.name for declared in SETTINGS if declared.task in ("", task) and declared.name not in _APART]
+    apart = (*_APART, *KNOWN[task].sets)
+    names = [declared.name for declared in SETTINGS if declared.task in ("", task) and declared.name not in apart]
     given = {name: value for name in names if (value := getattr(asked, name)) is not None}
     parts = {"loras": asked.lora, "axes": asked.axis, "reference": asked.reference,
              "size": getattr(asked, "size", None)}

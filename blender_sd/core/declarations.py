@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from .common_settings import CommonSettings
 from .settings import Setting
-from .tasks import TASKS, Task
+from .tasks import KNOWN, Task
 
 # Settings that every description of a picture has a place for.
 MAIN = frozenset(("prompt", "negative", "model", "width", "height", "sampler", "steps", "guidance", "seed", "style",
@@ -70,7 +70,7 @@ def _of(task: str, cls: type) -> Iterator[Declared]:
 
 
 SETTINGS: tuple[Declared, ...] = (
-    *_of(COMMON, CommonSettings), *(declared for name, cls in TASKS.items() for declared in _of(name, cls)))
+    *_of(COMMON, CommonSettings), *(declared for name, cls in KNOWN.items() for declared in _of(name, cls)))
 _BY_NAME = {declared.name: declared for declared in reversed(SETTINGS)}
 
 

@@ -95,6 +95,8 @@ class Family:
             controlnet: The class of the ControlNets that steer it, or None.
             reference: Whether a reference image is used.
         """
+        if task not in TASKS:  # such as an object from all sides, which is painted in whatever way the family can
+            return ""
         if task not in self.tasks:
             if set(self.pipelines) == {INPAINT}:
                 return f"{self.name} models can only inpaint."

@@ -26,7 +26,7 @@ from .regions import Region
 from .samplers import id_of
 from .settings import STYLE, plain, shown
 from .style_format import Style
-from .tasks import TASKS, TextToImage, task_fields
+from .tasks import KNOWN, TextToImage, task_fields
 
 PARTS = ("loras", "axes", "controls", "regions")  # keywords that a request holds in another form
 _FILLED = ("steps", "guidance", "sampler")  # settings that a model, or a few-step LoRA, has a value of its own for
@@ -106,7 +106,7 @@ def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps
     has them.
 
     Args:
-        task: The name of one of `tasks.TASKS`.
+        task: The name of one of `tasks.KNOWN`.
         prompt: What the picture should show.
         keywords: The settings of all requests and of the task, by their names; `loras`: pairs of a name or file and a
             weight; `axes`: pairs of a setting and its values; `controls`: `Control`s; `regions`: `Region`s, before
@@ -118,7 +118,7 @@ def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps
         SDError: A style, model, file or list is not there, or cannot be used.
     """
     check_names(task, keywords)
-    given = {**TASKS[task].defaults, **{name: plain(value) for name, value in keywords.items() if value is not None}}
+    given = {**KNOWN[task].defaults, **{name: plain(value) for name, value in keywords.items() if value is not None}}
     for name in _TEXTS & given.keys():
         _text(given[name], name)
     prompt, given = _in_style(task, prompt, given, look_ups)
@@ -126,7 +126,7 @@ def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps
     seed = given.pop("seed", RANDOM_SEED)
     if type(seed) is not bool and seed == RANDOM_SEED:
         seed = random.SystemRandom().randint(0, PANEL_SEED)
-    if "variation_strength" in TASKS[task].sets:
+    if "variation_strength" in KNOWN[task].sets:
         given.setdefault("variation_seed", RANDOM_SEED)
     whole = seed if isinstance(seed, int) else 0  # what is no seed, the request refuses
     words, tags = without_loras(with_lists(_text(prompt, "prompt"), look_ups.options, whole))
@@ -232,8 +232,8 @@ def growth(width: int, height: int, keywords: Mapping[str, Any], aspect: Any = N
 
 
 def _known(task: str) -> tuple[str, ...]:
-    common = (name for name in CommonSettings.__dataclass_fields__ if name not in TASKS[task].sets)
-    return (*common, *task_fields(task), *(part for part in PARTS if part != "regions" or TASKS[task].regional))
+    common = (name for name in CommonSettings.__dataclass_fields__ if name not in KNOWN[task].sets)
+    return (*common, *task_fields(task), *(part for part in PARTS if part != "regions" or KNOWN[task].regional))
 
 
 def _in_style(task: str, prompt: str, given: dict[str, Any], look_ups: LookUps) -> tuple[str, dict[str, Any]]:
@@ -248,13 +248,13 @@ def _in_style(task: str, prompt: str, given: dict[str, Any], look_ups: LookUps) 
     style = look_ups.style(name)
     words, negative = style.words(_text(prompt, "prompt"), _text(given.get("negative", ""), "negative prompt"))
     takes = {declared.name for declared in SETTINGS if STYLE in declared.setting.uses and declared.task in ("", task)}
-    if TASKS[task].needs:
+    if KNOWN[task].needs:
         takes -= set(_SIZE)
     settings = {key: value for key, value in style.settings.items() if key in takes}
     more: dict[str, Any] = {"loras": (*_pairs(given.get("loras", ()), "loras"), *style.loras)}
-    if TASKS[task].regional:
+    if KNOWN[task].regional:
         # things of a scene are in no picture that is painted from words alone
-        regions = (*given.get("regions", ()), *(style.regions if TASKS[task].needs else ()))
+        regions = (*given.get("regions", ()), *(style.regions if KNOWN[task].needs else ()))
         more["regions"] = [replace(region, prompt=style.words(region.prompt)[0]) if region.prompt else region
                            for region in regions]
     return words, {**settings, **given, **more, "negative": negative, "style": style.name}
@@ -268,7 +268,7 @@ def _regions(task: str, given: Any, with_options: Callable[[str], str]) -> tuple
     """
     regions, tags = [], []
     for region in given:
-        if not TASKS[task].needs and (region.keep or region.strength is not None):
+        if not KNOWN[task].needs and (region.keep or region.strength is not None):
             raise InvalidRequest("A region can be kept, or have a strength, only where there is a source picture.",
                                  "Give it a prompt instead, or restyle a picture.")
         text, more = without_loras(with_options(region.prompt))

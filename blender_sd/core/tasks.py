@@ -20,7 +20,9 @@ OUTPAINT = "outpaint"
 MAKE_SEAMLESS = "make_seamless"
 SEED_WALK = "seed_walk"
 BAKE = "bake"
+TEXTURE_OBJECT = "texture_object"
 MASK_KINDS = ("white", "alpha")
+SIDES = ("front", "front right", "right", "back right", "back", "back left", "left", "front left", "top", "bottom")
 
 _STRENGTH: dict[str, Any] = {"low": 0.0, "high": 1.0, "unit": SHARE, "a1111": "Denoising strength"}
 _GROWTH: dict[str, Any] = {"low": 0, "high": MAX_SIDE, "unit": PIXELS, "step": 16, "group": "outpaint"}
@@ -268,9 +270,50 @@ class Bake(Task):
                                   high=128, unit=PIXELS)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextureObject(Task):
+    """An object's textures, painted from every side at once. It has views in place of one picture, so it is none of
+    `TASKS`."""
+
+    name = TEXTURE_OBJECT
+    label = "Texture Object"
+    needs = ()
+    call = TEXT_TO_IMAGE
+    doing = "texture objects"
+    sets = ("count", "tiling")
+
+    strength: float = setting_field(
+        1.0, "Strength", "How far to depart from the textures that the objects have: 1 ignores them", (PANEL,),
+        **_STRENGTH, group="texture_object")
+    sides: str = setting_field(
+        "", "Sides", "Which of the ten sides are painted, by their names and commas between them; empty for all")
+    parts: str = setting_field("", "Prompts of Parts",
+                               "Textures with a prompt of their own, as JSON: [[prompt, [numbers]], …]")
+    look: bool = setting_field(False, "Quick Look", "Paint only the first view, and bake nothing")
+    mirror: bool = setting_field(
+        False, "Mirror", "Paint the right half and mirror it (world X); for objects that are symmetrical", (PANEL,),
+        group="texture_object")
+    more_views: int = setting_field(
+        6, "More Views", "How many views may be added where the others do not see the surface well", (PANEL,), low=0,
+        high=54, soft_high=16, group="texture_object")
+    view_words: bool = setting_field(
+        True, "View Words", "Add \"front view\", \"back view\" and so on to the prompt, so that a figure gets one face",
+        (PANEL,), group="texture_object")
+    share: bool = setting_field(
+        True, "Share Attention", "Let each view look at its neighbors while it is painted; only with SD 1.5, SD 2 and "
+                                 "SDXL", (PANEL,), group="texture_object")
+    fill: bool = setting_field(
+        True, "Fill", "Give what no view sees the colors of its surroundings; otherwise it stays as it is", (PANEL,),
+        group="texture_object")
+    batch: int = setting_field(
+        0, "Views at Once", "How many views the model denoises at a time; 0 for as many as fit into memory", (PANEL,),
+        low=0, high=64, group="texture_object")
+
+
 TASKS: dict[str, type[Task]] = {
     task.name: task for task in (TextToImage, ImageToImage, Upscale, Inpaint, Outpaint, MakeSeamless, SeedWalk)}
-KNOWN: dict[str, type[Task]] = {**TASKS, Bake.name: Bake}  # those that need no model too
+# Those too that are about objects of a scene: a picture's settings do not hold them, so nothing repeats them alone.
+KNOWN: dict[str, type[Task]] = {**TASKS, Bake.name: Bake, TextureObject.name: TextureObject}
 
 
 def task_fields(task: str | type[Task]) -> tuple[str, ...]:

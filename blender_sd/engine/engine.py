@@ -14,7 +14,7 @@ from ..core.errors import InvalidRequest, OutputUnwritable, SDError, WordBlocked
 from ..core.image_origin import COMPOSITE, ORIGIN_KEY, Origin
 from ..core.request import Request
 from ..core.roles import BASE_COLOUR, CONTROL, SHEET
-from ..core.tasks import Bake
+from ..core.tasks import Bake, TextureObject
 from ..core.version import generator
 from ..library import model_paths, policy
 from ..library.content_digests import ContentDigests
@@ -106,6 +106,8 @@ class Engine(ImageCalls):
                     results = self._control_pictures(job)
                 elif isinstance(order.request.task, Bake):
                     results = self._baked(job)
+                elif isinstance(order.request.task, TextureObject):
+                    results = self._textured(job, model_paths.resolve(order))
                 else:
                     results = self._written(job, model_paths.resolve(order))
                 return Finished(order.job, tuple(_sheet_first(list(results))))
@@ -192,6 +194,38 @@ class Engine(ImageCalls):
         pictures = sources_of(scenery, job.message.inputs)
         yield from self._onto(job, request, pictures, request.task, origin if scenery.made_by else None,
                               lambda share: job.step(round(share * 100), 100, 1))
+
+    def _textured(self, job: Job, resolved: Resolved) -> Iterator[Result]:
+        """Yield an object's textures once they are on disk, and after them a sheet of the views."""
+        from .object_painter import ObjectPainter  # scipy takes a while, as for bakes
+        from .tasks.texture_object import contact_sheet
+
+        if job.message.scenery is None:
+            raise InvalidRequest("A texture cannot be painted again from its settings: they hold no object.",
+                                 "Select the object and press Texture Object.")
+        rules = check_allowed(resolved, self._config)
+        self._check_output(job)
+        self.warm()
+        identity, noted = Identity(self._digests, resolved.message.folder, job.check), set()
+        single = job.request.single(0)
+        done = ObjectPainter(self._painter, job, resolved, rules, self._config).paint()
+        request = identity.of(single, done.model.name, noted.add)
+        for text in noted:
+            job.note(text)
+        origin = image_origin.origin_of(done.model, _with_loras_of(single, resolved.request))
+        scenery = replace(job.message.scenery, lenses=done.lenses)
+        inputs = {**job.message.inputs, **done.stage.locked()}
+        painted = replace(job, message=replace(job.message, scenery=scenery, inputs=inputs))
+        count = 0
+        if not request.task.look:
+            job.loading("Baking")
+            over = replace(origin, kind=COMPOSITE)
+            for result in self._onto(painted, request, done.pictures, Bake(fill=request.task.fill), over,
+                                     lambda share: None):
+                count += 1
+                yield result
+        sheet = contact_sheet(done.pictures)
+        yield self._kept(job, count + 1, Result("", request, sheet.width, sheet.height, role=SHEET), sheet, origin)
 
     def _onto(self, job: Job, request: Request, pictures: Sequence[Image.Image], settings: Bake, origin: Origin | None,
               progress: Callable[[float], None], before: int = 0) -> Iterator[Result]:

@@ -146,7 +146,7 @@ class Painter:
         Raises:
             SDError: The request cannot be painted, or was cancelled. Libraries' own errors pass through.
         """
-        guard, model, plans = self._prepared(job, resolved, rules, config)
+        guard, model, plans = self.prepared(job, resolved, rules, config)
         sheet = Sheet(job.request) if job.request.axes else None
         for index in range(job.request.pictures):
             job.check()
@@ -158,7 +158,7 @@ class Painter:
             worded = embeddings.apply(model, real, job.loading, job.check)
             painted = single.with_prompts(worded.prompts)
             listener = job.listener(index + 1, 0 if guard else config.preview_px)
-            image, plans[cell] = self._carried_out(model, painted, plans[cell], listener)
+            image, plans[cell] = self.carried_out(model, painted, plans[cell], listener)
             job.check()
             passed = guard.passes(image)
             if passed:
@@ -185,7 +185,7 @@ class Painter:
         """Free all models."""
         self.loader.close()
 
-    def _prepared(self, job: Job, resolved: Resolved, rules: Policy,
+    def prepared(self, job: Job, resolved: Resolved, rules: Policy,
                   config: EngineConfig) -> tuple[safety_filter.Guard, Model, list[Plan]]:
         """Return the check of finished pictures, the model with everything added to it, and the plan of each cell."""
         message = resolved.message
@@ -235,7 +235,7 @@ class Painter:
         tiled_vae = [self._needs_tiled_vae(model, pipe, size) for size in sizes]
         return replace(plan, tiled_vae=any(tiled_vae) or model.memory_mode == TILES and memory_modes.can_tile(model))
 
-    def _carried_out(self, model: Model, request: Request, plan: Plan, listener: Listener) -> tuple[Image.Image, Plan]:
+    def carried_out(self, model: Model, request: Request, plan: Plan, listener: Listener) -> tuple[Image.Image, Plan]:
         """Return the picture and the plan that was followed in the end.
 
         If memory runs out, the picture starts again in a mode that takes less; if something fails, without

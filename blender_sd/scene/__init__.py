@@ -46,23 +46,25 @@ from .targets import (
     place, push_undo, remarks, target_of_object,
 )
 from .texts import append_line, prompt_in, prompt_text, show_text, text_named, text_names, write_text
+from .texturing import baked_names, object_named, textured_faces, texture_masks
 from .viewport import viewport_source
 
 __all__ = [
     "About", "BakePlan", "Comparison", "Identity", "MARK_PROPERTY", "Placement", "Target", "active_slot",
     "active_slot_image", "add_image_node", "adjust_camera_background", "append_line", "apply_image", "array_source",
-    "as_shown", "ask_marking", "bakeable", "baked_by", "bring_back_masks", "cameras_of", "change_mask",
-    "check_maskable", "check_regions", "check_thread", "check_turn", "clear_preview", "commit", "compare",
-    "control_image", "end_comparison", "facts", "facts_of", "file_of", "finish_painting", "foreign_settings_of",
-    "forget_painting", "freeze_target", "from_camera", "from_view", "generated", "generated_in", "give_up", "hold",
-    "identity", "image_facts", "image_of", "is_drawn", "is_marked", "is_there", "is_mesh_selected", "is_on_screen",
-    "keep_painted_masks", "load_kept", "load_result", "local_path", "lookup", "mark_baked", "mask_image", "mask_of",
-    "masked_image", "new_image_target", "note_render", "on_save", "open_control", "open_mask", "open_regions",
-    "open_source", "painted_image", "picture_of", "place", "place_baked", "prepare_bake", "prompt_in", "prompt_text",
-    "purge_replaced", "push_undo", "recall", "release", "remarks", "remember_masks", "render_camera",
-    "render_result_source", "request_of", "request_reader", "result_facts", "set_camera_background", "settle_painting",
-    "show_in_editor", "show_preview", "show_side", "show_text", "sides", "size_of", "source_of", "source_size",
-    "start_camera_render", "start_painting", "target_of_object", "text_named", "text_names", "through",
-    "unwatch_renders", "viewport_source", "warm_up", "watch_renders", "write_image", "write_material", "write_result",
-    "write_text",
+    "as_shown", "ask_marking", "bakeable", "baked_by", "baked_names", "bring_back_masks", "cameras_of",
+    "change_mask", "check_maskable", "check_regions", "check_thread", "check_turn", "clear_preview", "commit",
+    "compare", "control_image", "end_comparison", "facts", "facts_of", "file_of", "finish_painting",
+    "foreign_settings_of", "forget_painting", "freeze_target", "from_camera", "from_view", "generated",
+    "generated_in", "give_up", "hold", "identity", "image_facts", "image_of", "is_drawn", "is_marked",
+    "is_mesh_selected", "is_on_screen", "is_there", "keep_painted_masks", "load_kept", "load_result", "local_path",
+    "lookup", "mark_baked", "mask_image", "mask_of", "masked_image", "new_image_target", "note_render",
+    "object_named", "on_save", "open_control", "open_mask", "open_regions", "open_source", "painted_image",
+    "picture_of", "place", "place_baked", "prepare_bake", "prompt_in", "prompt_text", "purge_replaced", "push_undo",
+    "recall", "release", "remarks", "remember_masks", "render_camera", "render_result_source", "request_of",
+    "request_reader", "result_facts", "set_camera_background", "settle_painting", "show_in_editor", "show_preview",
+    "show_side", "show_text", "sides", "size_of", "source_of", "source_size", "start_camera_render",
+    "start_painting", "target_of_object", "text_named", "text_names", "texture_masks", "textured_faces", "through",
+    "unwatch_renders", "viewport_source", "warm_up", "watch_renders", "write_image", "write_material",
+    "write_result", "write_text",
 ]

@@ -57,6 +57,7 @@ class Job:
         preview: The newest preview, h×w×3 uint8 sRGB, row 0 on top, or None.
         preview_serial: A number that grows with each preview.
         results: The finished pictures.
+        covers: Called on the main thread: returns the faces on which the previews are seen; None for those of `target`.
         target, placement: Where the first picture goes, and where it has ended.
         background: Whether all other jobs come first (see `Session.submit`).
         error: Why a failed job failed.
@@ -90,6 +91,7 @@ class Job:
         self._last: tuple[int, float] | None = None  # the finished steps of all pictures, and the time
         self._paces: list[float] = []  # seconds that each of the newest steps took
         self._committing = False
+        self.covers: Callable[[], list] | None = None
         self.target: Any = None
         self.placement: Any = None
 

@@ -66,6 +66,7 @@ def _calls(folder: Path) -> dict[str, tuple]:
         "run": (Request(),),
         "save_material": (image,),
         "save_style": ("x",),
+        "texture_object": ([cube()], "x"),
         "trace": (image,),
         "trash": ("x.png",),
         "upscale": (GREY,), "seed_walk": (GREY,),

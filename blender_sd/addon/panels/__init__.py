@@ -7,10 +7,10 @@ operations on an image; 50 the queue; 55 the history; 60 materials. The gaps are
 """
 from . import (
     assets, history, image_origin, installation, live, main, models, project, queue, quick, regions, results, settings,
-    slot, steering, styles, tabs, vocabulary,
+    slot, steering, styles, tabs, texture_object, vocabulary,
 )
 
 CLASSES = (*vocabulary.CLASSES, *styles.CLASSES, *main.CLASSES, *results.CLASSES, *live.CLASSES, *settings.CLASSES,
-           *steering.CLASSES, *regions.CLASSES, *slot.CLASSES, *project.CLASSES, *queue.CLASSES, *history.CLASSES,
-           *image_origin.CLASSES, *assets.CLASSES,
+           *steering.CLASSES, *regions.CLASSES, *slot.CLASSES, *texture_object.CLASSES, *project.CLASSES,
+           *queue.CLASSES, *history.CLASSES, *image_origin.CLASSES, *assets.CLASSES,
            *models.CLASSES, *tabs.CLASSES, *quick.CLASSES, *installation.CLASSES)

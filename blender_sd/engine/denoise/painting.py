@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ from .regional import Regional
 from .tiling import circular
 from .vae_guard import guarded_vae
 from .vae_tiles import tiled
+
+if TYPE_CHECKING:  # it needs scipy, which takes a while to import
+    from .many_views import Together
 
 _MILLION = 1024 * 1024  # pixels; smaller pictures are meant for the text encoder
 
@@ -94,6 +97,23 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
         InvalidRequest: The pipeline refuses the settings.
         JobCancelled: `listener.check` raised it. Libraries' own errors pass through.
     """
+    return plan.finish(_painted(model, pipe, request, plan, listener)[0])
+
+
+def paint_views(model: Model, pipe: Any, request: Request, plan: Plan, listener: Listener, together: Together,
+                preview: Callable[[Any, torch.Tensor], None]) -> list[Image.Image]:
+    """Paint all views of an object in one call of the pipeline, as `paint` does one picture.
+
+    Args:
+        model, pipe, request, plan, listener: As for `paint`; the request's prompt is replaced by each view's own.
+        together: The views.
+        preview: Called with the pipeline and the predicted clean latents after each step.
+    """
+    return _painted(model, pipe, request, plan, listener, together, preview)
+
+
+def _painted(model: Model, pipe: Any, request: Request, plan: Plan, listener: Listener,
+             together: Together | None = None, preview: Any = None) -> list[Image.Image]:
     progress = _Progress(model, pipe, plan.size, listener)
     known = inspect.signature(pipe.__call__).parameters
     grid = _grid(pipe, plan.size)
@@ -104,6 +124,11 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
         joined = [prompt_steps.at_step(text, step, steps) for text in regional.joined]
         return _arguments(pipe, known, request, plan, progress, model.family, *texts, joined, regional)
 
+    def call_at(step: int, steps: int) -> dict[str, Any]:
+        if together is None:
+            return arguments(step, steps)
+        return together.arguments(lambda own: arguments(step, steps, own))
+
     previous = pipe.scheduler
     with ExitStack() as stack:
         stack.callback(setattr, pipe, "scheduler", previous)
@@ -111,7 +136,12 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
         torch.manual_seed(request.seed)  # SD 3 encodes its control picture with torch's global generator
         pipe.scheduler, _ = samplers.build(model.own_scheduler, request.sampler, request.steps, request.seed)
         stack.enter_context(at_its_size(pipe, plan.size))
-        stack.enter_context(varied(pipe, request.variation_seed, request.variation_strength))
+        variation = request.variation_seed, request.variation_strength
+        if together is None:
+            stack.enter_context(varied(pipe, *variation))
+        else:
+            stack.enter_context(together.painted_by(model, pipe, plan.controls.nets, request.seed, variation, preview,
+                                                    listener.check))
         stack.enter_context(circular((*_wrapping_parts(model, plan.tiled_vae), *plan.controls.nets), request.tiling))
         progress.between_steps.append(stack.enter_context(plan.controls.limited_to_spans(known, request.steps)))
         rolling = None
@@ -131,7 +161,7 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
             progress.between_steps += stack.enter_context(regional.applied(arguments, rolling))
             progress.hold = regional.hold
             call = stack.enter_context(changing_prompts.words(pipe, (model.denoiser, *plan.controls.nets), request,
-                                                              arguments))
+                                                              call_at))
             output = pipe(**call)
         except ValueError as error:
             raise InvalidRequest(f"The model refuses these settings: {error}",
@@ -139,7 +169,7 @@ def paint(model: Model, pipe: Any, request: Request, plan: Plan, listener: Liste
                                  text_of(error)) from error
     if any(getattr(output, "nsfw_content_detected", None) or ()):
         listener.note("The model's safety checker blanked this picture.")
-    return plan.finish(output.images[0])
+    return output.images
 
 
 @contextmanager

@@ -39,6 +39,11 @@ def check_picture(device: Device, pipe: Any, width: int, height: int, tiled_vae:
                           _ADVICE)
 
 
+def views_at_once(device: Device, pipe: Any, width: int, height: int, count: int) -> int:
+    """Return how many of `count` pictures of that size the denoiser can take in one batch."""
+    return max(1, min(count, int(0.8 * device.free_bytes() / max(1, _denoise_bytes(pipe, width, height)))))
+
+
 def check_weights(device: Device, needed: int) -> None:
     """Raise OutOfMemory if a model's weights, `needed` bytes, do not fit on `device`."""
     free = device.free_bytes()

@@ -44,7 +44,7 @@ def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inpu
     """Yield the baked images in the order of `Scenery.sheets`: RGBA, sRGB, straight alpha.
 
     Without filling, they are laid over the inputs "existing0", "existing1", …, or else over the sheet's background;
-    white parts of the input "locked" keep what they have.
+    white parts of the inputs "locked0", "locked1", …, or else of "locked" for all, keep what they have.
 
     Args:
         scenery: What is baked onto, and the cameras.
@@ -61,27 +61,29 @@ def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inpu
         SourceUnusable: No picture shows the objects, or meshes or pictures are broken.
         GeometryMissing: embreex is not installed.
     """
-    sheets = [_sheet(onto) for onto in scenery.sheets]
+    sheets = [sheet_of(onto) for onto in scenery.sheets]
     pixels = sum(picture.width * picture.height for picture in pictures)
     memory.check(sheets, pixels, len(scenery.triangles.triangles), psutil.virtual_memory().available)
     given = scenery.triangles
     surface = Surface(Mesh(given.vertices, given.triangles, given.uv, given.objects, given.textures))
     chosen = Settings(settings.soft, settings.harmonise, settings.fill, settings.close_seams, settings.dilation)
-    views = [_view(lens, picture.size) for lens, picture in zip(scenery.lenses, pictures, strict=True)]
+    views = [view_of(lens, picture.size) for lens, picture in zip(scenery.lenses, pictures, strict=True)]
     baked, report = Baker(surface, sheets, chosen, cancelled, progress).run(
         views, [colours.linear(np.asarray(picture.convert("RGBA"))) for picture in pictures])
     _tell(report, len(pictures), note)
     for number, (one, onto) in enumerate(zip(baked, scenery.sheets)):
-        existing = None if settings.fill else inputs.get(f"existing{number}")
-        yield Image.fromarray(_laid(one, onto, existing, inputs.get("locked"), settings.fill))
+        locked = inputs.get(f"locked{number}", inputs.get("locked"))
+        existing = inputs.get(f"existing{number}") if locked is not None or not settings.fill else None
+        yield Image.fromarray(_laid(one, onto, existing, locked, settings.fill))
 
 
-def _sheet(onto: Onto) -> Sheet:
+def sheet_of(onto: Onto) -> Sheet:
+    """Return an image that is baked, as `geometry` knows it."""
     tile = onto.udim - _FIRST_TILE
     return Sheet(onto.texture, onto.width, onto.height, (tile % 10, tile // 10) if onto.udim else None)
 
 
-def _view(lens: Lens, size: tuple[int, int]) -> View:
+def view_of(lens: Lens, size: tuple[int, int]) -> View:
     """Return a camera for a picture of `size` (width, height), which shows all that the lens does."""
     across, down = size[0] / lens.width, size[1] / lens.height
     return View(np.array(lens.origin), np.array(lens.axes).reshape(3, 3), (lens.scale_x * across, lens.scale_y * down),

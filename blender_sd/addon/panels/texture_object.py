@@ -1,0 +1,57 @@
+"""Draw the panel that textures whole objects, with the strip of views that are painted."""
+from __future__ import annotations
+
+from ..layout import wrapped
+from ..translations.words import translated
+from .base import Panel, family_in, place
+from .parts import draw_settings
+
+_AROUND = ((3, 4, 5), (2, None, 6), (1, 0, 7))  # the sides' numbers as seen from above, the front at the bottom
+
+
+class TextureObject(Panel):
+    """The selected objects' own textures, painted from all sides at once."""
+
+    bl_label = "Texture Object"
+    bl_order = 43
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context) -> None:
+        settings = context.scene.sd
+        meshes = [obj for obj in context.selected_objects if obj.type == "MESH"]
+        if meshes:
+            wrapped(self.layout, context, "Onto the selected objects", "MESH_DATA")
+        else:
+            wrapped(self.layout, context, "Select the mesh objects to texture first.", "INFO")
+        column = self.split()
+        column.prop(settings, "texture_size")
+        column.prop(settings, "texture_from")
+        if settings.texture_from == "SIDES":
+            self._draw_sides(settings)
+        column = self.split()
+        column.prop(settings, "texture_mask")
+        draw_settings(column, settings, "texture_object", family_in(context))
+        column = self.layout.column(align=True)
+        column.operator("sd.texture_object", text="Quick Look at One View", icon="HIDE_OFF").look = True
+        row = column.row(align=True)
+        row.scale_y = 1.4
+        row.operator("sd.texture_object", text="Texture Object", icon="SHADING_TEXTURE").look = False
+        column.operator("sd.project", text="Again from Here", icon="FILE_REFRESH").view = "VIEWPORT"
+
+    def _draw_sides(self, settings) -> None:
+        row = self.layout.row()
+        ring = row.column(align=True)
+        for numbers in _AROUND:
+            line = ring.row(align=True)
+            for number in numbers:
+                if number is None:
+                    line.label(text="")
+                else:
+                    line.prop(settings, "texture_sides", index=number, text=translated(_LABELS[number]), toggle=True)
+        ends = row.column(align=True)
+        for number in (8, 9):
+            ends.prop(settings, "texture_sides", index=number, text=translated(_LABELS[number]), toggle=True)
+
+
+_LABELS = ("Front", "Front Right", "Right", "Back Right", "Back", "Back Left", "Left", "Front Left", "Top", "Bottom")
+CLASSES = place(TextureObject, "view3d")

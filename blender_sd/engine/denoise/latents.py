@@ -1,0 +1,63 @@
+"""Between latents as samplers work on them and pixels, for the VAEs of all families."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def one_by_one(vae: Any) -> Iterator[None]:
+    """Return a context in which `vae` takes pictures of a batch one after another, so that memory does not grow."""
+    before = getattr(vae, "use_slicing", None)
+    if before is not None:
+        vae.use_slicing = True
+    try:
+        yield
+    finally:
+        if before is not None:
+            vae.use_slicing = before
+
+
+def decoded(vae: Any, planes: torch.Tensor) -> torch.Tensor:
+    """Return V×3×H×W pictures from −1 to 1, float32, of V×C×h×w latents."""
+    return torch.cat([_picture(vae, one[None]) for one in planes]).clamp(-1, 1)
+
+
+def encoded(vae: Any, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return V×C×h×w latents, float32, of 3×H×W pictures from −1 to 1."""
+    return torch.cat([_latents(vae, picture[None]) for picture in pictures])
+
+
+def _picture(vae: Any, planes: torch.Tensor) -> torch.Tensor:
+    mean, deviation = _statistics(vae, planes)
+    values = (planes * deviation + mean).to(vae.device, vae.dtype)
+    picture = vae.decode(values.unsqueeze(2) if _is_video(vae) else values, return_dict=False)[0]
+    return (picture[:, :, 0] if picture.ndim == 5 else picture)[:, :3].float()
+
+
+def _latents(vae: Any, picture: torch.Tensor) -> torch.Tensor:
+    values = picture.to(vae.device, vae.dtype)
+    result = vae.encode(values.unsqueeze(2) if _is_video(vae) else values, return_dict=False)[0]
+    planes = result.mode() if hasattr(result, "mode") else result
+    planes = (planes[:, :, 0] if planes.ndim == 5 else planes).float()
+    mean, deviation = _statistics(vae, planes)
+    return (planes - mean) / deviation
+
+
+def _statistics(vae: Any, planes: torch.Tensor) -> tuple[Any, Any]:
+    """Return what latents are shifted and scaled by before they are decoded."""
+    config = vae.config
+    means, deviations = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+    scale = getattr(config, "scaling_factor", None) or 1.0
+    if means is not None and deviations is not None:
+        shape = (1, -1, 1, 1)
+        mean, deviation = planes.new_tensor(means).view(shape), planes.new_tensor(deviations).view(shape)
+        return mean, deviation if _is_video(vae) else deviation / scale
+    return getattr(config, "shift_factor", None) or 0.0, 1 / scale
+
+
+def _is_video(vae: Any) -> bool:
+    return isinstance(getattr(vae.config, "z_dim", None), int)

@@ -1,0 +1,258 @@
+"""Paint an object from every side: all views in one batch that agree at every step, or one after another.
+
+Models that edit by instruction and models that only inpaint work view by view: each next view shows what the finished
+ones have painted of it, and only what is new is painted.
+"""
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from PIL import Image
+
+from ..core.errors import InvalidRequest, JobCancelled, SDError
+from ..core.request import Request
+from ..core.tasks import IMAGE_TO_IMAGE, INPAINT, TEXT_TO_IMAGE, ImageToImage, Inpaint, TextToImage
+from ..geometry import memory
+from ..geometry.agreement import carried
+from ..library.model_paths import Resolved
+from ..library.policy import Policy
+from ..protocol.messages import EngineConfig, Source
+from ..protocol.surfaces import Lens
+from .conditioning import controlnets
+from .denoise import many_views
+from .denoise.many_views import Together
+from .denoise.painting import Listener, paint_views
+from .denoise.passes import pipes
+from .denoise.plan import Plan
+from .denoise.previews import SHARE
+from .image_calls import pixels_of
+from .memory import acceleration, budget
+from .models import embeddings
+from .models.cache import Model
+from .painter import Job, Painter
+from .tasks.texture_object import MeshPreview, Stage
+
+log = logging.getLogger(__name__)
+_EVERY = 0.5  # least seconds between previews on the mesh
+_TO_INPAINT = 0.98  # of a view: if this much is known already, nothing is painted
+_SEVERAL = ("Flux2KleinPipeline", "QwenImageEditPlusPipeline")  # take several references
+_ORPHAN = 8  # pixels by which what is painted anew grows into what is known
+
+
+@dataclass(frozen=True)
+class PaintedViews:
+    """The finished views, RGB, with their cameras, and the model that painted them."""
+
+    stage: Stage
+    pictures: list[Image.Image]
+    lenses: tuple[Lens, ...]
+    model: Model
+
+
+class ObjectPainter:
+    """Paint the views of one job."""
+
+    def __init__(self, painter: Painter, job: Job, resolved: Resolved, rules: Policy, config: EngineConfig) -> None:
+        self.painter, self.job, self.resolved, self.rules, self.config = painter, job, resolved, rules, config
+
+    def paint(self) -> PaintedViews:
+        """Return the finished views.
+
+        Raises:
+            SDError: The request cannot be painted, or was cancelled. Libraries' own errors pass through.
+        """
+        message, request = self.resolved.message, self.resolved.request.single(0)
+        model = self.painter.loader.get(message.folder, self.job.loading, self.job.cancelled, message.base_model,
+                                        request.choices)
+        self.job.check()
+        self.job.loading("Looking at the objects")
+        stage = Stage(message.scenery, request, message.inputs, model.multiple, self.job.cancelled)
+        width, height = stage.size
+        memory.check(stage.sheets, len(stage.views) * width * height, len(message.scenery.triangles.triangles),
+                     psutil.virtual_memory().available)
+        paint = self._together
+        if model.family.edits or TEXT_TO_IMAGE not in model.family.pipelines:
+            self.job.note(f"{model.family.name} models paint one view after another: {len(stage.views)} pictures.")
+            paint = self._in_turn
+            if any(control.weight for control in request.controls):
+                raise InvalidRequest(f"Controls do not work where {model.family.name} models paint objects.",
+                                     "Take them out, or choose another model.")
+        pictures = paint(model, stage, request)
+        for prompt, textures in json.loads(request.task.parts or "[]"):
+            own = paint(model, stage, request.changed(prompt=prompt))
+            pictures = [stage.put_together(number, one, other, textures)
+                        for number, (one, other) in enumerate(zip(pictures, own))]
+        lenses = stage.lenses()
+        if request.task.mirror:
+            pictures, lenses = stage.mirrored(pictures)
+        return PaintedViews(stage, pictures, lenses, model)
+
+    # ---- all at once -----------------------------------------------------------------------------------------------
+
+    def _together(self, model: Model, stage: Stage, request: Request) -> list[Image.Image]:
+        over = request.task.strength < 1 or stage.masked
+        pictures = stage.textured() if over else []
+        plain = request.changed(task=ImageToImage(strength=request.task.strength) if over else TextToImage(),
+                                width=stage.size[0], height=stage.size[1], tiling="none", axes=(), count=1)
+        controls = [stage.controls(control.kind) for control in request.controls if control.weight]
+        inputs = {"source": _source(pictures[0])} if over else {}
+        inputs |= {f"control{number}": _source(each[0]) for number, each in enumerate(controls)}
+        plain = replace(plain, controls=tuple(control for control in plain.controls if control.weight))
+        guard, model, plan, plain = self._prepared(plain, inputs)
+        if plan.unchanged is not None:
+            return pictures
+        controls = [tuple(self._read(plain, number, each)) for number, each in enumerate(controls)]
+        pipe, *_ = pipes(model, plain, plan)
+        fits = budget.views_at_once(model.device, pipe, *stage.size, len(stage.views))
+        batch = min(request.task.batch or fits, fits)
+        if batch < len(stage.views):
+            self.job.note(f"The model sees {batch} of {len(stage.views)} views at a time"
+                          + ("." if request.task.batch else ", because memory is short."))
+        scale = model.vae_scale
+        words = [_worded(plain.prompt, word, request.task.view_words) for word in stage.words]
+        cancelled = self.job.cancelled
+        group = Together(
+            tuple(words), many_views.links_of(stage.surface, stage.views, scale, cancelled),
+            many_views.link(stage.surface, stage.views, cancelled, most=3, between=True) if len(words) > 1 else None,
+            tuple(pictures), _kept(stage.masks(), scale) if stage.masked else None, tuple(controls),
+            request.task.share, batch)
+        shown = _Shown(self.job, model, MeshPreview(stage, scale), self.config.preview_px if not guard else 0)
+        results = self._carried_out(model, pipe, plain, plan, group, shown)
+        return self._passed(guard, results)
+
+    def _carried_out(self, model: Model, pipe: Any, request: Request, plan: Plan, group: Together, shown: _Shown
+                     ) -> list[Image.Image]:
+        """Return the views; where memory runs out, they start again in smaller batches."""
+        listener = Listener(self.job.check, shown.step, self.job.note, 0)
+        while True:
+            try:
+                return paint_views(model, pipe, request, plan, listener, group, shown.take)
+            except Exception as error:
+                if isinstance(error, JobCancelled):
+                    raise
+                if budget.is_out_of_memory(error) and group.batch > 1:
+                    log.warning("memory ran out while painting views", exc_info=error)
+                    group = replace(group, batch=max(1, group.batch // 2))
+                    text = f"Memory ran out; the views start again, {group.batch} at a time."
+                else:
+                    text = "" if budget.is_out_of_memory(error) else acceleration.disable(model)
+                    if not text:
+                        raise
+                del error
+            self.painter.release()
+            self.job.note(text)
+
+    def _read(self, request: Request, number: int, pictures: tuple[Image.Image, ...]) -> list[Image.Image]:
+        """Return what a ControlNet reads of each view."""
+        alone = replace(request, controls=(request.controls[number],))
+        return [next(controlnets.pictures(alone, {"control0": _source(picture)}))[0] for picture in pictures]
+
+    # ---- one after another -----------------------------------------------------------------------------------------
+
+    def _in_turn(self, model: Model, stage: Stage, request: Request) -> list[Image.Image]:
+        finished: dict[int, np.ndarray] = {}
+        before = [np.asarray(picture, np.float32) for picture in stage.textured()]
+        masks = stage.masks() if stage.masked else None
+        for number in range(len(stage.views)):
+            self.job.check()
+            shown, known = carried(stage.surface, stage.sights, number, finished)
+            new = ~known if masks is None else ~known & masks[number]
+            start = np.where(known[..., None], shown, before[number])
+            finished[number] = self._next(stage, request, number, start, new, finished)
+            self.job.step(number + 1, len(stage.views), 1, None)
+        return [Image.fromarray(finished[number].astype(np.uint8)) for number in range(len(stage.views))]
+
+    def _next(self, stage: Stage, request: Request, number: int, start: np.ndarray, new: np.ndarray,
+              finished: dict[int, np.ndarray]) -> np.ndarray:
+        """Return a view, H×W×3 uint8: `start`, and what is `new` painted."""
+        begun = np.rint(start).astype(np.uint8)
+        inside = np.zeros(new.size, bool)
+        inside[stage.sights[number].pixel] = True
+        if not (new.ravel() & inside).any() or (~new.ravel())[inside].mean() > _TO_INPAINT:
+            return begun
+        prompt = _worded(request.prompt, stage.words[number], request.task.view_words)
+        family = self.painter.loader.get(self.resolved.message.folder, lambda text: None, self.job.cancelled,
+                                         self.resolved.message.base_model, request.choices).family
+        mask = np.repeat(np.where(new, np.uint8(255), np.uint8(0))[..., None], 3, 2)
+        if INPAINT in family.pipelines and (finished or TEXT_TO_IMAGE not in family.pipelines):
+            task: Any = Inpaint(strength=1.0, grow=_ORPHAN, feather=0)
+        elif not finished and TEXT_TO_IMAGE in family.pipelines and request.task.strength >= 1 and not stage.masked:
+            task = TextToImage()
+        else:
+            task = ImageToImage(strength=1.0)
+        plain = request.changed(task=task, prompt=prompt, width=stage.size[0], height=stage.size[1], tiling="none",
+                                axes=(), count=1, controls=())
+        inputs = {"source": _source(Image.fromarray(begun)), "mask": _source(Image.fromarray(mask))}
+        guard, model, plan, plain = self._prepared(plain, inputs)
+        if task.name == IMAGE_TO_IMAGE and finished and type(pipes(model, plain, plan)[0]).__name__ in _SEVERAL:
+            front = Image.fromarray(finished[0].astype(np.uint8))
+            plan = replace(plan, arguments={**plan.arguments, "image": [plan.arguments["image"], front]})
+        listener = Listener(self.job.check, lambda *_: None, self.job.note, 0)
+        picture, _ = self.painter.carried_out(model, plain, plan, listener)
+        made = np.asarray(self._passed(guard, [picture])[0].convert("RGB"))
+        return np.where(new[..., None], made, begun)
+
+    # ---- both ------------------------------------------------------------------------------------------------------
+
+    def _prepared(self, plain: Request, inputs: dict[str, Source]) -> tuple[Any, Model, Plan, Request]:
+        """Return the safety guard, the model with everything added to it, the plan and the request of one picture."""
+        message = replace(self.resolved.message, request=plain, inputs={**self.resolved.message.inputs, **inputs})
+        job = replace(self.job, message=replace(self.job.message, request=plain))
+        guard, model, (plan,) = self.painter.prepared(job, replace(self.resolved, message=message), self.rules,
+                                                       self.config)
+        worded = embeddings.apply(model, plain, job.loading, job.check)
+        return guard, model, plan, replace(plain, prompt=worded.prompt, negative=worded.negative)
+
+    def _passed(self, guard: Any, pictures: list[Image.Image]) -> list[Image.Image]:
+        for picture in pictures:
+            if not guard.passes(picture):
+                raise SDError("The safety filter withheld a view, so no texture was made.",
+                              "Change the prompt, or paint with another seed.")
+        return [picture.convert("RGB") for picture in pictures]
+
+
+class _Shown:
+    """Report steps, with the texture so far now and then."""
+
+    def __init__(self, job: Job, model: Model, preview: MeshPreview, longest: int) -> None:
+        self._job, self._model, self._preview, self._longest = job, model, preview, longest
+        self._next, self._picture = 0.0, None
+
+    def take(self, pipe: Any, x0: torch.Tensor) -> None:
+        """Keep what the views show by now."""
+        started = time.monotonic()
+        if not self._longest or started < self._next:
+            return
+        height, width = x0.shape[-2:]
+        size = (width * self._model.vae_scale, height * self._model.vae_scale)
+        small = [self._model.preview.picture(pipe, view[None], size, max(width, height)) for view in x0]
+        if all(one is not None and one.shape[:2] == (height, width) for one in small):
+            self._picture = self._preview.picture(np.stack(small))
+        now = time.monotonic()
+        self._next = now + max(_EVERY, (now - started) / SHARE)
+
+    def step(self, done: int, steps: int, _picture: np.ndarray | None) -> None:
+        """Report a step."""
+        self._job.step(done, steps, 1, self._picture)
+        self._picture = None
+
+
+def _worded(prompt: str, side: str, named: bool) -> str:
+    return ", ".join(filter(None, (prompt, side if named else "")))
+
+
+def _kept(masks: list[np.ndarray], scale: int) -> torch.Tensor:
+    """Return where latents keep what was there, V×1×h×w float32: everywhere no pixel is repainted."""
+    values = torch.from_numpy(np.stack(masks).astype(np.float32))[:, None]
+    return 1 - torch.nn.functional.max_pool2d(values, scale)
+
+
+def _source(picture: Image.Image) -> Source:
+    return Source(pixels=pixels_of(picture))

@@ -1,0 +1,119 @@
+"""What painting whole objects asks of the scene: objects and textures by name, masks over their images, their faces."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..core.errors import SourceUnusable, TargetUnusable
+from ..core.names import closest, suggestion
+from ..protocol.messages import Source
+from . import raster
+from .baking import Place, Plan
+from .sources import SourceLike, open_mask
+from .surfaces import Surface, painted_surface
+from .targets import find, lookup
+
+_HALF = 0.5  # the least weight of vertices that a vertex group's faces have
+
+
+def object_named(name: str) -> bpy.types.Object:
+    """Return the scene's object of that name. Raise TargetUnusable if there is none."""
+    obj = bpy.context.scene.objects.get(name)
+    if obj is None:
+        near = closest(name, [one.name for one in bpy.context.scene.objects if one.type == "MESH"])
+        raise TargetUnusable(f"There is no object called '{name:.60}' in the scene.", suggestion(name, near))
+    return obj
+
+
+def baked_names(plan: Plan) -> list[tuple[str, ...]]:
+    """Return for each texture of a plan the names of its objects and of its material."""
+    names: dict[int, tuple[str, ...]] = {}
+    for onto, spot in zip(plan.scenery.sheets, plan.places):
+        material = spot.texture.material
+        names[onto.texture] = (*(owner.name for owner in spot.texture.owners), *([material.name] if material else []))
+    return [names[number] for number in sorted(names)]
+
+
+def textured_faces(plan: Plan) -> list[Surface]:
+    """Return the faces on which the plan's first image is seen, for previews of it."""
+    owners = plan.places[0].texture.owners if plan.places else ()
+    faces = (painted_surface(obj, bpy.context) for owner in owners if (obj := lookup(owner)) is not None)
+    return [surface for surface in faces if surface is not None]
+
+
+def texture_masks(plan: Plan, mask: Any) -> dict[str, SourceLike]:
+    """Return what is repainted of each image of a plan, as inputs for the engine: "mask0", ….
+
+    Args:
+        plan: What is painted.
+        mask: An image in the objects' UVs; "FACES", the selected faces; or the name of a vertex group.
+
+    Raises:
+        SourceUnusable: The image cannot be read, or no object has that vertex group.
+        TargetUnusable: No face is selected, or none belongs to the vertex group.
+    """
+    by_faces = isinstance(mask, str) and (mask == "FACES" or any(mask in find(
+        place.texture.owners[0]).vertex_groups for place in plan.places))
+    if not by_faces:
+        return {f"mask{number}": open_mask(mask, (onto.width, onto.height))
+                for number, onto in enumerate(plan.scenery.sheets)}
+    result: dict[str, SourceLike] = {}
+    for number, (place, onto) in enumerate(zip(plan.places, plan.scenery.sheets)):
+        triangles = _triangles(place, mask)
+        if len(triangles):
+            result[f"mask{number}"] = _drawn(triangles, (onto.width, onto.height))
+    if not result:
+        raise TargetUnusable("No face of the objects is selected." if mask == "FACES" else
+                             f"No face of the objects has vertices of '{mask:.60}' with half of the weight.",
+                             "Select the faces to paint in Edit Mode." if mask == "FACES" else "Paint more weight.")
+    return result
+
+
+def _drawn(triangles: np.ndarray, size: tuple[int, int]) -> Callable[[], Source]:
+    def draw() -> Source:
+        grey = raster.covered(triangles, size).astype(np.uint8) * 255
+        return Source(pixels=np.dstack([grey, grey, grey, np.full_like(grey, 255)]))
+
+    return draw
+
+
+def _triangles(place: Place, mask: str) -> np.ndarray:
+    """Return the chosen faces of the texture's mesh, in the slot that shows it, as N×3×2 UVs on its image or tile."""
+    obj = find(place.texture.owners[0])
+    if obj.mode == "EDIT":
+        obj.update_from_editmode()
+    mesh = obj.data
+    if place.texture.uv_map not in mesh.uv_layers:
+        raise SourceUnusable(f"'{obj.name}' has its UV map from a modifier, so faces have no place in it.",
+                             "Use an image as the mask.")
+    mesh.calc_loop_triangles()
+    count = len(mesh.loop_triangles)
+    loops, polygon = np.empty((count, 3), np.int32), np.empty(count, np.int32)
+    mesh.loop_triangles.foreach_get("loops", loops.ravel())
+    mesh.loop_triangles.foreach_get("polygon_index", polygon)
+    chosen, slot = np.empty(len(mesh.polygons), bool), np.empty(len(mesh.polygons), np.int32)
+    mesh.polygons.foreach_get("material_index", slot)
+    if mask == "FACES":
+        mesh.polygons.foreach_get("select", chosen)
+    else:
+        chosen[:] = _weighty(obj, mask)
+    chosen &= np.clip(slot, 0, max(0, len(obj.material_slots) - 1)) == place.texture.slot
+    uv = np.empty((len(mesh.loops), 2), np.float32)
+    mesh.uv_layers[place.texture.uv_map].uv.foreach_get("vector", uv.ravel())
+    triangles = uv[loops[chosen[polygon]]]
+    tile = place.udim - 1001 if place.udim else 0
+    return triangles - np.float32([tile % 10, tile // 10])
+
+
+def _weighty(obj: bpy.types.Object, group: str) -> np.ndarray:
+    """Return which faces have all their vertices in a vertex group, with at least half of the weight."""
+    mesh = obj.data
+    if group not in obj.vertex_groups:
+        return np.zeros(len(mesh.polygons), bool)
+    index = obj.vertex_groups[group].index
+    inside = np.array([any(one.group == index and one.weight >= _HALF for one in vertex.groups)
+                       for vertex in mesh.vertices], bool)
+    return np.array([inside[list(polygon.vertices)].all() for polygon in mesh.polygons], bool)
