@@ -1,0 +1,1 @@
+"""What the bench "texture" measures in processes of their own."""
