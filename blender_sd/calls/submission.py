@@ -9,7 +9,7 @@ from ..core import request_builder
 from ..core.declarations import SETTINGS, find
 from ..core.prompt_choices import notes_on
 from ..core.request import Request
-from ..core.tasks import TASKS, task_fields
+from ..core.tasks import KNOWN, task_fields
 from ..library.models import ModelInfo
 from ..protocol.messages import Source
 from ..protocol.surfaces import Scenery
@@ -68,7 +68,7 @@ def prepare(task: str, prompt: str | None, keywords: Mapping[str, Any], source: 
     regions = tuple(given.pop("regions", None) or ())
     request_builder.check_reference(reference, given)
     parts: dict[str, Any] = {"controls": [control for control, _ in controls]}
-    if TASKS[task].regional:
+    if KNOWN[task].regional:
         parts["regions"] = [region for region, _ in regions]
     built = request_builder.build(task, prompt, {**given, **parts}, LOOK_UPS)
     policy.check_request(built.request, built.model)
