@@ -1,6 +1,7 @@
 """The command line with the real engine, in a Python without Blender."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -96,3 +97,17 @@ def test_ctrl_c_cancels_and_a_second_one_ends_at_once(command, tmp_path):
     process.communicate()
     psutil.wait_procs([engine], timeout=10)
     assert not engine.is_running(), "the engine lives on"
+
+
+def test_two_workers_are_two_engines_over_one_queue(command, tmp_path):
+    (tmp_path / "jobs.json").write_text(json.dumps({"format": 2, "settings": {"steps": 2, "size": [64, 64]}, "jobs": [
+        {"prompt": "moss", "seed": seed, "name": f"m{seed}"} for seed in range(6)]}), encoding="utf-8")
+    process = command("batch", str(tmp_path / "jobs.json"), "--workers", "2")
+    engines: set[int] = set()
+    while process.poll() is None and len(engines) < 2:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            engines |= {child.pid for child in psutil.Process(process.pid).children()}
+        time.sleep(0.1)
+    status, events = ended(process)
+    assert status == 0 and events[-1]["made"] == 6 and len(engines) == 2, events
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == [f"m{seed}.png" for seed in range(6)]
