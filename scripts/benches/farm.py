@@ -3,6 +3,7 @@ processes share. The parts can be measured one by one: `bench.py farm rate`.
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -18,7 +19,7 @@ from . import common
 
 DESCRIPTION = "pictures per minute of two workers against one, random kills of workers, and a shared output folder"
 PARTS = ("rate", "kills", "shared")
-PICTURES, TURNS = 12, 3  # for the throughput
+PICTURES, TURNS = 12, 2  # for the throughput
 KILLED, KILLS = 8, 20  # pictures, and how often a worker is killed meanwhile
 SHARED, EACH = 4, 3  # processes that use one folder, and pictures of each
 _LIMIT = 1800.0  # seconds for all kills
@@ -44,9 +45,9 @@ def _jobs(folder: Path, count: int, steps: int) -> Path:
     return path
 
 
-def _start(folder: Path, jobs: Path, output: str, *options: str) -> subprocess.Popen:
+def _start(folder: Path, jobs: Path, output: str, *options: str, threads: int = 1) -> subprocess.Popen:
     command = [sys.executable, "-m", "blender_sd", "batch", str(jobs), "--output", str(folder / output), "--threads",
-               "1", "--engine-python", sys.executable, "--json", "--quiet", "--resume", *options]
+               str(threads), "--engine-python", sys.executable, "--json", "--quiet", "--resume", *options]
     return subprocess.Popen(command, cwd=common.ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                             env={**os.environ, "SD_BASE": str(folder / "base")}, start_new_session=True)
 
@@ -54,40 +55,43 @@ def _start(folder: Path, jobs: Path, output: str, *options: str) -> subprocess.P
 # ---- throughput ------------------------------------------------------------------------------------------------------
 
 def _rates(folder: Path, log: Callable[[str], None]) -> tuple[dict, dict]:
-    """Measure one worker and two, and what a task's start costs: from how many pictures in a task on starting and
-    loading take less than a tenth of its time."""
-    turns = [[_throughput(folder / str(turn), workers, log) for workers in (1, 2)] for turn in range(TURNS)]
+    """Measure one worker and two, one of two threads, and what a task's start costs: from how many pictures in a task
+    on starting and loading take less than a tenth of its time."""
+    turns = [[_throughput(folder / str(turn), workers, 1, log) for workers in (1, 2)] for turn in range(TURNS)]
+    threads = _throughput(folder / "threads", 1, 2, log)
     # the turns that other processes disturbed least
     one, two = (max(measured, key=lambda values: values["rate"]) for measured in zip(*turns))
     picture = 60 / one["rate"]
     start = one["start"] - picture
     figures = {"one_worker_per_minute": one["rate"], "two_workers_per_minute": two["rate"],
-               "frames_per_hour": 60 * two["rate"], "start_s": start, "picture_s": picture,
+               "one_worker_two_threads_per_minute": threads["rate"], "frames_per_hour": 60 * two["rate"],
+               "start_s": start, "picture_s": picture,
                "chunk_below_tenth": -(-9 * start // picture)}
     return figures, {"two_to_one": common.bar(round(two["rate"] / one["rate"], 2), ">= 1.8")}
 
 
-def _throughput(folder: Path, workers: int, log: Callable[[str], None]) -> dict[str, float]:
+def _throughput(folder: Path, workers: int, threads: int, log: Callable[[str], None]) -> dict[str, float]:
     """Return pictures per minute between the first ones and the last, and the seconds until the first. Log what other
     processes took of the machine meanwhile, since the bar is for idle cores."""
-    folder.mkdir(exist_ok=True)
     import psutil
 
-    began, busy = time.monotonic(), _busy()
-    process = _start(folder, _jobs(folder, PICTURES, 20), f"rate{workers}", "--workers", str(workers))
-    whole, own, times = psutil.Process(process.pid), 0.0, []
+    folder.mkdir(exist_ok=True)
+    began, busy, others = time.monotonic(), _busy(), 0.0
+    process = _start(folder, _jobs(folder, PICTURES, 20), f"rate{workers}", "--workers", str(workers), threads=threads)
+    whole, times = psutil.Process(process.pid), []
     for line in process.stdout:
         if '"made"' in line and '"path"' in line:
             times.append(time.monotonic())
-            own = sum(sum(part.cpu_times()[:2]) for part in (whole, *whole.children(recursive=True)))
-            others = (_busy() - busy - own) / (times[-1] - began)
+            with contextlib.suppress(psutil.NoSuchProcess):  # the engines end after the last picture
+                own = sum(sum(part.cpu_times()[:2]) for part in (whole, *whole.children(recursive=True)))
+                others = max(0.0, (_busy() - busy - own) / (times[-1] - began))
     process.wait()
     if len(times) != PICTURES:
         raise RuntimeError(f"{len(times)} of {PICTURES} pictures were made")
     warm = 2 * workers  # each engine has its model and its pace by then
     rate = 60 * (PICTURES - warm) / (times[-1] - times[warm - 1])
-    log(f"{workers} workers: {rate:.1f} pictures per minute, the first after {times[0] - began:.1f} s; other processes "
-        f"took {max(0.0, others):.2f} cores meanwhile")
+    log(f"{workers} workers of {threads} threads: {rate:.1f} pictures per minute, the first after "
+        f"{times[0] - began:.1f} s; other processes took {others:.2f} cores meanwhile")
     return {"rate": rate, "start": times[0] - began}
 
 
