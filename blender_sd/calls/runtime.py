@@ -292,11 +292,11 @@ def check_online(remedy: str = Transfer.go_online) -> None:
     if has_blender():
         import bpy
 
-        allowed = bpy.app.online_access
-    else:
-        allowed = os.environ.get("HF_HUB_OFFLINE", "").lower() not in ("1", "on", "yes", "true")
-    if not allowed:
-        raise OnlineAccessOff("Blender is not allowed to use the internet.", remedy)
+        if not bpy.app.online_access:
+            raise OnlineAccessOff("Blender is not allowed to use the internet.", remedy)
+    elif os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "on", "yes", "true"):
+        raise OnlineAccessOff("The environment variable HF_HUB_OFFLINE forbids downloads.",
+                               "Unset it, and start again.")
 
 
 def _end_offline(transfers: Transfers) -> None:

@@ -62,13 +62,8 @@ def check_machine() -> int:
     """Return DONE if there is an engine to run and a folder for pictures, or a place to make it. Raises EngineMissing
     and OutputUnwritable. Nothing is started or made."""
     from ..calls.runtime import runtime
-    from ..library import paths
 
-    python = "" if runtime.config.in_thread else runtime.engine_python()
-    if python and not os.path.isfile(paths.program(python)):
-        raise EngineMissing(f"The engine's interpreter is missing: {python}.",
-                            "Set up the engine with 'Set Up' in the panel, or name a Python with torch and diffusers "
-                            "by --engine-python or SD_ENGINE_PYTHON.")
+    checked_engine()
     folder = os.path.abspath(runtime.folders.output_path())
     there = folder
     while not os.path.exists(there):
@@ -77,6 +72,20 @@ def check_machine() -> int:
         raise OutputUnwritable(f"The output folder {folder} cannot be {'used' if there == folder else 'made'}.",
                                "Give another by --output, or look who may write there.")
     return exits.DONE
+
+
+def checked_engine() -> str:
+    """Return the engine's interpreter, "" if the engine runs in this process. Raises EngineMissing if there is none.
+    Nothing is started."""
+    from ..calls.runtime import runtime
+    from ..library import paths
+
+    python = "" if runtime.config.in_thread else runtime.engine_python()
+    if python and not os.path.isfile(paths.program(python)):
+        raise EngineMissing(f"The engine's interpreter is missing: {python}.",
+                            "Set up the engine with 'Set Up' in the panel, or name a Python with torch and diffusers "
+                            "by --engine-python or SD_ENGINE_PYTHON.")
+    return python
 
 
 def set_up(asked: argparse.Namespace) -> None:

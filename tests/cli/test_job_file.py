@@ -201,3 +201,11 @@ def test_no_engine_says_what_to_run(no_blender, monkeypatch, tmp_path, capsys):
     assert main(["doctor", "--output", str(tmp_path / "out")]) == 3
     out = capsys.readouterr().out
     assert "NO  engine" in out and "ok  disk" in out and "ok  memory" in out
+    assert main(["doctor", "--engine-python", "/gone/python", "--output", str(tmp_path / "out")]) == 3
+    assert "NO  engine: The engine's interpreter is missing: /gone/python." in capsys.readouterr().out
+
+
+def test_a_download_where_the_environment_forbids_it(sd, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    status, events = sd("fetch", "owner/name", output=False)
+    assert status == 4 and "HF_HUB_OFFLINE" in events[0]["message"]

@@ -7,7 +7,7 @@ import platform
 import shutil
 from collections.abc import Callable
 
-from ...core.errors import EngineMissing, OutputUnwritable, SDError
+from ...core.errors import EngineMissing, ModelNotFound, OutputUnwritable, SDError
 from ...core.version import version
 from .. import exits
 from ..options import add_machine, configure
@@ -62,9 +62,9 @@ def _versions() -> str:
 
 
 def _interpreter() -> str:
-    from ...calls.runtime import runtime
+    from ..painting import checked_engine
 
-    return runtime.engine_python()
+    return checked_engine() or "inside Blender"
 
 
 def _device() -> str:
@@ -91,6 +91,8 @@ def _models() -> str:
     from ...calls import models
 
     listed, broken = models.refresh_models(), models.known_unusable()
+    if not listed:
+        raise ModelNotFound("There is no model that can be used.", "See 'sd models' for the reasons.")
     names = ", ".join(info.name for info in listed[:5])
     return f"{len(listed)} ({names}{', …' if len(listed) > 5 else ''})" + (
         f"; {len(broken)} cannot be used, see 'sd models'" if broken else "")
