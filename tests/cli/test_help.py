@@ -32,26 +32,26 @@ def test_every_command_has_its_help(name, capsys):
 
 
 def test_a_new_command_costs_one_file(tmp_path, monkeypatch, capsys):
-    (tmp_path / "texture.py").write_text(
+    (tmp_path / "fresco.py").write_text(
         "from .. import exits\n"
         "from ..options import add_painting, add_settings\n"
-        "HELP = 'paint a texture'\n"
+        "HELP = 'paint a fresco'\n"
         "def add_arguments(parser):\n"
         "    parser.add_argument('prompt')\n"
         "    add_painting(parser)\n"
-        "    add_settings(parser, 'text_to_image', 'the texture')\n"
+        "    add_settings(parser, 'text_to_image', 'the fresco')\n"
         "def run(asked):\n"
         "    print(asked.prompt, asked.clip_skip, asked.workers)\n"
         "    return exits.NO_MEMORY\n", encoding="utf-8")
     monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
     try:
-        assert main(["--help"]) == 0 and "paint a texture" in capsys.readouterr().out
-        assert main(["texture", "brick", "--clip-skip", "2"]) == exits.NO_MEMORY
+        assert main(["--help"]) == 0 and "paint a fresco" in capsys.readouterr().out
+        assert main(["fresco", "brick", "--clip-skip", "2"]) == exits.NO_MEMORY
         assert capsys.readouterr().out == "brick 2 1\n"
-        assert main(["texture", "brick", "--expect-version", "0.0.1"]) == exits.OTHER_VERSION
+        assert main(["fresco", "brick", "--expect-version", "0.0.1"]) == exits.OTHER_VERSION
     finally:
-        sys.modules.pop(f"{commands.__name__}.texture", None)
-        vars(commands).pop("texture", None)
+        sys.modules.pop(f"{commands.__name__}.fresco", None)
+        vars(commands).pop("fresco", None)
 
 
 def test_arguments_that_cannot_be_parsed_are_an_error_in_json_too(capsys):
