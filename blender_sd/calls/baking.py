@@ -13,7 +13,7 @@ from ..core.tasks import BAKE, IMAGE_TO_IMAGE
 from ..session.job import Job
 from .arguments import scene_call, task_call
 from .runtime import runtime
-from .submission import open_source, prepare, submit
+from .submission import open_source, prepare, submit, with_regions
 
 if TYPE_CHECKING:
     import bpy
@@ -97,7 +97,9 @@ def project(view: Any, picture: Any, *, objects: Iterable[bpy.types.Object] | No
                              "Leave it out, or give a prompt.")
     order = prepare(IMAGE_TO_IMAGE, picture, settings) if isinstance(picture, str) else None
     with scene.through(view) as camera:
-        data, size = open_source(("VIEWPORT" if camera is None else "CAMERA") if order is not None else picture)
+        source = ("VIEWPORT" if camera is None else "CAMERA") if order is not None else picture
+        order = order and with_regions(order, source)
+        data, size = open_source(source, order is not None and bool(order.regions))
         lens, shown = scene.from_view(size) if camera is None else scene.from_camera(camera, size)
     chosen = list(objects) if objects is not None else scene.bakeable(shown)
     plan = scene.prepare_bake(chosen, texture_size, shown)
@@ -114,7 +116,8 @@ def project(view: Any, picture: Any, *, objects: Iterable[bpy.types.Object] | No
         scenery = plan.seen_by([lens], _painters([picture]))
         return _submitted(request, {**inputs, "view0": data}, place, label, scenery)
     order.target, order.label = place, label
-    return submit(order, {**inputs, "source": data}, size=size, covers=size, given=None, scenery=plan.seen_by([lens]))
+    return submit(order, {**inputs, "source": data}, size=size, covers=size, given=source,
+                  scenery=plan.seen_by([lens]))
 
 
 def _submitted(request: Request, inputs: dict[str, Any], place: Callable[[Job], list], label: str, scenery: Any) -> Job:

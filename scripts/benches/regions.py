@@ -14,7 +14,7 @@ from typing import Any
 from . import common
 
 DESCRIPTION = "regions of 40 scenes: kept pixels, halo, own and neighbours' materials recognised, time"
-SCENES, SIDE, STEPS, SAMPLES = 40, 256, 16, 32
+SCENES, SIDE, STEPS, SAMPLES = 40, 256, 12, 32
 STRENGTH, GUIDANCE = 0.9, 5.0
 PATCH = 64  # pixels a side of what the scorer sees; what it was trained on
 HALO_REACH = 1.5  # pixels on both sides of the edge
