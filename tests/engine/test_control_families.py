@@ -2,12 +2,15 @@
 are refused."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from blender_sd.core.families import family_of
 from blender_sd.protocol.messages import Source
 from blender_sd.core.parts import Control
+from blender_sd.core.regions import Region
 from blender_sd.core.tasks import INPAINT, MAKE_SEAMLESS, OUTPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
 from blender_sd.library.controlnets import read_controlnet
 from blender_sd.library.models import read_model
@@ -45,9 +48,21 @@ def steer(run, families):
                 "tile": 64, "seed": 7, "sampler": "euler", "controls": controls, "tiling": "x" if task ==
                 MAKE_SEAMLESS else "none", "right": 32 if task == OUTPAINT else 0, **changes})
         shapes = {f"control{number}": Source(pixels=np.roll(pixels(96, 64), 7 * number, 0)) for number in range(2)}
-        return run(request, inputs={"source": Source(pixels=pixels()), "mask": hole(), **shapes})
+        everywhere = {"region0": Source(pixels=np.full((64, 96, 4), 255, np.uint8))}
+        return run(request, inputs={"source": Source(pixels=pixels()), "mask": hole(), **everywhere, **shapes})
 
     return steer
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_a_region_weakens_it_in_its_place(steer, net, kind):
+    name, control = PAIRS[kind], Control("depth", net(kind))
+    # Of a control that never counts; some pipelines draw other noise where there is none
+    strong, plain = (made(steer(name, TEXT_TO_IMAGE, replace(control, start=start))) for start in (0.0, 0.99))
+    off, half = (made(steer(name, TEXT_TO_IMAGE, control, regions=(Region("mask", control=factor),)))
+                 for factor in (0.0, 0.5))
+    assert np.array_equal(off, plain)
+    assert not np.array_equal(half, plain) and not np.array_equal(half, strong)
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS if task != UPSCALE])
