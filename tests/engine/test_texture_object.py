@@ -140,6 +140,18 @@ def _disagreement(links, values):
     return float((flat[links.pixel[linked, 0]] - flat[links.pixel[linked, 1]]).square().mean())
 
 
+@pytest.mark.parametrize("name", ["sd", "taesd"])
+def test_pixels_agree_in_the_end(texture, name, monkeypatch):
+    """The last step brings the pixels together, by any VAE."""
+    from blender_sd.engine.denoise import many_views
+
+    seen = []
+    own = many_views._Agreement._in_pixels
+    monkeypatch.setattr(many_views._Agreement, "_in_pixels", lambda self, x0: seen.append(x0) or own(self, x0))
+    assert baked(texture(name, steps=2)).std() > 1
+    assert len(seen) == 1
+
+
 def test_the_same_seed_gives_the_same_texture_and_another_one_does_not(texture):
     first, again, other = (baked(texture(seed=seed)) for seed in (1, 1, 2))
     assert (first == again).all() and (first != other).any()

@@ -41,7 +41,7 @@ def _picture(vae: Any, planes: torch.Tensor) -> torch.Tensor:
 def _latents(vae: Any, picture: torch.Tensor) -> torch.Tensor:
     values = picture.to(vae.device, vae.dtype)
     result = vae.encode(values.unsqueeze(2) if _is_video(vae) else values, return_dict=False)[0]
-    planes = result.mode() if hasattr(result, "mode") else result
+    planes = result if isinstance(result, torch.Tensor) else result.mode()
     planes = (planes[:, :, 0] if planes.ndim == 5 else planes).float()
     mean, deviation = _statistics(vae, planes)
     return (planes - mean) / deviation

@@ -135,10 +135,10 @@ class _Agreement:
         together, result = self._together, x0
         if together.blend:
             self._blend = self._blend or SurfaceBlend(together.links, x0.device)
-            if share < UNTIL:
-                result = self._blend(result, SOFT + (SHARP - SOFT) * share / UNTIL)
-            elif together.pixel_links is not None and done + 1 >= total:  # at the last step, nothing parts them again
+            if together.pixel_links is not None and done + 1 >= total:  # at the last step, nothing parts them again
                 result = self._in_pixels(result)
+            elif share < UNTIL:
+                result = self._blend(result, SOFT + (SHARP - SOFT) * share / UNTIL)
         if together.keep is not None and together.pictures:
             if self._kept is None:
                 self._kept = latents.encoded(self._vae, [_tensor(picture) for picture in together.pictures]).to(x0)
