@@ -1,6 +1,6 @@
 """Train the embedded starter model from nothing: ``python scripts/train_starter.py``.
 
-Stages, each resumable (run again to continue): data, classifier, vae, latents, decoder, unet, control, export,
+Stages, each resumable (run again to continue): data, classifier, vae, latents, decoder, unet, control, maps, export,
 evaluate. ``--stage`` runs only some of them, ``--minutes`` sets a stage's length in all (work done in earlier runs
 counts), as in
 
@@ -13,7 +13,8 @@ can continue from there, here with one more hour for the denoiser:
     unet=60
 
 Checkpoints and rendered data live in ``.cache/starter``; the result is ``blender_sd/models/starter`` and, beside it,
-its ControlNet ``starter_control``. Five to six hours on two CPU cores; a CUDA device is used when there is one.
+its ControlNet ``starter_control`` and the estimator of material maps ``starter_maps``. Six to seven hours on two CPU
+cores; a CUDA device is used when there is one.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-MINUTES = {"classifier": 8.0, "vae": 42.0, "decoder": 10.0, "unet": 180.0, "control": 35.0}
-STAGES = ("data", "classifier", "vae", "latents", "decoder", "unet", "control", "export", "evaluate")
+MINUTES = {"classifier": 8.0, "vae": 42.0, "decoder": 10.0, "unet": 180.0, "control": 35.0, "maps": 75.0}
+STAGES = ("data", "classifier", "vae", "latents", "decoder", "unet", "control", "maps", "export", "evaluate")
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -78,6 +79,14 @@ def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
         from starter import control
 
         team.run(control.train, CACHE, minutes[stage], size=workers)
+    elif stage == "maps":
+        from starter import maps, maps_data
+
+        writers = maps_data.start_writing(CACHE / "maps")
+        team.run(maps.train, CACHE, minutes[stage], size=workers)
+        for process in writers:
+            process.terminate()
+        maps.export(CACHE)
     elif stage == "export":
         from starter import export
 

@@ -87,10 +87,10 @@ def render(spec: Spec, size: int) -> tuple[np.ndarray, np.ndarray]:
     picture = shade(surface.albedo.astype(np.float32), height, surface.relief * SUPERSAMPLE, surface.gloss)
     if surface.glow is not None:
         picture = np.clip(picture + surface.glow, 0.0, 1.0)
-    return _halve(picture), _halve(height)
+    return halve(picture), halve(height)
 
 
-def _halve(image: np.ndarray) -> np.ndarray:
+def halve(image: np.ndarray) -> np.ndarray:
     """Average every 2 × 2 pixels."""
     h, w = image.shape[0] // 2, image.shape[1] // 2
     return image.reshape(h, 2, w, 2, *image.shape[2:]).mean((1, 3)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""A material's maps from one picture of it: three sources, and what follows from a height."""
