@@ -30,6 +30,7 @@ _CALLS = {
     "engine_control": ("configure", "engine_status", "output_folder", "start_engine"),
     "assets": ("asset_libraries", "save_material"),
     "material_lists": ("batch_materials",),
+    "material_maps": ("export_maps", "map_sources", "material", "pbr_maps", "set_relief"),
     "models": ("choose", "controlnets", "find_model", "ip_adapters", "known_unusable", "loras", "models",
                "refresh_models", "samplers", "upscalers", "vaes"),
     "history": ("empty_trash", "favourite", "history", "open_picture", "restore", "trash"),

@@ -19,10 +19,12 @@ from ..session.inbox import pump_until
 from ..session.job import Job
 from . import assets, styles
 from .arguments import scene_call
+from .material_maps import material
 from .runtime import runtime
 from .text_to_image import generate
 
 _NOT_OF_MANY = ("count", "axes", "target", "label", "seed")
+_OF_MAPS = frozenset(("map_source", "map_bits", "metres"))
 _OF_ALL = frozenset(inspect.signature(generate).parameters) - {"prompt", *_NOT_OF_MANY}
 
 
@@ -81,18 +83,19 @@ class Batch:
 @scene_call
 def batch_materials(rows: str | os.PathLike | Iterable[str | Mapping[str, Any]], *, library: str | os.PathLike = "",
                     replace: bool = False, tags: Iterable[str] = (), licence: str | None = None,
-                    only: Iterable[int] | None = None, **settings: Any) -> Batch:
+                    only: Iterable[int] | None = None, maps: bool = False, **settings: Any) -> Batch:
     """Begin a material for each row, and returns at once.
 
     `rows`: prompts, one a line; or a CSV table (`library.material_lists.COLUMNS`); or the path of a .txt or .csv file
     with either; or a sequence of prompts and mappings. `library` as for `save_material`. A row whose asset is there
     already is skipped, unless `replace`: so a list that was cancelled goes on when it is given again. `tags`,
     `licence`: for all rows, beside their own. `only`: numbers of the rows to make, counted from 1; None makes all.
-    `settings`: as for `generate`, for what a row, or the style that a row names, leaves open; pictures tile in both
-    directions by default. A row that fails stops no other. Raises AssetUnusable and InvalidRequest, at once, for a
-    list, library, number or keyword that cannot be used.
+    `maps`: whether each material gets all its maps, as by `material`, whose `map_source`, `map_bits` and `metres` can
+    be given then. `settings`: as for `generate`, for what a row, or the style that a row names, leaves open; pictures
+    tile in both directions by default. A row that fails stops no other. Raises AssetUnusable and InvalidRequest, at
+    once, for a list, library, number or keyword that cannot be used.
     """
-    check_settings(settings)
+    check_settings(settings, maps)
     folder = assets.library_folder(library)
     table = chosen_rows(rows, only)
     batch = Batch(folder)
@@ -103,7 +106,7 @@ def batch_materials(rows: str | os.PathLike | Iterable[str | Mapping[str, Any]],
             batch.skipped.append(row.name)
             continue
         try:
-            batch.jobs.append((row, _begin(row, file, catalog, tuple(tags), licence, settings)))
+            batch.jobs.append((row, _begin(row, file, catalog, tuple(tags), licence, maps, settings)))
         except SDError as error:
             batch.refused.append((row, error))
     runtime.newest_batch = batch
@@ -122,14 +125,15 @@ def chosen_rows(rows: Any, only: Iterable[int] | None = None) -> list[Row]:
     return [row for row in table if row.number in wanted]
 
 
-def check_settings(settings: Mapping[str, Any]) -> None:
-    """Raise InvalidRequest for a setting that a list of materials does not take."""
+def check_settings(settings: Mapping[str, Any], maps: bool = False) -> None:
+    """Raise InvalidRequest for a setting that a list of materials, or of materials with maps, does not take."""
     wrong = [name for name in _NOT_OF_MANY if name in settings]
     if wrong:
         raise InvalidRequest(f"A list of materials takes no '{wrong[0]}'.",
                              "Each row makes one picture; seeds stand in the column 'seed'.")
-    for name in sorted(settings.keys() - _OF_ALL):
-        raise InvalidRequest(f"There is no setting called '{name}'.", suggestion(name, _OF_ALL))
+    known = _OF_ALL | _OF_MAPS if maps else _OF_ALL
+    for name in sorted(settings.keys() - known):
+        raise InvalidRequest(f"There is no setting called '{name}'.", suggestion(name, known))
 
 
 def keywords_of(row: Row, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +154,7 @@ def keywords_of(row: Row, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**open_, **row.keywords}
 
 
-def _begin(row: Row, file: str, catalog: str, tags: tuple[str, ...], licence: str | None,
+def _begin(row: Row, file: str, catalog: str, tags: tuple[str, ...], licence: str | None, maps: bool,
            settings: Mapping[str, Any]) -> Job:
     """Return the job of one row, which saves its asset. Raises SDError."""
     keywords = keywords_of(row, settings)
@@ -161,10 +165,13 @@ def _begin(row: Row, file: str, catalog: str, tags: tuple[str, ...], licence: st
         scene = runtime.scene
         about = scene.About(row.name, scene.facts(request), (*tags, *(row.tags or assets.words_of(request.prompt))),
                             assets.licence_of(scene.result_facts(job.results[0])) if mine is None else mine, catalog)
-        scene.write_result(job.results[0], file, about)
+        if maps:
+            scene.write_maps(job.results, file, about)
+        else:
+            scene.write_result(job.results[0], file, about)
         return [Path(file)]
 
-    return generate(**keywords, label=row.name, target=commit)
+    return (material if maps else generate)(**keywords, label=row.name, target=commit)
 
 
 def text_of(rows: Any) -> str | Iterable[Any]:

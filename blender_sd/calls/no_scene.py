@@ -148,6 +148,11 @@ def remarks(target: Any, source: Any) -> list[str]:
     return []
 
 
+def clipped_light(source: Any) -> str:
+    """Return "": files with a wider range of light are not read here."""
+    return ""
+
+
 def commit(target: Any, results: Sequence[Result], label: str, placed: Callable[[Any], None]) -> list[Any]:
     """Return the results' files; the result itself where it could not be written."""
     return [Path(result.path) if result.path else result for result in results]

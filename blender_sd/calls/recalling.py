@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.request import Request
+from ..core.tasks import PBR_MAPS
 from ..session.job import Job
 from . import policy
 from .arguments import Place, scene_call
 from .reading import read_settings
 from .locating import located
+from .material_maps import again
 from .runtime import runtime
 from .source_pictures import kept_input
 from .submission import open_source, submit_request
@@ -31,6 +33,8 @@ def run(request: Request, source: Any = None, *, target: Place = None, label: st
     Raises:
         SDError: Its model, files or input pictures are not here, or the policy does not allow it.
     """
+    if request.task.name == PBR_MAPS:
+        return again(request, source, target, label)
     request, info, notes = located(request)
     policy.check_request(request, info)
     inputs = {}

@@ -9,7 +9,7 @@ from ..core import request_builder
 from ..core.declarations import SETTINGS, find
 from ..core.prompt_choices import notes_on
 from ..core.request import Request
-from ..core.tasks import KNOWN, task_fields
+from ..core.tasks import KNOWN, PbrMaps, task_fields
 from ..library.models import ModelInfo
 from ..protocol.messages import Source
 from ..protocol.surfaces import Scenery
@@ -104,7 +104,7 @@ def with_regions(order: Order, source: Any = None) -> Order:
 
 def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int] | None = None,
            covers: tuple[int, int] | None = None, given: Any = None, scenery: Scenery | None = None,
-           **changes: Any) -> Job:
+           maps: PbrMaps | None = None, **changes: Any) -> Job:
     """Submit an order.
 
     Args:
@@ -113,6 +113,7 @@ def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int]
         covers: The size of the picture that is stretched to that, and the camera's controls with it.
         given: The source as the caller gave it.
         scenery: What the pictures are baked onto.
+        maps: How the maps of a material are made of the first picture.
         changes: Settings that only the source decided.
 
     Raises:
@@ -127,14 +128,14 @@ def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int]
             order.regions, given, covers or (request.width, request.height)) if order.regions else ()):
         inputs[f"region{number}"] = mask
     job = submit_request(request, order.info, inputs, order.target, order.label, order.controls, covers, given,
-                         scenery)
+                         scenery, maps)
     job.notes += order.notes
     return job
 
 
 def submit_request(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], target: Place, label: str,
                    controls: Iterable[ControlInput] = (), covers: tuple[int, int] | None = None,
-                   given: Any = None, scenery: Scenery | None = None) -> Job:
+                   given: Any = None, scenery: Scenery | None = None, maps: PbrMaps | None = None) -> Job:
     """Submit a whole request that may be carried out (`policy.check_request`), with results that go to `target`; the
     other arguments as for `submit`. Raises SDError."""
     scene = runtime.scene
@@ -153,7 +154,7 @@ def submit_request(request: Request, info: ModelInfo, inputs: dict[str, SourceLi
     job = runtime.the_session().submit(
         request, folder=info.folder, output=str(runtime.folders.output_folder()), inputs=inputs, commit=commit,
         label=label or request.prompt or info.name, base_model=info.base_model, scenery=scenery,
-        recall=scene.recall)
+        maps=maps, recall=scene.recall)
     job.notes += notes
     job.target = None if callable(target) else target
     return job

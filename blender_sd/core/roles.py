@@ -1,8 +1,10 @@
 """Name what a result is, and how its values are meant."""
 from __future__ import annotations
 
-# Roles. Other maps of a material (normal, height …) are roles too, once a task makes them.
+# Roles.
 PICTURE, SHEET, CONTROL, BASE_COLOUR = "picture", "contact sheet", "control image", "base colour"
+NORMAL, HEIGHT, ROUGHNESS, METALLIC, OCCLUSION = "normal", "height", "roughness", "metallic", "occlusion"
+MAPS = (BASE_COLOUR, NORMAL, HEIGHT, ROUGHNESS, METALLIC, OCCLUSION)  # of a material, in the order they are made
 # Colour spaces, by Blender's names: as displayed, and numbers that are no colours.
 SRGB, NON_COLOR = "sRGB", "Non-Color"
 COLOUR_SPACES = (SRGB, NON_COLOR)

@@ -21,6 +21,7 @@ MAKE_SEAMLESS = "make_seamless"
 SEED_WALK = "seed_walk"
 BAKE = "bake"
 TEXTURE_OBJECT = "texture_object"
+PBR_MAPS = "pbr_maps"
 MASK_KINDS = ("white", "alpha")
 SIDES = ("front", "front right", "right", "back right", "back", "back left", "left", "front left", "top", "bottom")
 
@@ -310,10 +311,47 @@ class TextureObject(Task):
         low=0, high=64, group="texture_object")
 
 
+# Where a material's maps come from, by identifiers that never change.
+AUTO_SOURCE, MARIGOLD, TRAINED, ESTIMATED = "auto", "marigold", "trained", "estimated"
+MAP_SOURCES = {
+    AUTO_SOURCE: ("Best Available", "Marigold where its weights are in the model folders, else the built-in estimator"),
+    MARIGOLD: ("Marigold", "Marigold's pipelines for intrinsics and normals, with weights in the model folders"),
+    TRAINED: ("Built In", "The estimator that comes with the add-on, trained on procedural materials"),
+    ESTIMATED: ("Plain Estimate", "Brightness taken for height, unevenness for roughness, nothing metallic"),
+}
+WRAPS = ("auto", "none", "x", "y", "xy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PbrMaps(Task):
+    """The maps of a material from one picture of it. No model is chosen for it, so it is none of `TASKS`."""
+
+    name = PBR_MAPS
+    label = "Material Maps"
+    call = ""
+    doing = "make a material's maps"
+
+    map_source: str = setting_field(
+        AUTO_SOURCE, "Maps By", "What makes the maps of a material out of its picture", (PANEL,),
+        choices=tuple(MAP_SOURCES), words=MAP_SOURCES, prop="map_source", group="material")
+    map_bits: str = setting_field(
+        "16", "Bits", "Bits of each value of the normal and height maps", (PANEL,), choices=("8", "16"),
+        words={"8": ("8 Bit", "Small files; steps may show on smooth slopes"),
+               "16": ("16 Bit", "Smooth slopes; larger files")}, prop="map_bits", group="material")
+    metres: float = setting_field(
+        1.0, "Width", "How much of the real surface the picture shows across, in metres; it gives the height its depth",
+        (PANEL,), low=0.001, high=1000.0, soft_high=10.0, step=10, digits=3, prop="map_metres", group="material")
+    wraps: str = setting_field("auto", "Wraps", "The axes on which the picture repeats; auto looks for itself",
+                               choices=WRAPS)
+    intrinsics: str = setting_field("", "Intrinsics", "The folder of the Marigold intrinsics weights")
+    normals: str = setting_field("", "Normals", "The folder of the Marigold normals weights")
+
+
 TASKS: dict[str, type[Task]] = {
     task.name: task for task in (TextToImage, ImageToImage, Upscale, Inpaint, Outpaint, MakeSeamless, SeedWalk)}
-# Those too that are about objects of a scene: a picture's settings do not hold them, so nothing repeats them alone.
-KNOWN: dict[str, type[Task]] = {**TASKS, Bake.name: Bake, TextureObject.name: TextureObject}
+# Those too that are about objects of a scene, whose pictures' settings do not hold them, so that nothing repeats them
+# alone; and the maps of a material, which no model makes.
+KNOWN: dict[str, type[Task]] = {**TASKS, **{task.name: task for task in (Bake, TextureObject, PbrMaps)}}
 
 
 def task_fields(task: str | type[Task]) -> tuple[str, ...]:

@@ -6,15 +6,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from ..core.errors import InvalidRequest, OutputUnwritable, SDError, WordBlocked
 from ..core.image_origin import COMPOSITE, ORIGIN_KEY, Origin
 from ..core.request import Request
 from ..core.roles import BASE_COLOUR, CONTROL, SHEET
-from ..core.tasks import Bake, TextureObject
+from ..core.tasks import Bake, PbrMaps, TextureObject
 from ..core.version import generator
 from ..library import model_paths, policy
 from ..library.content_digests import ContentDigests
@@ -33,6 +34,9 @@ from .models.identity import Identity
 from .output import image_origin, pictures as output_pictures
 from .output.content_credentials import Credentials
 from .painter import Cancel, Emit, Job, Painted, Painter, check_allowed
+
+if TYPE_CHECKING:
+    from .maps.material import Map
 
 log = logging.getLogger(__name__)
 STARTER = Path(STARTER_FOLDER)
@@ -108,6 +112,8 @@ class Engine(ImageCalls):
                     results = self._baked(job)
                 elif isinstance(order.request.task, TextureObject):
                     results = self._textured(job, model_paths.resolve(order))
+                elif isinstance(order.request.task, PbrMaps):
+                    results = self._mapped_source(job, order.request.task)
                 else:
                     results = self._written(job, model_paths.resolve(order))
                 return Finished(order.job, tuple(_sheet_first(list(results))))
@@ -141,7 +147,7 @@ class Engine(ImageCalls):
                     origin = image_origin.origin_of(painted.model, _with_loras_of(single, resolved.request))
                     image.info.update({REQUEST_KEY: single.to_json(),
                                        PARAMETERS_KEY: parameters_text(single, painted.model.name),
-                                       ORIGIN_KEY: image_origin.finished(origin, image).to_json()})
+                                       ORIGIN_KEY: image_origin.finished(origin, image.info).to_json()})
                     pictures.append(painted)
             except BaseException as error:
                 if not isinstance(error, Exception) and not endings.is_panic(error):
@@ -180,6 +186,12 @@ class Engine(ImageCalls):
             over = replace(origin, kind=COMPOSITE)
             job.loading("Baking")
             yield from self._onto(job, first.request, [first.image], _PROJECTED, over, lambda share: None, index)
+        if job.message.maps is not None and first is not None:
+            from .tasks.pbr_maps import of_image
+
+            job.loading("Making the material's maps")
+            maps = of_image(first.image, job.message.maps, job.check, lambda share: None, job.note)
+            yield from self._mapped(job, first.request, job.message.maps, maps, origin, index)
 
     def _baked(self, job: Job) -> Iterator[Result]:
         """Yield the images of a bake once they are on disk."""
@@ -227,6 +239,27 @@ class Engine(ImageCalls):
         sheet = contact_sheet(done.pictures)
         yield self._kept(job, count + 1, Result("", request, sheet.width, sheet.height, role=SHEET), sheet, origin)
 
+    def _mapped_source(self, job: Job, task: PbrMaps) -> Iterator[Result]:
+        """Yield the maps of the job's source once they are on disk."""
+        from .tasks.pbr_maps import made_by, of_source
+
+        self._check_output(job)
+        self._keep_inputs(job, job.request)
+        maps = of_source(job.message.inputs.get("source"), task, job.check,
+                         lambda share: job.step(round(share * 100), 100, 1), job.note)
+        yield from self._mapped(job, job.request, task, maps, Origin(generator(), kind=COMPOSITE, model=made_by(task)))
+
+    def _mapped(self, job: Job, request: Request, task: PbrMaps, maps: Iterator[Map], origin: Origin | None,
+                before: int = 0) -> Iterator[Result]:
+        """Yield a material's maps as results; `before` other results came first."""
+        from .tasks.pbr_maps import made_by
+
+        for index, item in enumerate(maps, start=before + 1):
+            height, width = (item.image.shape[:2] if isinstance(item.image, np.ndarray) else item.image.size[::-1])
+            result = Result("", request, width, height, role=item.role, colour_space=item.colour_space,
+                            depth=item.depth, made_by=made_by(task))
+            yield self._kept(job, index, result, item.image, origin)
+
     def _onto(self, job: Job, request: Request, pictures: Sequence[Image.Image], settings: Bake, origin: Origin | None,
               progress: Callable[[float], None], before: int = 0) -> Iterator[Result]:
         """Yield the images that `pictures` are baked into; `before` other results came first."""
@@ -247,14 +280,16 @@ class Engine(ImageCalls):
     def _marking(self) -> bool:
         return self._config.marking or policy.current().marking
 
-    def _kept(self, job: Job, index: int, result: Result, image: Image.Image, origin: Origin | None) -> Result:
+    def _kept(self, job: Job, index: int, result: Result, image: Image.Image | np.ndarray,
+              origin: Origin | None) -> Result:
         """Return `result` with the file that it was written to, or with its pixels. `origin`: None if no model had a
         part in it.
         """
         if not job.message.output:
             return replace(result, pixels=pixels_of(image))
         marking = self._marking and origin is not None
-        finished = image_origin.finished(origin or Origin(generator()), image)
+        filtered = image.info if isinstance(image, Image.Image) else {}
+        finished = image_origin.finished(origin or Origin(generator()), filtered)
         sign = self._credentials.signing(result.request, job.message.inputs, finished, job.note) if marking else None
         try:
             path = str(output_pictures.save(image, Path(job.message.output), job.message.job, index, result.request,

@@ -9,6 +9,7 @@ from ..core import vocabulary
 from ..core.vocabulary import Vocabulary
 from ..core.nets import STARTER
 from .checkpoints import STARTER_FOLDER
+from .marigold import Weights
 from .models import ModelInfo, Unusable, resolve_model, survey
 
 log = logging.getLogger("blender_sd")
@@ -25,6 +26,7 @@ class ModelCache:
         self._folders = folders
         self._models: list[ModelInfo] | None = None
         self._unusable: tuple[Unusable, ...] = ()
+        self._marigold: tuple[Weights, ...] = ()
         self._vocabulary: Vocabulary | None = None  # the built-in model's, once the models were read
 
     def all(self) -> list[ModelInfo]:
@@ -32,6 +34,7 @@ class ModelCache:
         if self._models is None:
             found = survey(self._folders())
             self._models, self._unusable = found.models, tuple(found.unusable)
+            self._marigold = tuple(found.marigold)
             self._vocabulary = self._vocabulary or _read_vocabulary()
         return self._models
 
@@ -51,6 +54,10 @@ class ModelCache:
     def unusable(self) -> tuple[Unusable, ...]:
         """Return what looked like a model when the folders were last read and cannot be used. Reads nothing."""
         return self._unusable
+
+    def marigold(self) -> tuple[Weights, ...]:
+        """Return Marigold's weights that were in the folders when they were last read. Reads nothing."""
+        return self._marigold
 
     def vocabulary(self, model: str) -> Vocabulary | None:
         """Return the words that the model of that id knows; None for models that know all kinds of words. Reads

@@ -18,7 +18,7 @@ from ..core.errors import ModelNotFound, ModelUnreadable, SDError
 from ..core.families import family_of
 from ..core.names import name_key, suggestion
 from ..core.tasks import TEXT_TO_IMAGE
-from . import model_choices, model_parts
+from . import marigold, model_choices, model_parts
 from ..core.nets import STARTER, VAE_PART
 from .checkpoints import CONFIGS, GGUF, PICKLES, STARTER_FOLDER, SUFFIX, Kind
 from .model_folders import (
@@ -43,10 +43,11 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Survey:
-    """The `models` of the model folders, and what looks like one and cannot be used."""
+    """The `models` of the model folders, what looks like one and cannot be used, and Marigold's weights."""
 
     models: list[ModelInfo]
     unusable: list[Unusable]
+    marigold: list[marigold.Weights]
 
 
 def find_models(folders: Iterable[str]) -> list[ModelInfo]:
@@ -61,6 +62,7 @@ def survey(folders: Iterable[str]) -> Survey:
     found: dict[str, ModelInfo] = {}
     lenders: list[ModelInfo] = []
     unusable: list[Unusable] = []
+    estimators: list[marigold.Weights] = []
 
     def refuse(place: str, error: SDError) -> None:
         log.warning("%s %s", error, error.detail)
@@ -72,6 +74,9 @@ def survey(folders: Iterable[str]) -> Survey:
         if real in found or not os.path.isfile(os.path.join(place, INDEX)):
             continue
         try:
+            if weights := marigold.weights_at(place):
+                estimators.append(weights)
+                continue
             model = _chosen_for(read_model(place), folders)
             if model.id != STARTER:
                 lenders.append(model)
@@ -83,7 +88,7 @@ def survey(folders: Iterable[str]) -> Survey:
             refuse(place, error)
     _survey_files(folders, lenders, found, refuse)
     return Survey(sorted(found.values(), key=lambda model: (model.id != STARTER, model.name.casefold(), model.folder)),
-                  unusable)
+                  unusable, estimators)
 
 
 def _survey_files(folders: list[str], lenders: list[ModelInfo], found: dict[str, ModelInfo],

@@ -16,6 +16,8 @@ import numpy as np
 
 from ..core.errors import InvalidRequest
 from ..core.request import Request
+from ..core.settings import from_dict
+from ..core.tasks import PbrMaps
 from .messages import MESSAGES, PROSE, EngineConfig, Finished, Result, Source
 from .surfaces import Lens, Onto, Scenery, Triangles
 
@@ -245,6 +247,7 @@ _DECODERS: dict[object, Callable[[Any, list[bytes]], Any]] = {
     tuple[Onto, ...]: lambda raw, blobs: tuple(_unpack(Onto, item, blobs) for item in raw),
     Triangles: lambda raw, blobs: _unpack(Triangles, raw, blobs),
     Scenery | None: lambda raw, blobs: None if raw is None else _unpack(Scenery, raw, blobs),
+    PbrMaps | None: lambda raw, blobs: None if raw is None else from_dict(PbrMaps, raw),
     dict[str, str]: lambda raw, blobs: {str(name): str(version) for name, version in raw.items()},
 }
 

@@ -15,6 +15,7 @@ import numpy as np
 from ..core.errors import SDError, WordBlocked, error_of_kind
 from ..core.request import Request
 from ..core.roles import PICTURE, SHEET, SRGB
+from ..core.tasks import PbrMaps
 from .engine_config import EngineConfig
 from .surfaces import Scenery
 
@@ -60,6 +61,8 @@ class Result:
         pixels: H×W×4 uint8, row 0 on top, straight alpha; only if there is no file.
         role: What it is: PICTURE, SHEET or CONTROL of `core.roles`.
         colour_space: How its values are meant: one of `core.roles.COLOUR_SPACES`.
+        depth: Of a height map: the metres between black and white; 0 for all else.
+        made_by: Of a material's map: what estimated it, in words; "" for all else.
     """
 
     path: str
@@ -69,6 +72,8 @@ class Result:
     pixels: np.ndarray | None = field(default=None, compare=False, repr=False)
     role: str = PICTURE
     colour_space: str = SRGB
+    depth: float = 0.0
+    made_by: str = ""
 
 
 def main_result(results: Sequence[Result]) -> Result | None:
@@ -102,6 +107,7 @@ class Generate:
         controls_only: Whether to paint nothing and return the pixels that the ControlNets would read, a picture for
             each.
         scenery: What the pictures are baked onto: those that are painted, or those in `inputs` if the task is a bake.
+        maps: How the maps of a material are made of the first picture once it is painted; None for none.
     """
 
     job: str
@@ -112,6 +118,7 @@ class Generate:
     base_model: str = ""
     controls_only: bool = False
     scenery: Scenery | None = None
+    maps: PbrMaps | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Convert what Blender holds to arrays and back: image datablocks, material slots, cameras, renders. bpy and numpy; no
 UI.
 """
-from .assets import About, facts, image_facts, image_of, write_image, write_material, write_result
+from .assets import About, facts, image_facts, image_of, write_image, write_maps, write_material, write_result
 from .baking import (
     Plan as BakePlan, bakeable, cameras_of, from_camera, from_view, place as place_baked, prepare as prepare_bake,
     through,
@@ -12,7 +12,8 @@ from .control import control_image, is_drawn, open_control
 from .embedded import foreign_settings_of
 from .handlers import check_thread, check_turn, give_up
 from .images import (
-    file_of, load_kept, load_result, local_path, picture_of, request_of, request_reader, size_of, source_of, warm_up,
+    file_of, load_kept, load_result, local_path, picture_of, request_of, request_reader, size_of,
+    source_of, warm_up,
 )
 from .inventory import generated
 from .marks import (
@@ -21,6 +22,11 @@ from .marks import (
 from .masks import (
     bring_back as bring_back_masks, check_maskable, keep_painted as keep_painted_masks, mask_of, masked_image,
     painted_image, remember as remember_masks,
+)
+from .map_export import export as export_maps
+from .material_maps import (
+    check_relief, clipped_light, controls as relief_controls, freeze_slot, place as place_material, relief_of,
+    set_relief,
 )
 from .materials import apply_image
 from .nodes import add_image_node
@@ -53,18 +59,19 @@ __all__ = [
     "About", "BakePlan", "Comparison", "Identity", "MARK_PROPERTY", "Placement", "Target", "active_slot",
     "active_slot_image", "add_image_node", "adjust_camera_background", "append_line", "apply_image", "array_source",
     "as_shown", "ask_marking", "bakeable", "baked_by", "baked_names", "bring_back_masks", "cameras_of",
-    "change_mask", "check_maskable", "check_regions", "check_thread", "check_turn", "clear_preview", "commit",
-    "compare", "control_image", "end_comparison", "facts", "facts_of", "file_of", "finish_painting",
-    "foreign_settings_of", "forget_painting", "freeze_target", "from_camera", "from_view", "generated",
-    "generated_in", "give_up", "hold", "identity", "image_facts", "image_of", "is_drawn", "is_marked",
-    "is_mesh_selected", "is_on_screen", "is_there", "keep_painted_masks", "load_kept", "load_result", "local_path",
-    "lookup", "mark_baked", "mask_image", "mask_of", "masked_image", "new_image_target", "note_render",
-    "object_named", "on_save", "open_control", "open_mask", "open_regions", "open_source", "painted_image",
-    "picture_of", "place", "place_baked", "prepare_bake", "prompt_in", "prompt_text", "purge_replaced", "push_undo",
-    "recall", "release", "remarks", "remember_masks", "render_camera", "render_result_source", "request_of",
-    "request_reader", "result_facts", "set_camera_background", "settle_painting", "show_in_editor", "show_preview",
+    "change_mask", "check_maskable", "check_regions", "check_relief", "check_thread", "check_turn", "clear_preview",
+    "clipped_light", "commit", "compare", "control_image", "end_comparison", "export_maps", "facts", "facts_of",
+    "file_of", "finish_painting", "foreign_settings_of", "forget_painting", "freeze_slot", "freeze_target",
+    "from_camera", "from_view", "generated", "generated_in", "give_up", "hold", "identity", "image_facts",
+    "image_of", "is_drawn", "is_marked", "is_mesh_selected", "is_on_screen", "is_there", "keep_painted_masks",
+    "load_kept", "load_result", "local_path", "lookup", "mark_baked", "mask_image", "mask_of", "masked_image",
+    "new_image_target", "note_render", "object_named", "on_save", "open_control", "open_mask", "open_regions",
+    "open_source", "painted_image", "picture_of", "place", "place_baked", "place_material", "prepare_bake",
+    "prompt_in", "prompt_text", "purge_replaced", "push_undo", "recall", "release", "relief_controls", "relief_of",
+    "remarks", "remember_masks", "render_camera", "render_result_source", "request_of", "request_reader",
+    "result_facts", "set_camera_background", "set_relief", "settle_painting", "show_in_editor", "show_preview",
     "show_side", "show_text", "sides", "size_of", "source_of", "source_size", "start_camera_render",
     "start_painting", "target_of_object", "text_named", "text_names", "texture_masks", "textured_faces", "through",
-    "unwatch_renders", "viewport_source", "warm_up", "watch_renders", "write_image", "write_material",
+    "unwatch_renders", "viewport_source", "warm_up", "watch_renders", "write_image", "write_maps", "write_material",
     "write_result", "write_text",
 ]

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from ..library.files import make_folders, replace, temporary
 from ..library.image_origin import Facts
 from ..protocol.messages import Result
 from . import compat, images, marks
+from .material_maps import build, load_maps
 from .materials import base_color_node
 
 PREVIEW = 256  # pixels; the size of Blender's own previews
@@ -107,6 +108,19 @@ def write_result(result: Result, path: str, about: About) -> None:
         write_image(image, path, about)
     finally:
         bpy.data.images.remove(image)
+
+
+def write_maps(results: Sequence[Result], path: str, about: About) -> None:
+    """Write the maps of a job as a material asset, as `write_material` does. Nothing of them stays in the open file.
+    Raises SDError.
+    """
+    loaded, depth = load_maps(results, about.name)
+    material = build(loaded, about.name, depth)
+    try:
+        _write(material, path, about)
+    finally:
+        bpy.data.materials.remove(material)
+        bpy.data.batch_remove(list(loaded.values()))
 
 
 def image_of(material: bpy.types.Material) -> bpy.types.Image | None:

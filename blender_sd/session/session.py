@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..core.errors import SDError, SourceUnusable
 from ..core.request import Request
+from ..core.tasks import PbrMaps
 from ..protocol.messages import Cancelled, Generate, Pipeline, Ready, Result
 from ..protocol.surfaces import Scenery
 from .inbox import Inbox
@@ -77,7 +78,7 @@ class Session:
     def submit(
         self, request: Request, *, folder: str, output: str, inputs: Mapping[str, SourceOrReader] | None = None,
         commit: Callable[[Job], list] | None = None, label: str = "", base_model: str = "", background: bool = False,
-        controls_only: bool = False, scenery: Scenery | None = None,
+        controls_only: bool = False, scenery: Scenery | None = None, maps: PbrMaps | None = None,
         recall: Callable[[list, tuple[Result, ...]], list] | None = None,
     ) -> Job:
         """Add a request to the queue and return its job at once.
@@ -94,7 +95,7 @@ class Session:
             base_model: As in `messages.Generate`.
             background: Whether all other jobs come first, and a job submitted meanwhile cancels this one, so that the
                 caller can try again. It is not listed in `jobs`, and forgotten when it ends.
-            controls_only, scenery: As in `messages.Generate`.
+            controls_only, scenery, maps: As in `messages.Generate`.
             recall: Turns the result of `commit` and the pictures into the current value of `Job.outputs`, whenever that
                 is read.
 
@@ -110,7 +111,7 @@ class Session:
         job = Job(uuid.uuid4().hex, request, self, label, commit, background, recall)
         self._jobs.append(job)
         worker.add(Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), inputs,
-                        base_model, background, controls_only, scenery))
+                        base_model, background, controls_only, scenery, maps))
         return job
 
     def pump(self, budget: float | None = 0.008) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.errors import EngineDied, EngineMissing, SDError, SourceUnusable
 from ..core.request import Request
+from ..core.tasks import PbrMaps
 from ..protocol import endings
 from ..protocol.messages import (
     Alive, Cancelled, Ending, Event, Failed, Finished, Generate, Loading, Pipeline, Ready, Result, Source, text_of,
@@ -38,8 +39,8 @@ class EngineState:
 class Task:
     """What the thread needs to run one job.
 
-    A `background` task waits for all others and gives way to them. `base_model`, `controls_only` and `scenery` are as
-    in `messages.Generate`.
+    A `background` task waits for all others and gives way to them. `base_model`, `controls_only`, `scenery` and
+    `maps` are as in `messages.Generate`.
     """
 
     job: str
@@ -51,6 +52,7 @@ class Task:
     background: bool = False
     controls_only: bool = False
     scenery: Scenery | None = None
+    maps: PbrMaps | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -294,7 +296,7 @@ class Worker:
         request = task.request.with_inputs({role: source.digest() for role, source in inputs.items()})
         emit(Prepared(task.job, request))
         return Generate(task.job, request, task.folder, task.output, inputs, task.base_model, task.controls_only,
-                        task.scenery)
+                        task.scenery, task.maps)
 
     def _judge(self, ending: object) -> None:
         """Update the engine's state according to a job's failure."""

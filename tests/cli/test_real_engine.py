@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from blender_sd.core.roles import MAPS
 from tests.support.calls import ROOT, engine_python
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -75,6 +76,20 @@ def test_upscale_and_inpaint_of_files(command, tmp_path):
     status, events = ended(command("upscale", source, "--scale", "2", "--steps", "2", "--name", "large"))
     assert status == 0 and (events[0]["width"], events[0]["height"]) == (128, 128), events
     assert ended(command("inpaint", source, source, "stone", "--steps", "2", "--name", "patched"))[0] == 0
+
+
+def test_materials_of_words_and_of_a_file(command):
+    arguments = ("material", "red brick wall", "--seed", "5", "--steps", "1", "--size", "64")
+    status, events = ended(command(*arguments))
+    made = {event["role"]: event["path"] for event in events if event["event"] == "made"}
+    assert status == 0 and set(made) == {"picture", *MAPS}, events
+    status, events = ended(command("material", "--image", made["picture"], "--map-source", "estimated", "--map-bits",
+                                   "8"))
+    maps = {event["role"]: event["path"] for event in events if event["event"] == "made"}
+    assert status == 0 and list(maps) == list(MAPS), events
+    status, events = ended(command("material", "--image", maps["normal"]))
+    assert status != 0 and "normal map" in json.dumps(events)
+    assert ended(command("material"))[0] == 2 and ended(command(*arguments, "--preset", "unity"))[0] != 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")

@@ -21,6 +21,7 @@ from ...library.material_lists import read_rows
 from .. import tick
 from ..translations.words import translated
 from .recall import shown_image
+from .material import map_keywords
 from .start import can_do, first_refusal, refuse
 
 _items: list[tuple[str, str, str]] = []  # kept, because Blender does not hold the strings of a dynamic enum
@@ -203,6 +204,8 @@ class SD_OT_batch_materials(bpy.types.Operator):
         "The asset library to write into; libraries are listed in Blender's Preferences, under File Paths"))
     seamless: BoolProperty(name="Seamless", default=True, description=(
         "Let pictures repeat without a seam, where a row or its style says nothing else"))
+    maps: BoolProperty(name="All Maps", description=(
+        "Make normal, height, roughness, metallic and occlusion too, as set in the panel Material"))
     replace: BoolProperty(
         name="Replace", options={"SKIP_SAVE"}, description=(
             "Replace materials that the library has already. Off: they are skipped, so that a list can go on where it "
@@ -237,6 +240,7 @@ class SD_OT_batch_materials(bpy.types.Operator):
         row.prop(self, "filepath")
         layout.prop(self, "library")
         layout.prop(self, "seamless")
+        layout.prop(self, "maps")
         layout.prop(self, "replace")
         column = layout.column(align=True)
         if self.problem:
@@ -254,9 +258,11 @@ class SD_OT_batch_materials(bpy.types.Operator):
         try:
             if not self.library or not (self.text or self.filepath):
                 raise AssetUnusable("No list or no asset library was chosen.", "Choose both.")
+            settings = context.scene.sd
             batch = material_lists.batch_materials(
-                _list_of(self), library=self.library, replace=self.replace,
-                **_shared_keywords(context.scene.sd, "xy" if self.seamless else "none"))
+                _list_of(self), library=self.library, replace=self.replace, maps=self.maps,
+                **(map_keywords(settings) if self.maps else {}),
+                **_shared_keywords(settings, "xy" if self.seamless else "none"))
         except SDError as error:
             return refuse(self, error)
         tick.soon()

@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--library", default="", metavar="NAME", help="the asset library's name or folder")
     parser.add_argument("--only", metavar="RANGE", help="only these rows, counted from 1, such as 3 or 1-10")
     parser.add_argument("--replace", action="store_true", help="make assets again that are there already")
+    parser.add_argument("--maps", action="store_true", help="make all maps of each material")
     parser.add_argument("--dry-run", action="store_true", help="check and list the materials, and make none")
     parser.add_argument("--output", metavar="FOLDER", help="where the pictures go")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
@@ -92,7 +93,7 @@ def _make(asked: argparse.Namespace, only: list[int] | None, settings: Mapping[s
     with Interrupts() as interrupts:
         try:
             batch = batch_materials(Path(asked.list), library=asked.library, replace=asked.replace, only=only,
-                                    **settings)
+                                    maps=asked.maps, **settings)
             progress = Progress(len(batch.jobs), asked.quiet)
             while not batch.done and not interrupts.status:
                 runtime.wait(_PATIENCE)

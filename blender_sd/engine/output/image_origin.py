@@ -4,8 +4,9 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
 from ...core.hub import name_of
@@ -17,8 +18,6 @@ from ...library.licences import licence_of
 from .safety_filter import FILTER_KEY
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from ..models.cache import Model
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # a file's name may hold any of these
@@ -43,10 +42,11 @@ def origin_of(model: Model, request: Request) -> Origin:
                   tuple(_part(kind, net) for kind, net in model_paths.used(request)))
 
 
-def finished(origin: Origin, image: Image.Image) -> Origin:
-    """Return the origin of a finished image: with the time, and the safety filters that looked at it."""
+def finished(origin: Origin, about: Mapping[Any, Any]) -> Origin:
+    """Return the origin of a finished image: with the time, and the safety filters that looked at it, which Pillow's
+    `info` of the image (`about`) names."""
     return dataclasses.replace(origin, made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                               filter=image.info.get(FILTER_KEY, ""))
+                               filter=about.get(FILTER_KEY, ""))
 
 
 def _part(kind: str, place: str) -> Part:

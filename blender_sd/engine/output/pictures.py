@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ...core.errors import OutputUnwritable
@@ -21,6 +22,7 @@ from ...core.texts import file_stem
 from ...library import files
 from ...core.webui_text import parameters_text
 from ...library.png import PARAMETERS_KEY, REQUEST_KEY
+from ...protocol import png_arrays
 from ...protocol.messages import Source
 from ...protocol.serving import WRITING
 from ..conditioning import sources
@@ -40,14 +42,15 @@ def check_folder(folder: Path) -> None:
     files.sweep(str(folder))
 
 
-def save(image: Image.Image, folder: Path, job: str, index: int, request: Request, origin: Origin, marked: bool = True,
-         sign: Callable[[bytes, str], bytes] | None = None) -> Path:
+def save(image: Image.Image | np.ndarray, folder: Path, job: str, index: int, request: Request, origin: Origin,
+         marked: bool = True, sign: Callable[[bytes, str], bytes] | None = None) -> Path:
     """Write an image as PNG. The file appears under its name only when it is complete and on the disk.
 
     The file holds A1111's `parameters`, the whole request (`blender_sd`) and the origin.
 
     Args:
-        image: The picture, RGB or RGBA, sRGB, straight alpha.
+        image: The picture, grey, RGB or RGBA, sRGB, straight alpha; or a map with 16 bits, as
+            `png_arrays.write` takes it.
         folder: Where to write it.
         job: The job's id.
         index: The number of the picture in the job, from 1.
@@ -73,7 +76,10 @@ def save(image: Image.Image, folder: Path, job: str, index: int, request: Reques
 
     def fill(file: BinaryIO, path: str) -> None:
         whole = io.BytesIO() if sign is not None else file
-        image.save(whole, "PNG", pnginfo=texts, compress_level=1)
+        if isinstance(image, Image.Image):
+            image.save(whole, "PNG", pnginfo=texts, compress_level=1)
+        else:
+            png_arrays.write(image, whole, [chunk[:2] for chunk in texts.chunks])
         if sign is not None:
             file.write(sign(whole.getvalue(), os.path.basename(path)))
 

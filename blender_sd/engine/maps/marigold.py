@@ -1,0 +1,152 @@
+"""Marigold (Ke et al. 2024, https://marigoldcomputervision.github.io): intrinsics and normals by diffusers' pipelines.
+
+Pictures that are larger than what the weights were trained for are done in overlapping tiles. Each tile is brought to
+the mean and the contrast that the whole picture, done small, has there, so that the tiles agree.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...core.errors import ModelUnreadable
+from . import deterministic
+from .estimator import Estimate
+from .slabs import padded
+
+_OVERLAP = 96  # pixels
+_USUAL = 768  # pixels, where the weights do not say what they were trained for
+_STEEP = 0.12  # the least that a normal may face the viewer, so that slopes stay finite
+_SEED = 1
+_CLASSES = {"intrinsics": "MarigoldIntrinsicsPipeline", "normals": "MarigoldNormalsPipeline"}
+
+
+@lru_cache(maxsize=2)
+def _pipeline(kind: str, folder: str) -> Any:
+    import diffusers
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        cls = getattr(diffusers, _CLASSES[kind])
+        pipe = cls.from_pretrained(folder, local_files_only=True,
+                                   dtype=torch.float16 if device == "cuda" else torch.float32)
+    except Exception as error:
+        raise ModelUnreadable(f"The Marigold weights in {folder} cannot be read.",
+                              "Download them again, or choose another source of the maps.", repr(error)) from error
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(device)
+
+
+def estimate(picture: Tensor, wraps: tuple[bool, bool], intrinsics: str, normals: str,
+             check: Callable[[], None] = lambda: None, progress: Callable[[float], None] = lambda share: None
+             ) -> Estimate:
+    """Return the maps of a picture (1, 3, H, W), sRGB 0…1.
+
+    Args:
+        picture: The picture.
+        wraps: Whether it wraps around across, and down.
+        intrinsics: The folder of the weights for base colour, roughness and metallic.
+        normals: The folder of the weights for normals; "" for a plain estimate of the slopes.
+        check: Called between pieces; raises to stop.
+        progress: Called with the share that is done, 0 to 1.
+
+    Raises:
+        ModelUnreadable: Weights cannot be read, or are of another version.
+    """
+    pipe = _pipeline("intrinsics", intrinsics)
+    places = _targets(pipe.target_properties, intrinsics)
+    share = 0.6 if normals else 1.0
+    maps = _whole(pipe, picture, wraps, check, lambda done: progress(done * share))
+    base, roughness, metallic = (maps[:, channel:channel + count] for channel, count in places)
+    if not normals:
+        return Estimate(base, deterministic.estimate(picture, wraps).slope, None, roughness, metallic)
+    vectors = _whole(_pipeline("normals", normals), picture, wraps, check,
+                     lambda done: progress(share + done * (1 - share))) * 2 - 1
+    facing = vectors[:, 2:].clamp_min(_STEEP)
+    slope = torch.cat((-vectors[:, :1] / facing, vectors[:, 1:2] / facing), 1)  # Marigold's y points up
+    return Estimate(base, slope, None, roughness, metallic)
+
+
+def _targets(properties: Any, folder: str) -> tuple[tuple[int, int], ...]:
+    """Return (first channel, number of channels) of base colour, roughness and metallic among all targets' channels."""
+    names = list((properties or {}).get("target_names") or ())
+    found = {"albedo": (3 * names.index("albedo"), 3)} if "albedo" in names else {}
+    for number, name in enumerate(names):
+        for channel, sub in enumerate((properties.get(name) or {}).get("sub_target_names") or ()):
+            if sub in ("roughness", "metallicity"):
+                found[sub] = (3 * number + channel, 1)
+    missing = [name for name in ("albedo", "roughness", "metallicity") if name not in found]
+    if missing:
+        raise ModelUnreadable(f"The Marigold weights in {folder} estimate no {' and no '.join(missing)}.",
+                              "Use marigold-iid-appearance, or choose another source of the maps.")
+    return found["albedo"], found["roughness"], found["metallicity"]
+
+
+def _whole(pipe: Any, picture: Tensor, wraps: tuple[bool, bool], check: Callable[[], None],
+           progress: Callable[[float], None]) -> Tensor:
+    """Return what a pipeline makes of a picture of any size, all targets' channels, 0 to 1."""
+    side = int(pipe.default_processing_resolution or _USUAL)
+    height, width = picture.shape[-2:]
+    check()
+    coarse = _run(pipe, picture, side)
+    if max(height, width) <= side:
+        return coarse
+    inner = max(side - 2 * _OVERLAP, side // 2)
+    margin = (side - inner) // 2
+    tops, lefts = range(0, height, inner), range(0, width, inner)
+    total, weight = torch.zeros_like(coarse), torch.zeros_like(coarse[:, :1])
+    done = 0
+    for top in tops:
+        for left in lefts:
+            check()
+            piece = _run(pipe, padded(picture, (left, inner), (top, inner), margin, wraps), 0)
+            like = padded(coarse, (left, inner), (top, inner), margin, wraps)
+            piece = _matched(piece, like)
+            rows, columns = (_places(start, inner, margin, length, wrap) for start, length, wrap in
+                             ((top, height, wraps[1]), (left, width, wraps[0])))
+            fade = _fade(piece.shape[-2], rows[1], margin)[:, None] * _fade(piece.shape[-1], columns[1], margin)[None]
+            _add(total, piece * fade, rows, columns)
+            _add(weight, fade[None, None], rows, columns)
+            done += 1
+            progress(done / (len(tops) * len(lefts)))
+    return total / weight.clamp_min(1e-6)
+
+
+def _places(start: int, inner: int, margin: int, side: int, wraps: bool) -> tuple[Tensor, Tensor]:
+    """Return the places in the picture of a tile's rows or columns, and which of them count."""
+    places = torch.arange(start - margin, start + -(-inner // 16) * 16 + margin)
+    return places % side, torch.ones_like(places, dtype=torch.bool) if wraps else (places >= 0) & (places < side)
+
+
+def _fade(length: int, counts: Tensor, margin: int) -> Tensor:
+    ramp = torch.linspace(0, 1, margin + 2)[1:-1] if margin else torch.ones(0)
+    fade = torch.ones(length)
+    fade[:margin], fade[length - margin:] = ramp, ramp.flip(0)
+    return fade * counts[:length]
+
+
+def _add(total: Tensor, piece: Tensor, rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor]) -> None:
+    lines = torch.zeros(*total.shape[:2], total.shape[2], piece.shape[3])
+    lines.index_add_(2, rows[0], piece)
+    total.index_add_(3, columns[0], lines)
+
+
+def _matched(piece: Tensor, like: Tensor) -> Tensor:
+    """Return a tile with the mean and the contrast that the coarse estimate has there, channel by channel."""
+    smooth = F.interpolate(F.avg_pool2d(piece, 4, ceil_mode=True), piece.shape[-2:], mode="bilinear")
+    contrast = like.std((2, 3), keepdim=True) / smooth.std((2, 3), keepdim=True).clamp_min(1e-3)
+    return ((piece - piece.mean((2, 3), keepdim=True)) * contrast.clamp(0.5, 1.5)
+            + like.mean((2, 3), keepdim=True)).clamp(0, 1)
+
+
+def _run(pipe: Any, picture: Tensor, side: int) -> Tensor:
+    """Return a pipeline's estimate of one picture, all targets' channels beside each other, 0 to 1, on the CPU."""
+    generator = torch.Generator().manual_seed(_SEED)
+    found = pipe(picture, processing_resolution=side, output_type="pt", generator=generator).prediction.float().cpu()
+    if type(pipe).__name__ == _CLASSES["normals"]:
+        return found * 0.5 + 0.5
+    return found.reshape(1, -1, *found.shape[-2:])

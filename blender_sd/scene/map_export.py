@@ -1,0 +1,108 @@
+"""Write the maps of a material as files, named and packed as other programs want them."""
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from ..core.errors import OutputUnwritable, TargetUnusable
+from ..core.map_presets import ONE, SMOOTHNESS, File, Preset
+from ..core.roles import BASE_COLOUR, HEIGHT, MAPS, NORMAL, ROUGHNESS
+from ..core.texts import file_stem
+from ..library import files
+from ..protocol import png_arrays
+from . import images
+from .material_maps import picture_node
+
+_DEEP = (NORMAL, HEIGHT)  # maps whose 16 bits are kept
+
+
+def maps_in(material: bpy.types.Material) -> dict[str, bpy.types.Image]:
+    """Return the images of a material that `material_maps.build` made, by role.
+
+    Raises:
+        TargetUnusable: It has none.
+    """
+    nodes = material.node_tree.nodes if material.node_tree is not None else {}
+    found = {role: node.image for role in MAPS
+             if (node := nodes.get(picture_node(role))) is not None and getattr(node, "image", None) is not None}
+    if BASE_COLOUR not in found:
+        raise TargetUnusable(f"'{material.name}' is no material of maps, so it has none to export.",
+                             "Choose one that was made by Material from Prompt or Maps from Image.")
+    return found
+
+
+def export(material: bpy.types.Material, folder: str, preset: Preset, name: str = "") -> list[Path]:
+    """Write a material's maps as PNG files. Files of the same names are replaced; each appears only when complete.
+
+    Args:
+        material: One that `material_maps.build` made.
+        folder: Where they go; made if missing.
+        preset: How.
+        name: What stands in the files' names; by default the material's name.
+
+    Returns:
+        The files, in the preset's order.
+
+    Raises:
+        TargetUnusable: The material has no maps.
+        SourceUnusable: A map's image has no pixels.
+        OutputUnwritable: The folder cannot be written.
+    """
+    found = maps_in(material)
+    values = {role: _values(image) for role, image in found.items()}
+    stem = file_stem(name or material.name) or "material"
+    written = []
+    for item in preset.files:
+        if not set(item.channels) & set(values):
+            continue
+        deep = item.channels[0] in _DEEP and found[item.channels[0]].is_float
+        array = _array(item, values, preset.down)
+        packed = io.BytesIO()
+        most = 65535 if deep else 255
+        png_arrays.write((array * most + 0.5).astype(np.uint16 if deep else np.uint8), packed)
+        path = os.path.join(folder, f"{item.name.format(stem)}.png")
+        try:
+            files.make_folder(folder)
+            files.write_whole(path, packed.getvalue())
+        except OSError as error:
+            raise OutputUnwritable(f"The maps cannot be written to {folder}.", "Choose another folder.",
+                                   repr(error)) from None
+        written.append(Path(path))
+    return written
+
+
+def _values(image: bpy.types.Image) -> np.ndarray:
+    """Return an image's values (H, W, C) 0 to 1 as its file has them, row 0 on top."""
+    width, height = images.size_of(image)
+    flat = np.empty(width * height * image.channels, np.float32)
+    image.pixels.foreach_get(flat)
+    return np.clip(flat.reshape(height, width, image.channels)[::-1], 0, 1)
+
+
+def _array(item: File, values: Mapping[str, np.ndarray], down: bool) -> np.ndarray:
+    first = item.channels[0]
+    if len(item.channels) > 1:
+        return np.concatenate([_channel(role, values) for role in item.channels], -1)
+    if first == BASE_COLOUR:
+        base = values[first]
+        return base if base.shape[2] == 4 and base[..., 3].min() < 1 else base[..., :3]
+    if first != NORMAL:
+        return _channel(first, values)
+    normal = values[first][..., :3].copy()
+    if down:
+        normal[..., 1] = 1.0 - normal[..., 1]
+    return normal
+
+
+def _channel(role: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return one channel (H, W, 1) by its role; white where the material lacks it."""
+    if role == SMOOTHNESS and ROUGHNESS in values:
+        return 1.0 - values[ROUGHNESS][..., :1]
+    if role == ONE or role not in values:
+        return np.ones((*next(iter(values.values())).shape[:2], 1), np.float32)
+    return values[role][..., :1]
