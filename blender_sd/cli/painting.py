@@ -100,6 +100,7 @@ def _checked(asked: argparse.Namespace, todo: Sequence[Unit], status: int) -> tu
     orders: list[Any] = []
     keywords, order = None, None
     taken: dict[str, Unit] = {}
+    blamed: dict[str, str] = {}  # the setting that a message is about: many jobs often have the same mistake
     for unit in todo:
         try:
             if unit.request is None:
@@ -114,7 +115,9 @@ def _checked(asked: argparse.Namespace, todo: Sequence[Unit], status: int) -> tu
             _check_names(unit, orders[-1].request, taken)
         except SDError as error:
             order = None
-            place = units.where_of(unit, units.field_of(unit, error))
+            if error.message not in blamed:
+                blamed[error.message] = units.field_of(unit, error)
+            place = units.where_of(unit, blamed[error.message])
             status = fail(error, status or exits.status_of(error), asked.json, place)
     return orders, status
 
