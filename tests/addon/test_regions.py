@@ -1,15 +1,20 @@
 """The list of regions in the panel: what it gives to the calls, what it says of missing things, and Recall."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import bpy
 import numpy as np
 import pytest
 
 import blender_sd as sd
+from blender_sd.calls import models
 from blender_sd.core.errors import SourceUnusable
+from blender_sd.core.families import family_of
 from blender_sd.core.regions import Region
 from blender_sd.core.request import Request
 from blender_sd.core.tasks import ImageToImage
+from tests.addon.conftest import MODEL
 from tests.support.addon import cube
 
 
@@ -59,6 +64,16 @@ def test_buttons_add_the_active_object_and_remove(addon):
     assert len(addon.regions) == 1 and addon.region_index == 0
     bpy.ops.sd.remove_region()
     assert not bpy.ops.sd.remove_region.poll() and not bpy.ops.sd.preview_region.poll()
+
+
+def test_a_model_that_only_inpaints_restyles_round_what_is_kept(addon, monkeypatch):
+    inpainting = family_of("StableDiffusionInpaintPipeline", {"in_channels": 9})
+    monkeypatch.setattr(models, "known_model", lambda name: replace(MODEL, abilities=inpainting))
+    assert not bpy.ops.sd.restyle.poll()
+    added(addon, thing=cube())
+    assert bpy.ops.sd.restyle.poll()
+    addon.regions[0].keep = False
+    assert not bpy.ops.sd.restyle.poll()
 
 
 def test_the_mask_is_previewed_as_an_image(addon):

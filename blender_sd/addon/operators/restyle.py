@@ -13,7 +13,7 @@ from ...core.errors import SDError, TargetUnusable
 from ...core.tasks import IMAGE_TO_IMAGE
 from ..declared import exact
 from ..properties import SOURCES
-from .start import can_do, refuse, start
+from .start import can_restyle, refuse, start
 
 log = logging.getLogger("blender_sd")
 
@@ -31,7 +31,7 @@ class SD_OT_restyle(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return can_do(cls, context, IMAGE_TO_IMAGE)
+        return can_restyle(cls, context)
 
     def execute(self, context):
         source = context.scene.sd.render_source if self.source == "PANEL" else self.source

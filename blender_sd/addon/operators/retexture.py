@@ -7,7 +7,7 @@ from ... import scene
 from ...calls import image_to_image
 from ...core.tasks import IMAGE_TO_IMAGE
 from ..declared import exact
-from .start import can_do, can_find, start
+from .start import can_find, can_restyle, start
 
 
 class SD_OT_retexture(bpy.types.Operator):
@@ -20,7 +20,7 @@ class SD_OT_retexture(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return can_find(cls, scene.active_slot_image, context) and can_do(cls, context, IMAGE_TO_IMAGE)
+        return can_find(cls, scene.active_slot_image, context) and can_restyle(cls, context)
 
     def execute(self, context):
         settings = context.scene.sd

@@ -12,6 +12,7 @@ from ...calls import models
 from ...calls.runtime import runtime
 from ...core.errors import SDError
 from ...core.request import PANEL_SEED
+from ...core.tasks import IMAGE_TO_IMAGE, INPAINT
 from .. import opening, state, tick
 from ..layout import tab_is_open
 from ..task_prompts import Words, words_of
@@ -94,6 +95,16 @@ def can_do(cls: type[bpy.types.Operator], context: bpy.types.Context, *tasks: st
     info = models.known_model(context.scene.sd.model)
     refused = next(filter(None, map(info.abilities.refusal, tasks)), "") if info is not None else ""
     return first_refusal(cls, (not forbidden, forbidden.rstrip(".")), (not refused, f"{refused} Choose another model"))
+
+
+def can_restyle(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    """Return, for `poll`, whether the model can paint over a picture, or say why not. One that can only inpaint does so
+    round regions that are kept."""
+    settings = context.scene.sd
+    info = models.known_model(settings.model)
+    keeps = any(region.enabled and region.keep for region in settings.regions)
+    only_inpaints = info is not None and bool(info.abilities.refusal(IMAGE_TO_IMAGE))
+    return can_do(cls, context, INPAINT if keeps and only_inpaints else IMAGE_TO_IMAGE)
 
 
 def can_find(cls: type[bpy.types.Operator], find: Callable[[bpy.types.Context], Any],
