@@ -159,17 +159,18 @@ def test_a_failed_picture_has_its_exit_code(sd, drawing):
     assert sd("generate", "huge")[0] == 6 and sd("generate", "full")[0] == 5
 
 
-def test_ctrl_c_cancels_and_keeps_what_is_finished(sd, drawing, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_a_farms_signal_cancel_and_keep_what_is_finished(sd, drawing, tmp_path, number, code):
     def interrupt(step: int) -> None:
         if len(drawing.runs) == 1 and step == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
     for frame in (1, 2, 3):
         (tmp_path / f"a{frame}.png").write_bytes(png_of(Request(seed=frame)))
     drawing.on_step, drawing.pause = interrupt, 0.02
     before = signal.getsignal(signal.SIGINT)  # ignored in a shell's background job
     status, events = sd("restyle", str(tmp_path / "a#.png"), "x", "--frames", "1-3", "--seed", "1", "--steps", "20")
-    assert status == 130 and events[-1] == {"event": "end", "status": 130, "made": 1, "kept": 0, "failed": 0,
+    assert status == code and events[-1] == {"event": "end", "status": code, "made": 1, "kept": 0, "failed": 0,
                                             "cancelled": 2}
     assert signal.getsignal(signal.SIGINT) is before
     drawing.on_step = lambda step: None
