@@ -1,7 +1,7 @@
 """Make the picture of textured objects for the README and the guide: python scripts/turntable.py [FILE].
 
-The starter model textures three objects from all sides; each is shown from six others, lit from above. Needs Blender's
-module bpy for Suzanne.
+The starter model textures each object from all sides; it is shown from six others, lit from above. Needs the module
+bpy for Suzanne, beside torch.
 """
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import envs
 
 sys.path.insert(0, str(envs.ROOT))
 
-OBJECTS = (("suzanne", "brown wood planks", 3), ("torus", "red brick wall", 1), ("cup", "grey stone wall", 2))
-SIDE, VIEW, STEPS = 320, 512, 20
+OBJECTS = (("suzanne", "grey stone wall", 3),)
+SIDE, VIEW, STEPS = 320, 256, 12
 TURNS = 6
 
 
