@@ -113,6 +113,18 @@ def test_a_kept_edge_shows_nothing_of_the_old_background():
     assert np.abs(colours.displayed(naive)[band].astype(int) - mixed(new)[band]).mean() > 10  # the halo that is avoided
 
 
+def test_the_edge_of_an_object_before_nothing_is_the_objects_own_colour():
+    yy, xx = np.mgrid[:64, :64]
+    share = np.rint(np.clip(20.5 - np.hypot(xx - 32, yy - 32), 0, 1) * 255).astype(np.uint8)
+    source = np.where(share[..., None] > 0, picture_of((200, 40, 30)), 0).astype(np.uint8)  # straight alpha
+    layout = keeping.within_alpha(regions.Layout(kept=share), Image.fromarray(share))
+    result = np.asarray(keeping.over(Image.fromarray(source), Image.fromarray(picture_of((10, 30, 20))), layout))
+    assert np.array_equal(result[share > 0], source[share > 0])
+    behind = np.full_like(share, 255)  # an opaque source is mixed by coverage as before
+    assert keeping.within_alpha(regions.Layout(kept=share), Image.fromarray(behind)).kept is not None
+    assert np.array_equal(keeping.within_alpha(regions.Layout(kept=share), Image.fromarray(behind)).kept, share)
+
+
 def test_a_feather_lets_the_source_fade_out_and_keeps_what_is_kept():
     share = np.zeros((64, 64), np.uint8)
     share[20:40, 20:40] = 255

@@ -18,6 +18,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from ..conditioning import weighting
 from .shares import Shares
 
+_REMEMBERED = 8  # prompts of regions at most whose keys and values are kept from step to step
 _TEXT, _TEXT_TIME = "text", "text_time"  # UNets whose time embedding reads words: all of them, or pooled ones (SDXL)
 
 
@@ -66,11 +67,35 @@ def masked(nets: Sequence[torch.nn.Module], words: Words, shares: Shares) -> Ite
         for part in net.modules():
             if isinstance(part, Attention) and part.is_cross_attention:
                 handles.append(part.register_forward_pre_hook(_Scores(whole), with_kwargs=True))
+                if words.count <= _REMEMBERED:
+                    handles += [_Remembered(part.to_k), _Remembered(part.to_v)]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+class _Remembered:
+    """Have a layer that reads words read the same ones only once, and not at every step: there are many of them."""
+
+    def __init__(self, layer: torch.nn.Module) -> None:
+        self._layer, self._own = layer, layer.__dict__.get("forward")
+        self._forward = layer.forward
+        self._read: tuple[torch.Tensor, torch.Tensor] | None = None
+        layer.forward = self._once
+
+    def _once(self, words: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        if self._read is None or self._read[0] is not words:
+            self._read = words, self._forward(words, *args, **options)
+        return self._read[1]
+
+    def remove(self) -> None:
+        """Leave the layer as it was."""
+        if self._own is None:
+            del self._layer.forward
+        else:
+            self._layer.forward = self._own
 
 
 class _Scores:

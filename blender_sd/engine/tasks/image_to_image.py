@@ -31,7 +31,7 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     picture, alpha = sources.resized(picture, alpha, size)
     strength = holding.strongest(request)
     canvas = sources.padded(picture, multiple, request.tiling)
-    layout = regions.lay_out(request, inputs, size, canvas.size)
+    layout = keeping.within_alpha(regions.lay_out(request, inputs, size, canvas.size), alpha)
     repaint = None if layout.kept is None else keeping.repainted(layout)
     if int(request.steps * strength) < 1 or (repaint is not None and not repaint.any()):
         notes = () if strength == 0 else (nothing_to_denoise(request),) if repaint is None or repaint.any() else (

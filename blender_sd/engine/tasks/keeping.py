@@ -7,6 +7,8 @@ the colours just inside and just outside, which are then corrected so that both 
 """
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -16,8 +18,28 @@ from ..conditioning.regions import Layout
 
 _FULL = 255
 _RADIUS = 1.5  # pixels; standard deviation of the neighbourhood that colours are estimated from
+_NEARLY = 230  # of 255 of what is seen of a pixel
 _LEAST = 1e-3  # weight of a neighbourhood that a colour can be taken from
 _REACH = 7  # pixels; beyond, that neighbourhood has no weight
+
+
+def within_alpha(layout: Layout, alpha: Image.Image | None) -> Layout:
+    """Return a layout whose kept shares are of what is seen of each pixel, not of all of it.
+
+    Where the source is transparent behind a kept object, nothing of a background is mixed into the object's edge: all
+    that its straight colour shows is the object.
+
+    Args:
+        layout: The layout by coverage.
+        alpha: The source's alpha, L; None where it is opaque.
+    """
+    if layout.kept is None or alpha is None:
+        return layout
+    seen = np.asarray(alpha)
+    share = np.rint(layout.kept * (_FULL / np.maximum(seen, 1))).clip(0, _FULL).astype(np.uint8)
+    # Both are rounded, and a filter may count a sample more: what is nearly all is all
+    share = np.where((share >= _NEARLY) & (layout.kept > 0), _FULL, share).astype(np.uint8)
+    return replace(layout, kept=np.where((seen > 0) & (seen < _FULL), share, layout.kept))
 
 
 def repainted(layout: Layout) -> np.ndarray:
