@@ -23,7 +23,7 @@ PROMPTS = (
 )  # fmt: skip
 SIZE = (240, 160)
 COLUMNS = 4
-SAMPLES = 24
+SAMPLES = 12
 SEED = 7
 
 

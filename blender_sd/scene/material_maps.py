@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import bpy
 
-from ..core.errors import SDError, TargetUnusable
+from ..core.errors import InvalidRequest, SDError, TargetUnusable
 from ..core.names import suggestion
 from ..core.roles import BASE_COLOUR, HEIGHT, MAPS, METALLIC, NORMAL, OCCLUSION, ROUGHNESS
 from ..protocol.messages import Result
@@ -154,7 +154,8 @@ def set_relief(material: bpy.types.Material, relief: str | None = None, strength
         material: A material that `build` made.
         relief: NORMAL_MAP (light alone; what glTF takes), BUMP (light alone, from the height) or DISPLACEMENT (the
             surface itself moves; it needs many faces); None leaves it.
-        strength: How strong the relief is; 1 is as estimated, negative turns it inside out; None leaves it.
+        strength: How strong the relief is; 1 is as estimated, negative turns bump and displacement inside out; None
+            leaves it.
 
     Raises:
         TargetUnusable: The material is none of ours, or linked.
@@ -212,9 +213,9 @@ def picture_node(role: str) -> str:
 
 
 def check_relief(relief: str) -> None:
-    """Raise TargetUnusable unless `relief` is one of RELIEFS."""
+    """Raise InvalidRequest unless `relief` is one of RELIEFS."""
     if relief not in RELIEFS:
-        raise TargetUnusable(f"There is no relief called '{relief:.40}'.", suggestion(relief, RELIEFS))
+        raise InvalidRequest(f"There is no relief called '{relief:.40}'.", suggestion(relief, RELIEFS))
 
 
 def check_ours(material: bpy.types.Material) -> None:

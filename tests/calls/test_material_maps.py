@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from blender_sd import scene
-from blender_sd.core.errors import InvalidRequest, ModelNotFound, SourceUnusable, TargetUnusable
+from blender_sd.core.errors import InvalidRequest, ModelNotFound, SourceUnusable
 from blender_sd.core.roles import BASE_COLOUR, MAPS, NORMAL
 from tests.support.calls import PATIENCE
 from tests.support.pictures import colours, generated
@@ -63,7 +63,7 @@ def test_the_maps_of_a_picture_can_be_made_again(sd):
     ("material", {"map_source": "magic"}, InvalidRequest),
     ("material", {"metres": 0.0}, InvalidRequest),
     ("material", {"map_bits": "12"}, InvalidRequest),
-    ("material", {"relief": "deep"}, TargetUnusable),
+    ("material", {"relief": "deep"}, InvalidRequest),
     ("material", {"map_source": "marigold"}, ModelNotFound),
     ("material", {"count": 2}, InvalidRequest),
     ("material", {"size": 3.5}, InvalidRequest),
