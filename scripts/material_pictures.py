@@ -15,11 +15,11 @@ from pathlib import Path
 import envs
 
 PROMPTS = (
-    "red brick wall", "grey stone wall", "cobblestone street", "beige gravel", "blue ceramic tiles",
-    "teal and gold mosaic", "white hexagon tiles", "brown wooden planks", "oak wood grain", "chestnut parquet floor",
-    "white marble", "pink and black terrazzo", "beige plaster wall", "grey concrete", "rusty blue metal",
-    "brushed gold metal", "silver diamond plate", "brown leather", "green grass", "desert sand",
-    "purple woven fabric", "red knitted wool", "emerald dragon scales", "large black slate stone blocks, worn",
+    "red brick wall", "cobblestone street", "blue ceramic tiles", "silver diamond plate", "oak wood grain",
+    "brown leather", "brushed gold metal", "red knitted wool", "grey stone wall", "beige gravel",
+    "teal and gold mosaic", "white hexagon tiles", "brown wooden planks", "chestnut parquet floor", "white marble",
+    "pink and black terrazzo", "beige plaster wall", "grey concrete", "rusty blue metal", "green grass", "desert sand",
+    "purple woven fabric", "emerald dragon scales", "large black slate stone blocks, worn",
 )  # fmt: skip
 SIZE = (240, 160)
 COLUMNS = 4

@@ -52,9 +52,10 @@ def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
     from starter.common import CACHE, CONTROL, MODEL, log
 
     if stage == "restore":
-        from starter import restore
+        from starter import maps, restore
 
         restore.write(CACHE, MODEL)
+        maps.restore(CACHE)
     elif stage == "classifier":
         from starter import classifier
 

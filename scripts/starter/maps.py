@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -49,12 +49,27 @@ def loss_of(found: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Tensor,
     return sum(parts.values()), {name: float(value.detach()) for name, value in parts.items()}
 
 
+def _optimiser(net: MapNet) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(net.parameters(), lr=_PEAK, weight_decay=1e-3, betas=(0.9, 0.98))
+
+
+def restore(cache: Path, steps: int = 1000) -> None:
+    """Make a checkpoint of the net that is shipped, to train it further with a new clock; ``steps`` is how far back
+    the average of its weights is taken to reach."""
+    net = MapNet()
+    state = {name: value.float() for name, value in load_file(FOLDER / "model.safetensors").items()}
+    net.load_state_dict(state, strict=False)
+    weights = net.state_dict()
+    save(cache / "maps.pt", {"net": weights, "average": weights, "steps": steps, "spent": 0.0,
+                             "optimiser": _optimiser(net).state_dict()})  # fmt: skip
+
+
 def train(team: Team, cache: Path, minutes: float) -> None:
     """Train for ``minutes`` in all, from the last checkpoint if there is one."""
     folder, path = cache / "maps", cache / "maps.pt"
     torch.manual_seed(1)
     net = MapNet().set_wrapping(True).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=_PEAK, weight_decay=1e-3, betas=(0.9, 0.98))
+    optimiser = _optimiser(net)
     average, clock = Average(net), Clock(minutes)
     state = load(path)
     if state:
