@@ -133,6 +133,8 @@ FIELDS = {
         lambda kind: st.integers(0, 4).map(lambda count: np.arange(3 * count, dtype=kind).reshape(count, 3))),
     "tuple[float, ...]": st.lists(st.floats(allow_nan=False), max_size=4).map(tuple),
     "tuple[str, ...]": st.lists(WORDS, max_size=3).map(tuple),
+    "tuple[np.ndarray, ...]": st.deferred(lambda: st.lists(FIELDS["np.ndarray"], max_size=2).map(tuple)),
+    "tuple[Bare, ...]": st.deferred(lambda: st.lists(strategy(surfaces.Bare), max_size=2).map(tuple)),
     "Triangles": st.deferred(lambda: strategy(surfaces.Triangles)),
     "tuple[Lens, ...]": st.deferred(lambda: st.lists(strategy(surfaces.Lens), max_size=2).map(tuple)),
     "tuple[Onto, ...]": st.deferred(lambda: st.lists(strategy(surfaces.Onto), max_size=2).map(tuple)),

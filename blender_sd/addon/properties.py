@@ -168,6 +168,13 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         "The sides from which the objects are painted"))
     texture_mask: EnumProperty(name="Repaint", description="Which part of the textures is painted", items=TEXTURE_MASKS,
                                default="ALL")
+    project_objects: BoolProperty(name="Only the Objects", default=False, description=(
+        "Inpaint: repaint only the objects, while the model sees the rest of the view round them. Otherwise all of the "
+        "view is repainted"))
+    project_single_user: BoolProperty(name="Single-User", default=False, description=(
+        "Give linked duplicates meshes and images of their own. Otherwise they share one image"))
+    project_debug: BoolProperty(name="Debug Pictures", default=False, description=(
+        "Also make pictures of what is covered, the weights, the best view and the seams, in the objects' UVs"))
     camera_background: BoolProperty(name="Show in Camera", default=True, update=_adjust_camera, description=(
         "Show the result in front of the scene when looking through the camera. Renders are not changed by it"))
     camera_opacity: FloatProperty(name="Opacity", default=1.0, min=0.0, max=1.0, subtype="FACTOR",

@@ -12,8 +12,8 @@ from ..core.request import Request
 from ..core.tasks import KNOWN, PbrMaps, task_fields
 from ..library.models import ModelInfo
 from ..protocol.messages import Source
-from ..protocol.surfaces import Scenery
 from ..session.job import Job
+from ..session.worker import SceneryOrReader
 from . import policy
 from .arguments import ControlInput, Place, RegionInput
 from .look_ups import LOOK_UPS
@@ -103,7 +103,7 @@ def with_regions(order: Order, source: Any = None) -> Order:
 
 
 def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int] | None = None,
-           covers: tuple[int, int] | None = None, given: Any = None, scenery: Scenery | None = None,
+           covers: tuple[int, int] | None = None, given: Any = None, scenery: SceneryOrReader | None = None,
            maps: PbrMaps | None = None, **changes: Any) -> Job:
     """Submit an order.
 
@@ -135,7 +135,7 @@ def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int]
 
 def submit_request(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], target: Place, label: str,
                    controls: Iterable[ControlInput] = (), covers: tuple[int, int] | None = None,
-                   given: Any = None, scenery: Scenery | None = None, maps: PbrMaps | None = None) -> Job:
+                    given: Any = None, scenery: SceneryOrReader | None = None, maps: PbrMaps | None = None) -> Job:
     """Submit a whole request that may be carried out (`policy.check_request`), with results that go to `target`; the
     other arguments as for `submit`. Raises SDError."""
     scene = runtime.scene

@@ -5,6 +5,7 @@ from __future__ import annotations
 PICTURE, SHEET, CONTROL, BASE_COLOUR = "picture", "contact sheet", "control image", "base colour"
 NORMAL, HEIGHT, ROUGHNESS, METALLIC, OCCLUSION = "normal", "height", "roughness", "metallic", "occlusion"
 MAPS = (BASE_COLOUR, NORMAL, HEIGHT, ROUGHNESS, METALLIC, OCCLUSION)  # of a material, in the order they are made
+BAKE_PICTURES = ("coverage", "weights", "best view", "seams")  # pictures about a bake, in the objects' UVs
 # Colour spaces, by Blender's names: as displayed, and numbers that are no colours.
 SRGB, NON_COLOR = "sRGB", "Non-Color"
 COLOUR_SPACES = (SRGB, NON_COLOR)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..core.errors import InvalidRequest, OutputUnwritable, SDError, WordBlocked
+from ..core.errors import GeometryMissing, InvalidRequest, OutputUnwritable, SDError, WordBlocked
 from ..core.image_origin import COMPOSITE, ORIGIN_KEY, Origin
 from ..core.request import Request
-from ..core.roles import BASE_COLOUR, CONTROL, SHEET
+from ..core.roles import CONTROL, SHEET
 from ..core.tasks import Bake, PbrMaps, TextureObject
 from ..core.version import generator
 from ..library import model_paths, policy
@@ -24,7 +25,7 @@ from ..library.model_paths import Resolved
 from ..core.webui_text import parameters_text
 from ..library.png import PARAMETERS_KEY, REQUEST_KEY
 from ..protocol import endings
-from ..protocol.messages import EngineConfig, Event, Finished, Generate, Ready, Result, Source
+from ..protocol.messages import EngineConfig, Event, Finished, Generate, Ready, Result, Source, Unwrapped
 from . import quiet
 from .conditioning import controlnets
 from .image_calls import ImageCalls, pixels_of
@@ -106,7 +107,12 @@ class Engine(ImageCalls):
 
         def work() -> Event:
             with self._busy:
-                if order.controls_only:
+                results: Iterator[Result] = iter(())
+                if order.bare or order.scenery is not None:
+                    _check_geometry()
+                if order.bare:
+                    self._unwrap(job)
+                elif order.controls_only:
                     results = self._control_pictures(job)
                 elif isinstance(order.request.task, Bake):
                     results = self._baked(job)
@@ -193,6 +199,17 @@ class Engine(ImageCalls):
             maps = of_image(first.image, job.message.maps, job.check, lambda share: None, job.note)
             yield from self._mapped(job, first.request, job.message.maps, maps, origin, index)
 
+    def _unwrap(self, job: Job) -> None:
+        """Report the UVs of the meshes that have none."""
+        from ..geometry.unwrap import unwrap
+
+        job.loading("Making UV maps")
+        maps = []
+        for bare in job.message.bare:
+            maps.append(unwrap(bare.vertices, bare.triangles, bare.polygons))
+            job.check()
+        job.emit(Unwrapped(job.message.job, tuple(maps)))
+
     def _baked(self, job: Job) -> Iterator[Result]:
         """Yield the images of a bake once they are on disk."""
         from .tasks.bake import sources_of  # scipy takes a while, and pictures need none of it
@@ -266,8 +283,8 @@ class Engine(ImageCalls):
         from .tasks.bake import bake
 
         images = bake(job.message.scenery, pictures, settings, job.message.inputs, job.cancelled, progress, job.note)
-        for index, image in enumerate(images, start=before + 1):
-            result = Result("", request, image.width, image.height, role=BASE_COLOUR)
+        for index, (role, image) in enumerate(images, start=before + 1):
+            result = Result("", request, image.width, image.height, role=role)
             yield self._kept(job, index, result, image, origin)
 
     def _check_output(self, job: Job) -> None:
@@ -338,6 +355,17 @@ def _with_loras_of(single: Request, resolved: Request) -> Request:
         return resolved
     counted = tuple(replace(lora, file=model_paths.real(lora.file)) for lora in single.loras if lora.counts)
     return replace(resolved, loras=counted)
+
+
+def _check_geometry() -> None:
+    """Raise GeometryMissing if what baking needs is not installed, before anything is painted."""
+    try:
+        from ..geometry import bake, rays  # noqa: F401  # scipy takes a while, and pictures need none of it
+    except ImportError as error:
+        name = (error.name or str(error)).partition(".")[0]
+        raise GeometryMissing(f"The package {name} is missing in the engine's Python.",
+                              f"Install it with: {sys.executable} -m pip install {name}", str(error)) from error
+    rays.check()
 
 
 def _sheet_first(results: Sequence[Any]) -> list[Any]:

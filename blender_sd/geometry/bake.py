@@ -1,23 +1,25 @@
 """Bake pictures onto objects: from cameras and pictures to one image for each texture."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from . import fill, gather, harmonise, seams
 from .blend import NO_VIEW, Blend
 from .cells import divide
+from .gather import Picture
+from .memory import HELD
 from .sheets import Layout, Sheet
-from .slices import Cancelled, check, each, never
+from .slices import Cancelled, Progress, check, each, never, together, unwatched
 from .surface import Surface
 from .texels import table
 from .views import View, cast
 
 _LEVEL = 12  # steps over which differences between views are levelled: about 30 texels
-
-Progress = Callable[[float], None]
+_READ = 1 << 16  # entries that are read from all pictures in turn
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Baker:
     """One bake, stage by stage; `run` does them all."""
 
     def __init__(self, surface: Surface, sheets: Sequence[Sheet], settings: Settings = Settings(),
-                 cancelled: Cancelled = never, progress: Progress = lambda _share: None) -> None:
+                 cancelled: Cancelled = never, progress: Progress = unwatched) -> None:
         """Prepare to bake onto `sheets`. `progress` is called with the share that is done, 0 to 1."""
         self.surface, self.settings = surface, settings
         self.layout = Layout(surface, tuple(sheets))
@@ -115,18 +117,9 @@ class Baker:
         self.cells = divide(self.texels)
         gains, offsets = self._levels(prepared)
         blend = Blend.empty(self.texels.count)
-        blind = []
-        for number in range(len(views)):
-            blind.append(number)
-
-            def take(reading: gather.Reading, number: int = number) -> None:
-                if len(reading.entries):
-                    colours = reading.colours * gains[number] + offsets[number]
-                    blend.add(gather.Reading(reading.entries, colours, reading.quality), number)
-                    blind[-1] = -1
-
-            gather.read_all(self.texels, prepared[number], take, self.cancelled)
-            self.progress(0.3 + 0.5 * (number + 1) / len(views))
+        shows = np.zeros(len(views), bool)
+        for group in prepared.groups:
+            self._read(blend, group, prepared.of(group), gains, offsets, shows)
         if self.texels.overlapping:
             blend = self._resolve(blend)
         inside = self.texels.inside
@@ -134,9 +127,26 @@ class Baker:
             coverage=float(blend.seen[inside].mean()) if inside.any() else 0.0,
             overlapping=self.texels.overlapping,
             backs=prepared.backs,
-            blind=tuple(number for number in blind if number >= 0),
+            blind=tuple(np.flatnonzero(~shows).tolist()),
             gains=tuple(tuple(row) for row in gains.tolist()),
         )
+
+    def _read(self, blend: Blend, numbers: range, pictures: Sequence[Picture], gains: np.ndarray,
+              offsets: np.ndarray, shows: np.ndarray) -> None:
+        """Add what the `pictures` with these `numbers` show to `blend`, and note which show anything."""
+        texels, seen = self.texels, [picture.facing[self.layout.triangle] for picture in pictures]
+
+        def read(part: slice) -> None:  # all pictures for a few texels: their sums stay in the processor's cache
+            mine = blend.part(part)
+            for number, picture, facing in zip(numbers, pictures, seen):
+                reading = gather.read(texels, picture, part, facing)
+                if len(reading.entries):
+                    shows[number] = True
+                    reading.colours[:] = reading.colours * gains[number] + offsets[number]
+                    mine.add(gather.Reading(reading.entries - part.start, reading.colours, reading.quality), number)
+
+        first, share = numbers.start / len(shows), len(numbers) / len(shows)
+        each(read, texels.count, self.cancelled, _READ, lambda done: self.progress(0.3 + 0.5 * (first + share * done)))
 
     def _levels(self, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
         """Return the gain and offset of each view: V×3 float32 each."""
@@ -144,8 +154,8 @@ class Baker:
         if self.settings.harmonise and len(prepared) > 1:
             sampled = harmonise.sample(self.texels)
             part = self.texels.chosen(sampled.entries)
-            readings = [gather.read_part(part, prepared[number]) for number in range(len(prepared))]
-            check(self.cancelled)
+            readings = [reading for group in prepared.groups for reading in together(
+                [partial(gather.read_part, part, picture) for picture in prepared.of(group)], self.cancelled)]
             gains, offsets = harmonise.solve(sampled, readings)
         return gains.astype(np.float32), offsets.astype(np.float32)
 
@@ -218,36 +228,55 @@ class Baker:
 
 
 class Prepared:
-    """Pictures with what their pixels see; few are kept ready, of many one at a time is made ready."""
+    """Pictures with what their pixels see, in groups that are held in memory together.
+
+    Attributes:
+        groups: The numbers of the pictures of each group.
+    """
 
     def __init__(self, surface: Surface, views: Sequence[View], pictures: Sequence[np.ndarray], soft: int,
                  cancelled: Cancelled = never) -> None:
-        self._surface, self._pictures, self._soft = surface, pictures, soft
+        self._surface, self._pictures, self._soft, self._cancelled = surface, pictures, soft, cancelled
         self._views = [view.in_box(surface) for view in views]
         self._triangles = [cast(surface, view, cancelled) for view in self._views]
         self._reference = float(np.median([_density(view) for view in self._views]))
-        self._kept: dict[int, gather.Picture] = {}
-        self._keep = sum(view.width * view.height for view in self._views) <= _KEPT
-        self._seen = self._backs = 0
+        self.groups = _groups([view.width * view.height for view in self._views])
+        self._held: tuple[range, list[Picture]] = range(0), []
+        self._backs = [0] * len(views)
 
     def __len__(self) -> int:
         return len(self._views)
 
-    def __getitem__(self, number: int) -> gather.Picture:
-        picture = self._kept.get(number)
-        if picture is None:
-            picture = gather.prepare(self._surface, self._views[number], self._pictures[number],
-                                     self._triangles[number], self._soft, self._reference)
-            self._seen += int(np.count_nonzero(self._triangles[number] >= 0))
-            self._backs += picture.hits.backs
-            if self._keep:
-                self._kept[number] = picture
+    def of(self, group: range) -> list[Picture]:
+        """Return the pictures of a group, ready to be read; those of the group before are let go."""
+        if self._held[0] != group:
+            self._held = range(0), []
+            made = together([partial(self._prepare, number) for number in group], self._cancelled)
+            self._held = group, made
+        return self._held[1]
+
+    def _prepare(self, number: int) -> Picture:
+        picture = gather.prepare(self._surface, self._views[number], self._pictures[number], self._triangles[number],
+                                 self._soft, self._reference)
+        self._backs[number] = picture.backs
         return picture
 
     @property
     def backs(self) -> float:
         """The share of the pixels on objects that see the back of a face."""
-        return self._backs / max(1, self._seen)
+        seen = sum(int(np.count_nonzero(triangles >= 0)) for triangles in self._triangles)
+        return sum(self._backs) / max(1, seen)
+
+
+def _groups(pixels: Sequence[int]) -> list[range]:
+    """Return groups of pictures that follow each other, each of as many as may be held at once, or of one."""
+    groups, start, total = [], 0, 0
+    for number, count in enumerate(pixels):
+        if number > start and total + count > HELD:
+            groups.append(range(start, number))
+            start, total = number, 0
+        total += count
+    return [*groups, range(start, len(pixels))]
 
 
 def _density(view: View) -> float:
@@ -255,6 +284,3 @@ def _density(view: View) -> float:
     if not view.perspective:
         return view.scales()
     return view.scales() / max(0.1, float(np.linalg.norm(view.origin)))
-
-
-_KEPT = 1 << 24  # pixels of all pictures up to which they are kept ready: about half a gigabyte

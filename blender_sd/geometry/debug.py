@@ -9,16 +9,14 @@ from .bake import Baked
 from .blend import NO_VIEW
 from .sheets import Layout
 
-KINDS = ("coverage", "weights", "best_view", "seams")
-
 
 def picture(kind: str, baked: Baked, layout: Layout, number: int) -> np.ndarray:
     """Return a picture about one sheet, H×W×4 uint8.
 
     Args:
-        kind: One of KINDS. "coverage": green where a view sees the texel, red where none does, blue beyond islands.
-            "weights": the best view's quality. "best_view": a colour for each view. "seams": the borders of islands,
-            white where another island continues the surface, orange where it ends.
+        kind: One of `core.roles.BAKE_PICTURES`. "coverage": green where a view sees the texel, red where none does,
+            blue beyond islands. "weights": the best view's quality. "best view": a colour for each view. "seams": the
+            borders of islands, white where another island continues the surface, orange where it ends.
         baked: The result for the sheet.
         layout: The islands.
         number: The sheet's number in `layout`.
@@ -32,7 +30,7 @@ def picture(kind: str, baked: Baked, layout: Layout, number: int) -> np.ndarray:
         result[seen, 1] = 200
     elif kind == "weights":
         result[..., :3] = (np.clip(baked.quality, 0, 1) * 255).astype(np.uint8)[..., None]
-    elif kind == "best_view":
+    elif kind == "best view":
         views = int(baked.view[seen].max(initial=0)) + 1
         palette = np.array([colorsys.hsv_to_rgb(k * 0.618 % 1, 0.75, 0.95) for k in range(views)])
         result[seen, :3] = (palette[baked.view[seen]] * 255).astype(np.uint8)

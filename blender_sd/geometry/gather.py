@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .slices import Cancelled, each, never
 from .surface import Surface
 from .texels import Texels
-from .views import NOTHING, Hits, View, edge_distance, hits_of
+from .views import NOTHING, View, edge_distance, hits_of
 
 LEAST_COS = 0.25  # nothing is read at a flatter angle: about 75°
 _ON_SURFACE = 1.0  # pixels by which a hit may lie off a texel's plane to be of its own surface
@@ -25,19 +24,23 @@ class Picture:
 
     Attributes:
         view: The camera, in the unit box.
-        colours: (H+2)·(W+2)×4 float32 in linear light, a pixel of border on each side.
-        hits: What the pixels see.
-        edges: (H+2)×(W+2) uint8, pixels to the next edge.
-        soft: Pixels at edges that are not read, because they are antialiased and show what is behind as well.
+        pixels: (H+2)·(W+2)×8 float32, with a pixel of border on each side: red, green, blue in linear light, alpha, the
+            point that is hit (right, up, depth) and its region. What is read together lies together.
+        edges: (H+2)·(W+2) uint8, pixels to the next edge.
+        facing: T bool, triangles that the camera may see well enough.
         reference: Pixels per unit of length that give a quality of 1 at a right angle.
+        backs: The number of pixels that see the back of a face with a texture.
     """
 
     view: View
-    colours: np.ndarray
-    hits: Hits
+    pixels: np.ndarray
     edges: np.ndarray
-    soft: int
+    facing: np.ndarray
     reference: float
+    backs: int
+
+
+_REGION = 7  # the column of `Picture.pixels` that holds the region, as an int32
 
 
 def prepare(surface: Surface, view: View, colours: np.ndarray, triangles: np.ndarray, soft: int,
@@ -49,15 +52,17 @@ def prepare(surface: Surface, view: View, colours: np.ndarray, triangles: np.nda
         view: The camera, in the unit box.
         colours: H×W×4 float32 in linear light; transparent pixels are not read.
         triangles: What its pixels see, from `views.cast`.
-        soft, reference: See `Picture`.
+        soft: Pixels at edges that are not read, because they are antialiased and show what is behind as well.
+        reference: See `Picture`.
     """
     hits = hits_of(surface, view, triangles)
-    padded = np.zeros((view.height + 2, view.width + 2, 4), np.float32)
-    padded[1:-1, 1:-1] = colours
     edges = edge_distance(hits, view)
-    usable = (padded[..., 3] > 0) & (edges > soft)
-    hits.regions[~usable] = NOTHING
-    return Picture(view, padded.reshape(-1, 4), hits, edges, soft, reference)
+    pixels = np.zeros((view.height + 2, view.width + 2, 8), np.float32)
+    pixels[1:-1, 1:-1, :4] = colours
+    pixels[..., 4:_REGION] = hits.places
+    usable = (pixels[..., 3] > 0) & (edges > soft)
+    pixels[..., _REGION].view(np.int32)[:] = np.where(usable, hits.regions, NOTHING)
+    return Picture(view, pixels.reshape(-1, 8), edges.ravel(), facing(surface, view), reference, hits.backs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,89 +110,77 @@ def read(texels: Texels, picture: Picture, part: slice, seen: np.ndarray) -> Rea
         part: A slice of entries.
         seen: F bool, laid-out triangles that the camera may see (`facing`).
     """
-    view, hits = picture.view, picture.hits
-    entries = np.flatnonzero(seen[texels.laid[part]]) + part.start
-    points, normals = texels.points[entries], texels.normals[entries]
+    view = picture.view
+    entries = np.flatnonzero(seen[texels.laid[part]])
+    entries += part.start
+    points, normals = np.take(texels.points, entries, 0), np.take(texels.normals, entries, 0)
     local = view.camera_points(points)
     normal = normals @ view.axes.T.astype(np.float32)
     depth = local[:, 2]
-    plane = np.einsum("ij,ij->i", normal, local)  # the distance of the texel's plane from the camera, negative in front
-    if view.perspective:
-        cos = -plane / np.sqrt(np.einsum("ij,ij->i", local, local))
-    else:
-        cos = -normal[:, 2]
+    plane = _dot(normal, local)  # the distance of the texel's plane from the camera, negative in front
+    cos = -plane / np.sqrt(_dot(local, local)) if view.perspective else -normal[:, 2]
     with np.errstate(divide="ignore", invalid="ignore"):
         x, y = view.pixels(local)
     keep = (cos > LEAST_COS) & (depth > view.near) & (depth < view.far)
     keep &= (x > 0) & (y > 0) & (x < view.width) & (y < view.height)
-    entries, points, normal, plane, depth, cos, x, y = (
-        values[keep] for values in (entries, points, normal, plane, depth, cos, x, y))
+    entries, points, normal, plane, depth, cos, x, y = _kept(
+        np.flatnonzero(keep), entries, points, normal, plane, depth, cos, x, y)
     x, y = x - np.float32(0.5), y - np.float32(0.5)
-    left, top = np.floor(x), np.floor(y)
-    taps = _Taps(texels, picture, entries, normal, plane, depth, left, top)
-    colours, weight, certain = taps.read(x - left, y - top)
+    colours, weight, certain = _taps(texels, picture, entries, normal, plane, depth, x, y)
     keep = weight > 1e-6
     doubt = np.flatnonzero(keep & ~certain)
     if len(doubt):
         blocked = _blocked(texels, picture, entries[doubt], points[doubt])
         keep[doubt[blocked]] = False
-    entries, colours, weight, cos, depth = (values[keep] for values in (entries, colours, weight, cos, depth))
+    entries, colours, weight, cos, depth, x, y = _kept(
+        np.flatnonzero(keep), entries, colours, weight, cos, depth, x, y)
     colours = colours / weight[:, None]
-    nearest = _index(hits, np.rint(x[keep]), np.rint(y[keep]))
-    away = np.float32(_AT_EDGE) * np.minimum(picture.edges.ravel()[nearest] / np.float32(_FADE) - 1, 0)
+    nearest = _index(view, np.rint(x), np.rint(y))
+    away = np.float32(_AT_EDGE) * np.minimum(np.take(picture.edges, nearest) / np.float32(_FADE) - 1, 0)
     density = view.scales() / picture.reference / (depth if view.perspective else np.ones_like(depth))
     quality = cos * np.sqrt(density) * np.exp(away) * (0.5 + 0.5 * weight)
     return Reading(entries, colours, np.maximum(quality, 1e-6).astype(np.float32))
 
 
-class _Taps:
-    """The four pixels round each texel."""
-
-    def __init__(self, texels: Texels, picture: Picture, entries: np.ndarray, normal: np.ndarray, plane: np.ndarray,
-                 depth: np.ndarray, left: np.ndarray, top: np.ndarray) -> None:
-        layout = texels.layout
-        self.picture, self.view = picture, picture.view
-        self.region = layout.region[texels.laid[entries]]
-        self.normal, self.plane = normal, plane
-        pixel = (depth if self.view.perspective else np.float32(1)) / np.float32(self.view.scales())
-        self.pixel = pixel
-        self.base = _index(picture.hits, left, top)
-        self.right, self.up = (values.astype(np.float32) for values in self.view.slopes(left, top))
-
-    def read(self, across: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the weighted sum of the colours (n×3), the weights' sum, and whether nothing can be between."""
-        hits, colours = self.picture.hits, self.picture.colours
-        regions, depths = hits.regions.ravel(), hits.depth.ravel()
-        total = np.zeros((len(across), 4), np.float32)
-        sum_ = np.zeros(len(across), np.float32)
-        certain = np.ones(len(across), bool)
-        step = np.float32(1 / self.view.scale[0]), np.float32(-1 / self.view.scale[1])
-        for column, row in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            index = self.base + (row * hits.stride + column)
-            own = regions[index] == self.region
-            off = self._off(self.right + column * step[0], self.up + row * step[1], depths[index])
-            with np.errstate(invalid="ignore"):
-                own &= off < _ON_SURFACE * self.pixel
-                certain &= own & (off < _CERTAIN * self.pixel)
-            weight = (across if column else 1 - across) * (down if row else 1 - down) * own
-            colour = colours[index]
-            weight = weight * colour[:, 3]
-            total += colour * weight[:, None]
-            sum_ += weight
-        return total[:, :3], sum_, certain
-
-    def _off(self, right: np.ndarray, up: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        """Return the distance of hits from the texels' planes."""
-        normal = self.normal
-        with np.errstate(invalid="ignore"):
-            if self.view.perspective:
-                return np.abs(depth * (normal[:, 0] * right + normal[:, 1] * up + normal[:, 2]) - self.plane)
-            return np.abs(normal[:, 0] * right + normal[:, 1] * up + normal[:, 2] * depth - self.plane)
+def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return one[:, 0] * other[:, 0] + one[:, 1] * other[:, 1] + one[:, 2] * other[:, 2]
 
 
-def _index(hits: Hits, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+def _kept(index: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the rows `index` (ascending, each once) of all arrays."""
+    return arrays if len(index) == len(arrays[0]) else tuple(np.take(values, index, 0) for values in arrays)
+
+
+def _taps(texels: Texels, picture: Picture, entries: np.ndarray, normal: np.ndarray, plane: np.ndarray,
+          depth: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the weighted sum of the colours of the four pixels round each texel (n×3), the weights' sum, and whether
+    nothing can be between.
+    """
+    view, layout = picture.view, texels.layout
+    region = np.take(layout.region, np.take(texels.laid, entries))
+    pixel = (depth if view.perspective else np.float32(1)) / np.float32(view.scales())
+    near, sure = np.float32(_ON_SURFACE) * pixel, np.float32(_CERTAIN) * pixel
+    left, top = np.floor(x), np.floor(y)
+    base = _index(view, left, top)
+    across, down = x - left, y - top
+    total, sum_ = np.zeros((len(x), 3), np.float32), np.zeros(len(x), np.float32)
+    certain = np.ones(len(x), bool)
+    for column, row in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        read = np.take(picture.pixels, base + (row * (view.width + 2) + column), 0)
+        with np.errstate(invalid="ignore"):  # what hits nothing is infinitely far
+            off = np.abs(_dot(normal, read[:, 4:_REGION]) - plane)
+            own = (read.view(np.int32)[:, _REGION] == region) & (off < near)
+            certain &= own & (off < sure)
+        weight = (across if column else 1 - across) * (down if row else 1 - down) * own * read[:, 3]
+        for channel in range(3):
+            total[:, channel] += read[:, channel] * weight
+        sum_ += weight
+    return total, sum_, certain
+
+
+def _index(view: View, column: np.ndarray, row: np.ndarray) -> np.ndarray:
     """Return indices of pixels into the flattened arrays with a border."""
-    return (row.astype(np.int64) + 1) * hits.stride + (column.astype(np.int64) + 1)
+    return (row.astype(np.int64) + 1) * (view.width + 2) + (column.astype(np.int64) + 1)
 
 
 def _blocked(texels: Texels, picture: Picture, entries: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -203,15 +196,4 @@ def _blocked(texels: Texels, picture: Picture, entries: np.ndarray, points: np.n
 
 def read_part(texels: Texels, picture: Picture) -> Reading:
     """Return what `picture` shows at all entries of a small table."""
-    seen = facing(texels.layout.surface, picture.view)[texels.layout.triangle]
-    return read(texels, picture, slice(0, texels.count), seen)
-
-
-def read_all(texels: Texels, picture: Picture, take, cancelled: Cancelled = never) -> None:
-    """Call `take(reading)` for every slice of the table, on several cores.
-
-    Raises:
-        JobCancelled: `cancelled` returned True.
-    """
-    seen = facing(texels.layout.surface, picture.view)[texels.layout.triangle]
-    each(lambda part: take(read(texels, picture, part, seen)), texels.count, cancelled)
+    return read(texels, picture, slice(0, texels.count), picture.facing[texels.layout.triangle])

@@ -8,7 +8,9 @@ from ..core.errors import OutOfMemory
 from .sheets import Sheet
 
 _TEXEL = 170  # bytes for a texel: its entry in the table, the sums over the views, the image
-_PIXEL = 40  # bytes for a picture's pixel: its colour, what it sees, its distance from edges
+_PIXEL = 24  # bytes for a picture's pixel: its colour and the triangle that it sees
+_READY = 96  # bytes for one that is ready to be read, or being made ready
+HELD = 1 << 24  # pixels of the pictures that are held ready at once
 _TRIANGLE = 900  # bytes for a triangle: corners, normals, edges, embree's tree
 _SPARE = 200 << 20  # what is needed in any case
 
@@ -22,7 +24,7 @@ def needed(sheets: Iterable[Sheet], pixels: int, triangles: int) -> int:
         triangles: Of all objects in view.
     """
     texels = sum(sheet.width * sheet.height for sheet in sheets)
-    return texels * _TEXEL + pixels * _PIXEL + triangles * _TRIANGLE + _SPARE
+    return texels * _TEXEL + pixels * _PIXEL + min(pixels, HELD) * _READY + triangles * _TRIANGLE + _SPARE
 
 
 def check(sheets: Sequence[Sheet], pixels: int, triangles: int, available: int) -> None:

@@ -8,6 +8,12 @@ import numpy as np
 from ..core.errors import GeometryMissing
 from ..core.platforms import without_embree
 
+
+def check() -> None:
+    """Raise GeometryMissing if rays cannot be cast here."""
+    _embree()
+
+
 def _embree() -> tuple[type, type]:
     try:
         from embreex.mesh_construction import TriangleMesh

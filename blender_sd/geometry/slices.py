@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from typing import TypeVar
 
 from ..core.errors import JobCancelled
 
@@ -11,11 +13,17 @@ SLICE = 1 << 17  # entries; a slice's arrays stay in the processor's cache
 _WORKERS = max(1, min(8, os.cpu_count() or 1))
 
 Cancelled = Callable[[], bool]
+Progress = Callable[[float], None]
+_T = TypeVar("_T")
 
 
 def never() -> bool:
     """Return that nothing is cancelled."""
     return False
+
+
+def unwatched(_share: float) -> None:
+    """Do nothing with the share that is done."""
 
 
 def check(cancelled: Cancelled) -> None:
@@ -30,25 +38,37 @@ def spans(count: int, size: int = SLICE) -> Iterator[slice]:
         yield slice(start, min(count, start + size))
 
 
-def each(work: Callable[[slice], None], count: int, cancelled: Cancelled = never, size: int = SLICE) -> None:
+def each(work: Callable[[slice], None], count: int, cancelled: Cancelled = never, size: int = SLICE,
+         progress: Progress = unwatched) -> None:
     """Call `work` for every slice of `count` entries, on several cores. Slices must not write to the same places.
+
+    `progress` is called with the share that is done, on the calling thread.
 
     Raises:
         JobCancelled: `cancelled` returned True; slices that had begun were finished.
     """
-    check(cancelled)
-    parts = list(spans(count, size))
-    if len(parts) == 1 or _WORKERS == 1:
-        for part in parts:
-            check(cancelled)
-            work(part)
-        return
+    together([partial(work, part) for part in spans(count, size)], cancelled, progress)
 
-    def guarded(part: slice) -> None:
-        if not cancelled():
-            work(part)
+
+def together(works: Sequence[Callable[[], _T]], cancelled: Cancelled = never, progress: Progress = unwatched
+             ) -> list[_T]:
+    """Call functions on several cores, and return their results in order; `progress` and errors as for `each`."""
+    check(cancelled)
+    if len(works) <= 1 or _WORKERS == 1:
+        results = []
+        for work in works:
+            check(cancelled)
+            results.append(work())
+            progress(len(results) / len(works))
+        return results
+
+    def guarded(work: Callable[[], _T]) -> _T | None:
+        return None if cancelled() else work()
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for done in as_completed([pool.submit(guarded, part) for part in parts]):
+        running = [pool.submit(guarded, work) for work in works]
+        for count, done in enumerate(as_completed(running), 1):
             done.result()
+            progress(count / len(works))
     check(cancelled)
+    return [done.result() for done in running]  # type: ignore[misc]  # None only where `check` has raised

@@ -7,11 +7,10 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 from scipy.spatial import cKDTree
 
-from .rays import Rays
+from .raster import texels_under
 from .sheets import Layout, Sheet
 from .slices import Cancelled, each, never
 
-_DEEPEST = 8  # triangles on one texel that are kept apart
 _INSIDE = 1e-4  # barycentric weight from which a texel lies inside a triangle and not on its edge
 
 
@@ -73,7 +72,6 @@ def table(layout: Layout, cancelled: Cancelled = never) -> Texels:
 
     Raises:
         JobCancelled: `cancelled` returned True.
-        GeometryMissing: embreex is not installed.
     """
     parts, overlapping = [], 0
     for number, sheet in enumerate(layout.sheets):
@@ -101,77 +99,27 @@ def _inside(layout: Layout, number: int, sheet: Sheet, cancelled: Cancelled) -> 
     """Return the entries of texels whose centres lie on triangles, and how many lie on several."""
     laid = np.flatnonzero(layout.sheet == number)
     corners = layout.corners[laid]
-    height = 1 - np.arange(len(laid)) / max(1, len(laid))  # each on a level of its own: both ends of a stack are known
-    stacked = np.concatenate([corners, np.repeat(height[:, None, None], 3, 1)], -1)
-    rays = Rays(stacked.reshape(-1, 3), np.arange(3 * len(laid)).reshape(-1, 3))
-    shape = (sheet.height, sheet.width)
-    top = np.full(shape, -1, np.int32)
-    several: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def rows_of(part: slice) -> None:
-        origins = _centres(part.start, part.stop, sheet.width, 2.0)
-        first = rays.first(origins, _DOWN)
-        top[part] = first.reshape(-1, sheet.width)
-        covered = np.flatnonzero(first >= 0)
-        below = origins[covered]
-        below[:, 2] = -1.0
-        last = rays.first(below, _UP)
-        other = np.flatnonzero(first[covered] != last)
-        if len(other):
-            several.append(_stack(rays, covered[other], below[other], first[covered[other]], part.start * sheet.width))
-
-    each(rows_of, sheet.height, cancelled, max(1, (1 << 18) // sheet.width))
-    texel = np.flatnonzero(top.ravel() >= 0)
-    triangle = top.ravel()[texel]
-    if several:
-        more, others = (np.concatenate(group) for group in zip(*several))
-        texel, triangle = np.concatenate([texel, more]), np.concatenate([triangle, others])
+    texel, triangle = texels_under(corners, sheet.width, sheet.height, cancelled)
     weights = np.empty((len(texel), 3), np.float32)
 
     def weights_of(part: slice) -> None:
-        weights[part] = _weights(corners[triangle[part]], texel[part], sheet.width)
+        weights[part] = _weights(np.take(corners, triangle[part], 0), texel[part], sheet.width)
 
     each(weights_of, len(texel), cancelled)
-    extra = np.arange(len(texel)) >= np.count_nonzero(top >= 0)
-    deep = weights.min(1) > _INSIDE
-    # A stack is an overlap where the texel lies inside both triangles: on a common edge it meets both as well.
-    base = np.zeros(top.size, bool)
-    base[texel[~extra & deep]] = True
-    keep = ~extra | (deep & base[texel])
-    overlapping = len(np.unique(texel[extra & keep]))
-    texel, triangle, weights = texel[keep], triangle[keep], weights[keep]
+    count = np.bincount(texel, minlength=sheet.width * sheet.height)
+    overlapping = 0
+    if len(count) and count.max() > 1:
+        # A stack is an overlap where the texel lies inside several triangles: borders that are a hair apart are none.
+        order = np.flatnonzero(count[texel] > 1)
+        order = order[np.lexsort((-weights[order].min(1), texel[order]))]  # of each texel the surest first
+        new = np.concatenate([[True], texel[order[1:]] != texel[order[:-1]]])
+        deep = weights[order].min(1) > _INSIDE
+        overlapping = len(np.unique(texel[order[~new & deep]]))
+        keep = np.delete(np.arange(len(texel)), order[~new & ~deep])
+        texel, triangle, weights = texel[keep], triangle[keep], weights[keep]
     found = laid[triangle].astype(np.int32)
     part = _Part(texel + layout.starts[number], found, layout.islands[found], weights, np.ones(len(texel), bool))
     return part, overlapping
-
-
-_DOWN = np.array([[0, 0, -1]], np.float32)
-_UP = np.array([[0, 0, 1]], np.float32)
-
-
-def _stack(rays: Rays, texel: np.ndarray, below: np.ndarray, first: np.ndarray, start: int
-           ) -> tuple[np.ndarray, np.ndarray]:
-    """Return texels and triangles of what lies under the first triangle, from the lowest upwards."""
-    found_texels, found = [], []
-    origins = below.copy()
-    for _ in range(_DEEPEST):
-        hit = rays.first(origins, _UP)
-        keep = (hit >= 0) & (hit != first)
-        texel, first, origins, hit = texel[keep], first[keep], origins[keep], hit[keep]
-        if not len(texel):
-            break
-        found_texels.append(texel + start)
-        found.append(hit)
-        origins[:, 2] = (1 - hit / max(1, rays.count)) + 0.5 / max(1, rays.count)
-    return np.concatenate(found_texels or [np.empty(0, np.int64)]), np.concatenate(found or [np.empty(0, np.int32)])
-
-
-def _centres(first: int, last: int, width: int, height: float) -> np.ndarray:
-    origins = np.empty((last - first, width, 3), np.float32)
-    origins[..., 0] = np.arange(width) + 0.5
-    origins[..., 1] = np.arange(first, last)[:, None] + 0.5
-    origins[..., 2] = height
-    return origins.reshape(-1, 3)
 
 
 def _weights(corners: np.ndarray, texel: np.ndarray, width: int) -> np.ndarray:
@@ -184,6 +132,13 @@ def _weights(corners: np.ndarray, texel: np.ndarray, width: int) -> np.ndarray:
     second = np.clip((x * edge2[:, 1] - y * edge2[:, 0]) / area, 0, 1)
     third = np.clip((edge1[:, 0] * y - edge1[:, 1] * x) / area, 0, 1)
     return np.stack([np.maximum(1 - second - third, 0), second, third], 1)
+
+
+def _mixed(corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the sums (n×3) of n×3 corners with their weights; several times as fast as `sum` along so short an axis.
+    """
+    first, second, third = (corners[:, corner] * weights[:, corner, None] for corner in range(3))
+    return first + second + third
 
 
 def _ring(layout: Layout, number: int, sheet: Sheet, covered: np.ndarray) -> _Part:
@@ -229,10 +184,9 @@ def _filled(layout: Layout, entries: _Part, overlapping: int, cancelled: Cancell
 
     def points_of(part: slice) -> None:
         triangle = layout.triangle[laid[part]]
-        share = weights[part, :, None]
-        points[part] = (corners[triangle] * share).sum(1)
-        normal = (corner_normals[triangle] * share).sum(1)
-        length = np.sqrt((normal * normal).sum(1, keepdims=True))
+        points[part] = _mixed(np.take(corners, triangle, 0), weights[part])
+        normal = _mixed(np.take(corner_normals, triangle, 0), weights[part])
+        length = np.sqrt(np.einsum("ij,ij->i", normal, normal))[:, None]
         normals[part] = np.divide(normal, length, out=normal, where=length > 0)
 
     each(points_of, len(laid), cancelled)

@@ -83,18 +83,19 @@ class Hits:
     Attributes:
         triangles: (H+2)×(W+2) int32; NOTHING where no triangle is hit.
         regions: The same of `Surface.regions`; NOTHING also where the back of a face or an occluder is seen.
-        depth: The same of the depth, float32.
+        places: (H+2)×(W+2)×3 float32, the point that is hit as right, up, depth; infinite where none is.
         backs: The number of pixels that see the back of a face with a texture.
     """
 
     triangles: np.ndarray
     regions: np.ndarray
-    depth: np.ndarray
+    places: np.ndarray
     backs: int
 
     @property
-    def stride(self) -> int:
-        return self.triangles.shape[1]
+    def depth(self) -> np.ndarray:
+        """(H+2)×(W+2) float32, the depth of the point that is hit; infinite where none is."""
+        return self.places[..., 2]
 
 
 def cast(surface: Surface, view: View, cancelled: Cancelled = never) -> np.ndarray:
@@ -138,12 +139,12 @@ def _screen_box(surface: Surface, view: View) -> tuple[int, int, int, int]:
 
 
 def hits_of(surface: Surface, view: View, triangles: np.ndarray) -> Hits:
-    """Return the hits of a view whose pixels see `triangles` (H×W, from `cast`); depths are computed in double."""
+    """Return the hits of a view whose pixels see `triangles` (H×W, from `cast`); places are computed in double."""
     shape = (view.height + 2, view.width + 2)
     padded = np.full(shape, NOTHING, np.int32)
     padded[1:-1, 1:-1] = triangles
     regions = np.full(shape, NOTHING, np.int32)
-    depth = np.full(shape, np.inf, np.float32)
+    places = np.full((*shape, 3), np.inf, np.float32)
     anchors = surface.vertices[surface.triangles[:, 0]] - view.origin
     camera_normals = surface.normals @ view.axes.T
     offsets = np.einsum("ij,ij->i", surface.normals, anchors)
@@ -161,12 +162,15 @@ def hits_of(surface: Surface, view: View, triangles: np.ndarray) -> Hits:
             found = (offsets[hit] if view.perspective else offsets[hit] - side) / facing
         front = (facing < 0) & np.isfinite(found)
         textured = surface.regions[hit] >= 0
-        depth[row + part.start + 1, column + 1] = np.where(np.isfinite(found), found, np.inf)
+        along = found if view.perspective else np.ones_like(found)
+        place = np.stack([right * along, up * along, found], 1)
+        place[~np.isfinite(found)] = np.inf
+        places[row + part.start + 1, column + 1] = place
         regions[row + part.start + 1, column + 1] = np.where(front & textured, surface.regions[hit], NOTHING)
         np.add.at(backs, row[~front & textured] + part.start, 1)
 
     each(rows_of, view.height, size=max(1, (1 << 17) // view.width))
-    return Hits(padded, regions, depth, int(backs.sum()))
+    return Hits(padded, regions, places, int(backs.sum()))
 
 
 def edge_distance(hits: Hits, view: View) -> np.ndarray:

@@ -18,8 +18,8 @@ from ..core.errors import InvalidRequest
 from ..core.request import Request
 from ..core.settings import from_dict
 from ..core.tasks import PbrMaps
-from .messages import MESSAGES, PROSE, EngineConfig, Finished, Result, Source
-from .surfaces import Lens, Onto, Scenery, Triangles
+from .messages import MESSAGES, PROSE, EngineConfig, Finished, Result, Source, Unwrapped
+from .surfaces import Bare, Lens, Onto, Scenery, Triangles
 
 MAGIC = b"SDB1"
 MAX_HEADER = 8 << 20  # bytes; requests have a few hundred, and of many pictures only the differences are sent
@@ -149,8 +149,10 @@ def _pack(value: Any, blobs: list[memoryview]) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         blobs.append(memoryview(value))
         return {"blob": len(blobs) - 1}
-    if isinstance(value, Triangles):
+    if isinstance(value, (Triangles, Bare)):
         return {spec.name: _pack_numbers(getattr(value, spec.name), blobs) for spec in dataclasses.fields(value)}
+    if isinstance(value, Unwrapped):
+        return {"job": value.job, "maps": [_pack_numbers(item, blobs) for item in value.maps]}
     if isinstance(value, Finished):
         return {"job": value.job, "results": _pack_results(value.results, blobs)}
     if dataclasses.is_dataclass(value):
@@ -241,6 +243,8 @@ _DECODERS: dict[object, Callable[[Any, list[bytes]], Any]] = {
     Source | None: lambda raw, blobs: None if raw is None else _source(raw, blobs),
     tuple[Result, ...]: _results,
     np.ndarray: _numbers,
+    tuple[np.ndarray, ...]: lambda raw, blobs: tuple(_numbers(item, blobs) for item in raw),
+    tuple[Bare, ...]: lambda raw, blobs: tuple(_unpack(Bare, item, blobs) for item in raw),
     tuple[float, ...]: _floats,
     tuple[str, ...]: _texts,
     tuple[Lens, ...]: lambda raw, blobs: tuple(_unpack(Lens, item, blobs) for item in raw),

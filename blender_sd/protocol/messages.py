@@ -17,7 +17,7 @@ from ..core.request import Request
 from ..core.roles import PICTURE, SHEET, SRGB
 from ..core.tasks import PbrMaps
 from .engine_config import EngineConfig
-from .surfaces import Scenery
+from .surfaces import Bare, Scenery
 
 PROTOCOL = 2
 # The roles of a child process: see `protocol.boot`.
@@ -108,6 +108,7 @@ class Generate:
             each.
         scenery: What the pictures are baked onto: those that are painted, or those in `inputs` if the task is a bake.
         maps: How the maps of a material are made of the first picture once it is painted; None for none.
+        bare: Meshes to unwrap instead: nothing is painted, and `Unwrapped` brings their UVs.
     """
 
     job: str
@@ -119,6 +120,7 @@ class Generate:
     controls_only: bool = False
     scenery: Scenery | None = None
     maps: PbrMaps | None = None
+    bare: tuple[Bare, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,14 @@ class Note:
     about: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Unwrapped:
+    """Report the UVs of the meshes in `Generate.bare`: for each T×3×2 float32, 0 to 1, of each triangle's corners."""
+
+    job: str
+    maps: tuple[np.ndarray, ...]
+
+
 @dataclass(frozen=True)
 class Found:
     """Report what a `Fetch` is about to download.
@@ -370,7 +380,7 @@ class Failed:
 
 WorkRequest = Generate | Fetch | Install | Check | Verify
 Ending = Finished | Installed | Verified | Cancelled | Failed
-Event = Ready | Alive | Loading | Step | Note | Found | Fetched | Stage | Ending
+Event = Ready | Alive | Loading | Step | Note | Unwrapped | Found | Fetched | Stage | Ending
 ENDINGS: tuple[type, ...] = get_args(Ending)
 EVENTS: tuple[type, ...] = get_args(Event)
 MESSAGES: tuple[type, ...] = (Hello, *get_args(WorkRequest), Cancel, Shutdown, *EVENTS)

@@ -1,6 +1,7 @@
 """Surfaces and cameras as arrays, as they travel from Blender to the engine that bakes pictures onto them."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,21 @@ class Triangles:
     uv: np.ndarray
     objects: np.ndarray
     textures: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Bare:
+    """A mesh that needs UVs first.
+
+    Attributes:
+        vertices: V×3 float32, in the mesh's own space.
+        triangles: T×3 int32 indices of vertices.
+        polygons: T int32, the polygon of each triangle.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    polygons: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -84,9 +100,25 @@ class Scenery:
         lenses: A camera for each picture.
         sheets: The images to bake; the results come in their order.
         made_by: The names of the models that painted the pictures; () if none did.
+        debug: The pictures about the bake that are wanted too: some of `core.roles.BAKE_PICTURES`.
     """
 
     triangles: Triangles
     lenses: tuple[Lens, ...]
     sheets: tuple[Onto, ...]
     made_by: tuple[str, ...] = ()
+    debug: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Unwrapping:
+    """What pictures are baked onto, once some meshes have UVs. It stays on Blender's side.
+
+    Attributes:
+        meshes: The meshes without UVs.
+        scenery: Called on the main thread with the UVs of each, T×3×2 float32 for its triangles' corners; returns a
+            function that any thread may call for the scenery. It may raise SDError.
+    """
+
+    meshes: tuple[Bare, ...]
+    scenery: Callable[[tuple[np.ndarray, ...]], Callable[[], Scenery]]

@@ -3,8 +3,7 @@ UI.
 """
 from .assets import About, facts, image_facts, image_of, write_image, write_maps, write_material, write_result
 from .baking import (
-    Plan as BakePlan, bakeable, cameras_of, from_camera, from_view, place as place_baked, prepare as prepare_bake,
-    through,
+    Plan as BakePlan, place as place_baked, prepare as prepare_bake,
 )
 from .commit import commit
 from .comparison import Comparison, compare, end_comparison, show_side, sides
@@ -36,6 +35,7 @@ from .painting import (
     start as start_painting,
 )
 from .previews import clear_preview, show_preview
+from .projecting import bakeable, cameras_of, from_camera, from_view, object_mask, preview_faces, through
 from .regions import check_regions, is_there, mask_image, open_regions
 from .renders import (
     adjust_camera_background, as_shown, render_camera, render_result_source, set_camera_background, start_camera_render,
@@ -65,13 +65,13 @@ __all__ = [
     "from_camera", "from_view", "generated", "generated_in", "give_up", "hold", "identity", "image_facts",
     "image_of", "is_drawn", "is_marked", "is_mesh_selected", "is_on_screen", "is_there", "keep_painted_masks",
     "load_kept", "load_result", "local_path", "lookup", "mark_baked", "mask_image", "mask_of", "masked_image",
-    "new_image_target", "note_render", "object_named", "on_save", "open_control", "open_mask", "open_regions",
-    "open_source", "painted_image", "picture_of", "place", "place_baked", "place_material", "prepare_bake",
-    "prompt_in", "prompt_text", "purge_replaced", "push_undo", "recall", "release", "relief_controls", "relief_of",
-    "remarks", "remember_masks", "render_camera", "render_result_source", "request_of", "request_reader",
-    "result_facts", "set_camera_background", "set_relief", "settle_painting", "show_in_editor", "show_preview",
-    "show_side", "show_text", "sides", "size_of", "source_of", "source_size", "start_camera_render",
-    "start_painting", "target_of_object", "text_named", "text_names", "texture_masks", "textured_faces", "through",
-    "unwatch_renders", "viewport_source", "warm_up", "watch_renders", "write_image", "write_maps", "write_material",
-    "write_result", "write_text",
+    "new_image_target", "note_render", "object_mask", "object_named", "on_save", "open_control", "open_mask",
+    "open_regions", "open_source", "painted_image", "picture_of", "place", "place_baked", "place_material",
+    "prepare_bake", "preview_faces", "prompt_in", "prompt_text", "purge_replaced", "push_undo", "recall", "release",
+    "relief_controls", "relief_of", "remarks", "remember_masks", "render_camera", "render_result_source",
+    "request_of", "request_reader", "result_facts", "set_camera_background", "set_relief", "settle_painting",
+    "show_in_editor", "show_preview", "show_side", "show_text", "sides", "size_of", "source_of", "source_size",
+    "start_camera_render", "start_painting", "target_of_object", "text_named", "text_names", "texture_masks",
+    "textured_faces", "through", "unwatch_renders", "viewport_source", "warm_up", "watch_renders", "write_image",
+    "write_maps", "write_material", "write_result", "write_text",
 ]

@@ -2,23 +2,21 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
 
 from ..core.errors import SDError, SourceUnusable, TargetUnusable
-from ..core.roles import BASE_COLOUR
+from ..core.roles import BAKE_PICTURES, BASE_COLOUR
 from ..protocol.messages import Result, Source
-from ..protocol.surfaces import Lens, Onto, Scenery
-from . import compat, frames, images, marks, materials, shaders, tiles
-from .lenses import camera_lens, view_lens
+from ..protocol.surfaces import Bare, Lens, Onto, Scenery, Unwrapping
+from . import compat, images, marks, materials, shaders, tiles, uv
+from .shapes import Shape, read_mesh
 from .sources import SourceLike
-from .targets import Identity, find, lookup, push_undo, scenes_of_file
-from .triangles import Collected, Texture, check_objects, collect, needs_uv
-from .viewport import viewport_view
+from .targets import Identity, find, identity, lookup, push_undo, scenes_of_file
+from .triangles import Collected, Placed, Texture, check_objects, collect
 
 
 @dataclass(frozen=True)
@@ -30,45 +28,103 @@ class Place:
     shapes: tuple[int, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Plan:
     """A bake that was prepared.
 
     Attributes:
-        scenery: What travels to the engine, without cameras.
+        sheets: The images to make.
         places: Where its results go, in the order of its sheets.
         scenes: The file's scenes.
+        single_user: Whether linked duplicates get meshes and images of their own.
+        bare: The objects whose meshes need UVs first, one for each mesh, with the meshes.
+        maps: Their UVs, once they are known: L×2 float32, one for each corner.
     """
 
-    scenery: Scenery
+    sheets: tuple[Onto, ...]
     places: tuple[Place, ...]
     scenes: tuple[int, ...]
+    single_user: bool
+    bare: tuple[tuple[Identity, Shape], ...]
+    _collected: Collected
+    _collect: Callable[[], Collected]
+    maps: tuple[np.ndarray, ...] = ()
 
-    def seen_by(self, lenses: Sequence[Lens], made_by: Sequence[str] = ()) -> Scenery:
-        """Return the scenery with cameras, and the names of the models that painted their pictures."""
-        return Scenery(self.scenery.triangles, tuple(lenses), self.scenery.sheets, tuple(made_by))
+    def seen_by(self, lenses: Sequence[Lens], made_by: Sequence[str] = (), debug: Sequence[str] = ()
+                ) -> Callable[[], Scenery] | Unwrapping:
+        """Return the scenery with cameras, for `Session.submit`.
+
+        Args:
+            lenses: A camera for each picture.
+            made_by: The names of the models that painted the pictures.
+            debug: The kinds of pictures about the bake that are wanted (`core.roles.BAKE_PICTURES`).
+        """
+        if not self.bare:
+            return lambda: Scenery(self._collected.triangles, tuple(lenses), self.sheets, tuple(made_by), tuple(debug))
+        meshes = tuple(Bare(shape.vertices, shape.corners[shape.loops], shape.polygons) for _, shape in self.bare)
+
+        def unwrapped(maps: tuple[np.ndarray, ...]) -> Callable[[], Scenery]:
+            collected = self._wearing(maps)
+            return lambda: Scenery(collected.triangles, tuple(lenses), self.sheets, tuple(made_by), tuple(debug))
+
+        return Unwrapping(meshes, unwrapped)
+
+    def targets(self) -> tuple[Placed, ...]:
+        """Return the meshes that are baked onto, where they stood when the bake was prepared."""
+        return tuple(placed for placed in self._collected.placed if placed.owner is not None)
 
     def existing(self) -> dict[str, SourceLike]:
         """Return what the images hold now, as inputs for the engine: "existing0", …; those without pixels are left out.
         """
         result: dict[str, SourceLike] = {}
         for number, place in enumerate(self.places):
-            image = lookup(place.texture.image) if place.texture.image is not None else None
+            image = lookup(place.texture.image) if place.texture.image is not None and place.texture.uv_map else None
             if image is not None:
                 source = _source(image, place.udim)
                 if source is not None:
                     result[f"existing{number}"] = source
         return result
 
+    def write_maps(self) -> None:
+        """Write the new UV maps to their meshes. Raise TargetUnusable if an object is gone."""
+        for (owner, _), values in zip(self.bare, self.maps):
+            uv.write_map(find(owner).data, values)
+
+    def _wearing(self, maps: tuple[np.ndarray, ...]) -> Collected:
+        """Return the triangles as they are once the meshes have these UVs (T×3×2). The scene stays as it was.
+
+        Modifiers carry UVs on in ways of their own, so Blender itself has to evaluate them.
+
+        Raises:
+            TargetUnusable: An object was changed or deleted meanwhile.
+            SourceUnusable: None of the objects is rendered any more.
+        """
+        for spot in self.places:
+            _check_unchanged(spot)
+        self.maps = tuple(_by_corner(shape, places) for (_, shape), places in zip(self.bare, maps, strict=True))
+        meshes = [find(owner).data for owner, _ in self.bare]
+        try:
+            self.write_maps()
+            bpy.context.view_layer.update()
+            collected = self._collect()
+        finally:
+            for mesh in meshes:
+                uv.remove_maps(mesh)
+        for before, now in zip(self._collected.textures, collected.textures, strict=False):
+            if before.owners != now.owners or before.slot != now.slot:
+                raise TargetUnusable("The objects were changed while their UV maps were being made.", "Bake again.")
+        return collected
+
 
 def prepare(objects: Collection[bpy.types.Object], size: tuple[int, int],
-            shown: Collection[bpy.types.Object] | None = None) -> Plan:
+            shown: Collection[bpy.types.Object] | None = None, single_user: bool = False) -> Plan:
     """Read what pictures are baked onto.
 
     Args:
         objects: The meshes.
         size: (width, height) of images that do not exist yet; existing ones keep theirs.
         shown: As in `triangles.collect`.
+        single_user: Whether linked duplicates get meshes and images of their own.
 
     Raises:
         TargetUnusable: An object cannot be baked onto.
@@ -76,11 +132,24 @@ def prepare(objects: Collection[bpy.types.Object], size: tuple[int, int],
     """
     check_objects(objects)
     for obj in objects:
-        _check(obj)
-    context = bpy.context
-    collected = collect(objects, context.evaluated_depsgraph_get(), shown)
+        check(obj)
+    chosen = tuple(identity(obj) for obj in objects)
+    around = None if shown is None else tuple(identity(obj) for obj in shown)
+
+    def collect_now() -> Collected:
+        there = None if around is None else [obj for known in around if (obj := lookup(known)) is not None]
+        return collect([find(known) for known in chosen], bpy.context.evaluated_depsgraph_get(), there, single_user)
+
+    collected = collect_now()
+    bare = {}
+    for texture in collected.textures:
+        owner = find(texture.owners[0])
+        if not texture.uv_map and owner.data not in bare:
+            _check_bare(owner)
+            bare[owner.data] = texture.owners[0], read_mesh(owner.data)
     sheets, places = _sheets(collected, size)
-    return Plan(Scenery(collected.triangles, (), tuple(sheets)), tuple(places), scenes_of_file())
+    return Plan(tuple(sheets), tuple(places), scenes_of_file(), single_user, tuple(bare.values()), collected,
+                collect_now)
 
 
 def place(plan: Plan, results: Sequence[Result], label: str = "") -> list[bpy.types.Image]:
@@ -112,27 +181,49 @@ def place(plan: Plan, results: Sequence[Result], label: str = "") -> list[bpy.ty
     try:
         for spot in plan.places:
             _check_unchanged(spot)
+        if plan.single_user:
+            for spot in plan.places:
+                _separate(find(spot.texture.owners[0]))
+        plan.write_maps()
         for image, spot in zip(loaded, plan.places):
             shown.append(_put(image, spot))
+        pictures = [_debug_picture(result, plan) for result in results if result.role in BAKE_PICTURES]
     except TargetUnusable as error:
         names = ", ".join(f"'{image.name}'" for image in loaded[len(shown):])
         raise TargetUnusable(error.message, f"The baked images are kept as {names}.", error.detail) from None
     finally:
         push_undo(f"SD: {images.short_name(label)}" if label else "Stable Diffusion")
-    return list(dict.fromkeys(shown))
+    return [*dict.fromkeys(shown), *pictures]
+
+
+def check(obj: bpy.types.Object) -> None:
+    """Raise TargetUnusable unless pictures can be baked onto `obj`."""
+    check_objects([obj])
+    if not obj.data.is_editable and any(slot.link == "DATA" and slot.material is None for slot in obj.material_slots
+                                        ) or not obj.data.is_editable and not obj.material_slots:
+        raise TargetUnusable(f"The mesh of '{obj.name}' is linked from another file and has no material to change.",
+                             "Make it local (Object ▸ Relations ▸ Make Local), or give the object a material.")
+    for slot in obj.material_slots:
+        materials.check_place(obj, slot.material, materials.BASE_COLOR)
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
 
 
-def _check(obj: bpy.types.Object) -> None:
-    """Raise TargetUnusable unless pictures can be baked onto `obj`."""
-    check_objects([obj])
-    if needs_uv(obj):
-        raise TargetUnusable(f"'{obj.name}' has no UV map, so no image can be baked onto it.",
-                             "Unwrap it in Edit Mode (UV ▸ Smart UV Project).")
-    for slot in obj.material_slots:
-        materials.check_place(obj, slot.material, materials.BASE_COLOR)
+def _check_bare(obj: bpy.types.Object) -> None:
+    """Raise TargetUnusable unless the mesh of `obj` can get a UV map."""
+    if not obj.data.is_editable:
+        raise TargetUnusable(f"'{obj.name}' has no UV map, and its mesh is linked from another file.",
+                             "Make it local (Object ▸ Relations ▸ Make Local), or unwrap it there.")
+    if obj.mode == "EDIT":
+        raise TargetUnusable(f"'{obj.name}' has no UV map and cannot get one in Edit Mode.", "Leave Edit Mode (Tab).")
+
+
+def _by_corner(shape: Shape, places: np.ndarray) -> np.ndarray:
+    """Return UVs of triangles' corners (T×3×2) as those of the mesh's corners (L×2)."""
+    result = np.zeros((len(shape.corners), 2), np.float32)
+    result[shape.loops.ravel()] = places.reshape(-1, 2)
+    return result
 
 
 def _sheets(collected: Collected, size: tuple[int, int]) -> tuple[list[Onto], list[Place]]:
@@ -182,23 +273,42 @@ def _background(texture: Texture) -> tuple[float, ...]:
 
 
 def _shape(obj: bpy.types.Object) -> int:
-    """Return a number that changes with the mesh's UV maps and corners."""
+    """Return a number that changes with the mesh's UV maps, corners and polygons."""
     mesh = obj.data
-    number = len(mesh.loops)
+    if not mesh.is_editmode:
+        return _checksum(mesh)
+    obj.update_from_editmode()
+    copy = mesh.copy()  # in Edit Mode a mesh's attributes cannot be read
+    try:
+        return _checksum(copy)
+    finally:
+        bpy.data.meshes.remove(copy)
+
+
+def _checksum(mesh: bpy.types.Mesh) -> int:
+    corners = np.empty(len(mesh.loops), np.int32)
+    mesh.attributes[".corner_vert"].data.foreach_get("value", corners)
+    number = zlib.crc32(corners, len(mesh.polygons))
     for layer in mesh.uv_layers:
         places = np.empty(len(layer.uv) * 2, np.float32)
         layer.uv.foreach_get("vector", places)
-        number = zlib.crc32(places.tobytes(), number)
+        number = zlib.crc32(places, number)
     return number
 
 
 def _check_unchanged(spot: Place) -> None:
     for owner, shape in zip(spot.texture.owners, spot.shapes):
         obj = find(owner)
-        if obj.mode == "EDIT":
-            obj.update_from_editmode()
         if _shape(obj) != shape:
             raise TargetUnusable(f"'{obj.name}' was edited while the pictures were being baked.")
+        if not spot.texture.uv_map and obj.mode == "EDIT":
+            raise TargetUnusable(f"'{obj.name}' cannot get a UV map in Edit Mode.")
+
+
+def _separate(obj: bpy.types.Object) -> None:
+    """Give `obj` a mesh of its own if others use it too."""
+    if sum(other.data == obj.data for other in bpy.data.objects) > 1:
+        obj.data = obj.data.copy()
 
 
 def _loaded(result: Result, spot: Place) -> bpy.types.Image:
@@ -230,8 +340,17 @@ def _own_material(owners: Sequence[bpy.types.Object], slot: int, spot: Place) ->
     for obj in owners:
         if not obj.material_slots:
             obj.data.materials.append(own)
+        if not obj.data.is_editable:
+            obj.material_slots[slot].link = "OBJECT"
         obj.material_slots[slot].material = own
     return own
+
+
+def _debug_picture(result: Result, plan: Plan) -> bpy.types.Image:
+    """Return a picture about the bake as an image of the file."""
+    image = images.load_result(result, f"{plan.places[0].texture.owners[0].name} {result.role}")
+    image.use_fake_user = True
+    return image
 
 
 def _used_elsewhere(material: bpy.types.Material, owners: Sequence[bpy.types.Object], slot: int) -> bool:
@@ -242,61 +361,3 @@ def _used_elsewhere(material: bpy.types.Material, owners: Sequence[bpy.types.Obj
             if other.material == material and (number != slot or obj not in owners and obj.data not in meshes):
                 return True
     return False
-
-
-def bakeable(shown: Collection[bpy.types.Object]) -> list[bpy.types.Object]:
-    """Return the meshes of `shown` that pictures can be baked onto: the selected ones, or all if none is selected."""
-    meshes = []
-    for obj in shown:
-        try:
-            _check(obj)
-        except TargetUnusable:
-            continue
-        meshes.append(obj)
-    return [obj for obj in meshes if obj.select_get()] or meshes
-
-
-@contextmanager
-def through(view: object) -> Iterator[bpy.types.Object | None]:
-    """Return a context in which the scene's camera is the one that `view` names; it gets that camera, None for the 3D
-    View.
-
-    Args:
-        view: "VIEWPORT", "CAMERA" or a camera object.
-
-    Raises:
-        SourceUnusable: It is anything else, or there is no camera.
-    """
-    scene = bpy.context.scene
-    if view == "VIEWPORT":
-        yield None
-    elif view == "CAMERA":
-        yield frames.camera_of(scene)
-    elif isinstance(view, bpy.types.Object) and view.type == "CAMERA":
-        before, scene.camera = scene.camera, view
-        try:
-            yield view
-        finally:
-            scene.camera = before
-    else:
-        raise SourceUnusable("This view cannot be projected from.",
-                             'Give "VIEWPORT", "CAMERA" or a camera object.')
-
-
-def from_view(size: tuple[int, int]) -> tuple[Lens, tuple[bpy.types.Object, ...]]:
-    """Return the lens of the 3D View whose picture has `size`, and the objects in it. Raise NeedsWindow."""
-    view = viewport_view(bpy.context, size[0] / size[1])
-    return view_lens(view.optics, size), view.objects
-
-
-def from_camera(camera: bpy.types.Object, size: tuple[int, int]) -> tuple[Lens, tuple[bpy.types.Object, ...]]:
-    """Return the lens of a camera whose picture has `size`, and the objects that renders show. Raise SourceUnusable."""
-    layer = bpy.context.view_layer
-    shown = tuple(obj for obj in layer.objects if not obj.hide_render and obj.visible_get(view_layer=layer))
-    return cameras_of([camera], [size])[0], shown
-
-
-def cameras_of(given: Sequence[bpy.types.Object], sizes: Sequence[tuple[int, int]]) -> list[Lens]:
-    """Return the lenses of camera objects whose pictures have `sizes`. Raise SourceUnusable for other lenses."""
-    graph = bpy.context.evaluated_depsgraph_get()
-    return [camera_lens(camera, bpy.context.scene, graph, size) for camera, size in zip(given, sizes, strict=True)]

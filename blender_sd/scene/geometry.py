@@ -118,6 +118,13 @@ def _numbers(passes: exr.Passes, made: Stage) -> np.ndarray:
 
 def _number(name: str, made: Stage) -> float:
     thing = made.names.get(name) or bpy.data.objects.get(name)
-    if thing is not None and thing.pass_index:
-        return float(thing.pass_index)
-    return 0.001 + 0.998 * zlib.crc32((thing.name if thing is not None else name).encode()) / 0xFFFFFFFF
+    return number_of(thing) if thing is not None else _hashed(name)
+
+
+def number_of(thing: bpy.types.Object) -> float:
+    """Return the number that `Seen.objects` has for an object."""
+    return float(thing.pass_index) or _hashed(thing.name)
+
+
+def _hashed(name: str) -> float:
+    return 0.001 + 0.998 * zlib.crc32(name.encode()) / 0xFFFFFFFF

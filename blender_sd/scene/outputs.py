@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 
 from ..core.errors import SourceUnusable
-from ..core.roles import BASE_COLOUR
+from ..core.roles import BAKE_PICTURES, BASE_COLOUR
 from ..protocol.messages import Result
 from . import images
 from .targets import COLLECTIONS, Identity, identity, lookup
@@ -25,7 +25,9 @@ def recall(held: Sequence[Any], results: Sequence[Result]) -> list[Any]:
 
     A picture that undo has removed is loaded again from where `results` have it; what was deleted for good is left out.
     """
-    placed = [result for result in results if result.role == BASE_COLOUR] or list(results)  # what was painted is not
+    baked = [result for result in results if result.role == BASE_COLOUR]
+    # what was painted for a bake is not placed, only what was baked
+    placed = [*baked, *(result for result in results if result.role in BAKE_PICTURES)] if baked else list(results)
     outputs = []
     for number, part in enumerate(held):
         block = lookup(part) if isinstance(part, Identity) else part

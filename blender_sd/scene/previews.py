@@ -58,11 +58,6 @@ def clear_preview() -> None:
         screens.redraw("IMAGE_EDITOR")
 
 
-def previewed() -> frozenset[int]:
-    """Return the pointers of the Image Editors that show a preview now."""
-    return _shown.spaces if _shown is not None else frozenset()
-
-
 # ---- inside --------------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """What painting whole objects asks of the scene: objects and textures by name, masks over their images, their faces."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import bpy
@@ -10,7 +10,6 @@ import numpy as np
 from ..core.errors import SourceUnusable, TargetUnusable
 from ..core.names import closest, suggestion
 from ..protocol.messages import Source
-from ..protocol.surfaces import Onto
 from . import raster
 from .baking import Place, Plan
 from .sources import SourceLike, open_mask
@@ -32,7 +31,7 @@ def object_named(name: str) -> bpy.types.Object:
 def baked_names(plan: Plan) -> list[tuple[str, ...]]:
     """Return for each texture of a plan the names of its objects and of its material."""
     names: dict[int, tuple[str, ...]] = {}
-    for onto, spot in zip(_sheets(plan), plan.places):
+    for onto, spot in zip(plan.sheets, plan.places):
         material = spot.texture.material
         names[onto.texture] = (*(owner.name for owner in spot.texture.owners), *([material.name] if material else []))
     return [names[number] for number in sorted(names)]
@@ -60,9 +59,9 @@ def texture_masks(plan: Plan, mask: Any) -> dict[str, SourceLike]:
         place.texture.owners[0]).vertex_groups for place in plan.places))
     if not by_faces:
         return {f"mask{number}": open_mask(mask, (onto.width, onto.height))
-                for number, onto in enumerate(_sheets(plan))}
+                for number, onto in enumerate(plan.sheets)}
     result: dict[str, SourceLike] = {}
-    for number, (place, onto) in enumerate(zip(plan.places, _sheets(plan))):
+    for number, (place, onto) in enumerate(zip(plan.places, plan.sheets)):
         triangles = _triangles(place, mask)
         if len(triangles):
             result[f"mask{number}"] = _drawn(triangles, (onto.width, onto.height))
@@ -71,11 +70,6 @@ def texture_masks(plan: Plan, mask: Any) -> dict[str, SourceLike]:
                              f"No face of the objects has vertices of '{mask:.60}' with half of the weight.",
                              "Select the faces to paint in Edit Mode." if mask == "FACES" else "Paint more weight.")
     return result
-
-
-def _sheets(plan: Plan) -> Sequence[Onto]:
-    """Return the images that a plan makes."""
-    return plan.sheets if hasattr(plan, "sheets") else plan.scenery.sheets
 
 
 def _drawn(triangles: np.ndarray, size: tuple[int, int]) -> Callable[[], Source]:

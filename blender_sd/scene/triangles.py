@@ -6,7 +6,8 @@ baked belongs to a mesh and one of its material slots; linked duplicates share i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import bpy
 import numpy as np
@@ -15,6 +16,7 @@ from ..core.errors import SourceUnusable, TargetUnusable
 from ..protocol.surfaces import OCCLUDER, Triangles
 from . import compat, shaders, tiles
 from .materials import base_color_node, check_editable
+from .shapes import Shape, read_mesh
 from .targets import Identity, identity, lookup
 
 _SHAPES = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
@@ -43,34 +45,69 @@ class Texture:
 
 @dataclass(frozen=True, eq=False)
 class Collected:
-    """All triangles, and the textures that they name."""
+    """What was read of the scene: meshes where they stand, and the textures that they show.
 
-    triangles: Triangles
+    Only what needs Blender was done; `triangles` is worked out when it is first asked for, on any thread.
+    """
+
+    placed: tuple[Placed, ...]
     textures: tuple[Texture, ...]
 
-
-@dataclass
-class _Shape:
-    """One evaluated mesh, in its own space."""
-
-    vertices: np.ndarray
-    triangles: np.ndarray
-    loops: np.ndarray
-    slots: np.ndarray
-    uvs: dict[str, np.ndarray]
-    render_uv: str
-
-    def uv(self, name: str) -> np.ndarray:
-        """Return the T×3×2 corners of a UV map; 0 where there is no such map."""
-        places = self.uvs.get(name)
-        return np.zeros((len(self.loops), 3, 2), np.float32) if places is None else places[self.loops]
+    @cached_property
+    def triangles(self) -> Triangles:
+        """All triangles in the world."""
+        vertices, triangles, uv, objects, textures = zip(*(placed.triangles() for placed in self.placed))
+        starts = np.cumsum([0, *(len(part) for part in vertices[:-1])])
+        return Triangles(np.concatenate(vertices),
+                         np.concatenate([part + start for part, start in zip(triangles, starts)]).astype(np.int32),
+                         np.concatenate(uv), np.concatenate(objects), np.concatenate(textures))
 
 
-@dataclass
-class _Gathered:
-    parts: list[tuple[np.ndarray, ...]] = field(default_factory=list)
-    textures: dict[tuple, tuple[int, Texture, np.ndarray]] = field(default_factory=dict)
-    used_uvs: dict[int, list[np.ndarray]] = field(default_factory=dict)
+@dataclass(frozen=True, eq=False)
+class _Slot:
+    """How one material slot's faces are baked: the texture's number, the UV map, and the mapping (2×2, 2) after it."""
+
+    texture: int
+    uv_map: str
+    turn: np.ndarray
+    shift: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A mesh at its place in the world.
+
+    Attributes:
+        shape, matrix: The mesh, and where it is.
+        number: Counts the objects in view.
+        slots: Its material slots; () if it is only in the way.
+        owner: The object, unless it is only an instance of it.
+    """
+
+    shape: Shape
+    matrix: np.ndarray
+    number: int
+    slots: tuple[_Slot | None, ...]
+    owner: Identity | None
+
+    def triangles(self) -> tuple[np.ndarray, ...]:
+        """Return vertices, triangles, UVs, objects and textures as in `Triangles`."""
+        shape, matrix = self.shape, self.matrix
+        vertices = (shape.vertices @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
+        loops = shape.loops
+        uv = np.zeros((len(loops), 3, 2), np.float32)
+        textures = np.full(len(loops), OCCLUDER, np.int32)
+        of_slot = shape.clipped(len(self.slots) - 1)[shape.polygons] if self.slots else None
+        for number, slot in enumerate(self.slots):
+            if slot is not None:
+                mine = of_slot == number
+                textures[mine] = slot.texture
+                if slot.uv_map in shape.uvs:
+                    uv[mine] = shape.uvs[slot.uv_map][loops[mine]] @ slot.turn.T + slot.shift
+        triangles = shape.corners[loops]
+        if np.linalg.det(matrix[:3, :3]) < 0:  # mirrored: what was anticlockwise is not
+            triangles, uv = triangles[:, ::-1], uv[:, ::-1]
+        return vertices, triangles, uv, np.full(len(loops), self.number, np.int32), textures
 
 
 def check_objects(objects: Collection[bpy.types.Object]) -> None:
@@ -94,124 +131,124 @@ def check_objects(objects: Collection[bpy.types.Object]) -> None:
                                      "Connect a UV Map node to its image, or remove the image.")
 
 
-def needs_uv(obj: bpy.types.Object) -> bool:
-    """Return whether a mesh has no UV map."""
-    return not obj.data.uv_layers
-
-
 def collect(objects: Collection[bpy.types.Object], graph: bpy.types.Depsgraph,
-            shown: Collection[bpy.types.Object] | None = None) -> Collected:
+            shown: Collection[bpy.types.Object] | None = None, single_user: bool = False) -> Collected:
     """Return the triangles of `objects` with their textures, and of all else that is in the way.
 
     Args:
         objects: Meshes, for which `check_objects` has passed.
         graph: The evaluated scene.
         shown: The objects in the picture; None for all that `graph` has.
+        single_user: Whether linked duplicates get textures of their own, instead of sharing one.
 
     Raises:
         SourceUnusable: None of the objects is in the evaluated scene, or none has a face.
     """
     chosen = set(objects)
-    gathered = _Gathered()
-    shapes: dict[int, _Shape | None] = {}
-    for number, (obj, placed, matrix) in enumerate(_instances(graph, shown)):
-        key = placed.data.as_pointer() if placed.type == "MESH" else placed.as_pointer()
+    textures = _Textures(single_user)
+    shapes: dict[int, Shape | None] = {}
+    placed = []
+    for number, (obj, now, matrix, itself) in enumerate(_instances(graph, shown)):
+        key = now.data.as_pointer() if now.type == "MESH" else now.as_pointer()
         if key not in shapes:
-            shapes[key] = _shape(placed)
+            shapes[key] = _shape(now)
         shape = shapes[key]
         if shape is not None:
-            _add(gathered, shape, obj if obj in chosen else None, matrix, number)
-    if not gathered.textures:
+            slots = textures.of(obj, shape) if obj in chosen else ()
+            placed.append(Placed(shape, matrix, number, slots, identity(obj) if slots and itself else None))
+    if not textures.known:
         names = ", ".join(sorted(obj.name for obj in chosen))
         raise SourceUnusable(f"Nothing of {names} is rendered.", "Show the objects, and look at their modifiers.")
-    textures = _with_tiles(gathered)
-    return Collected(_joined(gathered), textures)
+    return Collected(tuple(placed), textures.with_tiles())
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
 
 
 def _instances(graph: bpy.types.Depsgraph, shown: Collection[bpy.types.Object] | None
-               ) -> Iterator[tuple[bpy.types.Object, bpy.types.Object, np.ndarray]]:
-    """Yield the original object, the evaluated one and the world matrix of everything with surfaces."""
+               ) -> Iterator[tuple[bpy.types.Object, bpy.types.Object, np.ndarray, bool]]:
+    """Yield everything with surfaces: the original object, the evaluated one, the world matrix, and whether it is the
+    object itself and no instance.
+    """
     for instance in graph.object_instances:
         placed = instance.object
         owner = (instance.parent or placed).original
         if placed.type in _SHAPES and instance.show_self and (shown is None or owner in shown):
-            yield placed.original, placed, np.array(instance.matrix_world, np.float64)
+            yield placed.original, placed, np.array(instance.matrix_world, np.float64), not instance.is_instance
 
 
-def _shape(placed: bpy.types.Object) -> _Shape | None:
+def _shape(placed: bpy.types.Object) -> Shape | None:
     """Return the evaluated object's mesh; None if it has no faces."""
-    own = placed.type == "MESH"
+    own = placed.type == "MESH" and not placed.data.is_editmode  # in Edit Mode its arrays are empty
     mesh = placed.data if own else placed.to_mesh()
     try:
-        if mesh is None or not len(mesh.polygons):
-            return None
-        return _read(mesh)
+        return read_mesh(mesh) if mesh is not None and len(mesh.polygons) else None
     finally:
         if not own:
             placed.to_mesh_clear()
 
 
-def _read(mesh: bpy.types.Mesh) -> _Shape:
-    count = len(mesh.loop_triangles) or (mesh.calc_loop_triangles() or len(mesh.loop_triangles))
-    loops, polygons = np.empty(count * 3, np.int32), np.empty(count, np.int32)
-    mesh.loop_triangles.foreach_get("loops", loops)
-    mesh.loop_triangles.foreach_get("polygon_index", polygons)
-    vertices = np.empty(len(mesh.vertices) * 3, np.float32)
-    mesh.vertices.foreach_get("co", vertices)
-    corner = np.empty(len(mesh.loops), np.int32)
-    mesh.attributes[".corner_vert"].data.foreach_get("value", corner)  # 200 times as fast as asking the loops
-    slots = np.empty(len(mesh.polygons), np.int32)
-    mesh.polygons.foreach_get("material_index", slots)
-    uvs = {}
-    for layer in mesh.uv_layers:
-        places = np.empty(len(mesh.loops) * 2, np.float32)
-        layer.uv.foreach_get("vector", places)
-        uvs[layer.name] = places.reshape(-1, 2)
-    render = next((layer.name for layer in mesh.uv_layers if layer.active_render), next(iter(uvs), ""))
-    return _Shape(vertices.reshape(-1, 3), corner[loops].reshape(-1, 3), loops.reshape(-1, 3), slots[polygons], uvs,
-                  render)
+class _Textures:
+    """The textures that were met so far: by mesh, slot and material, with how their faces are mapped, and the shapes
+    that show them.
+    """
+
+    def __init__(self, single_user: bool) -> None:
+        self._single_user = single_user
+        self.known: dict[tuple, tuple[Texture, _Slot, list[Shape]]] = {}
+
+    def of(self, obj: bpy.types.Object, shape: Shape) -> tuple[_Slot | None, ...]:
+        """Return how the faces of each material slot of `obj` are baked; None for slots without faces."""
+        count = max(1, len(obj.material_slots))
+        used = np.bincount(shape.clipped(count - 1), minlength=count)
+        return tuple(self._slot(obj, number, shape) if used[number] else None for number in range(count))
+
+    def _slot(self, obj: bpy.types.Object, number: int, shape: Shape) -> _Slot:
+        """Return how a slot's faces are baked; linked duplicates share one texture."""
+        material = obj.material_slots[number].material if obj.material_slots else None
+        shared = obj if self._single_user else obj.data
+        key = (shared.session_uid, number, material.session_uid if material is not None else 0)
+        owner = identity(obj)
+        if key in self.known:
+            texture, slot, shapes = self.known[key]
+            if owner not in texture.owners:
+                self.known[key] = replace(texture, owners=(*texture.owners, owner)), slot, shapes
+        else:
+            node, mapping = _mapping(material) if material is not None else (None, shaders.Mapping())
+            image = node.image if node is not None else None
+            uv_map = mapping.uv_map if mapping.uv_map in shape.uvs else shape.render_uv
+            matrix = np.array(mapping.matrix, np.float32)
+            slot, shapes = _Slot(len(self.known), uv_map, matrix[:2, :2], matrix[:2, 3]), []
+            self.known[key] = Texture((owner,), number, identity(material) if material is not None else None, uv_map,
+                                      identity(image) if image is not None else None), slot, shapes
+        if shape not in shapes:
+            shapes.append(shape)
+        return slot
+
+    def with_tiles(self) -> tuple[Texture, ...]:
+        """Return the textures in the order of their numbers, with the UDIM tiles that their faces lie on."""
+        result = []
+        for texture, slot, shapes in self.known.values():
+            image = lookup(texture.image) if texture.image is not None else None
+            if image is not None and image.source == "TILED":
+                texture = replace(texture, udim=_tiles_under(image, slot, texture.slot, shapes))
+            result.append(texture)
+        return tuple(result)
 
 
-def _add(gathered: _Gathered, shape: _Shape, target: bpy.types.Object | None, matrix: np.ndarray, number: int) -> None:
-    """Add a mesh at its place in the world. `target`: the object whose textures are baked; None if in the way only."""
-    vertices = (shape.vertices @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
-    triangles = shape.triangles
-    uv = np.zeros((len(triangles), 3, 2), np.float32)
-    textures = np.full(len(triangles), OCCLUDER, np.int32)
-    if target is not None:
-        last = max(0, len(target.material_slots) - 1)
-        slots = np.clip(shape.slots, 0, last)  # as Blender draws faces whose slot is gone
-        for slot in np.unique(slots):
-            mine = slots == slot
-            index, texture, matrix_uv = _texture(gathered, target, int(slot), shape)
-            placed = shape.uv(texture.uv_map)[mine]
-            textures[mine], uv[mine] = index, placed @ matrix_uv[:2, :2].T + matrix_uv[:2, 3]
-            gathered.used_uvs.setdefault(index, []).append(uv[mine])
-    if np.linalg.det(matrix[:3, :3]) < 0:  # mirrored: what was anticlockwise is not
-        triangles, uv = triangles[:, ::-1], uv[:, ::-1]
-    gathered.parts.append((vertices, triangles, uv, np.full(len(triangles), number, np.int32), textures))
-
-
-def _texture(gathered: _Gathered, obj: bpy.types.Object, slot: int, shape: _Shape) -> tuple[int, Texture]:
-    """Return the number and description of the texture of a material slot; linked duplicates share one."""
-    material = obj.material_slots[slot].material if obj.material_slots else None
-    key = (obj.data.session_uid, slot, material.session_uid if material is not None else 0)
-    known = gathered.textures.get(key)
-    owner = identity(obj)
-    if known is None:
-        node, mapping = _mapping(material) if material is not None else (None, shaders.Mapping())
-        image = node.image if node is not None else None
-        texture = Texture((owner,), slot, identity(material) if material is not None else None,
-                          mapping.uv_map if mapping.uv_map in shape.uvs else shape.render_uv,
-                          identity(image) if image is not None else None)
-        known = len(gathered.textures), texture, np.array(mapping.matrix, np.float32)
-    elif owner not in known[1].owners:
-        known = known[0], replace(known[1], owners=(*known[1].owners, owner)), known[2]
-    gathered.textures[key] = known
-    return known
+def _tiles_under(image: bpy.types.Image, slot: _Slot, number: int, shapes: Collection[Shape]) -> tuple[int, ...]:
+    """Return the tiles of `image` that faces of the material slot `number` lie on."""
+    used = set()
+    for shape in shapes:
+        if slot.uv_map not in shape.uvs:
+            continue
+        mine = shape.clipped(number)[shape.polygons] == number
+        uv = shape.uvs[slot.uv_map][shape.loops[mine]] @ slot.turn.T + slot.shift
+        low, high = uv.min(1), uv.max(1)
+        used |= {tile.number for tile in image.tiles
+                 if ((high > tiles.corner_of(tile.number)) & (low < np.add(tiles.corner_of(tile.number), 1))
+                     ).all(1).any()}
+    return tuple(tile.number for tile in image.tiles if tile.number in used)
 
 
 def _mapping(material: bpy.types.Material) -> tuple[bpy.types.ShaderNodeTexImage | None, shaders.Mapping]:
@@ -220,27 +257,3 @@ def _mapping(material: bpy.types.Material) -> tuple[bpy.types.ShaderNodeTexImage
     if node is None:
         return None, shaders.Mapping()
     return node, shaders.mapping_of(node, shaders.groups_of(material, node))
-
-
-def _with_tiles(gathered: _Gathered) -> tuple[Texture, ...]:
-    """Return the textures in the order of their numbers, with the UDIM tiles that their faces lie on."""
-    result = []
-    for number, texture, _ in sorted(gathered.textures.values(), key=lambda known: known[0]):
-        image = lookup(texture.image) if texture.image is not None else None
-        if image is not None and image.source == "TILED":
-            uv = np.concatenate(gathered.used_uvs[number])
-            low, high = uv.min(1), uv.max(1)
-            used = tuple(tile.number for tile in image.tiles
-                         if ((high > tiles.corner_of(tile.number)) & (low < np.add(tiles.corner_of(tile.number), 1))
-                             ).all(1).any())
-            texture = replace(texture, udim=used)
-        result.append(texture)
-    return tuple(result)
-
-
-def _joined(gathered: _Gathered) -> Triangles:
-    vertices, triangles, uv, objects, textures = zip(*gathered.parts)
-    starts = np.cumsum([0, *(len(part) for part in vertices[:-1])])
-    return Triangles(np.concatenate(vertices),
-                     np.concatenate([part + start for part, start in zip(triangles, starts)]).astype(np.int32),
-                     np.concatenate(uv), np.concatenate(objects), np.concatenate(textures))

@@ -34,6 +34,20 @@ def ensure_uv(obj: bpy.types.Object) -> None:
     mesh.update()
 
 
+def write_map(mesh: bpy.types.Mesh, places: np.ndarray) -> None:
+    """Give a mesh without UV maps, which is not in Edit Mode, one with these UVs: L×2, one for each corner."""
+    layer = mesh.uv_layers.new(name=NAME, do_init=False)
+    layer.uv.foreach_set("vector", np.ascontiguousarray(places, np.float32).ravel())
+    mesh.update()
+
+
+def remove_maps(mesh: bpy.types.Mesh) -> None:
+    """Remove all UV maps of a mesh."""
+    while mesh.uv_layers:
+        mesh.uv_layers.remove(mesh.uv_layers[0])
+    mesh.update()
+
+
 def box_projection(corners: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Return N×2 UVs, 0 to 1 across the largest side, for N×3 corner positions with the N×3 normals of their faces."""
     low = corners.min(axis=0)

@@ -4,8 +4,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from statistics import median
+from threading import Event
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +23,7 @@ log = logging.getLogger("blender_sd")
 STATES = ("queued", "loading", "running", "finished", "cancelled", "failed")
 _DONE = STATES[3:]
 _PACES = 5  # recent steps that count; their median is stable even if they differ
+_LOOK = 0.1  # seconds between two looks at whether a job was cancelled
 _ALIKE = 1.5  # two steps agree if one took at most this many times as long as the other
 
 
@@ -29,6 +33,35 @@ class Prepared:
 
     job: str
     request: Request
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """Sent by the background thread, which waits for the answer: something that the thread that pumps has to do."""
+
+    job: str
+    work: Callable[[], Any]
+    answer: SimpleQueue = field(default_factory=SimpleQueue)
+
+    def take(self) -> None:
+        """Do it, on the thread that pumps."""
+        try:
+            self.answer.put(self.work())
+        except SDError as error:
+            self.answer.put(error)
+        except Exception as error:  # the thread that waits must hear of it
+            self.answer.put(SDError("The scene could not be read.", "", text_of(error)))
+
+    def wait(self, cancelled: Event) -> Any:
+        """Return the answer, on the background thread. Raise SDError as `work` does; JobCancelled if it was cancelled
+        meanwhile."""
+        while not cancelled.is_set():
+            with suppress(Empty):
+                answer = self.answer.get(timeout=_LOOK)
+                if isinstance(answer, SDError):
+                    raise answer
+                return answer
+        raise JobCancelled("Cancelled.")
 
 
 def _agree(paces: list[float]) -> bool:
@@ -156,6 +189,9 @@ class Job:
     def _prepared(self, event: Prepared, at: float) -> None:
         self.request = event.request
 
+    def _turned(self, event: Turn, at: float) -> None:
+        event.take()
+
     def _loading(self, event: Loading, at: float) -> None:
         self.state, self.text = "loading", event.text
         self._last, self._paces, self.eta = None, [], None  # a newly loaded model may have another pace
@@ -247,6 +283,6 @@ class Job:
         self.preview_serial += 1
 
     _CHANGES: dict[type, Callable[[Job, Any, float], None]] = {
-        Prepared: _prepared, Loading: _loading, Note: _note, Step: _stepped,
+        Prepared: _prepared, Turn: _turned, Loading: _loading, Note: _note, Step: _stepped,
         Finished: _finished, Cancelled: _cancelled, Failed: _failed,
     }

@@ -13,10 +13,9 @@ from ..core.errors import SDError, SourceUnusable
 from ..core.request import Request
 from ..core.tasks import PbrMaps
 from ..protocol.messages import Cancelled, Generate, Pipeline, Ready, Result
-from ..protocol.surfaces import Scenery
 from .inbox import Inbox
 from .job import Job
-from .worker import EngineState, SourceOrReader, Task, Waiting, Worker
+from .worker import EngineState, SceneryOrReader, SourceOrReader, Task, Waiting, Worker
 
 log = logging.getLogger("blender_sd")
 
@@ -78,7 +77,7 @@ class Session:
     def submit(
         self, request: Request, *, folder: str, output: str, inputs: Mapping[str, SourceOrReader] | None = None,
         commit: Callable[[Job], list] | None = None, label: str = "", base_model: str = "", background: bool = False,
-        controls_only: bool = False, scenery: Scenery | None = None, maps: PbrMaps | None = None,
+        controls_only: bool = False, scenery: SceneryOrReader | None = None, maps: PbrMaps | None = None,
         recall: Callable[[list, tuple[Result, ...]], list] | None = None,
     ) -> Job:
         """Add a request to the queue and return its job at once.
@@ -95,7 +94,9 @@ class Session:
             base_model: As in `messages.Generate`.
             background: Whether all other jobs come first, and a job submitted meanwhile cancels this one, so that the
                 caller can try again. It is not listed in `jobs`, and forgotten when it ends.
-            controls_only, scenery, maps: As in `messages.Generate`.
+            controls_only, maps: As in `messages.Generate`.
+            scenery: What the pictures are baked onto: a `Scenery`, a function that returns it (as for `inputs`), or
+                what there will be once some meshes have UVs.
             recall: Turns the result of `commit` and the pictures into the current value of `Job.outputs`, whenever that
                 is read.
 

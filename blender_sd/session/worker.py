@@ -8,22 +8,28 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from ..core.errors import EngineDied, EngineMissing, SDError, SourceUnusable
+from ..core.errors import EngineDied, EngineMissing, JobCancelled, SDError, SourceUnusable
 from ..core.request import Request
 from ..core.tasks import PbrMaps
 from ..protocol import endings
 from ..protocol.messages import (
-    Alive, Cancelled, Ending, Event, Failed, Finished, Generate, Loading, Pipeline, Ready, Result, Source, text_of,
+    Alive, Cancelled, Ending, Event, Failed, Finished, Generate, Loading, Pipeline, Ready, Result, Source, Unwrapped,
+    text_of,
 )
-from ..protocol.surfaces import Scenery
-from .job import Prepared
+from ..protocol.surfaces import Bare, Scenery, Unwrapping
+from .job import Prepared, Turn
 
 log = logging.getLogger("blender_sd")
 
 SourceOrReader = Source | Callable[[], Source]
+
+
+# A function is called on the background thread, and must not use bpy.
+SceneryOrReader = Scenery | Callable[[], Scenery] | Unwrapping
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Task:
     base_model: str = ""
     background: bool = False
     controls_only: bool = False
-    scenery: Scenery | None = None
+    scenery: SceneryOrReader | None = None
     maps: PbrMaps | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -280,11 +286,7 @@ class Worker:
                     return Finished(task.job, results)
                 if not self._ready:
                     self._post_state("starting")
-            endings_of_run: list[Event] = []
-            endings.run(self._get_pipeline(), request,
-                        lambda event: endings_of_run.append(event) if isinstance(event, Ending) else emit(event),
-                        task.cancelled.is_set)
-            return endings_of_run[-1]
+            return self._carry_out(request, emit, task)
 
         endings.finish(task.job, work, emit)
         with self._lock:
@@ -296,7 +298,42 @@ class Worker:
         request = task.request.with_inputs({role: source.digest() for role, source in inputs.items()})
         emit(Prepared(task.job, request))
         return Generate(task.job, request, task.folder, task.output, inputs, task.base_model, task.controls_only,
-                        task.scenery, task.maps)
+                        self._scenery(task, request, emit), task.maps)
+
+    def _scenery(self, task: Task, request: Request, emit: Callable[[object], None]) -> Scenery | None:
+        """Return what the pictures are baked onto; meshes without UVs are unwrapped first. Raise SDError."""
+        given = task.scenery
+        if isinstance(given, Unwrapping):
+            turn = Turn(task.job, partial(given.scenery, self._unwrapped(task, request, given.meshes, emit)))
+            emit(turn)
+            given = turn.wait(task.cancelled)
+        return given() if callable(given) else given
+
+    def _unwrapped(self, task: Task, request: Request, meshes: tuple[Bare, ...], emit: Callable[[object], None]
+                   ) -> tuple[np.ndarray, ...]:
+        """Return the UVs of meshes that have none. Raise SDError."""
+        maps: list[tuple[np.ndarray, ...]] = []
+
+        def take(event: object) -> None:
+            if isinstance(event, Unwrapped):
+                maps.append(event.maps)
+            else:
+                emit(event)
+
+        ending = self._carry_out(Generate(task.job, request, task.folder, "", bare=meshes), take, task)
+        if isinstance(ending, Failed):
+            raise ending.error()
+        if not maps:
+            raise JobCancelled("The job was cancelled.")
+        return maps[-1]
+
+    def _carry_out(self, message: Generate, emit: Callable[[object], None], task: Task) -> Event:
+        """Run a message in the pipeline, and return its ending, which `emit` does not get."""
+        ended: list[Event] = []
+        endings.run(self._get_pipeline(), message,
+                    lambda event: ended.append(event) if isinstance(event, Ending) else emit(event),
+                    task.cancelled.is_set)
+        return ended[-1]
 
     def _judge(self, ending: object) -> None:
         """Update the engine's state according to a job's failure."""

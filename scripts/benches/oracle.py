@@ -12,26 +12,31 @@ back into 2048².
                             and with filling, harmonising, seams and dilation
     seconds_…               cost against texels, faces and views
     memory_…                peak memory in GB, and what was announced before
+    call_…, pump_…, wait_…, commit_…  milliseconds that Blender's main thread is kept, beyond its own evaluation
+    held_…                  energy and jump on meshes that nothing was chosen with, for several steepnesses of the soft
+                            choice of the best view (`geometry/blend.py`)
 """
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from . import common
+from ._oracle.costs import costs, stalls, times  # noqa: F401  # parts, called by their names
 
 DESCRIPTION = "baking against a known answer: fidelity, coverage, bleeding, blur, seams, time and memory"
 SIZE, VIEW, WAVE, FINE = 2048, 1024, 0.12, 0.04
 BARS = {"suzanne": (54.5, 0.959), "cube": (58.0, 0.997)}
-ROUNDS = 3
 
 
-def run(log: Callable[[str], None]) -> dict:
+PARTS = ("fidelity", "scales", "bleeding", "blur", "times", "costs", "stalls", "held")
+
+
+def run(log: Callable[[str], None], parts: Sequence[str] = PARTS) -> dict:
     if str(common.ROOT) not in sys.path:
         sys.path.insert(0, str(common.ROOT))
     figures: dict[str, float] = {}
@@ -39,8 +44,8 @@ def run(log: Callable[[str], None]) -> dict:
     with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as folder:
         subprocess.run([sys.executable, "-m", "scripts.benches._oracle.export", folder], cwd=common.ROOT, check=True,
                        stdout=subprocess.DEVNULL)
-        for part in (fidelity, scales, bleeding, blur, times):
-            part(Path(folder), figures, bars, log)
+        for part in parts:
+            globals()[part](Path(folder), figures, bars, log)
     return {"figures": figures, "bars": bars}
 
 
@@ -177,11 +182,13 @@ def scales(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) 
     """The same at other scales."""
     for name in BARS:
         mesh, sheets = scenes(folder)[name]
-        for scale in (1e-3, 1e3):
+        own = 0.0
+        for scale in (1, 1e-3, 1e3):
             larger = replace(mesh, vertices=mesh.vertices * scale)
             psnr = against(bake(larger, sheets)[2], limit_of(larger, sheets, checked=False))["psnr"]
+            own = own or psnr
             figures[f"psnr_{name}_x{scale:g}"] = psnr
-            bars[f"{name} × {scale:g}: dB off"] = common.bar(abs(psnr - figures[f"psnr_{name}"]), "<= 0.5")
+            bars[f"{name} × {scale:g}: dB off"] = common.bar(abs(psnr - own), "<= 0.5")
             log(f"{name} × {scale:g}: {psnr:.2f} dB")
 
 
@@ -213,14 +220,19 @@ def bleeding(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]
         log(f"bleeding, {name}: {255 * worst:.3f} / 255, coverage {100 * report.coverage:.1f} %")
 
 
-def blur(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
-    """Displaced views of different brightness: neither blurred nor with steps where the best view changes."""
+def disturbed(seed: int) -> list:
+    """Return displacements by up to 1.5 px and gains by up to 10 % for the eight views, which include both ends."""
     import numpy as np
 
-    noise = np.random.default_rng(1)
+    noise = np.random.default_rng(seed)
     angles, lengths = noise.uniform(0, 2 * np.pi, 8), noise.uniform(0.5, 1.5, 8)
     gains = np.concatenate([[0.9, 1.1], noise.uniform(0.9, 1.1, 6)])
-    changes = [((r * np.cos(a), r * np.sin(a)), gain) for a, r, gain in zip(angles, lengths, gains)]
+    return [((r * np.cos(a), r * np.sin(a)), gain) for a, r, gain in zip(angles, lengths, gains)]
+
+
+def blur(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
+    """Displaced views of different brightness: neither blurred nor with steps where the best view changes."""
+    changes = disturbed(1)
     for name in ("suzanne", "sphere"):
         mesh, sheets = scenes(folder)[name]
         clean = limit_of(mesh, sheets, FINE, checked=False)
@@ -230,7 +242,7 @@ def blur(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) ->
         for kind, options in kinds.items():
             _, _, (colours, view) = bake(mesh, sheets, FINE, **{"changes": changes, **options})
             view = view[clean["index"]].astype(int)
-            result = gradient(colours[clean["index"]], np.where(view == 65535, -1, view), pairs)
+            result = gradient(colours[clean["index"]], _known(view), pairs)
             figures |= {f"energy_{name}{kind}": result["energy"] / reference, f"jump_{name}{kind}": result["jump"]}
         plain = limit_of(mesh, sheets, FINE, changes, checked=False)
         figures[f"jump_{name}_hard"] = gradient(plain["colours"], plain["view"], pairs)["jump"]
@@ -294,45 +306,39 @@ def gradient(colours, view, pairs) -> dict[str, float]:
     return {"energy": float((step**2).mean()), "jump": float(slopes[0] / slopes[1])}
 
 
-def times(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
-    """Time and memory, each in a process of its own, and the table of costs."""
-    import numpy as np
-
-    from blender_sd.geometry import memory
+def held(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
+    """The steepness of the soft choice of the best view, on other meshes and with other disturbances than `blur`."""
+    from blender_sd.geometry import blend
     from blender_sd.geometry.sheets import Sheet
     from tests.support import meshes
 
-    found: dict[str, list[dict]] = {"reference": [], "ours": []}
-    for _ in range(ROUNDS):
-        for case, measured in found.items():
-            measured.append(timed(case, folder / "suzanne.npz"))
-            log(f"{case}: " + ", ".join(f"{key} {value:.2f}" for key, value in measured[-1].items() if key != "peak"))
-    best = {case: {key: min(one[key] for one in several) for key in several[0]} for case, several in found.items()}
-    figures |= {f"seconds_{case}_{key}": value for case, one in best.items() for key, value in one.items()
-                if key != "peak"}
-    figures["core_ratio"] = best["ours"]["core"] / best["reference"]["core"]
-    figures["all_ratio"] = best["ours"]["all"] / best["reference"]["core"]
-    bars["time up to gathering against the reference"] = common.bar(figures["core_ratio"], "<= 0.6")
-    bars["time in all against the reference"] = common.bar(figures["all_ratio"], "<= 1.2")
-    for rows in (32, 64, 128, 256):
-        vertices, triangles, uv = meshes.sphere(rows, 2 * rows)
-        np.savez(folder / f"sphere{rows}.npz", vertices=vertices, triangles=triangles, uv=uv)
-    for label, arguments in (("texels_1024", (64, 1024, 8)), ("texels_2048", (64, 2048, 8)),
-                             ("texels_4096", (64, 4096, 8)), ("faces_2048", (32, 2048, 8)),
-                             ("faces_32768", (128, 2048, 8)), ("faces_131072", (256, 2048, 8)),
-                             ("views_1", (64, 2048, 1)), ("views_4", (64, 2048, 4)), ("views_16", (64, 2048, 16))):
-        rows, size, views = arguments
-        one = timed("ours", folder / f"sphere{rows}.npz", size, views)
-        announced = memory.needed([Sheet(0, size, size)], views * VIEW**2, 4 * rows * rows)
-        figures |= {f"seconds_{label}": one["all"], f"memory_{label}": one["peak"] / 2**30,
-                    f"announced_{label}": announced / 2**30}
-        bars[f"{label}: peak memory against what was announced"] = common.bar(one["peak"] / announced, "<= 1")
-        log(f"{label}: {one['all']:.2f} s, {one['peak'] / 2**30:.2f} GB (announced {announced / 2**30:.2f})")
+    from ._oracle import others
+
+    usual = blend.sharpened
+    changes = disturbed(7)
+    for name, part in others.all_meshes().items():
+        mesh, sheets = meshes.mesh(part), (Sheet(0, SIZE, SIZE),)
+        clean = limit_of(mesh, sheets, FINE, checked=False)
+        pairs = neighbours(clean["index"], clean["points"])
+        reference = gradient(clean["colours"], clean["view"], pairs)["energy"]
+        for steepness in (6, 8, 12, 16, 24):
+            blend.sharpened = lambda mean, power=steepness / 4: mean**power
+            try:
+                _, _, (colours, view) = bake(mesh, sheets, FINE, changes)
+            finally:
+                blend.sharpened = usual
+            view = view[clean["index"]].astype(int)
+            result = gradient(colours[clean["index"]], _known(view), pairs)
+            figures |= {f"held_energy_{name}_{steepness}": result["energy"] / reference,
+                        f"held_jump_{name}_{steepness}": result["jump"]}
+            log(f"{name}, steepness {steepness}: energy {result['energy'] / reference:.3f}, step {result['jump']:.3f}")
+        bars[f"{name}: gradient energy low"] = common.bar(figures[f"held_energy_{name}_12"], ">= 0.9")
+        bars[f"{name}: gradient energy high"] = common.bar(figures[f"held_energy_{name}_12"], "<= 1.1")
+        bars[f"{name}: step where the best view changes"] = common.bar(figures[f"held_jump_{name}_12"], "<= 1.15")
 
 
-def timed(case: str, path: Path, size: int = SIZE, views: int = 8) -> dict[str, float]:
-    done = subprocess.run([sys.executable, "-m", "scripts.benches._oracle.timing", case, str(path), str(size),
-                           str(views)], cwd=common.ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{case}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+def _known(view):
+    """Return the best views with −1 for none."""
+    import numpy as np
+
+    return np.where(view == 65535, -1, view)

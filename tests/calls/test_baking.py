@@ -1,51 +1,18 @@
 """Baking onto objects through the public call: real engine, real scene, pictures that Blender itself rendered."""
 from __future__ import annotations
 
+import sys
+
 import bpy
 import numpy as np
 import pytest
 
-from blender_sd.core.errors import InvalidRequest, SourceUnusable, TargetUnusable
+from blender_sd.core.errors import GeometryMissing, InvalidRequest, SourceUnusable, TargetUnusable
 from blender_sd.scene import compat, marks, materials
+from tests.support.baking import FACES, camera, colour_at, face_towards, flat, shown
 from tests.support.calls import PATIENCE
 
 pytestmark = [pytest.mark.bpy, pytest.mark.slow]
-
-FACES = {"front": ((0, -6, 0), (np.pi / 2, 0, 0)), "right": ((6, 0, 0), (np.pi / 2, 0, np.pi / 2)),
-         "top": ((0, 0, 6), (0, 0, 0))}
-
-
-def camera(name: str) -> bpy.types.Object:
-    place, turn = FACES[name]
-    data = bpy.data.cameras.new(name)
-    made = bpy.data.objects.new(name, data)
-    made.location, made.rotation_euler = place, turn
-    data.lens = 60
-    bpy.context.collection.objects.link(made)
-    return made
-
-
-def flat(*colour: int, side: int = 64) -> np.ndarray:
-    return np.full((side, side, 4), (*colour, 255), np.uint8)
-
-
-def shown(obj: bpy.types.Object, slot: int = 0) -> bpy.types.Image:
-    return materials.base_color_node(obj.material_slots[slot].material).image
-
-
-def colour_at(obj: bpy.types.Object, face: int, image: bpy.types.Image | None = None) -> np.ndarray:
-    """The image's colour (0 to 255) in the middle of one of the object's faces."""
-    image = image or shown(obj)
-    mesh = obj.data
-    u, v = np.mean([mesh.uv_layers.active.uv[loop].vector for loop in mesh.polygons[face].loop_indices], axis=0)
-    width, height = image.size
-    pixels = np.array(image.pixels[:]).reshape(height, width, 4)
-    return np.rint(pixels[int(v * height), int(u * width)] * 255)[:3]
-
-
-def face_towards(obj: bpy.types.Object, direction) -> int:
-    return max(range(len(obj.data.polygons)), key=lambda number: obj.data.polygons[number].normal.dot(direction))
-
 
 def test_each_face_gets_what_its_camera_sees(sd, cube):
     pictures = {"front": flat(200, 30, 30), "right": flat(30, 200, 30), "top": flat(30, 30, 200)}
@@ -178,10 +145,6 @@ def test_bad_input_is_refused_in_words(sd, cube):
     job = sd.bake([flat(1, 2, 3)] * 2, [camera("top"), away], [cube], size=(64, 64))
     job.result(PATIENCE)
     assert any("picture 2" in note for note in job.notes)
-    while cube.data.uv_layers:
-        cube.data.uv_layers.remove(cube.data.uv_layers[0])
-    with pytest.raises(TargetUnusable, match="no UV map"):
-        sd.bake([flat(1, 2, 3)], [camera("top")], [cube])
 
 
 def test_uvs_without_an_area_take_nothing(sd, cube):
@@ -229,3 +192,68 @@ def test_views_that_there_are_not(sd, cube, small):
         sd.project("CAMERA", "x", **small)
     with pytest.raises(SourceUnusable, match="cannot be projected"):
         sd.project(cube, "x", **small)
+
+
+@pytest.mark.parametrize("missing", ["embreex", "scipy"])
+def test_inside_blender_without_a_package_one_sentence_names_it(sd, cube, small, monkeypatch, missing):
+    pytest.importorskip("diffusers", reason="only where Blender's Python has torch")
+    for name in [name for name in sys.modules if name.startswith(("blender_sd.geometry", "blender_sd.engine.tasks.bake",
+                                                                  missing))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    sd.configure(in_thread=True)
+    try:
+        jobs = [sd.bake([flat(1, 2, 3)], [camera("top")], [cube], size=(64, 64)),
+                sd.project(camera("top"), flat(1, 2, 3), objects=[cube])]
+        for job in jobs:
+            with pytest.raises(GeometryMissing, match=f"The package {missing} is missing"):
+                job.result(PATIENCE)
+    finally:
+        sd.configure(in_thread=False)
+
+
+def test_the_view_is_inpainted_where_the_objects_are(sd, cube, small):
+    scene = bpy.context.scene
+    scene.camera = camera("front")
+    scene.render.engine, scene.render.resolution_x, scene.render.resolution_y = "BLENDER_WORKBENCH", 64, 64
+    bpy.context.view_layer.update()
+    job = sd.project("CAMERA", "red brick wall", objects=[cube], mask="OBJECTS", texture_size=(64, 64), **small)
+    (image,) = job.result(PATIENCE)
+    assert job.request.task.name == "inpaint" and [result.role for result in job.results] == ["picture", "base colour"]
+    picture = bpy.data.images.load(job.results[0].path)
+    painted = np.rint(np.array(picture.pixels[:]).reshape(64, 64, 4)[::-1, :, :3] * 255)
+    assert len(np.unique(painted[:8].reshape(-1, 3), axis=0)) <= 8  # above the cube, the background of the render
+    assert len(np.unique(painted[24:40, 24:40].reshape(-1, 3), axis=0)) > 50
+    assert shown(cube) == image
+    mask = np.zeros((64, 64), bool)
+    mask[:, :32] = True
+    half = sd.project("CAMERA", "red brick wall", objects=[cube], mask=mask, texture_size=(64, 64), **small)
+    half.result(PATIENCE)
+    assert half.request.task.name == "inpaint"
+    hidden = bpy.data.objects.new("hidden", cube.data)
+    hidden.location = (0, 30, 0)
+    bpy.context.collection.objects.link(hidden)
+    bpy.context.view_layer.update()
+    with pytest.raises(SourceUnusable, match="None of the objects is seen"):
+        sd.project("CAMERA", "x", objects=[hidden], mask="OBJECTS", **small)
+    with pytest.raises(InvalidRequest, match="'mask' changes nothing"):
+        sd.project("CAMERA", flat(1, 2, 3), objects=[cube], mask="OBJECTS")
+
+
+def test_previews_are_laid_on_the_faces_that_the_view_sees(sd, cube):
+    from blender_sd import scene
+    from blender_sd.scene import projecting
+
+    seen = camera("front")
+    bpy.context.view_layer.update()
+    lens = scene.cameras_of([seen], [(64, 64)])[0]
+    (surface,) = scene.preview_faces(scene.prepare_bake([cube], (64, 64)), lens)
+    assert surface.find() == cube and np.allclose(surface.normals, (0, -1, 0), atol=1e-6)
+    assert np.allclose(surface.corners[:, 1], -1)
+    local = projecting._through_lens(surface.corners[None].astype(float), np.array(cube.matrix_world), lens)
+    assert np.allclose(projecting._pixels(local, lens)[0], surface.uvs, atol=1e-5)
+    size = np.ptp(surface.uvs.reshape(-1, 3, 2), axis=1).max()
+    assert size < projecting._LONGEST + 1e-5 and 0 <= surface.uvs.min() and surface.uvs.max() <= 1
+    area = np.linalg.norm(np.cross(*(surface.corners.reshape(-1, 3, 3)[:, k] - surface.corners.reshape(-1, 3, 3)[:, 0]
+                                     for k in (1, 2))), axis=1).sum() / 2
+    assert abs(area - 4) < 1e-4  # all of the face, once

@@ -11,6 +11,7 @@ from tests.support.meshes import camera, cube, mesh, picture, plane
 
 from blender_sd.core.errors import GeometryMissing, OutOfMemory, SourceUnusable
 from blender_sd.core.platforms import without_embree
+from blender_sd.core.roles import BAKE_PICTURES
 from blender_sd.geometry import colours, compose, debug, memory
 from blender_sd.geometry.bake import Baker, Settings
 from blender_sd.geometry.sheets import Sheet
@@ -94,7 +95,7 @@ def test_a_bake_that_does_not_fit_is_refused_with_a_size_that_does():
     assert "Close other programs" in caught.value.hint
 
 
-@pytest.mark.parametrize("kind", debug.KINDS)
+@pytest.mark.parametrize("kind", BAKE_PICTURES)
 def test_debug_pictures_show_something(red, kind):
     baker, baked = red
     image = debug.picture(kind, baked, baker.layout, 0)
@@ -106,7 +107,8 @@ def test_without_embree_one_sentence_names_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "embreex", None)
     monkeypatch.setitem(sys.modules, "embreex.mesh_construction", None)
     with pytest.raises(GeometryMissing, match="embreex"):
-        Baker(Surface(mesh(plane())), [Sheet(0, 32, 32)]).measure()
+        Baker(Surface(mesh(plane())), [Sheet(0, 32, 32)]).run([camera((0, 0.1, 3), size=16)],
+                                                              [np.ones((16, 16, 4), np.float32)])
 
 
 @pytest.mark.parametrize(("system", "machine", "name"), [

@@ -1,4 +1,4 @@
-"""The texel table: every texel of an island once, exact in double, with overlaps, tiles and repeats told apart."""
+"""The texel table: every texel of an island once, exact in double, also where UVs overlap or repeat."""
 from __future__ import annotations
 
 import numpy as np

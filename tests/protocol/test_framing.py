@@ -14,13 +14,15 @@ from blender_sd.protocol import framing
 from blender_sd.core.errors import EngineDied, InvalidRequest, OutOfMemory, SDError, error_of_kind
 from blender_sd.protocol.messages import (
     Alive, Cancel, Cancelled, Check, EngineConfig, Failed, Fetch, Fetched, Finished, Found, Generate, Hello, Install,
-    Installed, Loading, Note, Ready, Result, Shutdown, Source, Stage, Step, Verified, Verify,
+    Installed, Loading, Note, Ready, Result, Shutdown, Source, Stage, Step, Unwrapped, Verified, Verify,
 )
 from blender_sd.core.request import Request
 from blender_sd.protocol.framing import WireError, read_message, write_message
+from blender_sd.protocol.surfaces import Bare
 
 REQUEST = Request(prompt="Ziegel, 砖墙 🧱\n\0", negative="\"quotes\" \\ {}", seed=7, guidance=7)
 PIXELS = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+NUMBERS = np.arange(6, dtype=np.float32).reshape(2, 3)
 MESSAGES = [
     Hello(EngineConfig(device="cuda:1", precision="bf16", threads=3, memory_mb=4096, memory_use="tiles", preview_px=0)),
     Cancel("1"),
@@ -31,6 +33,9 @@ MESSAGES = [
     Generate("1", REQUEST, "/models/a b", "", base_model="/models/c"),
     Generate("1", REQUEST, "", "", {"source": Source(pixels=PIXELS)}),
     Generate("1", REQUEST, "", "", {"source": Source(encoded=b"\x89PNG"), "mask": Source(pixels=PIXELS)}),
+    Generate("1", REQUEST, "", "", bare=(Bare(NUMBERS, NUMBERS.astype(np.int32), np.arange(2, dtype=np.int32)),)),
+    Unwrapped("1", (NUMBERS, NUMBERS[:0])),
+    Unwrapped("1", ()),
     Ready("cpu", "fp32", {"torch": "2.13"}),
     Step("1", 1, 2, 3, 4),
     Step("1", 1, 2, 3, 4, PIXELS[..., :3]),
@@ -65,6 +70,8 @@ def same(a, b):
     if dataclasses.is_dataclass(a):
         return type(a) is type(b) and all(
             same(getattr(a, spec.name), getattr(b, spec.name)) for spec in dataclasses.fields(a))
+    if isinstance(a, tuple):
+        return type(b) is tuple and len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict):
         return type(b) is dict and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     return type(a) is type(b) and a == b

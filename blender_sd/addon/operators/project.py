@@ -6,7 +6,8 @@ from bpy.props import EnumProperty
 
 from ...calls import baking
 from ...core.platforms import without_embree
-from ...core.tasks import IMAGE_TO_IMAGE
+from ...core.roles import BAKE_PICTURES
+from ...core.tasks import IMAGE_TO_IMAGE, INPAINT
 from .start import can_do, first_refusal, start
 
 VIEWS = (("VIEWPORT", "3D View", "What the 3D View shows", "VIEW3D", 0),
@@ -26,14 +27,17 @@ class SD_OT_project(bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         name = without_embree()
+        task = INPAINT if context.scene.sd.project_objects else IMAGE_TO_IMAGE
         return first_refusal(cls, (not name, f"Pictures cannot be baked onto objects on {name}")) and can_do(
-            cls, context, IMAGE_TO_IMAGE)
+            cls, context, task)
 
     def execute(self, context):
         settings = context.scene.sd
         return start(self, context, lambda seed: baking.project(
             self.view, settings.words(), strength=settings.render_strength, controls=settings.control_inputs(),
-            seed=seed, label=settings.words() or "Projection", **settings.keywords(IMAGE_TO_IMAGE)))
+            mask="OBJECTS" if settings.project_objects else None, single_user=settings.project_single_user,
+            debug=BAKE_PICTURES if settings.project_debug else (), seed=seed, label=settings.words() or "Projection",
+            **settings.keywords(IMAGE_TO_IMAGE)))
 
 
 CLASSES = (SD_OT_project,)

@@ -22,7 +22,10 @@ class Project(Panel):
         meshes = [obj for obj in context.selected_objects if obj.type == "MESH"]
         onto = "Onto the selected objects" if meshes else "Onto all objects in view"
         wrapped(self.layout, context, onto, "MESH_DATA")
-        self.split().prop(context.scene.sd, "render_strength", slider=True)
+        column = self.split()
+        column.prop(context.scene.sd, "render_strength", slider=True)
+        for name in ("project_objects", "project_single_user", "project_debug"):
+            column.prop(context.scene.sd, name)
         column = self.layout.column(align=True)
         column.operator("sd.project", text="Project from Here", icon="MOD_UVPROJECT").view = "VIEWPORT"
         column.operator("sd.project", text="Project from Camera", icon="CAMERA_DATA").view = "CAMERA"

@@ -8,8 +8,9 @@ import psutil
 from PIL import Image
 
 from ...core.errors import SourceUnusable
+from ...core.roles import BASE_COLOUR
 from ...core.tasks import Bake
-from ...geometry import colours, compose, memory
+from ...geometry import colours, compose, debug, memory
 from ...geometry.bake import Baked, Baker, Report, Settings
 from ...geometry.sheets import Sheet
 from ...geometry.surface import Mesh, Surface
@@ -40,8 +41,9 @@ def sources_of(scenery: Scenery, inputs: dict[str, Source]) -> list[Image.Image]
 
 def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inputs: dict[str, Source],
          cancelled: Callable[[], bool], progress: Callable[[float], None], note: Callable[[str], None]
-         ) -> Iterator[Image.Image]:
-    """Yield the baked images in the order of `Scenery.sheets`: RGBA, sRGB, straight alpha.
+         ) -> Iterator[tuple[str, Image.Image]]:
+    """Yield the baked images in the order of `Scenery.sheets`, then the pictures about them: each with its role; RGBA,
+    sRGB, straight alpha.
 
     Without filling, they are laid over the inputs "existing0", "existing1", …, or else over the sheet's background;
     white parts of the inputs "locked0", "locked1", …, or else of "locked" for all, keep what they have.
@@ -68,13 +70,17 @@ def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inpu
     surface = Surface(Mesh(given.vertices, given.triangles, given.uv, given.objects, given.textures))
     chosen = Settings(settings.soft, settings.harmonise, settings.fill, settings.close_seams, settings.dilation)
     views = [view_of(lens, picture.size) for lens, picture in zip(scenery.lenses, pictures, strict=True)]
-    baked, report = Baker(surface, sheets, chosen, cancelled, progress).run(
+    baker = Baker(surface, sheets, chosen, cancelled, progress)
+    baked, report = baker.run(
         views, [colours.linear(np.asarray(picture.convert("RGBA"))) for picture in pictures])
     _tell(report, len(pictures), note)
     for number, (one, onto) in enumerate(zip(baked, scenery.sheets)):
         locked = inputs.get(f"locked{number}", inputs.get("locked"))
         existing = inputs.get(f"existing{number}") if locked is not None or not settings.fill else None
-        yield Image.fromarray(_laid(one, onto, existing, locked, settings.fill))
+        yield BASE_COLOUR, Image.fromarray(_laid(one, onto, existing, locked, settings.fill))
+    for kind in scenery.debug:
+        for number, one in enumerate(baked):
+            yield kind, Image.fromarray(debug.picture(kind, one, baker.layout, number))
 
 
 def sheet_of(onto: Onto) -> Sheet:
