@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import envs
@@ -47,11 +48,13 @@ def turned(stage, texture) -> list:
     from blender_sd.geometry.agreement import look
 
     light = np.array([-0.4, -0.5, 0.75])
+    angles = [2 * math.pi * (number + 0.35) / TURNS for number in range(TURNS)]
+    views = [cameras.toward(stage.surface, np.array([math.sin(angle), -math.cos(angle), 0.45]), 2 * SIDE)
+             for angle in angles]
+    scale = min(view.scale for view in views)
     pictures = []
-    for number in range(TURNS):
-        angle = 2 * math.pi * (number + 0.35) / TURNS
-        direction = np.array([math.sin(angle), -math.cos(angle), 0.45])
-        sight = look(stage.surface, cameras.toward(stage.surface, direction, 2 * SIDE))
+    for angle, view in zip(angles, views):
+        sight = look(stage.surface, replace(view, scale=scale))
         image = np.rint(texture * 255).astype(np.uint8)
         shown, there = showing.textured(stage.surface, sight, stage.sheets, [image], np.full(3, 60.0))
         shade = np.ones(there.size)
