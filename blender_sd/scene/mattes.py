@@ -17,7 +17,7 @@ from .control_scene import stage
 from .views import View
 
 OBJECTS, MATERIALS = "CryptoObject", "CryptoMaterial"
-_SAMPLES = 16  # a pixel; the main thread waits for them, about 2 s for a million pixels on two cores
+_SAMPLES = 16  # a pixel; the main thread waits for them
 _LEVELS = 6  # things in one pixel
 _CYCLES = "CYCLES"
 
