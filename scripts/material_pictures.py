@@ -1,8 +1,9 @@
 """Render materials with all their maps beside base colour alone: python scripts/material_pictures.py [FILE].
 
-Each row of the sheet has materials that the starter model painted from prompts. Of each there are two renders of the
-same scene, a sphere, a plane at a grazing angle and a cloth: on the left with the picture as base colour alone, on the
-right with the maps of the built-in estimator. Needs the engine's packages and bpy, which are in `.venv`.
+The sheet has procedural materials that the built-in estimator was not trained on, each under a light of its own. Of
+each there are two renders of the same scene, a sphere, a plane at a grazing angle and a cloth: on the left with the
+picture as base colour alone, on the right with the estimator's maps. Needs the engine's packages and bpy, which are in
+`.venv`.
 """
 from __future__ import annotations
 
@@ -14,53 +15,76 @@ from pathlib import Path
 
 import envs
 
-PROMPTS = (
-    "red brick wall", "cobblestone street", "blue ceramic tiles", "silver diamond plate", "oak wood grain",
-    "brown leather", "brushed gold metal", "red knitted wool", "grey stone wall", "beige gravel",
-    "teal and gold mosaic", "white hexagon tiles", "brown wooden planks", "chestnut parquet floor", "white marble",
-    "pink and black terrazzo", "beige plaster wall", "grey concrete", "rusty blue metal", "green grass", "desert sand",
-    "purple woven fabric", "emerald dragon scales", "large black slate stone blocks, worn",
+FAMILIES = (
+    "brick", "cobblestone", "gravel", "tiles", "mosaic", "planks", "wood", "terrazzo", "plaster", "concrete", "grass",
+    "sand", "fabric", "tread plate", "cast metal", "painted metal", "hexagons", "parquet", "leather", "scales",
+    "stone wall", "corrugated metal", "hammered metal", "woven wire",
 )  # fmt: skip
-SIZE = (240, 160)
+PICTURE = 256
+SIZE = (200, 134)
 COLUMNS = 4
-SAMPLES = 12
-SEED = 7
+SAMPLES = 8
+SEED = 900
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Render materials with maps beside base colour alone.")
     parser.add_argument("file", nargs="?", type=Path, default=envs.ROOT / "docs" / "images" / "material-maps.jpg",
                         help="where the sheet goes (default: %(default)s)")
-    parser.add_argument("--only", type=int, metavar="N", help="only the first N materials")
     asked = parser.parse_args()
     envs.run_inside()
     sys.path.insert(0, str(envs.ROOT))
-    draw(asked.file.resolve(), PROMPTS[: asked.only])
+    draw(asked.file.resolve())
 
 
-def draw(file: Path, prompts: tuple[str, ...]) -> None:
-    """Paint, estimate and render all materials, and write the sheet."""
+def draw(file: Path) -> None:
+    """Light, estimate and render all materials, and write the sheet."""
     import numpy as np
     from PIL import Image
 
-    import blender_sd as sd
-
-    with tempfile.TemporaryDirectory(prefix="sd-maps-", ignore_cleanup_errors=True) as folder:
-        sd.configure(engine_python=sys.executable, output=folder)
-        objects = scene()
-        pairs = []
-        for prompt in prompts:
-            job = sd.material(prompt, size=256, seed=SEED)
-            (material,) = job.result()
-            alone = base_alone(job.results[0].path)
-            pair = [render(objects, each, Path(folder) / "render.png") for each in (alone, material)]
-            pairs.append(np.concatenate(pair, 1))
-            print(prompt, flush=True)
-        sd.shutdown()
-    pairs += [np.zeros_like(pairs[0])] * (-len(pairs) % COLUMNS)
+    objects, pairs = scene(), []
+    for number, family in enumerate(FAMILIES):
+        with tempfile.TemporaryDirectory(prefix="sd-maps-", ignore_cleanup_errors=True) as temporary:
+            folder = Path(temporary)
+            picture = lit_picture(family, number)
+            picture.save(folder / "picture.png")
+            pair = (base_alone(str(folder / "picture.png")), with_maps(picture, folder, family))
+            renders = [render(objects, material, folder / "render.png") for material in pair]
+            pairs.append(np.concatenate(renders, 1))
     rows = [np.concatenate(pairs[start:start + COLUMNS], 1) for start in range(0, len(pairs), COLUMNS)]
-    Image.fromarray(np.concatenate(rows)).save(file, quality=86, optimize=True)
+    Image.fromarray(np.concatenate(rows)).save(file, quality=84, optimize=True)
     print(file)
+
+
+def lit_picture(family: str, number: int):
+    """Return a picture of a material of a family under light of its own."""
+    import numpy as np
+    from PIL import Image
+    from starter import maps_data, physical
+
+    maps = physical.render(physical.sample(np.random.default_rng(SEED + number), family), PICTURE)
+    colours = np.concatenate([np.moveaxis(maps["base"], 2, 0), maps["roughness"][None], maps["metallic"][None]])
+    batch = maps_data.tensors((colours[None] * 255).astype(np.uint8), maps["height"][None].astype(np.float16))
+    lit = maps_data.lit(batch, np.random.default_rng(number), 0.0)[0].permute(1, 2, 0).numpy()
+    return Image.fromarray((lit * 255).astype(np.uint8))
+
+
+def with_maps(picture, folder: Path, name: str):
+    """Return the material of the estimator's maps of a picture."""
+    from blender_sd.core.request import Request
+    from blender_sd.core.tasks import PBR_MAPS, PbrMaps
+    from blender_sd.engine.maps import material
+    from blender_sd.protocol.messages import Result
+    from blender_sd.scene import material_maps
+
+    request, results = Request.of(PBR_MAPS, width=PICTURE, height=PICTURE, prompt=name), []
+    task = PbrMaps(wraps="xy", map_bits="8")
+    for item in material.maps_of(picture, None, task, lambda: None, lambda share: None, print):
+        path = folder / f"{item.role}.png"
+        item.image.save(path)
+        results.append(Result(str(path), request, PICTURE, PICTURE, role=item.role, colour_space=item.colour_space,
+                              depth=item.depth))
+    return material_maps.place(material_maps.freeze_slot(None), results, name)
 
 
 def scene() -> list:
@@ -82,11 +106,12 @@ def scene() -> list:
         obj.data.shade_smooth()
     bpy.ops.mesh.primitive_plane_add(size=30, location=(0, 0, -0.01))
     floor = bpy.data.materials.new("floor")
-    floor.diffuse_color = (0.2, 0.2, 0.2, 1)
+    floor.use_nodes = True
+    floor.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (0.12, 0.12, 0.13, 1)
     bpy.context.object.data.materials.append(floor)
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
-    camera.location, camera.rotation_euler = (0.1, -4.6, 1.15), (math.radians(81), 0, 0)
-    camera.data.lens = 56
+    camera.location, camera.rotation_euler = (0.1, -4.9, 1.45), (math.radians(80), 0, 0)
+    camera.data.lens = 46
     scene.collection.objects.link(camera)
     scene.camera = camera
     for place, energy, size in (((-3.2, -2.0, 3.2), 260, 0.6), ((3.4, -0.6, 2.0), 120, 1.6)):
