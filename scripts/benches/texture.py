@@ -185,7 +185,7 @@ def compared(together: Any, alone: Any) -> dict[str, float]:
         "disagree_together": disagreement(read), "disagree_alone": disagreement(read_alone),
         "energy": float((steps[known] ** 2).mean() / (single[known] ** 2).mean()),
         "energy_seams": float((steps[known & near] ** 2).mean() / (single[known & near] ** 2).mean()),
-        "seam_uv": seam_step(baker, texture, slope),
+        "seam_uv": seam_step(baker, texture, slope, float(np.median(length))),
         "seam_view": float(steps[border].sum() / length[border].sum() / slope) if border.any() else 1.0,
         "fidelity": float(np.mean(fidelity)), "fidelity_least": float(min(fidelity)),
         "filled": float(baked.set[baked.covered].mean()),
@@ -214,11 +214,10 @@ def readings(baker: Any, views: Any, pictures: Any) -> dict[str, Any]:
     result = {"colours": np.zeros((count, len(cameras), 3), np.float32),
               "quality": np.zeros((count, len(cameras)), np.float32)}
     for number in range(len(cameras)):
-        def take(reading: Any, number: int = number) -> None:
-            result["colours"][reading.entries, number] = encoded(reading.colours)
-            result["quality"][reading.entries, number] = reading.quality
-
-        gather.read_all(baker.texels, prepared[number], take)
+        picture, = prepared.of(range(number, number + 1))
+        reading = gather.read_part(baker.texels, picture)
+        result["colours"][reading.entries, number] = encoded(reading.colours)
+        result["quality"][reading.entries, number] = reading.quality
     return result
 
 
@@ -280,8 +279,11 @@ def near_seams(baker: Any, best: Any) -> Any:
     return binary_dilation(line, iterations=NEAR).ravel()[baker.texels.texel]
 
 
-def seam_step(baker: Any, texture: Any, slope: float) -> float:
-    """Return the step per length between the texels inside a UV seam and those on its other side, against `slope`."""
+def seam_step(baker: Any, texture: Any, slope: float, typical: float) -> float:
+    """Return the step per length between the texels inside a UV seam and those on its other side, against `slope`.
+
+    Only where these are about as far apart as texels are (`typical`): at a sphere's poles all of a row is one point.
+    """
     import numpy as np
     from scipy.spatial import cKDTree
 
@@ -297,8 +299,9 @@ def seam_step(baker: Any, texture: Any, slope: float) -> float:
     sides = [inside[tree.query(points[paired])[1]] for points in (samples.here, samples.there)]
     length = np.linalg.norm(texels.points[sides[0]] - texels.points[sides[1]], axis=1)
     step = np.linalg.norm(texture[texels.texel[sides[0]]] - texture[texels.texel[sides[1]]], axis=1)
-    typical = np.median(length[length > 0]) if (length > 0).any() else 1.0
     usable = (length > 0.25 * typical) & (length < 3 * typical)
+    if not usable.any():
+        return 1.0
     return float(step[usable].sum() / length[usable].sum() / slope)
 
 
