@@ -268,9 +268,9 @@ def averaged(mesh, sheets, changes, clean: dict, pairs) -> float:
     prepared = baking.Prepared(surface, views, pictures, 0)
     sums = blend.Blend.empty(baker.texels.count)
     for number in range(len(views)):
-        def take(reading, number: int = number) -> None:
-            sums.add(gather.Reading(reading.entries, reading.colours, np.ones_like(reading.quality)), number)
-        gather.read_all(baker.texels, prepared[number], take)
+        picture, = prepared.of(range(number, number + 1))
+        reading = gather.read_part(baker.texels, picture)
+        sums.add(gather.Reading(reading.entries, reading.colours, np.ones_like(reading.quality)), number)
     colours = np.zeros((int(baker.layout.starts[-1]), 3))
     colours[baker.texels.texel] = sums.mean()
     return gradient(colours[clean["index"]], clean["view"], pairs)["energy"]
