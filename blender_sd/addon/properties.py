@@ -28,6 +28,7 @@ from .controls import STARTER, SD_PG_control
 from .regions import SD_PG_region
 from .declared import declared, exact, exact_values, fill, rule_of
 from .task_prompts import Words
+from .texture_choices import TEXTURE_FROM, TEXTURE_MASKS
 
 TASKS = (
     ("TEXT", "Text", "Paint what the prompt says, from nothing else", "FILE_TEXT", 0),
@@ -62,6 +63,8 @@ MASKS = (  # named as in `inpaint`, except the painted mask
     ("FACES", "Selected Faces", "The UV area of the active object's selected faces", "FACESEL", 1),
     ("ALPHA", "Image Alpha", "The transparent parts of the image, which become opaque", "IMAGE_ALPHA", 2),
 )
+
+
 def _starter_default(item: Declared) -> Any:
     """Return the built-in model's default, so that the first click works well; without the model, the setting's."""
     of_model = {
@@ -119,16 +122,6 @@ def _get_model(self: "SD_PG_settings") -> int:
 def _set_model(self: "SD_PG_settings", number: int) -> None:
     self.model = next(item[0] for item in _model_items if item[3] == number)
     self.suit_model()
-
-
-TEXTURE_FROM = (
-    ("SIDES", "Sides", "From the sides chosen below"),
-    ("CAMERAS", "All Cameras", "From all cameras of the scene"))
-TEXTURE_MASKS = (
-    ("ALL", "Everything", "All of the textures"),
-    ("FACES", "Selected Faces", "The faces that are selected in Edit Mode"),
-    ("GROUP", "Vertex Group", "The faces in the active object's active vertex group"),
-    ("PAINTED", "Painted Mask", "What is white in the mask that was painted for the active image"))
 
 
 class SD_PG_settings(bpy.types.PropertyGroup):
@@ -220,34 +213,6 @@ class SD_PG_settings(bpy.types.PropertyGroup):
     def words(self) -> str:
         """Return the prompt: the text block's if one is chosen, or else the field's."""
         return scene.prompt_in(self.prompt_text) if self.prompt_text is not None else self.prompt.strip()
-
-    def texture_views(self, context: bpy.types.Context) -> str | list:
-        """Return the views that Texture Object paints, as the API takes them. Raise InvalidRequest for none."""
-        if self.texture_from == "CAMERAS":
-            cameras = [obj for obj in context.scene.objects if obj.type == "CAMERA"]
-            if not cameras:
-                raise InvalidRequest("The scene has no cameras to see the objects from.", "Add some, or choose Sides.")
-            return cameras
-        chosen = [name for name, on in zip(SIDES, self.texture_sides, strict=True) if on]
-        if not chosen:
-            raise InvalidRequest("No side is chosen.", "Choose the sides to paint from.")
-        return chosen
-
-    def texture_mask_of(self, context: bpy.types.Context) -> Any:
-        """Return the part of the textures that is painted, as the API takes it. Raise SourceUnusable."""
-        if self.texture_mask == "GROUP":
-            obj = context.object
-            group = obj.vertex_groups.active if obj is not None and obj.type == "MESH" else None
-            if group is None:
-                raise SourceUnusable("The active object has no vertex group.", "Make one, or choose another part.")
-            return group.name
-        if self.texture_mask == "PAINTED":
-            image, _ = scene.masked_image(context)
-            mask = scene.mask_of(image)
-            if mask is None:
-                raise SourceUnusable(f"No mask is painted for '{image.name}'.", "Paint one in the panel Inpaint.")
-            return mask
-        return "FACES" if self.texture_mask == "FACES" else None
 
     def suit_model(self) -> None:
         """Set the size, steps, guidance and sampler that suit the chosen model."""

@@ -25,7 +25,8 @@ from ..library.history import History
 from ..library.model_cache import ModelCache
 from ..library.policy_status import PolicyStatus
 from ..library.styles import StyleFolder
-from ..protocol.messages import FETCH, INSTALL, VERIFY, EngineConfig, Generate, Pipeline, Result
+from ..protocol.messages import FETCH, INSTALL, VERIFY, EngineConfig, Generate, Result
+from ..protocol.pipeline import Pipeline
 from ..session.content_credentials import Verifications
 from ..session.downloads import Download, Downloads
 from ..session.installations import Installation, Installations

@@ -45,7 +45,7 @@ _PROJECTED = Bake(fill=False)  # how a picture that was just painted is baked
 
 
 class Engine(ImageCalls):
-    """Stable Diffusion on this machine; a `protocol.messages.Pipeline`.
+    """Stable Diffusion on this machine; a `protocol.pipeline.Pipeline`.
 
     Requests are carried out one at a time, whatever threads they come from. Loaded models stay until the memory budget
     or `close` drops them. `image_calls` has the calls that return PIL images.

@@ -4,7 +4,8 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from ..protocol import serving
-from ..protocol.messages import EngineConfig, Generate, Pipeline
+from ..protocol.messages import EngineConfig, Generate
+from ..protocol.pipeline import Pipeline
 from . import quiet
 
 

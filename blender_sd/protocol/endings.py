@@ -9,7 +9,8 @@ import logging
 from collections.abc import Callable
 
 from ..core.errors import JobCancelled, SDError
-from .messages import Cancelled, Ending, Event, Failed, Pipeline, WorkRequest, text_of
+from .messages import Cancelled, Ending, Event, Failed, WorkRequest, text_of
+from .pipeline import Pipeline
 
 log = logging.getLogger("blender_sd")
 Emit = Callable[[Event], None]

@@ -1,4 +1,4 @@
-"""Define the closed set of messages between the session and its child processes, and the pipeline that both implement.
+"""Define the closed set of messages between the session and its child processes.
 
 Every event carries its job's id: a stale one is dropped and never mistaken for the next job's. A job ends with exactly
 one of ENDINGS.
@@ -6,9 +6,9 @@ one of ENDINGS.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -384,28 +384,6 @@ Event = Ready | Alive | Loading | Step | Note | Unwrapped | Found | Fetched | St
 ENDINGS: tuple[type, ...] = get_args(Ending)
 EVENTS: tuple[type, ...] = get_args(Event)
 MESSAGES: tuple[type, ...] = (Hello, *get_args(WorkRequest), Cancel, Shutdown, *EVENTS)
-_Work = TypeVar("_Work", bound=WorkRequest, contravariant=True)
-
-
-class Pipeline(Protocol[_Work]):
-    """Run requests of the type `_Work`: in an engine process, in an engine inside the thread, or in another child
-    process."""
-
-    def warm(self) -> Ready:
-        """Prepare to take requests (start the process, import the libraries). May be called repeatedly; raises SDError.
-        """
-
-    def run(self, request: _Work, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
-        """Run one request.
-
-        Args:
-            request: The request.
-            emit: Takes its events; the last one is exactly one of ENDINGS, also for the request's own failures.
-            cancelled: Returns whether to stop; may be called from any thread.
-        """
-
-    def close(self) -> None:
-        """Free everything. May be called repeatedly."""
 
 
 def text_of(error: BaseException) -> str:

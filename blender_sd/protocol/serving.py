@@ -19,8 +19,9 @@ from ..core.errors import EngineMissing, SDError
 from . import endings
 from .framing import WireError, read_message, write_message
 from .messages import (
-    PROTOCOL, Alive, Cancel, Cancelled, EngineConfig, Failed, Hello, Pipeline, Shutdown, WorkRequest, text_of,
+    PROTOCOL, Alive, Cancel, Cancelled, EngineConfig, Failed, Hello, Shutdown, WorkRequest, text_of,
 )
+from .pipeline import Pipeline
 from .missing_runtime import missing_runtime
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Supervise a child process: start it, watch it, end it, and restart it. It implements `protocol.messages.Pipeline`."""
+"""Supervise a child process: start it, watch it, end it, and restart it. It implements `protocol.pipeline.Pipeline`."""
 from __future__ import annotations
 
 import logging

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from ..core.errors import SDError, SourceUnusable
 from ..core.request import Request
 from ..core.tasks import PbrMaps
-from ..protocol.messages import Cancelled, Generate, Pipeline, Ready, Result
+from ..protocol.messages import Cancelled, Generate, Ready, Result
+from ..protocol.pipeline import Pipeline
 from .inbox import Inbox
 from .job import Job
 from .worker import EngineState, SceneryOrReader, SourceOrReader, Task, Waiting, Worker

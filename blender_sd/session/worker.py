@@ -17,9 +17,10 @@ from ..core.request import Request
 from ..core.tasks import PbrMaps
 from ..protocol import endings
 from ..protocol.messages import (
-    Alive, Cancelled, Ending, Event, Failed, Finished, Generate, Loading, Pipeline, Ready, Result, Source, Unwrapped,
+    Alive, Cancelled, Ending, Event, Failed, Finished, Generate, Loading, Ready, Result, Source, Unwrapped,
     text_of,
 )
+from ..protocol.pipeline import Pipeline
 from ..protocol.surfaces import Bare, Scenery, Unwrapping
 from .job import Prepared, Turn
 

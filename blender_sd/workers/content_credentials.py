@@ -35,7 +35,7 @@ def serve(reader: BinaryIO, writer: BinaryIO) -> int:
 class Verifier:
     """Run `Verify` requests.
 
-    It implements `protocol.messages.Pipeline`; `config.certificate` is a PEM file of trusted certificates.
+    It implements `protocol.pipeline.Pipeline`; `config.certificate` is a PEM file of trusted certificates.
     """
 
     def __init__(self, config: EngineConfig) -> None:

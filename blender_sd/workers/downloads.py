@@ -76,7 +76,7 @@ def _check_encrypted(request: httpx2.Request) -> None:
 
 
 class Fetcher:
-    """Run `Fetch` requests, one at a time. It implements `protocol.messages.Pipeline`."""
+    """Run `Fetch` requests, one at a time. It implements `protocol.pipeline.Pipeline`."""
 
     def warm(self) -> Ready:
         return Ready("", "", {"huggingface_hub": importlib.metadata.version("huggingface_hub")})

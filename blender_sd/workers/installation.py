@@ -46,7 +46,7 @@ def serve(reader: BinaryIO, writer: BinaryIO) -> int:
 
 
 class Installer:
-    """Run `Install` requests, one at a time. It implements `protocol.messages.Pipeline`."""
+    """Run `Install` requests, one at a time. It implements `protocol.pipeline.Pipeline`."""
 
     def warm(self) -> Ready:
         return Ready("", "", {"python": sys.version.split()[0]})

@@ -19,7 +19,7 @@ def serve(reader: BinaryIO, writer: BinaryIO) -> int:
 
 
 class Checker:
-    """Run `Check` requests. It implements `protocol.messages.Pipeline`."""
+    """Run `Check` requests. It implements `protocol.pipeline.Pipeline`."""
 
     def warm(self) -> Ready:
         versions = {name: importlib.metadata.version(name) for name in ("torch", "diffusers", "transformers")}

@@ -26,7 +26,7 @@ def png_of(request) -> bytes:
 
 
 class DrawingPipeline:
-    """As `protocol.messages.Pipeline`. `runs` counts what was painted, `fail` raises for prompts that it knows.
+    """As `protocol.pipeline.Pipeline`. `runs` counts what was painted, `fail` raises for prompts that it knows.
 
     Args:
         pause: Seconds that each step takes.

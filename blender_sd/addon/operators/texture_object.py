@@ -7,6 +7,7 @@ from bpy.props import BoolProperty
 from ...calls import texturing
 from ...core.platforms import without_embree
 from ...core.tasks import TEXTURE_OBJECT
+from ..texture_choices import texture_mask, texture_views
 from .start import can_do, first_refusal, start
 
 
@@ -33,8 +34,8 @@ class SD_OT_texture_object(bpy.types.Operator):
         settings = context.scene.sd
         meshes = [obj for obj in context.selected_objects if obj.type == "MESH"]
         return start(self, context, lambda seed: texturing.texture_object(
-            meshes, settings.words(), size=settings.texture_size, views=settings.texture_views(context),
-            view_size=settings.width, mask=settings.texture_mask_of(context), look=self.look, seed=seed,
+            meshes, settings.words(), size=settings.texture_size, views=texture_views(context),
+            view_size=settings.width, mask=texture_mask(context), look=self.look, seed=seed,
             controls=settings.control_inputs(), **_without_grid(settings.keywords(TEXTURE_OBJECT))))
 
 
