@@ -32,6 +32,7 @@ class Settings:
         fill: Whether texels that no view sees take the colours of their surroundings.
         close_seams: Whether to make colours agree across the seams of UV islands.
         dilation: Texels round UV islands that get the border's colours.
+        fade: Pixels from an edge at which a view's quality is full.
     """
 
     soft: int = 1
@@ -39,6 +40,7 @@ class Settings:
     fill: bool = True
     close_seams: bool = True
     dilation: int = seams.DILATION
+    fade: float = gather.FADE
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,7 @@ class Baker:
 
     def gather(self, views: Sequence[View], pictures: Sequence[np.ndarray]) -> tuple[Blend, Report]:
         """Read all pictures; of the triangles that share a texel, choose the one that is seen best."""
-        prepared = Prepared(self.surface, views, pictures, self.settings.soft, self.cancelled)
+        prepared = Prepared(self.surface, views, pictures, self.settings.soft, self.cancelled, self.settings.fade)
         self.progress(0.3)
         self.cells = divide(self.texels)
         gains, offsets = self._levels(prepared)
@@ -235,8 +237,9 @@ class Prepared:
     """
 
     def __init__(self, surface: Surface, views: Sequence[View], pictures: Sequence[np.ndarray], soft: int,
-                 cancelled: Cancelled = never) -> None:
-        self._surface, self._pictures, self._soft, self._cancelled = surface, pictures, soft, cancelled
+                 cancelled: Cancelled = never, fade: float = gather.FADE) -> None:
+        self._surface, self._pictures, self._cancelled = surface, pictures, cancelled
+        self._soft, self._fade = soft, fade
         self._views = [view.in_box(surface) for view in views]
         self._triangles = [cast(surface, view, cancelled) for view in self._views]
         self._reference = float(np.median([_density(view) for view in self._views]))
@@ -257,7 +260,7 @@ class Prepared:
 
     def _prepare(self, number: int) -> Picture:
         picture = gather.prepare(self._surface, self._views[number], self._pictures[number], self._triangles[number],
-                                 self._soft, self._reference)
+                                 self._soft, self._reference, self._fade)
         self._backs[number] = picture.backs
         return picture
 

@@ -14,7 +14,7 @@ _ON_SURFACE = 1.0  # pixels by which a hit may lie off a texel's plane to be of 
 _CERTAIN = 0.25  # pixels: if all four hits are this near, nothing can be between
 _LIFT = 2e-5  # of the unit box: how far above its surface an occlusion ray starts
 # A view's quality falls towards edges, but slowly: where it falls fast, another view takes over in a step.
-_FADE = 24.0  # pixels from an edge at which it is full
+FADE = 24.0  # pixels from an edge at which it is full
 _AT_EDGE = 1.2  # how far its logarithm falls
 
 
@@ -30,6 +30,7 @@ class Picture:
         facing: T bool, triangles that the camera may see well enough.
         reference: Pixels per unit of length that give a quality of 1 at a right angle.
         backs: The number of pixels that see the back of a face with a texture.
+        fade: Pixels from an edge at which the quality is full.
     """
 
     view: View
@@ -38,13 +39,14 @@ class Picture:
     facing: np.ndarray
     reference: float
     backs: int
+    fade: float = FADE
 
 
 _REGION = 7  # the column of `Picture.pixels` that holds the region, as an int32
 
 
 def prepare(surface: Surface, view: View, colours: np.ndarray, triangles: np.ndarray, soft: int,
-            reference: float) -> Picture:
+            reference: float, fade: float = FADE) -> Picture:
     """Return a picture ready to be read.
 
     Args:
@@ -53,7 +55,7 @@ def prepare(surface: Surface, view: View, colours: np.ndarray, triangles: np.nda
         colours: H×W×4 float32 in linear light; transparent pixels are not read.
         triangles: What its pixels see, from `views.cast`.
         soft: Pixels at edges that are not read, because they are antialiased and show what is behind as well.
-        reference: See `Picture`.
+        reference, fade: See `Picture`.
     """
     hits = hits_of(surface, view, triangles)
     edges = edge_distance(hits, view)
@@ -62,7 +64,8 @@ def prepare(surface: Surface, view: View, colours: np.ndarray, triangles: np.nda
     pixels[..., 4:_REGION] = hits.places
     usable = (pixels[..., 3] > 0) & (edges > soft)
     pixels[..., _REGION].view(np.int32)[:] = np.where(usable, hits.regions, NOTHING)
-    return Picture(view, pixels.reshape(-1, 8), edges.ravel(), facing(surface, view), reference, hits.backs)
+    return Picture(view, pixels.reshape(-1, 8), edges.ravel(), facing(surface, view), reference, hits.backs,
+                   fade)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +139,7 @@ def read(texels: Texels, picture: Picture, part: slice, seen: np.ndarray) -> Rea
         np.flatnonzero(keep), entries, colours, weight, cos, depth, x, y)
     colours = colours / weight[:, None]
     nearest = _index(view, np.rint(x), np.rint(y))
-    away = np.float32(_AT_EDGE) * np.minimum(np.take(picture.edges, nearest) / np.float32(_FADE) - 1, 0)
+    away = np.float32(_AT_EDGE) * np.minimum(np.take(picture.edges, nearest) / np.float32(picture.fade) - 1, 0)
     density = view.scales() / picture.reference / (depth if view.perspective else np.ones_like(depth))
     quality = cos * np.sqrt(density) * np.exp(away) * (0.5 + 0.5 * weight)
     return Reading(entries, colours, np.maximum(quality, 1e-6).astype(np.float32))

@@ -14,6 +14,7 @@ from tests.support.calls import PATIENCE
 
 pytestmark = [pytest.mark.bpy, pytest.mark.slow]
 
+
 def test_each_face_gets_what_its_camera_sees(sd, cube):
     pictures = {"front": flat(200, 30, 30), "right": flat(30, 200, 30), "top": flat(30, 30, 200)}
     job = sd.bake(pictures.values(), [camera(name) for name in pictures], [cube], size=(128, 128), harmonise=False)
@@ -40,6 +41,22 @@ def test_what_is_not_seen_keeps_what_it_had(sd, cube):
     mask = flat(255, 255, 255, side=64)
     locked, = sd.bake([flat(30, 200, 30)], [camera("top")], [cube], fill=False, locked=mask).result(PATIENCE)
     assert np.array_equal(np.array(locked.pixels[:]), np.array(image.pixels[:]))
+
+
+def test_a_face_is_covered_up_to_its_edges(sd, cube):
+    """Where nothing was, and where an image was: at a right angle, no rim of the old colour stays."""
+    top = face_towards(cube, (0, 0, 1))
+    corners = [cube.data.uv_layers.active.data[index].uv for index in cube.data.polygons[top].loop_indices]
+    (left, down), (right, up) = np.min(corners, 0) * 128 + 1, np.max(corners, 0) * 128 - 1
+    face = (slice(int(np.ceil(down)), int(up)), slice(int(np.ceil(left)), int(right)))
+
+    def covered(colour: tuple[int, int, int]) -> float:
+        image, = sd.bake([flat(*colour)], [camera("top")], [cube], size=(128, 128), fill=False).result(PATIENCE)
+        pixels = np.array(image.pixels[:]).reshape(128, 128, 4)[face][..., :3] * 255
+        return float((np.abs(pixels - colour).max(-1) <= 2).mean())
+
+    assert covered((200, 30, 30)) == 1
+    assert covered((30, 200, 30)) == 1
 
 
 def test_materials_that_others_use_are_copied_and_linked_duplicates_share(sd, cube):

@@ -12,6 +12,7 @@ from ...core.roles import BASE_COLOUR
 from ...core.tasks import Bake
 from ...geometry import colours, compose, debug, memory
 from ...geometry.bake import Baked, Baker, Report, Settings
+from ...geometry.gather import FADE
 from ...geometry.sheets import Sheet
 from ...geometry.surface import Mesh, Surface
 from ...geometry.views import View
@@ -20,6 +21,7 @@ from ...protocol.surfaces import Lens, Onto, Scenery
 from ..conditioning import sources
 
 _FIRST_TILE = 1001
+_FADE = 6.0  # pixels over which a single picture, whose edges no other view covers, fades into what exists
 _BACKS = 0.3  # the share of pixels that see backs of faces from which that is worth a word
 
 
@@ -45,7 +47,7 @@ def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inpu
     """Yield the baked images in the order of `Scenery.sheets`, then the pictures about them: each with its role; RGBA,
     sRGB, straight alpha.
 
-    Without filling, they are laid over the inputs "existing0", "existing1", …, or else over the sheet's background;
+    Without filling, they fade into the inputs "existing0", "existing1", …, or else lie on the sheet's background;
     white parts of the inputs "locked0", "locked1", …, or else of "locked" for all, keep what they have.
 
     Args:
@@ -68,7 +70,8 @@ def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inpu
     memory.check(sheets, pixels, len(scenery.triangles.triangles), psutil.virtual_memory().available)
     given = scenery.triangles
     surface = Surface(Mesh(given.vertices, given.triangles, given.uv, given.objects, given.textures))
-    chosen = Settings(settings.soft, settings.harmonise, settings.fill, settings.close_seams, settings.dilation)
+    chosen = Settings(settings.soft, settings.harmonise, settings.fill, settings.close_seams, settings.dilation,
+                      FADE if len(pictures) > 1 else _FADE)
     views = [view_of(lens, picture.size) for lens, picture in zip(scenery.lenses, pictures, strict=True)]
     baker = Baker(surface, sheets, chosen, cancelled, progress)
     baked, report = baker.run(
@@ -111,7 +114,7 @@ def _laid(baked: Baked, onto: Onto, existing: Source | None, locked: Source | No
     if locked is not None:
         mask = sources.resized(*sources.open_source(locked), size)[0]
         keep = np.asarray(mask.convert("L")) >= 128
-    if filled:
+    if filled or existing is None:  # nothing is there to fade into
         share = baked.set.astype(np.float32) if keep is None else (baked.set & ~keep).astype(np.float32)
     else:
         share = compose.weights(baked, keep)
