@@ -67,10 +67,10 @@ class SD_PG_region(bpy.types.PropertyGroup):
     def fill_from(self, region: Region) -> None:
         """Set everything from a request's region: by its thing if this file has it, or else by the copy of its mask."""
         blocks = {OBJECT: bpy.data.objects, MATERIAL: bpy.data.materials, COLLECTION: bpy.data.collections}
-        found = blocks[region.kind].get(region.name) if region.kind in blocks else None
-        self.kind = region.kind.upper() if found is not None or region.kind == FACES else "MASK"
-        if found is not None:
-            setattr(self, self.pointer, found)
+        block = blocks[region.kind].get(region.name) if region.kind in blocks else None
+        self.kind = region.kind.upper() if block is not None or region.kind == FACES else "MASK"
+        if block is not None:
+            setattr(self, self.pointer, block)
         elif region.kind != FACES:
             try:
                 self.mask = recalling.kept_image("mask", region.mask)

@@ -147,8 +147,8 @@ def map_sources() -> dict[str, str]:
     """Return the sources of maps that can be used now, by identifier, the best first, each with its folder ("" for the
     built-in ones). Reads nothing that was not read before."""
     known = {weights.kind: weights.place for weights in runtime.models.marigold() if not weights.reason}
-    found = {MARIGOLD: known[INTRINSICS]} if INTRINSICS in known else {}
-    return {**found, "trained": "", "estimated": ""}
+    marigold = {MARIGOLD: known[INTRINSICS]} if INTRINSICS in known else {}
+    return {**marigold, "trained": "", "estimated": ""}
 
 
 def _submitted(maps: PbrMaps, source: Any, place: Callable[[Job], list], name: str) -> Job:
@@ -172,9 +172,9 @@ def _maps(source: str, bits: str, metres: float, wraps: str) -> PbrMaps:
         return task
     runtime.models.all()  # reads the folders, if that was not done yet
     weights = runtime.models.marigold()
-    known = {found.kind: found.place for found in weights if found.kind and not found.reason}
+    known = {item.kind: item.place for item in weights if item.kind and not item.reason}
     if source == MARIGOLD and INTRINSICS not in known:
-        reason = next((found.reason for found in weights if found.reason), "")
+        reason = next((item.reason for item in weights if item.reason), "")
         raise ModelNotFound(reason or "There are no Marigold weights in the model folders.",
                             "Put marigold-iid-appearance into one of them, or choose another source of the maps.")
     if INTRINSICS not in known:

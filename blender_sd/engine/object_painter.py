@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 _EVERY = 0.5  # least seconds between previews on the mesh
 _TO_INPAINT = 0.98  # of a view: if this much is known already, nothing is painted
 _SEVERAL = ("Flux2KleinPipeline", "QwenImageEditPlusPipeline")  # take several references
-_ORPHAN = 8  # pixels by which what is painted anew grows into what is known
+_GROWN = 8  # pixels by which what is painted grows into what is known
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class ObjectPainter:
                                          self.resolved.message.base_model, request.choices).family
         mask = np.repeat(np.where(new, np.uint8(255), np.uint8(0))[..., None], 3, 2)
         if INPAINT in family.pipelines and (finished or TEXT_TO_IMAGE not in family.pipelines):
-            task: Any = Inpaint(strength=1.0, grow=_ORPHAN, feather=0)
+            task: Any = Inpaint(strength=1.0, grow=_GROWN, feather=0)
         elif not finished and TEXT_TO_IMAGE in family.pipelines and request.task.strength >= 1 and not stage.masked:
             task = TextToImage()
         else:

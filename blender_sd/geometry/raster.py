@@ -37,20 +37,20 @@ def texels_under(corners: np.ndarray, width: int, height: int, cancelled: Cancel
     chunk = (np.cumsum(area[drawn]) // _CHUNK).astype(np.int64)
     parts = np.split(drawn, np.flatnonzero(np.diff(chunk)) + 1)
     if not crowded:
-        found = together([partial(_drawn, corners, part, width, height) for part in parts], cancelled)
+        pieces = together([partial(_drawn, corners, part, width, height) for part in parts], cancelled)
     else:
-        found, depth = [], np.zeros(width * height, np.int64)
+        pieces, depth = [], np.zeros(width * height, np.int64)
         for part in parts:
             (texel, triangle), = together([partial(_drawn, corners, part, width, height)], cancelled)
             free = depth[texel] < DEEPEST
-            found.append((texel[free], triangle[free]))
+            pieces.append((texel[free], triangle[free]))
             depth += np.bincount(texel[free], minlength=width * height)
-    texels, triangles = zip(*found)
+    texels, triangles = zip(*pieces)
     return np.concatenate(texels), np.concatenate(triangles)
 
 
 def _few_alike(corners: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Return `drawn` without most of the triangles of which many lie on exactly the same place, as of copied leaves."""
+    """Return `drawn` without most of the triangles that lie on exactly the same place, as copied leaves do."""
     order = np.lexsort(corners[drawn].reshape(-1, 6).T)
     ordered = corners[drawn[order]].reshape(-1, 6)
     new = np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(1)])

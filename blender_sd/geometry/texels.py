@@ -117,8 +117,8 @@ def _inside(layout: Layout, number: int, sheet: Sheet, cancelled: Cancelled) -> 
         overlapping = len(np.unique(texel[order[~new & deep]]))
         keep = np.delete(np.arange(len(texel)), order[~new & ~deep])
         texel, triangle, weights = texel[keep], triangle[keep], weights[keep]
-    found = laid[triangle].astype(np.int32)
-    part = _Part(texel + layout.starts[number], found, layout.islands[found], weights, np.ones(len(texel), bool))
+    rows = laid[triangle].astype(np.int32)
+    part = _Part(texel + layout.starts[number], rows, layout.islands[rows], weights, np.ones(len(texel), bool))
     return part, overlapping
 
 

@@ -159,12 +159,12 @@ def hits_of(surface: Surface, view: View, triangles: np.ndarray) -> Hits:
         side = normal[:, 0] * right + normal[:, 1] * up
         facing = side + normal[:, 2] if view.perspective else normal[:, 2]
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = (offsets[hit] if view.perspective else offsets[hit] - side) / facing
-        front = (facing < 0) & np.isfinite(found)
+            depth = (offsets[hit] if view.perspective else offsets[hit] - side) / facing
+        front = (facing < 0) & np.isfinite(depth)
         textured = surface.regions[hit] >= 0
-        along = found if view.perspective else np.ones_like(found)
-        place = np.stack([right * along, up * along, found], 1)
-        place[~np.isfinite(found)] = np.inf
+        along = depth if view.perspective else np.ones_like(depth)
+        place = np.stack([right * along, up * along, depth], 1)
+        place[~np.isfinite(depth)] = np.inf
         places[row + part.start + 1, column + 1] = place
         regions[row + part.start + 1, column + 1] = np.where(front & textured, surface.regions[hit], NOTHING)
         np.add.at(backs, row[~front & textured] + part.start, 1)

@@ -28,12 +28,12 @@ def maps_in(material: bpy.types.Material) -> dict[str, bpy.types.Image]:
         TargetUnusable: It has none.
     """
     nodes = material.node_tree.nodes if material.node_tree is not None else {}
-    found = {role: node.image for role in MAPS
+    textures = {role: node.image for role in MAPS
              if (node := nodes.get(picture_node(role))) is not None and getattr(node, "image", None) is not None}
-    if BASE_COLOUR not in found:
+    if BASE_COLOUR not in textures:
         raise TargetUnusable(f"'{material.name}' is no material of maps, so it has none to export.",
                              "Choose one that was made by Material from Prompt or Maps from Image.")
-    return found
+    return textures
 
 
 def export(material: bpy.types.Material, folder: str, preset: Preset, name: str = "") -> list[Path]:
@@ -53,14 +53,14 @@ def export(material: bpy.types.Material, folder: str, preset: Preset, name: str 
         SourceUnusable: A map's image has no pixels.
         OutputUnwritable: The folder cannot be written.
     """
-    found = maps_in(material)
-    values = {role: _values(image) for role, image in found.items()}
+    textures = maps_in(material)
+    values = {role: _values(image) for role, image in textures.items()}
     stem = file_stem(name or material.name) or "material"
     written = []
     for item in preset.files:
         if not set(item.channels) & set(values):
             continue
-        deep = item.channels[0] in _DEEP and found[item.channels[0]].is_float
+        deep = item.channels[0] in _DEEP and textures[item.channels[0]].is_float
         array = _array(item, values, preset.down)
         packed = io.BytesIO()
         most = 65535 if deep else 255

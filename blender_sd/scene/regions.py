@@ -126,13 +126,13 @@ def _from_mattes(regions: Sequence[Region], source: Any, size: tuple[int, int]) 
     """Return functions, for any thread, that make the masks of the named regions, by their numbers."""
     wanted = _wanted(regions, by_name=not _is_of_scene(source))
     kinds = {one.layer for one in wanted.values()}
-    found = _mattes(source, size, kinds)
+    layers = _mattes(source, size, kinds)
     lock, made = Lock(), {}
 
     def draw(number: int) -> Source:
         with lock:  # masks are opened on several threads, and each needs the shares of others
             if not made:
-                made.update(_shares(found, wanted))
+                made.update(_shares(layers, wanted))
         return _as_source(made[number])
 
     return {number: partial(draw, number) for number in wanted}
@@ -141,15 +141,15 @@ def _from_mattes(regions: Sequence[Region], source: Any, size: tuple[int, int]) 
 def _mattes(source: Any, size: tuple[int, int], kinds: Collection[str]) -> Mattes:
     scene = bpy.context.scene
     if _is_exr(source):
-        found = mattes.of_file(images.local_path(source))
-        if found is None:
+        layers = mattes.of_file(images.local_path(source))
+        if layers is None:
             raise SourceUnusable("The picture's Cryptomatte can no longer be read.", "Give the regions masks.")
-        return found
+        return layers
     if isinstance(source, str) and source == "VIEWPORT":
         view = viewport.viewport_view(bpy.context, size[0] / size[1])
         return mattes.rendered(view.scene, size, view)
-    found = mattes.of_render(scene, kinds)
-    return found if found is not None and found.size == size else mattes.rendered(scene, size)
+    layers = mattes.of_render(scene, kinds)
+    return layers if layers is not None and layers.size == size else mattes.rendered(scene, size)
 
 
 def _wanted(regions: Sequence[Region], by_name: bool) -> dict[int, _Wanted]:
@@ -191,11 +191,11 @@ def _shares_surface(specific: Region, general: Region) -> bool:
     return any(slot.material == _thing(general) for thing in objects for slot in thing.material_slots)
 
 
-def _shares(found: Mattes, wanted: dict[int, _Wanted]) -> dict[int, np.ndarray]:
+def _shares(layers: Mattes, wanted: dict[int, _Wanted]) -> dict[int, np.ndarray]:
     """Return each region's part of the pixels, H×W float32, 0 to 1."""
     shares: dict[int, np.ndarray] = {}
     for number, (layer, names, minus) in wanted.items():
-        share = found.coverage(layer, names)
+        share = layers.coverage(layer, names)
         for other in minus:
             share = np.maximum(share - shares[other], 0)
         shares[number] = share

@@ -10,7 +10,7 @@
     seam_…      the mean step across the borders of tiles, and across the wrap, over the mean step elsewhere, at 4096²
     memory_mb   what the maps of 4096² need beyond the net and the picture, at most
 
-All materials are procedural and lit by `starter.lighting`, whose light is drawn anew for each picture; the truth is
+All materials are procedural and lit by `starter.lighting`, whose light is another for each picture; the truth is
 exact. Errors of maps are means of absolute differences.
 """
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _times(log: Callable[[str], None]) -> dict[str, float]:
             times["picture"].append(time.monotonic() - started)
             log(f"maps of 1024² {times['maps'][-1]:.2f} s, picture of 512² {times['picture'][-1]:.2f} s")
     engine.close()
-    return {f"{name}_s": min(found) for name, found in times.items()}
+    return {f"{name}_s": min(runs) for name, runs in times.items()}
 
 
 def _starter_of(commit: str, folder: Path) -> str:
@@ -129,12 +129,12 @@ def _tiles(log: Callable[[str], None]) -> dict[str, float]:
     picture = torch.from_numpy(_large_picture(LARGE)[..., :3].copy()).permute(2, 0, 1)[None].float() / 255
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.monotonic()
-    found = estimator.estimate(picture, (True, True))
-    height = integrate(found.slope, found.coarse)
+    estimate = estimator.estimate(picture, (True, True))
+    height = integrate(estimate.slope, estimate.coarse)
     figures = {"large_s": time.monotonic() - started,
                "memory_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024}
     log(f"maps of {LARGE}² in {figures['large_s']:.0f} s, {figures['memory_mb']:.0f} MB more at most")
-    for name, values in (("base", found.base), ("height", height), ("roughness", found.roughness)):
+    for name, values in (("base", estimate.base), ("height", height), ("roughness", estimate.roughness)):
         figures[f"seam_{name}"] = _seam(values, estimator.TILE)
     return figures
 

@@ -33,13 +33,13 @@ def run(log: Callable[[str], None]) -> dict:
         for number in range(SCENES):
             scene = _Scene(bpy, np.random.default_rng(9000 + number))
             source, mattes = scene.render()
-            found = _prompted(sd, scene, source, judge, number)
-            for name, value in found.items():
+            counts = _prompted(sd, scene, source, judge, number)
+            for name, value in counts.items():
                 counts[name] += value
             wrong, halo = _kept(sd, scene, source, mattes, number)
             changed += wrong
             halos.append(halo)
-            log(f"scene {number + 1}: {found}, {wrong} kept pixels changed, halo {halo:.2f}/255")
+            log(f"scene {number + 1}: {counts}, {wrong} kept pixels changed, halo {halo:.2f}/255")
         plain, regional = _times(sd, np, log)
     share = {name: counts[name] / counts["regions"] for name in ("own", "leaks", "alone", "joined")}
     figures = {
@@ -178,8 +178,8 @@ def _prompted(sd: Any, scene: _Scene, source: Any, judge: _Judge, seed: int) -> 
     alone, and all prompts joined."""
     from blender_sd.scene import mattes
 
-    found = mattes.of_render(scene._bpy.context.scene, (mattes.MATERIALS,))
-    areas = {family: found.coverage(mattes.MATERIALS, {family}) for family in scene.prompts}
+    layers = mattes.of_render(scene._bpy.context.scene, (mattes.MATERIALS,))
+    areas = {family: layers.coverage(mattes.MATERIALS, {family}) for family in scene.prompts}
     together = _restyled(sd, "plain grey plaster wall", seed, regions=[
         sd.region(material=family, prompt=prompt) for family, prompt in scene.prompts.items()])
     joined = _restyled(sd, ", ".join(scene.prompts.values()), seed)

@@ -349,11 +349,11 @@ def _judge() -> Any:
 
 def timing(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
     """8 views at 512² against 8 single pictures: the same ControlNet, sampler and steps."""
-    found = {case: min(measured(case, folder)["seconds"] for _ in range(2)) for case in ("single", "together")}
-    figures |= {f"seconds_{case}": value for case, value in found.items()}
-    figures["seconds_ratio"] = found["together"] / found["single"]
+    shortest = {case: min(measured(case, folder)["seconds"] for _ in range(2)) for case in ("single", "together")}
+    figures |= {f"seconds_{case}": value for case, value in shortest.items()}
+    figures["seconds_ratio"] = shortest["together"] / shortest["single"]
     bars["time of 8 views against 8 pictures"] = common.bar(figures["seconds_ratio"], "<= 1.25")
-    log(f"8 views at 512²: {found['together']:.1f} s; 8 pictures: {found['single']:.1f} s")
+    log(f"8 views at 512²: {shortest['together']:.1f} s; 8 pictures: {shortest['single']:.1f} s")
 
 
 def memory(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) -> None:

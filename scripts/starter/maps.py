@@ -30,21 +30,21 @@ BATCH = 8  # of each worker
 _PEAK = 1.5e-3
 
 
-def loss_of(found: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+def loss_of(estimate: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """The weighted sum of what is wrong with a batch's maps, and its parts."""
     slope = lighting.slopes(truth["height"])
-    height = integrate(found["slope"], found["height"])
+    height = integrate(estimate["slope"], estimate["height"])
     level = truth["height"] - truth["height"].mean((2, 3), keepdim=True)
     spread = level.std((2, 3), keepdim=True) + 0.3
     normal = lighting.normals(slope)
     parts = {
-        "base": 4.0 * F.l1_loss(found["base"], truth["base"])
-        + 2.0 * F.l1_loss(found["base"].mean((2, 3)), truth["base"].mean((2, 3))),
-        "normal": 2.0 * F.l1_loss(lighting.normals(found["slope"]), normal)
+        "base": 4.0 * F.l1_loss(estimate["base"], truth["base"])
+        + 2.0 * F.l1_loss(estimate["base"].mean((2, 3)), truth["base"].mean((2, 3))),
+        "normal": 2.0 * F.l1_loss(lighting.normals(estimate["slope"]), normal)
         + 1.0 * F.l1_loss(lighting.normals(lighting.slopes(height)), normal),
         "height": 0.35 * ((height - level) / spread).abs().mean(),
-        "roughness": 1.5 * F.l1_loss(found["roughness"], truth["roughness"]),
-        "metallic": 0.35 * F.binary_cross_entropy_with_logits(found["metallic"], truth["metallic"]),
+        "roughness": 1.5 * F.l1_loss(estimate["roughness"], truth["roughness"]),
+        "metallic": 0.35 * F.binary_cross_entropy_with_logits(estimate["metallic"], truth["metallic"]),
     }
     return sum(parts.values()), {name: float(value.detach()) for name, value in parts.items()}
 

@@ -45,13 +45,13 @@ def pictures(which: str, maps: Maps) -> Tensor:
 @torch.inference_mode()
 def estimated(source: Estimator, lit: Tensor) -> Maps:
     """What a source makes of pictures: base, height and slope, roughness, metallic."""
-    found = []
+    made = []
     for picture in lit.split(1):
         one = source(picture)
         height = integrate(one.slope, one.coarse)
-        found.append({"base": one.base, "height": height, "slope": lighting.slopes(height),
+        made.append({"base": one.base, "height": height, "slope": lighting.slopes(height),
                       "roughness": one.roughness, "metallic": one.metallic})  # fmt: skip
-    return {name: torch.cat([one[name] for one in found]) for name in found[0]}
+    return {name: torch.cat([one[name] for one in made]) for name in made[0]}
 
 
 def decibels(first: Tensor, second: Tensor) -> float:
@@ -77,9 +77,9 @@ def correlation(maps: Maps, truth: Maps) -> float:
     return float(product[shaped].mean())
 
 
-def balanced(found: Tensor, truth: Tensor) -> float:
+def balanced(made: Tensor, truth: Tensor) -> float:
     """Balanced accuracy of metallic, over all pixels."""
-    yes, is_metal = found > 0.5, truth > 0.5
+    yes, is_metal = made > 0.5, truth > 0.5
     return 0.5 * float(yes[is_metal].float().mean() + (~yes[~is_metal]).float().mean())
 
 

@@ -74,14 +74,14 @@ class SD_OT_pick_region(bpy.types.Operator):
             return {"RUNNING_MODAL"}
         context.window.cursor_modal_restore()
         thing, material = _under(context, event.mouse_x, event.mouse_y)
-        found = {"OBJECT": thing, "MATERIAL": material,
+        target = {"OBJECT": thing, "MATERIAL": material,
                  "COLLECTION": thing.users_collection[0] if thing and thing.users_collection else None}[self.kind]
-        if found is None:
+        if target is None:
             self.report({"WARNING"}, "Nothing that can be a region is there")
             return {"CANCELLED"}
         region = context.scene.sd.add_region()
         region.kind = self.kind
-        setattr(region, region.pointer, found)
+        setattr(region, region.pointer, target)
         return {"FINISHED"}
 
 

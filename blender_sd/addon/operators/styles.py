@@ -31,10 +31,10 @@ def _groups(_self=None, _context=None, _text="") -> list[str]:
 def _listed(text: str) -> list:
     """Return the list that is written as JSON in `text`, which a script may have set; [] for anything else."""
     try:
-        found = json.loads(text)
+        listed = json.loads(text)
     except (ValueError, RecursionError):
         return []
-    return found if isinstance(found, list) else []
+    return listed if isinstance(listed, list) else []
 
 
 def _props(name: str) -> tuple[str, ...]:

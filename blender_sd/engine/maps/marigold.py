@@ -74,16 +74,16 @@ def estimate(picture: Tensor, wraps: tuple[bool, bool], intrinsics: str, normals
 def _targets(properties: Any, folder: str) -> tuple[tuple[int, int], ...]:
     """Return (first channel, number of channels) of base colour, roughness and metallic among all targets' channels."""
     names = list((properties or {}).get("target_names") or ())
-    found = {"albedo": (3 * names.index("albedo"), 3)} if "albedo" in names else {}
+    channels = {"albedo": (3 * names.index("albedo"), 3)} if "albedo" in names else {}
     for number, name in enumerate(names):
         for channel, sub in enumerate((properties.get(name) or {}).get("sub_target_names") or ()):
             if sub in ("roughness", "metallicity"):
-                found[sub] = (3 * number + channel, 1)
-    missing = [name for name in ("albedo", "roughness", "metallicity") if name not in found]
+                channels[sub] = (3 * number + channel, 1)
+    missing = [name for name in ("albedo", "roughness", "metallicity") if name not in channels]
     if missing:
         raise ModelUnreadable(f"The Marigold weights in {folder} estimate no {' and no '.join(missing)}.",
                               "Use marigold-iid-appearance, or choose another source of the maps.")
-    return found["albedo"], found["roughness"], found["metallicity"]
+    return channels["albedo"], channels["roughness"], channels["metallicity"]
 
 
 def _whole(pipe: Any, picture: Tensor, wraps: tuple[bool, bool], check: Callable[[], None],
@@ -146,7 +146,7 @@ def _matched(piece: Tensor, like: Tensor) -> Tensor:
 def _run(pipe: Any, picture: Tensor, side: int) -> Tensor:
     """Return a pipeline's estimate of one picture, all targets' channels beside each other, 0 to 1, on the CPU."""
     generator = torch.Generator().manual_seed(_SEED)
-    found = pipe(picture, processing_resolution=side, output_type="pt", generator=generator).prediction.float().cpu()
+    values = pipe(picture, processing_resolution=side, output_type="pt", generator=generator).prediction.float().cpu()
     if type(pipe).__name__ == _CLASSES["normals"]:
-        return found * 0.5 + 0.5
-    return found.reshape(1, -1, *found.shape[-2:])
+        return values * 0.5 + 0.5
+    return values.reshape(1, -1, *values.shape[-2:])

@@ -66,17 +66,17 @@ def maps_of(picture: Image.Image, alpha: Image.Image | None, task: PbrMaps, chec
     for text in judging.doubts(pixels):
         note(text)
     tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
-    found = _estimated(tensor, wraps, task, check, progress)
+    maps = _estimated(tensor, wraps, task, check, progress)
     check()
     with torch.inference_mode():
-        height = integrate(found.slope, found.coarse, wraps)
-        base = _bytes(found.base[0])
+        height = integrate(maps.slope, maps.coarse, wraps)
+        base = _bytes(maps.base[0])
         yield Map(BASE_COLOUR, _picture(base, alpha), SRGB)
         deep = task.map_bits == "16"
         yield Map(NORMAL, _numbers(normals(height, wraps)[0] * 0.5 + 0.5, deep))
         yield _height_map(height, deep, task.metres)
-        yield Map(ROUGHNESS, _numbers(found.roughness[0], False))
-        yield Map(METALLIC, _numbers(found.metallic[0], False))
+        yield Map(ROUGHNESS, _numbers(maps.roughness[0], False))
+        yield Map(METALLIC, _numbers(maps.metallic[0], False))
         yield Map(OCCLUSION, _numbers(occlusion(height, wraps)[0], False))
 
 

@@ -16,12 +16,12 @@ SIZE, VIEW, ROUNDS = 2048, 1024, 3
 
 def times(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
     """The time, against a plain reference; each measured in a process of its own."""
-    found: dict[str, list[dict]] = {"reference": [], "ours": []}
+    runs: dict[str, list[dict]] = {"reference": [], "ours": []}
     for _ in range(ROUNDS):
-        for case, measured in found.items():
+        for case, measured in runs.items():
             measured.append(timed(case, folder / "suzanne.npz"))
             log(f"{case}: " + ", ".join(f"{key} {value:.2f}" for key, value in measured[-1].items() if key != "peak"))
-    best = {case: {key: min(one[key] for one in several) for key in several[0]} for case, several in found.items()}
+    best = {case: {key: min(one[key] for one in several) for key in several[0]} for case, several in runs.items()}
     figures |= {f"seconds_{case}_{key}": value for case, one in best.items() for key, value in one.items()
                 if key != "peak"}
     figures["core_ratio"] = best["ours"]["core"] / best["reference"]["core"]
