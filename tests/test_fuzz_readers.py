@@ -19,7 +19,7 @@ from blender_sd.core import parts, prompt_choices, prompt_steps
 from blender_sd.protocol import framing, messages, surfaces
 from blender_sd.core.errors import InvalidRequest
 from blender_sd.core.common_settings import MAX_SEED
-from blender_sd.core.tasks import Inpaint, TextToImage
+from blender_sd.core.tasks import Inpaint, PbrMaps, TextToImage
 from blender_sd.protocol.engine_config import MEMORY_USES, PRECISIONS
 from blender_sd.core.request import Request
 from tests.support import fuzz_targets as fuzz
@@ -138,6 +138,8 @@ FIELDS = {
     "Triangles": st.deferred(lambda: strategy(surfaces.Triangles)),
     "tuple[Lens, ...]": st.deferred(lambda: st.lists(strategy(surfaces.Lens), max_size=2).map(tuple)),
     "tuple[Onto, ...]": st.deferred(lambda: st.lists(strategy(surfaces.Onto), max_size=2).map(tuple)),
+    "PbrMaps | None": st.none() | st.builds(PbrMaps, map_bits=st.sampled_from(["8", "16"]),
+                                            metres=st.floats(0.001, 1000), intrinsics=WORDS),
     "Scenery | None": st.none() | st.deferred(lambda: strategy(surfaces.Scenery)),
     "tuple[Result, ...]": st.deferred(lambda: st.lists(strategy(messages.Result), max_size=2).map(tuple)),}
 

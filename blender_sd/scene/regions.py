@@ -18,6 +18,7 @@ import numpy as np
 from ..core.errors import InvalidRequest, SourceUnusable
 from ..core.names import closest, suggestion
 from ..core.regions import COLLECTION, FACES, MASK, MATERIAL, NAMED, OBJECT, Region
+from ..library.files import write_whole
 from ..library.png import grey_png
 from ..protocol.messages import Source
 from . import images, masks, mattes, raster, surfaces, tiles, viewport
@@ -110,8 +111,7 @@ def mask_image(label: str, mask: Source) -> bpy.types.Image:
         return control_image(label, mask.pixels)
     with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder:
         path = os.path.join(folder, "mask.png")
-        with open(path, "wb") as file:
-            file.write(mask.encoded)
+        write_whole(path, mask.encoded)
         image = bpy.data.images.load(path, check_existing=False)
         image.pack()
     image.name = f"Mask of {label}"[:images.MAX_NAME]
