@@ -37,9 +37,9 @@ def problem_report(prompts: bool = False) -> str:
     import bpy
 
     jobs = job_queue.jobs()[-_JOBS:]
-    texts = [text for job in job_queue.jobs() for text in (job.request.prompt, job.request.negative, job.label)]
-    texts += [
-        text for scene in bpy.data.scenes if hasattr(scene, "sd") for text in (scene.sd.prompt, scene.sd.negative)]
+    texts = [text for job in job_queue.jobs() for text in (*job.request.prompts, job.label)]
+    texts += [text for scene in bpy.data.scenes if hasattr(scene, "sd") for text in (
+        scene.sd.prompt, scene.sd.negative, *(region.prompt for region in scene.sd.regions))]
     parts: dict[str, Mapping[str, object] | Sequence[str]] = {
         "Versions": {
             "Add-on": generator(), "Blender": f"{bpy.app.version_string} ({_hash()})",

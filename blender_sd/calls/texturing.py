@@ -1,10 +1,10 @@
 """Paint the textures of whole objects from every side."""
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..core import part_prompts
 from ..core.errors import InvalidRequest, TargetUnusable
 from ..core.names import suggestion
 from ..core.request_builder import checked_size
@@ -62,7 +62,9 @@ def texture_object(objects: Iterable[bpy.types.Object | str] | bpy.types.Object 
         given["sides"] = named
     if given.get("axes"):
         raise InvalidRequest("Objects have no grids.", "Leave `axes` out, or texture copies of the object.")
-    order = prepare(TEXTURE_OBJECT, prompt, {**given, "look": look})
+    plan = scene.prepare_bake(meshes, side)
+    parts = _parts(prompts or {}, scene.baked_names(plan))
+    order = prepare(TEXTURE_OBJECT, prompt, {**given, "parts": parts, "look": look})
     if view_size is not None:
         order.request = order.request.changed(width=view_size, height=view_size)
     for control, _ in order.controls:
@@ -71,10 +73,6 @@ def texture_object(objects: Iterable[bpy.types.Object | str] | bpy.types.Object 
     order.controls = ()
     task = order.request.task
     assert isinstance(task, TextureObject)
-    plan = scene.prepare_bake(meshes, side)
-    parts = _parts(prompts or {}, scene.baked_names(plan))
-    if parts:
-        order.request = order.request.changed(parts=parts)
     inputs: dict[str, Any] = {}
     if source is not None:
         opened, _ = open_source(source)
@@ -122,12 +120,12 @@ def _views(given: Any) -> tuple[str, list[Any]]:
 def _parts(prompts: Mapping[str, str], names: list[tuple[str, ...]]) -> str:
     """Return which textures have prompts of their own, as the request holds it. Raises TargetUnusable for a name that
     is neither a material's nor an object's."""
-    parts = []
+    parts: part_prompts.Parts = []
     known = sorted({name for several in names for name in several})
     for name, prompt in prompts.items():
         textures = [number for number, several in enumerate(names) if name in several]
         if not textures:
             raise TargetUnusable(f"There is a prompt for '{name:.60}', but none of the objects or their materials is "
                                  "called so.", suggestion(name, known))
-        parts.append([prompt, textures])
-    return json.dumps(parts, ensure_ascii=False) if parts else ""
+        parts.append((prompt, textures))
+    return part_prompts.written(parts)

@@ -12,7 +12,7 @@ from .tasks import KNOWN, Task
 
 # Settings that every description of a picture has a place for.
 MAIN = frozenset(("prompt", "negative", "model", "width", "height", "sampler", "steps", "guidance", "seed", "style",
-                  "count", "ip_adapter", "vae", "mask_kind", "upscaler"))
+                  "count", "ip_adapter", "vae", "mask_kind", "upscaler", "parts"))
 COMMON = ""  # the task of a setting that all tasks share
 
 

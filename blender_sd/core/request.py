@@ -162,16 +162,18 @@ class Request(CommonSettings):
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """The texts that it is painted from: the prompt, the negative prompt, and those of its regions ("" for none).
-        """
-        return (self.prompt, self.negative, *(region.prompt for region in self.regions))
+        """The texts that it is painted from: the prompt, the negative prompt, those of its regions ("" for none), and
+        those of its task."""
+        return (self.prompt, self.negative, *(region.prompt for region in self.regions), *self.task.prompts)
 
     def with_prompts(self, prompts: Sequence[str]) -> Request:
         """Return the request with other texts in the places of `prompts`."""
         prompt, negative, *others = prompts
+        count = len(self.regions)
         regions = tuple(region if region.prompt == text else dataclasses.replace(region, prompt=text)
-                        for region, text in zip(self.regions, others, strict=True))
-        return dataclasses.replace(self, prompt=prompt, negative=negative, regions=regions)
+                        for region, text in zip(self.regions, others[:count], strict=True))
+        return dataclasses.replace(self, prompt=prompt, negative=negative, regions=regions,
+                                   task=self.task.with_prompts(others[count:]))
 
     @property
     def choices(self) -> Choices:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from . import part_prompts
 from .choices import Choices
 from .common_settings import MAX_SIDE, CommonSettings
 from .declarations import SETTINGS
@@ -133,6 +134,7 @@ def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps
     negative = with_lists(_text(given.pop("negative", ""), "negative prompt"), look_ups.options, whole)
     regions, tags_there = _regions(task, given.pop("regions", ()), lambda text: with_lists(
         text, look_ups.options, whole))
+    tags_there += _parts(given, lambda text: with_lists(text, look_ups.options, whole))
     tags = [*(LoraTag(name, weight) for name, weight in _pairs(given.pop("loras", ()), "loras")), *tags, *tags_there]
     put_on = [(look_ups.file(LORA, tag.name), tag) for tag in tags]
     suited = next((few for lora, tag in put_on if (tag.weight or tag.text_weight) and (few := lora.few_steps)), model)
@@ -257,6 +259,8 @@ def _in_style(task: str, prompt: str, given: dict[str, Any], look_ups: LookUps) 
         regions = (*given.get("regions", ()), *(style.regions if KNOWN[task].needs else ()))
         more["regions"] = [replace(region, prompt=style.words(region.prompt)[0]) if region.prompt else region
                            for region in regions]
+    if given.get("parts"):
+        more["parts"] = part_prompts.reworded(given["parts"], lambda text: style.words(text)[0])
     return words, {**settings, **given, **more, "negative": negative, "style": style.name}
 
 
@@ -275,6 +279,20 @@ def _regions(task: str, given: Any, with_options: Callable[[str], str]) -> tuple
         regions.append(replace(region, prompt=text))
         tags += more
     return tuple(regions), tags
+
+
+def _parts(given: dict[str, Any], with_options: Callable[[str], str]) -> list[LoraTag]:
+    """Fill in the lists in the prompts of an object's parts, and return the LoRA tags of these prompts."""
+    tags: list[LoraTag] = []
+
+    def read(text: str) -> str:
+        text, more = without_loras(with_options(text))
+        tags.extend(more)
+        return text
+
+    if given.get("parts"):
+        given["parts"] = part_prompts.reworded(given["parts"], read)
+    return tags
 
 
 def _vae(model: Model, wanted: str | None, look_ups: LookUps) -> str:

@@ -5,10 +5,11 @@ and its name in files, which never changes.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
+from . import part_prompts
 from .common_settings import MAX_SEED, MAX_SIDE, CommonSettings
 from .settings import PANEL, PIXELS, SHARE, STYLE, checked, setting_field
 
@@ -95,6 +96,15 @@ class Task:
         """
         turning = "variation_seed" if request.variation_strength > 0 else "seed"
         return {turning: (getattr(request, turning) + number) % (MAX_SEED + 1)}
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The texts of its own that something is painted from, beside the request's prompt."""
+        return ()
+
+    def with_prompts(self, prompts: Sequence[str]) -> Task:
+        """Return the task with other texts in the places of `prompts`."""
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,6 +319,18 @@ class TextureObject(Task):
     batch: int = setting_field(
         0, "Views at Once", "How many views the model denoises at a time; 0 for as many as fit into memory", (PANEL,),
         low=0, high=64, group="texture_object")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        part_prompts.read(self.parts)
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        return tuple(prompt for prompt, _ in part_prompts.read(self.parts))
+
+    def with_prompts(self, prompts: Sequence[str]) -> TextureObject:
+        new = iter(prompts)
+        return replace(self, parts=part_prompts.reworded(self.parts, lambda _: next(new)))
 
 
 # Where a material's maps come from, by identifiers that never change.

@@ -5,7 +5,6 @@ ones have painted of it, and only what is new is painted.
 """
 from __future__ import annotations
 
-import json
 import logging
 import time
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import psutil
 import torch
 from PIL import Image
 
+from ..core import part_prompts
 from ..core.errors import InvalidRequest, JobCancelled, SDError
 from ..core.request import Request
 from ..core.tasks import IMAGE_TO_IMAGE, INPAINT, TEXT_TO_IMAGE, ImageToImage, Inpaint, TextToImage
@@ -85,7 +85,7 @@ class ObjectPainter:
                 raise InvalidRequest(f"Controls do not work where {model.family.name} models paint objects.",
                                      "Take them out, or choose another model.")
         pictures = paint(model, stage, request)
-        for prompt, textures in json.loads(request.task.parts or "[]"):
+        for prompt, textures in part_prompts.read(request.task.parts):
             own = paint(model, stage, request.changed(prompt=prompt))
             pictures = [stage.put_together(number, one, other, textures)
                         for number, (one, other) in enumerate(zip(pictures, own))]

@@ -54,7 +54,8 @@ class Surface:
     """
 
     def __init__(self, mesh: Mesh) -> None:
-        """Derive everything. Raise SourceUnusable if no triangle has a texture or numbers are not finite."""
+        """Derive everything. Raise SourceUnusable if no triangle has a texture, none of those has an area, or numbers
+        are not finite."""
         self.triangles = np.ascontiguousarray(mesh.triangles, np.int32).reshape(-1, 3)
         self.textures = np.ascontiguousarray(mesh.textures, np.int32)
         targets = self.textures != OCCLUDER
@@ -73,6 +74,9 @@ class Surface:
         cross = _cross(self.vertices[self.triangles])
         area = np.linalg.norm(cross, axis=1)
         self.areas = area / 2
+        if not area[targets].any():
+            raise SourceUnusable("The faces of the objects have no area.",
+                                 "Look for a scale of 0, or for faces whose vertices all lie on one line.")
         self.normals = np.divide(cross, area[:, None], out=np.zeros_like(cross), where=area[:, None] > 0)
         self.welded = self._weld(np.asarray(mesh.objects), targets)
         self.groups = self._groups(np.asarray(mesh.objects), targets)

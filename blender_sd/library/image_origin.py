@@ -141,7 +141,7 @@ def lines(facts: Facts, prompts: bool = True) -> list[Line]:
         sampler = SAMPLERS[request.sampler].label if request.sampler in SAMPLERS else request.sampler
         if prompts:
             out += [Line("Prompt", request.prompt), Line("Negative prompt", request.negative),
-                    Line("Style", request.style)]
+                    Line("Prompts of Parts", "; ".join(request.task.prompts)), Line("Style", request.style)]
         out += [Line("Seed", str(request.seed)),
                 Line("Settings", f"{request.steps} steps, {sampler}, guidance {request.guidance:g}, {request.width} × "
                                  f"{request.height}")]

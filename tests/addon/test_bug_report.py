@@ -23,6 +23,17 @@ def test_the_report_names_versions_jobs_and_errors_but_no_prompt(addon, pipeline
     assert sd.log_file() == logs.path() and "EngineDied" not in text
 
 
+def test_prompts_of_regions_and_parts_are_struck_out_too(addon, pipeline):
+    bpy.context.scene.sd.regions.add().prompt = "silver harbour"
+    pipeline.fail_with = EngineDied("The engine stopped.", "Again.", "cut: crimson door; Silver Harbour")
+    job = sd.texture_object("Cube", PROMPT, prompts={"Cube": "crimson door"}, seed=7)
+    with pytest.raises(EngineDied):
+        job.result(60)
+    text = sd.problem_report().lower()
+    assert "engine stopped" in text and "crimson" not in text and "harbour" not in text
+    bpy.context.scene.sd.regions.clear()
+
+
 def test_the_buttons(addon, monkeypatch):
     assert bpy.ops.sd.copy_report() == {"FINISHED"}
     with pytest.raises(RuntimeError, match="There is no log yet"):

@@ -66,6 +66,12 @@ def test_each_cell_of_a_grid():
         blocked_words.check(("mossy wall",), request)
 
 
+def test_prompts_of_an_objects_parts():
+    request = Request.of("texture_object", prompt="a hall", parts='[["a {plain|grim} door", [1]]]')
+    with pytest.raises(WordBlocked, match="grim"):
+        blocked_words.check(["grim"], request)
+
+
 def test_a_list_in_a_file(tmp_path):
     file = tmp_path / "words.txt"
     assert blocked_words.read_list("") == ()

@@ -100,6 +100,26 @@ def test_a_style_fills_in_what_the_call_leaves_open():
     assert made("inpaint", style="wet", look_ups=files).task.strength == 1.0  # styles are about restyling
 
 
+def test_prompts_of_parts_are_read_as_the_prompt_is():
+    files = LookUps(files={"puddles": File("/l/puddles"), "moss": File("/l/moss"), "rain": File("/l/rain"),
+                           "old": File("/l/old")})
+    parts = ('[["{__green__|__green__} gold <lora:moss:0.7> {<lora:rain:1>|<lora:rain:1>}", [1]], '
+             '["embedding:old", [0]]]')
+    request = made("texture_object", style="wet", look_ups=files, parts=parts)
+    single = request.single(0)
+    assert [prompt.split() for prompt in single.task.prompts] == [
+        ["mossy", "gold,", "wet"], ["embedding:old,", "wet"]]
+    assert [(lora.file, lora.weight) for lora in single.loras] == [
+        ("/l/puddles", 0.5), ("/l/moss", 0.7), ("/l/rain", 1.0)]
+    assert [embedding.file for embedding in single.embeddings] == ["/l/old"]
+
+
+@pytest.mark.parametrize("parts", ["[[]]", "gold", '[["gold", ["x"]]]', '{"gold": 1}', "[[1, [1]]]", "7"])
+def test_broken_prompts_of_parts_are_refused(parts):
+    with pytest.raises(InvalidRequest, match="parts"):
+        made("texture_object", parts=parts)
+
+
 def test_a_few_step_lora_brings_its_steps():
     few = named("hyper-sd15-8steps-lora")
     files = LookUps(files={"fast": File("/l/fast", few), "off": File("/l/off", few)})

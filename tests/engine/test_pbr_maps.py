@@ -136,9 +136,10 @@ def test_tiles_give_what_one_piece_gives(net, monkeypatch):
         assert float((getattr(tiled, name) - getattr(whole, name)).abs().max()) < 1e-3, name
 
 
-@pytest.mark.parametrize("size", [(16, 16), (17, 61), (100, 33)])
-def test_any_size(net, size):
-    found = estimator.estimate(torch.rand(1, 3, *size), (True, False), net=net)
+@pytest.mark.parametrize("wraps", [(True, False), (True, True)])
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (16, 64), (32, 32), (17, 61), (100, 33)])
+def test_any_size(net, size, wraps):
+    found = estimator.estimate(torch.rand(1, 3, *size), wraps, net=net)
     assert found.base.shape == (1, 3, *size) and found.slope.shape == (1, 2, *size)
     assert all(torch.isfinite(value).all() for value in vars(found).values())
 

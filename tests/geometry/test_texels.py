@@ -97,6 +97,9 @@ def test_bad_meshes_are_refused_in_words():
     broken[0, 0] = np.nan
     with pytest.raises(SourceUnusable, match="not a finite number"):
         Surface(mesh((broken, triangles, uv)))
+    for scale in ((0, 0, 0), (1, 0, 0)):
+        with pytest.raises(SourceUnusable, match="no area"):
+            Surface(mesh((vertices * scale, triangles, uv)))
     with pytest.raises(SourceUnusable, match="repeat the image too often"):
         texels_of((vertices, triangles, uv * 1e5))
 

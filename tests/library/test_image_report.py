@@ -70,6 +70,12 @@ def test_facts_with_and_without_an_origin():
     assert Facts("mark", marked=True).kind == image_origin.MARKED and image_origin.lines(Facts("plain")) == []
 
 
+def test_prompts_of_parts_are_among_what_was_typed():
+    facts = Facts("Wall", Request.of("texture_object", prompt="a hall", parts='[["crimson door", [1]]]'), marked=True)
+    shown, hidden = (str(image_origin.lines(facts, prompts)) for prompts in (True, False))
+    assert "crimson door" in shown and "crimson" not in hidden and "hall" not in hidden
+
+
 def test_what_an_image_was_baked_from_travels_as_text():
     baked = Facts("Baked", baked=(BRICK, STARTER))
     again = image_origin.from_json(image_origin.to_json((baked, BRICK)))  # one that was baked itself gives its sources

@@ -77,7 +77,8 @@ def estimate(picture: Tensor, wraps: tuple[bool, bool], check: Callable[[], None
     """
     net = net or load()
     height, width = picture.shape[-2:]
-    if all(wraps) and height * width <= _WHOLE and height % STRIDE == 0 and width % STRIDE == 0:
+    if (all(wraps) and height * width <= _WHOLE and height % STRIDE == 0 and width % STRIDE == 0
+            and min(height, width) > STRIDE):  # padding goes round the deepest features once at most
         net.set_wrapping(True)
         levels = net.encode(picture.contiguous(memory_format=torch.channels_last))
         check()
