@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from PIL import Image
 
@@ -33,7 +32,7 @@ from .denoise.passes import pipes
 from .denoise.plan import Plan
 from .denoise.previews import SHARE
 from .image_calls import pixels_of
-from .memory import acceleration, budget
+from .memory import acceleration, budget, devices
 from .models import embeddings
 from .models.cache import Model
 from .painter import Job, Painter
@@ -76,7 +75,7 @@ class ObjectPainter:
         stage = Stage(message.scenery, request, message.inputs, model.multiple, self.job.cancelled)
         width, height = stage.size
         memory.check(stage.sheets, len(stage.views) * width * height, len(message.scenery.triangles.triangles),
-                     psutil.virtual_memory().available)
+                     devices.free_ram())
         paint = self._together
         if model.family.edits or TEXT_TO_IMAGE not in model.family.pipelines:
             self.job.note(f"{model.family.name} models paint one view after another: {len(stage.views)} pictures.")

@@ -10,11 +10,23 @@ from typing import TypeVar
 from ..core.errors import JobCancelled
 
 SLICE = 1 << 17  # entries; a slice's arrays stay in the processor's cache
-_WORKERS = max(1, min(8, os.cpu_count() or 1))
+_MOST = 8  # threads; with more, memory is the limit
+_workers = max(1, min(_MOST, os.cpu_count() or 1))
 
 Cancelled = Callable[[], bool]
 Progress = Callable[[float], None]
 _T = TypeVar("_T")
+
+
+def use(cores: int) -> None:
+    """Let work go on in at most `cores` threads from now on."""
+    global _workers
+    _workers = max(1, min(_MOST, cores))
+
+
+def workers() -> int:
+    """Return how many threads work at a time."""
+    return _workers
 
 
 def never() -> bool:
@@ -54,7 +66,7 @@ def together(works: Sequence[Callable[[], _T]], cancelled: Cancelled = never, pr
              ) -> list[_T]:
     """Call functions on several cores, and return their results in order; `progress` and errors as for `each`."""
     check(cancelled)
-    if len(works) <= 1 or _WORKERS == 1:
+    if len(works) <= 1 or _workers == 1:
         results = []
         for work in works:
             check(cancelled)
@@ -65,7 +77,7 @@ def together(works: Sequence[Callable[[], _T]], cancelled: Cancelled = never, pr
     def guarded(work: Callable[[], _T]) -> _T | None:
         return None if cancelled() else work()
 
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(_workers) as pool:
         running = [pool.submit(guarded, work) for work in works]
         for count, done in enumerate(as_completed(running), 1):
             done.result()

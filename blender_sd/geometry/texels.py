@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from .raster import texels_under
 from .sheets import Layout, Sheet
-from .slices import Cancelled, each, never
+from .slices import Cancelled, each, never, workers
 
 _INSIDE = 1e-4  # barycentric weight from which a texel lies inside a triangle and not on its edge
 
@@ -158,7 +158,7 @@ def _ring(layout: Layout, number: int, sheet: Sheet, covered: np.ndarray) -> _Pa
         none = np.empty(0, np.int32)
         return _Part(none, none, none, np.empty((0, 3), np.float32), np.empty(0, bool))
     centre = np.stack([texel % sheet.width, texel // sheet.width], 1) + 0.5
-    edge = edge[cKDTree(here, leafsize=32, balanced_tree=False).query(centre, workers=-1)[1]]
+    edge = edge[cKDTree(here, leafsize=32, balanced_tree=False).query(centre, workers=workers())[1]]
     borders = layout.borders
     ends = borders.ends[edge]
     line = ends[:, 1] - ends[:, 0]

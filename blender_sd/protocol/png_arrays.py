@@ -26,10 +26,10 @@ def write(array: np.ndarray, file: BinaryIO, chunks: Iterable[tuple[bytes, bytes
     Raises:
         ValueError: The array is of another kind.
     """
-    if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3) or 0 in array.shape:
+    kind = _KINDS.get(array.shape[2] if array.ndim == 3 else 1)
+    if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3) or 0 in array.shape or kind is None:
         raise ValueError(f"an array of {array.dtype} {array.shape} is no picture")
     height, width = array.shape[:2]
-    kind = _KINDS[array.shape[2] if array.ndim == 3 else 1]
     file.write(b"\x89PNG\r\n\x1a\n")
     _chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * array.dtype.itemsize, kind, 0, 0, 0))
     for name, data in chunks:

@@ -153,6 +153,13 @@ def test_alpha_is_kept_in_the_base_colour():
     assert found[ROUGHNESS].image.mode == "L"
 
 
+@pytest.mark.parametrize("source", ["trained", "estimated"])
+def test_the_mode_of_torch_ends_with_each_map(source):
+    for _ in material.maps_of(Image.fromarray(waves(32, 32)), None, PbrMaps(map_source=source), lambda: None,
+                              lambda share: None, lambda text: None):
+        assert not torch.is_inference_mode_enabled()
+
+
 def test_a_normal_map_is_refused():
     normal = maps_of(waves(64, 64), map_source="estimated", map_bits="8")[NORMAL].image
     with pytest.raises(SourceUnusable, match="normal map"):

@@ -6,6 +6,7 @@ import torch
 
 from blender_sd.core.errors import InvalidRequest
 from blender_sd.engine.memory import devices
+from blender_sd.geometry import slices
 from blender_sd.protocol.messages import EngineConfig
 
 
@@ -48,6 +49,8 @@ def test_engines_on_a_processor_share_its_cores(monkeypatch):
     monkeypatch.setattr(devices, "_cores", lambda: 8)
     try:
         assert [devices.set_threads(0, engines) for engines in (1, 2, 3, 16)] == [8, 4, 2, 1]
-        assert devices.set_threads(3, 4) == 3
+        assert devices.set_threads(3, 4) == 3 == slices.workers()
+        devices.set_threads(64)
+        assert slices.workers() == 8
     finally:
-        torch.set_num_threads(before)
+        devices.set_threads(before)

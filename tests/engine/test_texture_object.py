@@ -6,13 +6,16 @@ import pytest
 import torch
 from PIL import Image
 
-from blender_sd.core.errors import InvalidRequest, SourceUnusable
+from blender_sd.core.errors import InvalidRequest, OutOfMemory, SourceUnusable
 from blender_sd.core.roles import BASE_COLOUR, SHEET
 from blender_sd.core.samplers import SAMPLERS
+from blender_sd.core.tasks import Bake
 from blender_sd.engine.denoise import samplers
 from blender_sd.engine.denoise.agreeing import SurfaceBlend, SurfaceNoise, agreeing, packed, unpacked
+from blender_sd.engine.tasks.bake import bake
 from blender_sd.geometry import agreement, cameras
 from blender_sd.geometry.surface import Surface
+from blender_sd.library import control_groups
 from blender_sd.protocol.messages import Cancelled, Failed, Finished, Note, Step
 from tests.support import meshes, objects
 
@@ -204,6 +207,13 @@ def test_small_batches_change_little(texture):
     assert np.abs(whole - parts).mean() < 1
     shared = baked(texture(batch=2))
     assert np.abs(baked(texture()) - shared).mean() < 25
+
+
+def test_bakes_keep_to_a_containers_memory(texture, monkeypatch):
+    monkeypatch.setattr(control_groups, "memory", lambda: (1 << 30, (1 << 30) - (150 << 20)))
+    assert texture()[-1].kind == OutOfMemory.kind
+    with pytest.raises(OutOfMemory):
+        next(bake(objects.scenery(meshes.cube()), [], Bake(), {}, lambda: False, lambda share: None, lambda text: None))
 
 
 def test_a_quick_look_bakes_nothing(texture):

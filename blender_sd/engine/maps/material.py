@@ -68,16 +68,20 @@ def maps_of(picture: Image.Image, alpha: Image.Image | None, task: PbrMaps, chec
     tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
     maps = _estimated(tensor, wraps, task, check, progress)
     check()
-    with torch.inference_mode():
-        height = integrate(maps.slope, maps.coarse, wraps)
-        base = _bytes(maps.base[0])
-        yield Map(BASE_COLOUR, _picture(base, alpha), SRGB)
-        deep = task.map_bits == "16"
-        yield Map(NORMAL, _numbers(normals(height, wraps)[0] * 0.5 + 0.5, deep))
-        yield _height_map(height, deep, task.metres)
-        yield Map(ROUGHNESS, _numbers(maps.roughness[0], False))
-        yield Map(METALLIC, _numbers(maps.metallic[0], False))
-        yield Map(OCCLUSION, _numbers(occlusion(height, wraps)[0], False))
+    yield from _finished(maps, wraps, alpha, task)
+
+
+@torch.inference_mode()  # as a block, it would hold for the caller too between two maps
+def _finished(maps: Estimate, wraps: tuple[bool, bool], alpha: Image.Image | None, task: PbrMaps) -> Iterator[Map]:
+    height = integrate(maps.slope, maps.coarse, wraps)
+    base = _bytes(maps.base[0])
+    yield Map(BASE_COLOUR, _picture(base, alpha), SRGB)
+    deep = task.map_bits == "16"
+    yield Map(NORMAL, _numbers(normals(height, wraps)[0] * 0.5 + 0.5, deep))
+    yield _height_map(height, deep, task.metres)
+    yield Map(ROUGHNESS, _numbers(maps.roughness[0], False))
+    yield Map(METALLIC, _numbers(maps.metallic[0], False))
+    yield Map(OCCLUSION, _numbers(occlusion(height, wraps)[0], False))
 
 
 def _wraps(pixels: np.ndarray, task: PbrMaps, note: Callable[[str], None]) -> tuple[bool, bool]:

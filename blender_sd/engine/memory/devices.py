@@ -9,6 +9,7 @@ import torch
 
 from ...core.errors import InvalidRequest
 from ...core.names import suggestion
+from ...geometry import slices
 from ...library import control_groups
 from ...protocol.messages import EngineConfig
 
@@ -183,14 +184,15 @@ def name_of(dtype: torch.dtype) -> str:
 
 
 def set_threads(wanted: int, engines: int = 1) -> int:
-    """Let torch use `wanted` CPU threads, or all cores for 0 (of several `engines`, a share of them). Return the number
-    in use.
+    """Let torch and bakes use `wanted` CPU threads, or all cores for 0 (of several `engines`, a share of them). Return
+    the number in use.
 
     All cores are safe: the engine process has a lower priority than Blender. The number shows in the last bits of a
     picture, so it must not depend on whether the engine runs in a process or in a thread.
     """
     count = wanted if wanted > 0 else max(1, _cores() // engines)
     torch.set_num_threads(count)
+    slices.use(count)
     return count
 
 

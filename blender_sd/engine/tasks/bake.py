@@ -4,7 +4,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import psutil
 from PIL import Image
 
 from ...core.errors import SourceUnusable
@@ -19,6 +18,7 @@ from ...geometry.views import View
 from ...protocol.messages import Source
 from ...protocol.surfaces import Lens, Onto, Scenery
 from ..conditioning import sources
+from ..memory import devices
 
 _FIRST_TILE = 1001
 _FADE = 6.0  # pixels over which a single picture, whose edges no other view covers, fades into what exists
@@ -67,7 +67,7 @@ def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inpu
     """
     sheets = [sheet_of(onto) for onto in scenery.sheets]
     pixels = sum(picture.width * picture.height for picture in pictures)
-    memory.check(sheets, pixels, len(scenery.triangles.triangles), psutil.virtual_memory().available)
+    memory.check(sheets, pixels, len(scenery.triangles.triangles), devices.free_ram())
     given = scenery.triangles
     surface = Surface(Mesh(given.vertices, given.triangles, given.uv, given.objects, given.textures))
     chosen = Settings(settings.soft, settings.harmonise, settings.fill, settings.close_seams, settings.dilation,
