@@ -41,12 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     if bool(asked.prompt) == bool(asked.image):
         raise InvalidRequest("Give either a prompt or --image.", 'Such as: material "mossy cobblestones".')
+    settings = settings_in(asked, TEXT_TO_IMAGE)
+    if asked.image and settings:
+        raise InvalidRequest(f"'{next(iter(settings))}' changes nothing where the maps are made of a picture.",
+                             "Leave it out, or give a prompt in place of --image.")
+    if asked.prompt and asked.wraps is not None:
+        raise InvalidRequest("--wraps is about the picture that --image gives.", "Give --tiling with a prompt.")
     set_up(asked)
-    job = _begun(asked)
+    job = _begun(asked, settings)
     return _finished(asked, job)
 
 
-def _begun(asked: argparse.Namespace) -> Job:
+def _begun(asked: argparse.Namespace, settings: dict[str, Any]) -> Job:
     """Return the job. Raises SDError."""
     from ...calls import material_maps
     from ...calls.scene_access import the_scene
@@ -62,7 +68,6 @@ def _begun(asked: argparse.Namespace) -> Job:
             keywords["wraps"] = asked.wraps
         return material_maps.pbr_maps(whole_path(asked.image), label=asked.name or None,
                                       **keywords)
-    settings = settings_in(asked, TEXT_TO_IMAGE)
     if settings.pop("control_pictures", None):
         raise InvalidRequest("A material takes no --control.", "Paint the picture first, then give it as --image.")
     return material_maps.material(asked.prompt, **keywords, **settings, label=asked.name or None)
