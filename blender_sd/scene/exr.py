@@ -33,7 +33,14 @@ class Passes(NamedTuple):
 
 
 def read_passes(data: bytes) -> Passes:
-    """Return the passes in a file's bytes. Raises ValueError for a file of another kind."""
+    """Return the passes in a file's bytes. Raises ValueError for a file of another kind, or a damaged one."""
+    try:
+        return _read(data)
+    except (LookupError, TypeError, AttributeError, OverflowError, zlib.error) as error:
+        raise ValueError("a damaged OpenEXR file") from error
+
+
+def _read(data: bytes) -> Passes:
     if data[:4] != _MAGIC or data[5] & 0x12:
         raise ValueError("not an OpenEXR file of one part")
     attributes, position = _attributes(data, 8)

@@ -82,7 +82,7 @@ def of_file(path: str) -> Mattes | None:
     try:
         with open(path, "rb") as file:
             mattes = Mattes(exr.read_passes(file.read()), {})
-    except (OSError, ValueError, KeyError, IndexError):
+    except (OSError, ValueError):
         return None
     return mattes if mattes.has(OBJECTS) or mattes.has(MATERIALS) else None
 
