@@ -106,6 +106,8 @@ def project(view: Any, picture: Any, *, objects: Iterable[bpy.types.Object] | No
     if (settings or mask is not None) and not isinstance(picture, str):
         raise InvalidRequest(f"'{next(iter(settings), 'mask')}' changes nothing where a picture is baked as it is.",
                              "Leave it out, or give a prompt.")
+    if mask is not None and settings.get("regions"):
+        raise InvalidRequest("Inpainting takes no regions.", "Leave out the mask or the regions.")
     order = None
     if isinstance(picture, str):
         order = prepare(IMAGE_TO_IMAGE, picture, settings) if mask is None else prepare(
@@ -135,8 +137,9 @@ def project(view: Any, picture: Any, *, objects: Iterable[bpy.types.Object] | No
     if mask is not None:
         inputs["mask"] = mask
     order.target, order.label = place, label
-    job = submit(order, {**inputs, "source": data}, size=size, covers=size, given=source,
-                 scenery=plan.seen_by([lens], debug=kinds))
+    with scene.through(view):  # controls and regions are drawn as this camera sees them
+        job = submit(order, {**inputs, "source": data}, size=size, covers=size, given=source,
+                     scenery=plan.seen_by([lens], debug=kinds))
     job.covers = lambda: scene.preview_faces(plan, lens)
     return job
 

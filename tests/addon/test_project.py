@@ -4,6 +4,7 @@ from __future__ import annotations
 import bpy
 import pytest
 
+from blender_sd.addon import declared
 from blender_sd.addon.operators import project
 from blender_sd.core.errors import SDError
 from blender_sd.core.roles import BAKE_PICTURES
@@ -25,12 +26,13 @@ def calls(monkeypatch):
 
 @pytest.mark.parametrize("on", [False, True])
 def test_the_panel_s_options_reach_the_call(addon, calls, on):
-    addon.prompt, addon.render_strength = "mossy stone", 0.75
+    addon.prompt = "mossy stone"
+    declared.fill(addon, "render_strength", 0.8)
     addon.project_objects = addon.project_single_user = addon.project_debug = on
     with pytest.raises(RuntimeError, match="So far"):
         bpy.ops.sd.project(view="CAMERA")
     ((view, words, settings),) = calls
-    assert (view, words, settings["strength"]) == ("CAMERA", "mossy stone", 0.75)
+    assert (view, words, settings["strength"]) == ("CAMERA", "mossy stone", 0.8)
     assert settings["mask"] == ("OBJECTS" if on else None) and settings["single_user"] == on
     assert settings["debug"] == (BAKE_PICTURES if on else ())
 

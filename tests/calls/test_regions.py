@@ -4,6 +4,8 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
+
+from blender_sd.core.errors import InvalidRequest
 from tests.support.calls import PATIENCE, pixels
 
 pytestmark = pytest.mark.bpy
@@ -48,3 +50,20 @@ def test_a_region_of_the_view_that_is_projected(sd, shop, small):
     job = sd.project("CAMERA", "red brick wall", objects=[bottle], texture_size=(64, 64),
                      regions=[sd.region(material="Glass", prompt="green glass")], **small)
     assert job.result(PATIENCE) and job.request.regions[0].prompt == "green glass"
+    with pytest.raises(InvalidRequest, match="no regions"):
+        sd.project("CAMERA", "red brick wall", objects=[bottle], mask="OBJECTS",
+                   regions=[sd.region("Bottle", keep=True)], **small)
+
+
+def test_regions_of_a_projection_lie_where_its_own_camera_sees_them(sd, shop, small):
+    """Where the render has no Cryptomatte, masks are rendered for themselves: by the same camera."""
+    shop.render.engine, other = "BLENDER_WORKBENCH", shop.camera
+    away = bpy.data.objects.new("away", bpy.data.cameras.new("away"))
+    away.location = (100, 0, 0)
+    shop.collection.objects.link(away)
+    shop.camera = away
+    bpy.context.view_layer.update()
+    job = sd.project(other, "red brick wall", objects=[bpy.data.objects["Bottle"]], texture_size=(64, 64),
+                     regions=[sd.region("Bottle", prompt="green glass")], **small)
+    assert job.result(PATIENCE) and not any("Nothing of" in note for note in job.notes)
+    assert shop.camera == away

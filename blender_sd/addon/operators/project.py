@@ -8,6 +8,7 @@ from ...calls import baking
 from ...core.platforms import without_embree
 from ...core.roles import BAKE_PICTURES
 from ...core.tasks import IMAGE_TO_IMAGE, INPAINT
+from ..declared import exact
 from .start import can_do, first_refusal, start
 
 VIEWS = (("VIEWPORT", "3D View", "What the 3D View shows", "VIEW3D", 0),
@@ -34,10 +35,10 @@ class SD_OT_project(bpy.types.Operator):
     def execute(self, context):
         settings = context.scene.sd
         return start(self, context, lambda seed: baking.project(
-            self.view, settings.words(), strength=settings.render_strength, controls=settings.control_inputs(),
-            mask="OBJECTS" if settings.project_objects else None, single_user=settings.project_single_user,
-            debug=BAKE_PICTURES if settings.project_debug else (), seed=seed, label=settings.words() or "Projection",
-            **settings.keywords(IMAGE_TO_IMAGE)))
+            self.view, settings.words(), strength=exact(settings, "render_strength"),
+            controls=settings.control_inputs(), mask="OBJECTS" if settings.project_objects else None,
+            single_user=settings.project_single_user, debug=BAKE_PICTURES if settings.project_debug else (), seed=seed,
+            label=settings.words() or "Projection", **settings.keywords(IMAGE_TO_IMAGE)))
 
 
 CLASSES = (SD_OT_project,)
