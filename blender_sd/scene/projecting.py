@@ -130,6 +130,8 @@ def _seen_faces(placed: Placed, lens: Lens) -> Surface | None:
     corners = corners[facing & (local[..., 2] > lens.near).all(1)]
     for _ in range(_ROUNDS):
         uv = _pixels(_through_lens(corners, placed.matrix, lens), lens)
+        within = ((uv.max(1) >= 0) & (uv.min(1) <= 1)).all(1)  # close up, most of an object is outside of the picture
+        corners, uv = corners[within], uv[within]
         long = np.ptp(uv, axis=1).max(1) > _LONGEST
         corners = np.concatenate([corners[~long], _quartered(corners[long])])
     uv = _pixels(_through_lens(corners, placed.matrix, lens), lens)

@@ -274,3 +274,19 @@ def test_previews_are_laid_on_the_faces_that_the_view_sees(sd, cube):
     area = np.linalg.norm(np.cross(*(surface.corners.reshape(-1, 3, 3)[:, k] - surface.corners.reshape(-1, 3, 3)[:, 0]
                                      for k in (1, 2))), axis=1).sum() / 2
     assert abs(area - 4) < 1e-4  # all of the face, once
+
+
+def test_a_preview_close_up_costs_no_more_than_what_is_in_the_picture(sd, monkeypatch):
+    from blender_sd import scene
+    from blender_sd.scene import projecting
+
+    bpy.ops.mesh.primitive_grid_add(x_subdivisions=60, y_subdivisions=60, size=2)
+    grid = bpy.context.object
+    seen = camera("top", 0.005)  # less than a face is in the picture
+    bpy.context.view_layer.update()
+    divided = []
+    quartered = projecting._quartered
+    monkeypatch.setattr(projecting, "_quartered", lambda corners: divided.append(len(corners)) or quartered(corners))
+    lens = scene.cameras_of([seen], [(64, 64)])[0]
+    assert scene.preview_faces(scene.prepare_bake([grid], (64, 64)), lens)
+    assert 0 < max(divided) < 1000
