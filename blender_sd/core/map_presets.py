@@ -9,7 +9,6 @@ from .names import suggestion
 from .roles import BASE_COLOUR, HEIGHT, METALLIC, NORMAL, OCCLUSION, ROUGHNESS
 
 SMOOTHNESS, ONE = "smoothness", "one"  # what a channel may hold beside a role: 1 - roughness, and white
-ALPHA = "alpha"  # of the base colour
 
 
 @dataclass(frozen=True)

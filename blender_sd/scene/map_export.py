@@ -49,12 +49,15 @@ def export(material: bpy.types.Material, folder: str, preset: Preset, name: str 
         The files, in the preset's order.
 
     Raises:
-        TargetUnusable: The material has no maps.
+        TargetUnusable: The material has no maps, or some of different sizes belong into one file.
         SourceUnusable: A map's image has no pixels.
         OutputUnwritable: The folder cannot be written.
     """
     textures = maps_in(material)
     values = {role: _values(image) for role, image in textures.items()}
+    if any(len(_sizes(item, values)) > 1 for item in preset.files):
+        raise TargetUnusable(f"The maps of '{material.name}' have different sizes, so they cannot be packed into one "
+                             "file.", "Choose a preset with a file for each map, or give the images one size.")
     stem = file_stem(name or material.name) or "material"
     written = []
     for item in preset.files:
@@ -87,22 +90,29 @@ def _values(image: bpy.types.Image) -> np.ndarray:
 def _array(item: File, values: Mapping[str, np.ndarray], down: bool) -> np.ndarray:
     first = item.channels[0]
     if len(item.channels) > 1:
-        return np.concatenate([_channel(role, values) for role in item.channels], -1)
+        size, = _sizes(item, values)
+        return np.concatenate([_channel(role, values, size) for role in item.channels], -1)
     if first == BASE_COLOUR:
         base = values[first]
         return base if base.shape[2] == 4 and base[..., 3].min() < 1 else base[..., :3]
     if first != NORMAL:
-        return _channel(first, values)
+        return values[first][..., :1]
     normal = values[first][..., :3].copy()
     if down:
         normal[..., 1] = 1.0 - normal[..., 1]
     return normal
 
 
-def _channel(role: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return one channel (H, W, 1) by its role; white where the material lacks it."""
+def _sizes(item: File, values: Mapping[str, np.ndarray]) -> set[tuple[int, ...]]:
+    """Return the sizes (height, width) of the maps that a file is made of."""
+    roles = (ROUGHNESS if role == SMOOTHNESS else role for role in item.channels)
+    return {values[role].shape[:2] for role in roles if role in values}
+
+
+def _channel(role: str, values: Mapping[str, np.ndarray], size: tuple[int, ...]) -> np.ndarray:
+    """Return one channel (H, W, 1) of `size` (height, width) by its role; white where the material lacks it."""
     if role == SMOOTHNESS and ROUGHNESS in values:
         return 1.0 - values[ROUGHNESS][..., :1]
     if role == ONE or role not in values:
-        return np.ones((*next(iter(values.values())).shape[:2], 1), np.float32)
+        return np.ones((*size, 1), np.float32)
     return values[role][..., :1]

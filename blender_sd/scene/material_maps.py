@@ -162,12 +162,13 @@ def set_relief(material: bpy.types.Material, relief: str | None = None, strength
         InvalidRequest: There is no such relief.
     """
     check_ours(material)
+    if relief is not None:
+        check_relief(relief)
     nodes, links = material.node_tree.nodes, material.node_tree.links
     if strength is not None:
         nodes[_RELIEF].outputs[0].default_value = strength
     if relief is None:
         return
-    check_relief(relief)
     normal, moved = nodes[_SHADER].inputs["Normal"], nodes[_OUTPUT].inputs["Displacement"]
     for socket in (normal, moved):
         for link in list(socket.links):

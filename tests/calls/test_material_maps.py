@@ -101,10 +101,10 @@ def test_an_hdr_picture_is_clipped_and_reported(sd):
 def test_a_list_becomes_assets_with_maps(sd, small, tmp_path: Path):
     batch = sd.batch_materials(["red brick", "grey stone"], library=str(tmp_path), maps=True, size=(64, 64),
                                map_source="estimated", **{**small, "seed": None})
+    before = len(bpy.data.materials), len(bpy.data.images)
     files = batch.result(timeout=PATIENCE)
     assert len(files) == 2 and not batch.failed
-    before = len(bpy.data.materials), len(bpy.data.images)
-    assert before[1] == len(bpy.data.images)
+    assert (len(bpy.data.materials), len(bpy.data.images)) == before
     with bpy.data.libraries.load(str(files[0])) as (source, found):
         found.materials = list(source.materials)
         found.images = list(source.images)

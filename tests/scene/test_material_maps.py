@@ -163,8 +163,10 @@ def test_refusals_change_nothing(cube: bpy.types.Object, results: list[Result]) 
     plain = bpy.data.materials.new("plain")
     with pytest.raises(TargetUnusable, match="no material of maps"):
         scene.set_relief(plain, "bump")
+    ours = material_maps.build({}, "ours", 0.1)
     with pytest.raises(InvalidRequest, match="no relief"):
-        scene.check_relief("bumpy")
+        scene.set_relief(ours, "bumpy", 3.0)
+    assert scene.relief_controls(ours)[1].default_value == 1.0
     worn = scene.freeze_slot(cube)
     bpy.data.objects.remove(cube)
     with pytest.raises(TargetUnusable, match="kept as"):
@@ -205,6 +207,17 @@ def test_presets(tmp_path: Path, results: list[Result], preset: str) -> None:
         assert [round(float(value) * 255) for value in values] == [204, 153, 255, 255 - 51]
     base = read_png(next(path for name, path in files.items() if "ase" in name or name.endswith("_BC")))
     assert round(float(base[0, 0, 0]) * 255) == 220 and round(float(base[-1, 0, 0]) * 255) == 100  # rows are not turned
+
+
+def test_maps_of_different_sizes_are_exported_where_each_has_a_file(tmp_path: Path, results: list[Result]) -> None:
+    material = scene.place_material(scene.freeze_slot(None), results, "bricks")
+    node = material.node_tree.nodes[material_maps.picture_node(ROUGHNESS)]
+    node.image = bpy.data.images.new("own", 2 * SIDE, SIDE)
+    for preset in ("gltf", "unity"):
+        with pytest.raises(TargetUnusable, match="different sizes"):
+            scene.export_maps(material, str(tmp_path / preset), preset_named(preset))
+        assert not (tmp_path / preset).exists()
+    assert len(scene.export_maps(material, str(tmp_path / "out"), preset_named("blender"))) == 6
 
 
 def test_unknown_preset() -> None:
