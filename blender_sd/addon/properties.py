@@ -363,8 +363,9 @@ class SD_PG_settings(bpy.types.PropertyGroup):
                 self.mask_source = "ALPHA"
             elif self.mask_source == "ALPHA":
                 self.mask_source = "PAINTED"
-        elif isinstance(request.task, TextureObject) and request.task.sides:
-            self.texture_sides = [name in request.task.sides.split(",") for name in SIDES]
+        elif isinstance(request.task, TextureObject):
+            sides = request.task.sides.split(",") if request.task.sides else SIDES
+            self.texture_sides = [name in sides for name in SIDES]
         elif isinstance(request.task, Outpaint):
             self.expand_to = "SIDES"  # the sides that resulted from an aspect
 

@@ -16,7 +16,7 @@ from blender_sd.core.declarations import SETTINGS
 from blender_sd.core.request import Request
 from blender_sd.core.request_builder import build
 from blender_sd.core.settings import PANEL
-from blender_sd.core.tasks import TASKS
+from blender_sd.core.tasks import SIDES, TASKS, TEXTURE_OBJECT
 from tests.support import png_bytes
 from tests.support.addon import cube, drain, state
 from tests.support.model_files import make_model, safetensors
@@ -45,6 +45,13 @@ def test_recall_and_generate_make_the_same_picture(addon, pipeline):
     drain()
     assert pipeline.orders[1].request == pipeline.orders[0].request.single(1)
     assert sd.jobs()[-1].outputs[0].pixels[:] == pixels
+
+
+def test_recall_of_a_whole_object_brings_back_its_sides(addon):
+    addon.fill_from(Request.of(TEXTURE_OBJECT, sides="front,top"))
+    assert [name for name, on in zip(SIDES, addon.texture_sides) if on] == ["front", "top"]
+    addon.fill_from(Request.of(TEXTURE_OBJECT))
+    assert all(addon.texture_sides)
 
 
 def test_recall_of_a_plain_image_changes_nothing(addon):
