@@ -65,9 +65,12 @@ class Collected:
 
 @dataclass(frozen=True, eq=False)
 class _Slot:
-    """How one material slot's faces are baked: the texture's number, the UV map, and the mapping (2×2, 2) after it."""
+    """How one material slot's faces are baked: the texture's number, the number of the mesh's last slot, the UV map,
+    and the mapping (2×2, 2) after it.
+    """
 
     texture: int
+    last: int
     uv_map: str
     turn: np.ndarray
     shift: np.ndarray
@@ -126,7 +129,7 @@ def check_objects(objects: Collection[bpy.types.Object]) -> None:
         check_editable(obj, "object")
         for slot in obj.material_slots:
             check_editable(slot.material, "material")
-            if slot.material is not None and not _mapping(slot.material)[1].by_uv:
+            if slot.material is not None and not mapping_in(slot.material)[1].by_uv:
                 raise TargetUnusable(f"The base color of '{slot.material.name}' is not mapped by a UV map.",
                                      "Connect a UV Map node to its image, or remove the image.")
 
@@ -160,6 +163,14 @@ def collect(objects: Collection[bpy.types.Object], graph: bpy.types.Depsgraph,
         names = ", ".join(sorted(obj.name for obj in chosen))
         raise SourceUnusable(f"Nothing of {names} is rendered.", "Show the objects, and look at their modifiers.")
     return Collected(tuple(placed), textures.with_tiles())
+
+
+def mapping_in(material: bpy.types.Material) -> tuple[bpy.types.ShaderNodeTexImage | None, shaders.Mapping]:
+    """Return the image node of a material's base colour, None for none, and how it lies on faces."""
+    node = base_color_node(material) if compat.uses_nodes(material) else None
+    if node is None:
+        return None, shaders.Mapping()
+    return node, shaders.mapping_of(node, shaders.groups_of(material, node))
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
@@ -201,9 +212,9 @@ class _Textures:
         """Return how the faces of each material slot of `obj` are baked; None for slots without faces."""
         count = max(1, len(obj.material_slots))
         used = np.bincount(shape.clipped(count - 1), minlength=count)
-        return tuple(self._slot(obj, number, shape) if used[number] else None for number in range(count))
+        return tuple(self._slot(obj, number, shape, count - 1) if used[number] else None for number in range(count))
 
-    def _slot(self, obj: bpy.types.Object, number: int, shape: Shape) -> _Slot:
+    def _slot(self, obj: bpy.types.Object, number: int, shape: Shape, last: int) -> _Slot:
         """Return how a slot's faces are baked; linked duplicates share one texture."""
         material = obj.material_slots[number].material if obj.material_slots else None
         shared = obj if self._single_user else obj.data
@@ -214,11 +225,11 @@ class _Textures:
             if owner not in texture.owners:
                 self.known[key] = replace(texture, owners=(*texture.owners, owner)), slot, shapes
         else:
-            node, mapping = _mapping(material) if material is not None else (None, shaders.Mapping())
+            node, mapping = mapping_in(material) if material is not None else (None, shaders.Mapping())
             image = node.image if node is not None else None
             uv_map = mapping.uv_map if mapping.uv_map in shape.uvs else shape.render_uv
             matrix = np.array(mapping.matrix, np.float32)
-            slot, shapes = _Slot(len(self.known), uv_map, matrix[:2, :2], matrix[:2, 3]), []
+            slot, shapes = _Slot(len(self.known), last, uv_map, matrix[:2, :2], matrix[:2, 3]), []
             self.known[key] = Texture((owner,), number, identity(material) if material is not None else None, uv_map,
                                       identity(image) if image is not None else None), slot, shapes
         if shape not in shapes:
@@ -242,18 +253,10 @@ def _tiles_under(image: bpy.types.Image, slot: _Slot, number: int, shapes: Colle
     for shape in shapes:
         if slot.uv_map not in shape.uvs:
             continue
-        mine = shape.clipped(number)[shape.polygons] == number
+        mine = shape.clipped(slot.last)[shape.polygons] == number
         uv = shape.uvs[slot.uv_map][shape.loops[mine]] @ slot.turn.T + slot.shift
         low, high = uv.min(1), uv.max(1)
         used |= {tile.number for tile in image.tiles
                  if ((high > tiles.corner_of(tile.number)) & (low < np.add(tiles.corner_of(tile.number), 1))
                      ).all(1).any()}
     return tuple(tile.number for tile in image.tiles if tile.number in used)
-
-
-def _mapping(material: bpy.types.Material) -> tuple[bpy.types.ShaderNodeTexImage | None, shaders.Mapping]:
-    """Return the image node of the base colour, None for none, and how it lies on faces."""
-    node = base_color_node(material) if compat.uses_nodes(material) else None
-    if node is None:
-        return None, shaders.Mapping()
-    return node, shaders.mapping_of(node, shaders.groups_of(material, node))

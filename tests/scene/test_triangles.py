@@ -173,6 +173,18 @@ def test_udim_tiles_that_are_used(cube):
     assert collected(cube).textures[0].udim == (1001, 1002)
 
 
+def test_udim_tiles_of_other_slots_do_not_count(cube):
+    _, node = with_image(cube)
+    node.image = bpy.data.images.new("tiled", 8, 8, tiled=True)
+    node.image.tiles.new(1002)
+    cube.data.materials.append(bpy.data.materials.new("other"))
+    for polygon in cube.data.polygons[3:]:
+        polygon.material_index = 1
+        for loop in polygon.loop_indices:
+            cube.data.uv_layers[0].uv[loop].vector.x += 1
+    assert [texture.udim for texture in collected(cube).textures] == [(1001,), ()]
+
+
 def test_bad_objects_are_refused_in_words(cube):
     with pytest.raises(TargetUnusable, match="No object"):
         collected()
