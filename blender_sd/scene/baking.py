@@ -13,7 +13,7 @@ from ..core.roles import BAKE_PICTURES, BASE_COLOUR
 from ..protocol.messages import Result, Source
 from ..protocol.surfaces import Bare, Lens, Onto, Scenery, Unwrapping
 from . import compat, images, marks, materials, shaders, tiles, uv
-from .shapes import Shape, read_mesh
+from .shapes import Shape, read_mesh, readable
 from .sources import SourceLike
 from .targets import Identity, find, identity, lookup, push_undo, scenes_of_file
 from .triangles import Collected, Placed, Texture, check_objects, collect
@@ -37,7 +37,7 @@ class Plan:
         places: Where its results go, in the order of its sheets.
         scenes: The file's scenes.
         single_user: Whether linked duplicates get meshes and images of their own.
-        bare: The objects whose meshes need UVs first, one for each mesh, with the meshes.
+        bare: The meshes that need UVs first, each with the objects that have it.
         maps: Their UVs, once they are known: L×2 float32, one for each corner.
     """
 
@@ -45,7 +45,7 @@ class Plan:
     places: tuple[Place, ...]
     scenes: tuple[int, ...]
     single_user: bool
-    bare: tuple[tuple[Identity, Shape], ...]
+    bare: tuple[tuple[tuple[Identity, ...], Shape], ...]
     _collected: Collected
     _collect: Callable[[], Collected]
     maps: tuple[np.ndarray, ...] = ()
@@ -87,8 +87,9 @@ class Plan:
 
     def write_maps(self) -> None:
         """Write the new UV maps to their meshes. Raise TargetUnusable if an object is gone."""
-        for (owner, _), values in zip(self.bare, self.maps):
-            uv.write_map(find(owner).data, values)
+        for (owners, _), values in zip(self.bare, self.maps):
+            for mesh in {find(owner).data for owner in owners}:  # several where they were made single-user meanwhile
+                uv.write_map(mesh, values)
 
     def _wearing(self, maps: tuple[np.ndarray, ...]) -> Collected:
         """Return the triangles as they are once the meshes have these UVs (T×3×2). The scene stays as it was.
@@ -102,7 +103,7 @@ class Plan:
         for spot in self.places:
             _check_unchanged(spot)
         self.maps = tuple(_by_corner(shape, places) for (_, shape), places in zip(self.bare, maps, strict=True))
-        meshes = [find(owner).data for owner, _ in self.bare]
+        meshes = {find(owner).data for owners, _ in self.bare for owner in owners}
         try:
             self.write_maps()
             bpy.context.view_layer.update()
@@ -141,12 +142,15 @@ def prepare(objects: Collection[bpy.types.Object], size: tuple[int, int],
         return collect([find(known) for known in chosen], bpy.context.evaluated_depsgraph_get(), there, single_user)
 
     collected = collect_now()
-    bare = {}
+    bare: dict[bpy.types.Mesh, tuple[tuple[Identity, ...], Shape]] = {}
     for texture in collected.textures:
         owner = find(texture.owners[0])
-        if not texture.uv_map and owner.data not in bare:
-            _check_bare(owner)
-            bare[owner.data] = texture.owners[0], read_mesh(owner.data)
+        if not texture.uv_map:
+            if owner.data not in bare:
+                _check_bare(owner)
+                bare[owner.data] = (), read_mesh(owner.data)
+            owners, shape = bare[owner.data]
+            bare[owner.data] = tuple(dict.fromkeys((*owners, *texture.owners))), shape
     sheets, places = _sheets(collected, size)
     return Plan(tuple(sheets), tuple(places), scenes_of_file(), single_user, tuple(bare.values()), collected,
                 collect_now)
@@ -274,15 +278,8 @@ def _background(texture: Texture) -> tuple[float, ...]:
 
 def _shape(obj: bpy.types.Object) -> int:
     """Return a number that changes with the mesh's UV maps, corners and polygons."""
-    mesh = obj.data
-    if not mesh.is_editmode:
+    with readable(obj) as mesh:
         return _checksum(mesh)
-    obj.update_from_editmode()
-    copy = mesh.copy()  # in Edit Mode a mesh's attributes cannot be read
-    try:
-        return _checksum(copy)
-    finally:
-        bpy.data.meshes.remove(copy)
 
 
 def _checksum(mesh: bpy.types.Mesh) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import bmesh
 import bpy
 import numpy as np
 
 from ..core.errors import SDError, SourceUnusable, TargetUnusable
 from ..protocol.messages import Source
 from . import images, materials, raster, screens, surfaces, tiles
+from .shapes import readable
 from .slots import active_slot
 from .targets import Target, identity, new_image_target, with_tile
 
@@ -167,7 +167,10 @@ def faces_mask(obj: bpy.types.Object | None, size: tuple[int, int],
     if not mapping.by_uv:
         raise TargetUnusable(f"The picture does not lie on '{obj.name}' by a UV map, so its faces have no place in it.",
                              "Feed the image node from a UV Map node, or paint the mask.")
-    corners = _edited_triangles(mesh, mapping.uv_map) if mesh.is_editmode else _triangles(mesh, mapping.uv_map)
+    with readable(obj) as now:
+        selected = np.empty(len(now.polygons), bool)
+        now.polygons.foreach_get("select", selected)
+        corners = uv_triangles(now, mapping.uv_map, selected)
     if not len(corners):
         raise TargetUnusable(f"No face of '{obj.name}' is selected.", "Select the faces to paint in Edit Mode.")
     matrix = np.array(mapping.matrix)
@@ -184,7 +187,7 @@ def faces_mask(obj: bpy.types.Object | None, size: tuple[int, int],
 
 
 def uv_triangles(mesh: bpy.types.Mesh, uv_map: str, chosen: np.ndarray) -> np.ndarray:
-    """Return the `chosen` faces (a bool for each) as N×3×2 UV triangles."""
+    """Return the `chosen` faces (a bool for each) of a mesh (`shapes.readable`) as N×3×2 UV triangles."""
     mesh.calc_loop_triangles()
     loops = np.empty((len(mesh.loop_triangles), 3), np.int32)
     mesh.loop_triangles.foreach_get("loops", loops.ravel())
@@ -193,22 +196,6 @@ def uv_triangles(mesh: bpy.types.Mesh, uv_map: str, chosen: np.ndarray) -> np.nd
     uv = np.empty((len(mesh.loops), 2), np.float32)
     mesh.uv_layers[uv_map].uv.foreach_get("vector", uv.ravel())
     return uv[loops[chosen[face]]]
-
-
-def _triangles(mesh: bpy.types.Mesh, uv_map: str) -> np.ndarray:
-    """Return the selected faces as N×3×2 UV triangles."""
-    selected = np.empty(len(mesh.polygons), bool)
-    mesh.polygons.foreach_get("select", selected)
-    return uv_triangles(mesh, uv_map, selected)
-
-
-def _edited_triangles(mesh: bpy.types.Mesh, uv_map: str) -> np.ndarray:
-    """Return the same in Edit Mode, where the mesh itself holds no UVs."""
-    edit = bmesh.from_edit_mesh(mesh)
-    layer = edit.loops.layers.uv[uv_map]
-    triangles = [[tuple(loop[layer].uv) for loop in loops] for loops in edit.calc_loop_triangles()
-                 if loops[0].face.select]
-    return np.array(triangles, np.float32).reshape(-1, 3, 2)
 
 
 def _target_for(context: bpy.types.Context, image: bpy.types.Image, shown: Target) -> Target:

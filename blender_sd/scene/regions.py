@@ -25,6 +25,7 @@ from . import images, masks, mattes, raster, surfaces, tiles, viewport
 from .control import control_image
 from .mattes import MATERIALS, OBJECTS, Mattes
 from .screens import RENDERED
+from .shapes import readable
 from .sources import SourceLike, open_mask
 
 _OF_KIND = {OBJECT: "objects", MATERIAL: "materials", COLLECTION: "collections"}
@@ -219,23 +220,23 @@ def _on_texture(region: Region, image: bpy.types.Image, size: tuple[int, int]) -
 
 
 def _faces(region: Region, obj: bpy.types.Object, image: bpy.types.Image) -> Iterator[np.ndarray]:
-    mesh, thing = obj.data, _thing(region)
-    chosen = np.ones(len(mesh.polygons), bool)
-    if region.kind == MATERIAL:
-        slots = np.empty(len(mesh.polygons), np.int32)
-        mesh.polygons.foreach_get("material_index", slots)
-        last = max(0, len(obj.material_slots) - 1)
-        chosen = np.isin(np.clip(slots, 0, last), [
-            number for number, slot in enumerate(obj.material_slots) if slot.material == thing])
-    elif obj != thing if region.kind == OBJECT else obj not in set(thing.all_objects):
+    thing = _thing(region)
+    if region.kind != MATERIAL and (obj != thing if region.kind == OBJECT else obj not in set(thing.all_objects)):
         return
     mapping = surfaces.mapping_on(obj, image)
-    if not chosen.any() or not mapping.by_uv:
+    if not mapping.by_uv:
         return
-    if mesh.is_editmode:
-        obj.update_from_editmode()
+    with readable(obj) as mesh:
+        chosen = np.ones(len(mesh.polygons), bool)
+        if region.kind == MATERIAL:
+            slots = np.empty(len(mesh.polygons), np.int32)
+            mesh.polygons.foreach_get("material_index", slots)
+            last = max(0, len(obj.material_slots) - 1)
+            chosen = np.isin(np.clip(slots, 0, last), [
+                number for number, slot in enumerate(obj.material_slots) if slot.material == thing])
+        corners = masks.uv_triangles(mesh, mapping.uv_map, chosen)
     matrix = np.array(mapping.matrix)
-    corners = masks.uv_triangles(mesh, mapping.uv_map, chosen) @ matrix[:2, :2].T + matrix[:2, 3]
+    corners = corners @ matrix[:2, :2].T + matrix[:2, 3]
     if image.source == "TILED":  # only the active tile counts
         corner = np.array(tiles.corner_of(tiles.active(image)))
         corners = corners[(np.floor(corners.mean(1)) == corner).all(-1)] - corner

@@ -1,6 +1,8 @@
 """Meshes as arrays, read in a few milliseconds; what can be worked out elsewhere is worked out when it is asked for."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,6 +74,23 @@ def read_mesh(mesh: bpy.types.Mesh) -> Shape:
     return Shape(_values(mesh.attributes["position"], "vector", np.float32, 3),
                  _values(mesh.attributes[".corner_vert"], "value", np.int32), polygons, _many(mesh, polygons),
                  _values(slots, "value", np.int32) if slots is not None else None, uvs, render)
+
+
+@contextmanager
+def readable(obj: bpy.types.Object) -> Iterator[bpy.types.Mesh]:
+    """Return a context with the mesh of `obj` as it is now.
+
+    In Edit Mode, where a mesh's attributes cannot be read, it is a copy, which is removed at the end.
+    """
+    if not obj.data.is_editmode:
+        yield obj.data
+        return
+    obj.update_from_editmode()
+    copy = obj.data.copy()
+    try:
+        yield copy
+    finally:
+        bpy.data.meshes.remove(copy)
 
 
 def _values(attribute: bpy.types.Attribute, name: str, kind: type, width: int = 1) -> np.ndarray:

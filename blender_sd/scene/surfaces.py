@@ -63,6 +63,17 @@ def painted_surface(obj: bpy.types.Object, context: bpy.types.Context) -> Surfac
                     most=0)
 
 
+def textured_surface(obj: bpy.types.Object, material: bpy.types.Material | None, uv_map: str,
+                     context: bpy.types.Context) -> Surface | None:
+    """Return the faces of `obj` with `material` (None: all) by a UV map, in the shape that is shown.
+
+    None if there are none or too many, if the object is being edited, or if the map is "".
+    """
+    if obj.mode == "EDIT" or not uv_map:
+        return None
+    return _surface(obj, obj.evaluated_get(context.evaluated_depsgraph_get()), material, uv_map)
+
+
 def wears(obj: bpy.types.Object, image: bpy.types.Image) -> bool:
     """Return whether a material of `obj` uses `image`, also through groups."""
     return any(slot.material is not None and image in marks.images_in(slot.material) for slot in obj.material_slots)

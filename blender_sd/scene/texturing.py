@@ -10,11 +10,13 @@ import numpy as np
 from ..core.errors import SourceUnusable, TargetUnusable
 from ..core.names import closest, suggestion
 from ..protocol.messages import Source
-from . import raster
+from . import masks, raster, tiles
 from .baking import Place, Plan
 from .sources import SourceLike, open_mask
-from .surfaces import Surface, painted_surface
+from .shapes import readable
+from .surfaces import Surface, textured_surface
 from .targets import find, lookup
+from .triangles import mapping_in
 
 _HALF = 0.5  # the least weight of vertices that a vertex group's faces have
 
@@ -38,9 +40,12 @@ def baked_names(plan: Plan) -> list[tuple[str, ...]]:
 
 
 def textured_faces(plan: Plan) -> list[Surface]:
-    """Return the faces on which the plan's first image is seen, for previews of it."""
-    owners = plan.places[0].texture.owners if plan.places else ()
-    faces = (painted_surface(obj, bpy.context) for owner in owners if (obj := lookup(owner)) is not None)
+    """Return the faces on which the plan's first image is seen, for previews of it: none in Edit Mode or without UVs.
+    """
+    texture = plan.places[0].texture
+    material = lookup(texture.material) if texture.material is not None else None
+    shown = [obj for owner in texture.owners if (obj := lookup(owner)) is not None]
+    faces = (textured_surface(obj, material, texture.uv_map, bpy.context) for obj in shown)
     return [surface for surface in faces if surface is not None]
 
 
@@ -52,7 +57,7 @@ def texture_masks(plan: Plan, mask: Any) -> dict[str, SourceLike]:
         mask: An image in the objects' UVs; "FACES", the selected faces; or the name of a vertex group.
 
     Raises:
-        SourceUnusable: The image cannot be read, or no object has that vertex group.
+        SourceUnusable: The image cannot be read, no object has that vertex group, or the faces have no UVs yet.
         TargetUnusable: No face is selected, or none belongs to the vertex group.
     """
     by_faces = isinstance(mask, str) and (mask == "FACES" or any(mask in find(
@@ -82,38 +87,31 @@ def _drawn(triangles: np.ndarray, size: tuple[int, int]) -> Callable[[], Source]
 
 def _triangles(place: Place, mask: str) -> np.ndarray:
     """Return the chosen faces of the texture's mesh, in the slot that shows it, as N×3×2 UVs on its image or tile."""
-    obj = find(place.texture.owners[0])
-    if obj.mode == "EDIT":
-        obj.update_from_editmode()
-    mesh = obj.data
-    if place.texture.uv_map not in mesh.uv_layers:
-        raise SourceUnusable(f"'{obj.name}' has its UV map from a modifier, so faces have no place in it.",
-                             "Use an image as the mask.")
-    mesh.calc_loop_triangles()
-    count = len(mesh.loop_triangles)
-    loops, polygon = np.empty((count, 3), np.int32), np.empty(count, np.int32)
-    mesh.loop_triangles.foreach_get("loops", loops.ravel())
-    mesh.loop_triangles.foreach_get("polygon_index", polygon)
-    chosen, slot = np.empty(len(mesh.polygons), bool), np.empty(len(mesh.polygons), np.int32)
-    mesh.polygons.foreach_get("material_index", slot)
-    if mask == "FACES":
-        mesh.polygons.foreach_get("select", chosen)
-    else:
-        chosen[:] = _weighty(obj, mask)
-    chosen &= np.clip(slot, 0, max(0, len(obj.material_slots) - 1)) == place.texture.slot
-    uv = np.empty((len(mesh.loops), 2), np.float32)
-    mesh.uv_layers[place.texture.uv_map].uv.foreach_get("vector", uv.ravel())
-    triangles = uv[loops[chosen[polygon]]]
-    tile = place.udim - 1001 if place.udim else 0
-    return triangles - np.float32([tile % 10, tile // 10])
+    texture = place.texture
+    obj = find(texture.owners[0])
+    if texture.uv_map not in obj.data.uv_layers:
+        raise SourceUnusable(f"'{obj.name}' has {'its UV map from a modifier' if texture.uv_map else 'no UV map'}, so "
+                             "its faces have no place in an image.", "Unwrap it first (UV ▸ Unwrap).")
+    with readable(obj) as mesh:
+        chosen, slot = np.empty(len(mesh.polygons), bool), np.empty(len(mesh.polygons), np.int32)
+        if mask == "FACES":
+            mesh.polygons.foreach_get("select", chosen)
+        else:
+            chosen = _weighty(obj, mesh, mask)
+        mesh.polygons.foreach_get("material_index", slot)
+        chosen &= np.clip(slot, 0, max(0, len(obj.material_slots) - 1)) == texture.slot
+        triangles = masks.uv_triangles(mesh, texture.uv_map, chosen)
+    if texture.material is not None:
+        matrix = np.array(mapping_in(find(texture.material))[1].matrix)
+        triangles = triangles @ matrix[:2, :2].T + matrix[:2, 3]
+    return triangles - np.array(tiles.corner_of(place.udim))
 
 
-def _weighty(obj: bpy.types.Object, group: str) -> np.ndarray:
-    """Return which faces have all their vertices in a vertex group, with at least half of the weight."""
-    mesh = obj.data
+def _weighty(obj: bpy.types.Object, mesh: bpy.types.Mesh, group: str) -> np.ndarray:
+    """Return which faces of an object's mesh have all their vertices in a vertex group, with half of the weight."""
     if group not in obj.vertex_groups:
         return np.zeros(len(mesh.polygons), bool)
     index = obj.vertex_groups[group].index
-    inside = np.array([any(one.group == index and one.weight >= _HALF for one in vertex.groups)
+    inside = np.array([any(part.group == index and part.weight >= _HALF for part in vertex.groups)
                        for vertex in mesh.vertices], bool)
     return np.array([inside[list(polygon.vertices)].all() for polygon in mesh.polygons], bool)

@@ -319,3 +319,15 @@ def test_broken_numbers_are_refused(sd, cube):
     cube.data.uv_layers[0].uv[0].vector.x = float("nan")
     with pytest.raises(SourceUnusable, match="not a finite number"):
         bake(sd, [cube])
+
+
+def test_linked_duplicates_without_uvs_get_maps_of_their_own_on_request(sd, cube):
+    without_uvs(cube)
+    twin = bpy.data.objects.new("twin", cube.data)
+    twin.location = (0, 0, -9)
+    bpy.context.collection.objects.link(twin)
+    bpy.context.view_layer.update()
+    bake(sd, [cube, twin], single_user=True)
+    first, second = (obj.data.uv_layers[0].uv for obj in (cube, twin))
+    assert cube.data != twin.data and [point.vector[:] for point in first] == [point.vector[:] for point in second]
+    check_faces(cube)
