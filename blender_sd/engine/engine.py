@@ -134,9 +134,12 @@ class Engine(ImageCalls):
 
     def close(self) -> None:
         """Free all models. Idempotent; the engine can be used again and then loads them again."""
+        from .maps import marigold
+
         with self._busy:
             if self._painter is not None:
                 self._painter.close()
+            marigold.release()
             self._painter = self._ready = None
 
     # ---- one request --------------------------------------------------------------------------------------
@@ -196,7 +199,8 @@ class Engine(ImageCalls):
             from .tasks.pbr_maps import of_image
 
             job.loading("Making the material's maps")
-            maps = of_image(first.image, job.message.maps, job.check, lambda share: None, job.note)
+            maps = of_image(first.image, job.message.maps, job.check, lambda share: None, job.note,
+                            devices.choose(self._config).torch)
             yield from self._mapped(job, first.request, job.message.maps, maps, origin, index)
 
     def _unwrap(self, job: Job) -> None:
@@ -263,7 +267,8 @@ class Engine(ImageCalls):
         self._check_output(job)
         self._keep_inputs(job, job.request)
         maps = of_source(job.message.inputs.get("source"), task, job.check,
-                         lambda share: job.step(round(share * 100), 100, 1), job.note)
+                         lambda share: job.step(round(share * 100), 100, 1), job.note,
+                         devices.choose(self._config).torch)
         yield from self._mapped(job, job.request, task, maps, Origin(generator(), kind=COMPOSITE, model=made_by(task)))
 
     def _mapped(self, job: Job, request: Request, task: PbrMaps, maps: Iterator[Map], origin: Origin | None,

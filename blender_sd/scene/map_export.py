@@ -29,7 +29,7 @@ def maps_in(material: bpy.types.Material) -> dict[str, bpy.types.Image]:
     """
     nodes = material.node_tree.nodes if material.node_tree is not None else {}
     textures = {role: node.image for role in MAPS
-             if (node := nodes.get(picture_node(role))) is not None and getattr(node, "image", None) is not None}
+                if (node := nodes.get(picture_node(role))) is not None and getattr(node, "image", None) is not None}
     if BASE_COLOUR not in textures:
         raise TargetUnusable(f"'{material.name}' is no material of maps, so it has none to export.",
                              "Choose one that was made by Material from Prompt or Maps from Image.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -28,22 +29,21 @@ def run(log: Callable[[str], None]) -> dict:
 
         bpy.ops.wm.read_factory_settings(use_empty=True)
         judge = _Judge()
-        counts = dict.fromkeys(("regions", "own", "leaks", "alone", "joined"), 0)
+        totals: Counter[str] = Counter()
         changed, halos = 0, []
         for number in range(SCENES):
             scene = _Scene(bpy, np.random.default_rng(9000 + number))
-            source, mattes = scene.render()
-            counts = _prompted(sd, scene, source, judge, number)
-            for name, value in counts.items():
-                counts[name] += value
-            wrong, halo = _kept(sd, scene, source, mattes, number)
+            source = scene.render()
+            counts = _prompted(sd, scene, judge, number)
+            totals.update(counts)
+            wrong, halo = _kept(sd, scene, source, number)
             changed += wrong
             halos.append(halo)
             log(f"scene {number + 1}: {counts}, {wrong} kept pixels changed, halo {halo:.2f}/255")
         plain, regional = _times(sd, np, log)
-    share = {name: counts[name] / counts["regions"] for name in ("own", "leaks", "alone", "joined")}
+    share = {name: totals[name] / totals["regions"] for name in ("own", "leaks", "alone", "joined")}
     figures = {
-        "regions": counts["regions"], "kept_pixels_changed": changed, "halo_mean": float(np.mean(halos)),
+        "regions": totals["regions"], "kept_pixels_changed": changed, "halo_mean": float(np.mean(halos)),
         "halo_worst_scene": float(np.max(halos)), "own_material": share["own"], "own_when_alone": share["alone"],
         "own_to_alone": share["own"] / max(share["alone"], 1e-9), "leak": share["leaks"],
         "own_with_joined_prompts": share["joined"],
@@ -84,13 +84,11 @@ class _Scene:
         scene.camera = camera
         scene.world = bpy.data.worlds.new("World")
 
-    def render(self) -> tuple[Any, Any]:
-        """Return the picture as shown, H×W×4 uint8, and its mattes."""
-        from blender_sd.scene import mattes, renders
+    def render(self) -> Any:
+        """Return the picture as shown, H×W×4 uint8. The Render Result has its mattes."""
+        from blender_sd.scene import renders
 
-        scene = self._bpy.context.scene
-        picture = renders.render_camera(scene, mattes=True)().pixels
-        return picture, mattes.of_render(scene, (mattes.OBJECTS, mattes.MATERIALS))
+        return renders.render_camera(self._bpy.context.scene, mattes=True)().pixels
 
     def alone(self, block: Any) -> Any:
         """Return a block rendered alone with transparent film, as shown, straight alpha, H×W×4 uint8."""
@@ -173,7 +171,7 @@ def _restyled(sd: Any, prompt: str, seed: int, **settings: Any) -> Any:
         return np.asarray(picture.convert("RGB"))
 
 
-def _prompted(sd: Any, scene: _Scene, source: Any, judge: _Judge, seed: int) -> dict[str, int]:
+def _prompted(sd: Any, scene: _Scene, judge: _Judge, seed: int) -> dict[str, int]:
     """Return how many regions there are, and how many show their own or a neighbour's material: by regions, each prompt
     alone, and all prompts joined."""
     from blender_sd.scene import mattes
@@ -193,7 +191,7 @@ def _prompted(sd: Any, scene: _Scene, source: Any, judge: _Judge, seed: int) -> 
     return counts
 
 
-def _kept(sd: Any, scene: _Scene, source: Any, mattes: Any, seed: int) -> tuple[int, float]:
+def _kept(sd: Any, scene: _Scene, source: Any, seed: int) -> tuple[int, float]:
     """Return how many fully covered pixels of a kept block changed, and the mean difference along its edge, in 255ths
     of linear light, from the block rendered alone over the repainted picture."""
     import numpy as np

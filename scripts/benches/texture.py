@@ -331,12 +331,11 @@ def material_share(pictures: Any, family: str) -> float:
 
     if str(common.ROOT / "scripts") not in sys.path:
         sys.path.insert(0, str(common.ROOT / "scripts"))
-    from starter import classifier, evaluate, materials
+    from starter import evaluate, materials
 
     values = np.stack([np.asarray(picture, np.float32) / 255 for picture in pictures])
     with torch.no_grad():
         material, *_ = _judge()(evaluate.to_scorer(values))
-    del classifier
     return float((material.argmax(1).numpy() == materials.FAMILIES.index(family)).mean())
 
 

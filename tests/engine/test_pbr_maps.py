@@ -13,6 +13,7 @@ from blender_sd.core.errors import ModelUnreadable, SourceUnusable
 from blender_sd.core.request import Request
 from blender_sd.core.roles import BASE_COLOUR, HEIGHT, MAPS, METALLIC, NON_COLOR, NORMAL, OCCLUSION, ROUGHNESS, SRGB
 from blender_sd.core.tasks import PbrMaps
+from blender_sd.engine import Engine
 from blender_sd.engine.maps import deterministic, estimator, height, judging, marigold, material
 from blender_sd.engine.maps.network import MapNet
 from blender_sd.library import marigold as weights
@@ -252,6 +253,18 @@ def test_marigold_by_tiles(tiny_marigold):
     assert material.made_by(PbrMaps(intrinsics=intrinsics)) == "Marigold"
     without = maps_of(waves(64, 64), notes, intrinsics=intrinsics)
     assert tuple(without) == MAPS
+
+
+def test_marigold_runs_where_the_engine_does_until_it_closes(tiny_marigold, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    marigold.release()
+    one = Engine(device="cpu", threads=1)
+    source = Source(pixels=np.dstack([waves(64, 64), np.full((64, 64), 255, np.uint8)]))
+    ending = run(one, tmp_path, source, intrinsics=tiny_marigold[0])[-1]
+    assert isinstance(ending, Finished), ending
+    assert marigold._pipeline.cache_info().currsize == 1
+    one.close()
+    assert marigold._pipeline.cache_info().currsize == 0
 
 
 def test_marigold_weights_of_another_version(tiny_marigold, tmp_path):

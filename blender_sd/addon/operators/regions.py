@@ -75,7 +75,7 @@ class SD_OT_pick_region(bpy.types.Operator):
         context.window.cursor_modal_restore()
         thing, material = _under(context, event.mouse_x, event.mouse_y)
         target = {"OBJECT": thing, "MATERIAL": material,
-                 "COLLECTION": thing.users_collection[0] if thing and thing.users_collection else None}[self.kind]
+                  "COLLECTION": thing.users_collection[0] if thing and thing.users_collection else None}[self.kind]
         if target is None:
             self.report({"WARNING"}, "Nothing that can be a region is there")
             return {"CANCELLED"}

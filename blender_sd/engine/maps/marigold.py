@@ -26,14 +26,13 @@ _CLASSES = {"intrinsics": "MarigoldIntrinsicsPipeline", "normals": "MarigoldNorm
 
 
 @lru_cache(maxsize=2)
-def _pipeline(kind: str, folder: str) -> Any:
+def _pipeline(kind: str, folder: str, device: torch.device) -> Any:
     import diffusers
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         cls = getattr(diffusers, _CLASSES[kind])
         pipe = cls.from_pretrained(folder, local_files_only=True,
-                                   dtype=torch.float16 if device == "cuda" else torch.float32)
+                                   dtype=torch.float16 if device.type == "cuda" else torch.float32)
     except Exception as error:
         raise ModelUnreadable(f"The Marigold weights in {folder} cannot be read.",
                               "Download them again, or choose another source of the maps.", repr(error)) from error
@@ -41,7 +40,12 @@ def _pipeline(kind: str, folder: str) -> Any:
     return pipe.to(device)
 
 
-def estimate(picture: Tensor, wraps: tuple[bool, bool], intrinsics: str, normals: str,
+def release() -> None:
+    """Free the weights. They are read again when they are needed."""
+    _pipeline.cache_clear()
+
+
+def estimate(picture: Tensor, wraps: tuple[bool, bool], intrinsics: str, normals: str, device: torch.device,
              check: Callable[[], None] = lambda: None, progress: Callable[[float], None] = lambda share: None
              ) -> Estimate:
     """Return the maps of a picture (1, 3, H, W), sRGB 0…1.
@@ -51,20 +55,21 @@ def estimate(picture: Tensor, wraps: tuple[bool, bool], intrinsics: str, normals
         wraps: Whether it wraps around across, and down.
         intrinsics: The folder of the weights for base colour, roughness and metallic.
         normals: The folder of the weights for normals; "" for a plain estimate of the slopes.
+        device: Where the pipelines run.
         check: Called between pieces; raises to stop.
         progress: Called with the share that is done, 0 to 1.
 
     Raises:
         ModelUnreadable: Weights cannot be read, or are of another version.
     """
-    pipe = _pipeline("intrinsics", intrinsics)
+    pipe = _pipeline("intrinsics", intrinsics, device)
     places = _targets(pipe.target_properties, intrinsics)
     share = 0.6 if normals else 1.0
     maps = _whole(pipe, picture, wraps, check, lambda done: progress(done * share))
     base, roughness, metallic = (maps[:, channel:channel + count] for channel, count in places)
     if not normals:
         return Estimate(base, deterministic.estimate(picture, wraps).slope, None, roughness, metallic)
-    vectors = _whole(_pipeline("normals", normals), picture, wraps, check,
+    vectors = _whole(_pipeline("normals", normals, device), picture, wraps, check,
                      lambda done: progress(share + done * (1 - share))) * 2 - 1
     facing = vectors[:, 2:].clamp_min(_STEEP)
     slope = torch.cat((-vectors[:, :1] / facing, vectors[:, 1:2] / facing), 1)  # Marigold's y points up

@@ -16,6 +16,7 @@ from . import deterministic, estimator, judging
 from .estimator import Estimate
 from .height import integrate, normals, occlusion
 
+_CPU = torch.device("cpu")
 _FLAT = 1e-4  # pixels of relief below which a height map would be nothing but rounding
 
 
@@ -45,7 +46,8 @@ def source_of(task: PbrMaps) -> str:
 
 
 def maps_of(picture: Image.Image, alpha: Image.Image | None, task: PbrMaps, check: Callable[[], None],
-            progress: Callable[[float], None], note: Callable[[str], None]) -> Iterator[Map]:
+            progress: Callable[[float], None], note: Callable[[str], None],
+            device: torch.device = _CPU) -> Iterator[Map]:
     """Yield the maps of a material in the order of `core.roles.MAPS`.
 
     Args:
@@ -55,6 +57,7 @@ def maps_of(picture: Image.Image, alpha: Image.Image | None, task: PbrMaps, chec
         check: Raises JobCancelled if the job was cancelled.
         progress: Called with the share that is done, 0 to 1.
         note: Called with what the artist should know.
+        device: Where Marigold runs; our own estimates are quick anywhere and take the processor.
 
     Raises:
         SourceUnusable: The picture is a normal map.
@@ -66,7 +69,7 @@ def maps_of(picture: Image.Image, alpha: Image.Image | None, task: PbrMaps, chec
     for text in judging.doubts(pixels):
         note(text)
     tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
-    maps = _estimated(tensor, wraps, task, check, progress)
+    maps = _estimated(tensor, wraps, task, check, progress, device)
     check()
     yield from _finished(maps, wraps, alpha, task)
 
@@ -98,12 +101,12 @@ def _wraps(pixels: np.ndarray, task: PbrMaps, note: Callable[[str], None]) -> tu
 
 
 def _estimated(picture: Tensor, wraps: tuple[bool, bool], task: PbrMaps, check: Callable[[], None],
-               progress: Callable[[float], None]) -> Estimate:
+               progress: Callable[[float], None], device: torch.device) -> Estimate:
     source = source_of(task)
     if source == MARIGOLD:
         from . import marigold
 
-        return marigold.estimate(picture, wraps, task.intrinsics, task.normals, check, progress)
+        return marigold.estimate(picture, wraps, task.intrinsics, task.normals, device, check, progress)
     if source == TRAINED:
         return estimator.estimate(picture, wraps, check, progress)
     return deterministic.estimate(picture, wraps)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import torch
 from PIL import Image
 
 from ...core.tasks import PbrMaps
@@ -14,16 +15,16 @@ __all__ = ["Map", "made_by", "of_image", "of_source"]
 
 
 def of_source(source: Source | None, task: PbrMaps, check: Callable[[], None], progress: Callable[[float], None],
-              note: Callable[[str], None]) -> Iterator[Map]:
+              note: Callable[[str], None], device: torch.device) -> Iterator[Map]:
     """Yield the maps of an input picture. Arguments and errors as for `maps.material.maps_of`."""
     picture, alpha = sources.open_source(source)
-    yield from maps_of(picture, alpha, task, check, progress, note)
+    yield from maps_of(picture, alpha, task, check, progress, note, device)
 
 
 def of_image(image: Image.Image, task: PbrMaps, check: Callable[[], None], progress: Callable[[float], None],
-             note: Callable[[str], None]) -> Iterator[Map]:
+             note: Callable[[str], None], device: torch.device) -> Iterator[Map]:
     """Yield the maps of a picture that was just painted, RGB or RGBA."""
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     if alpha is not None and alpha.getextrema()[0] == 255:
         alpha = None
-    yield from maps_of(image.convert("RGB"), alpha, task, check, progress, note)
+    yield from maps_of(image.convert("RGB"), alpha, task, check, progress, note, device)
