@@ -152,12 +152,12 @@ def test_who_opens_models_takes_them_from_behind_the_door():
     assert {(file, function) for file, function, name in callers if name not in ("_load", "_inspected")} == {
         ("embeddings.py", "apply"), ("folders.py", "_lent_to"), ("loader.py", "get"), ("loader.py", "read"),
         ("loras.py", "_existing"),
-        ("painter.py", "_prepared"), ("painter.py", "_upscaler"), ("painter.py", "load"), ("reference.py", "_checked"),
+        ("painter.py", "_upscaler"), ("painter.py", "load"), ("painter.py", "prepared"), ("reference.py", "_checked"),
         ("upscalers.py", "get"), ("vaes.py", "read")}
     functions = {node.name: node for file in ("engine.py", "painter.py")
                  for node in ast.walk(ast.parse((PACKAGE / "engine" / file).read_text(encoding="utf-8")))
                  if isinstance(node, ast.FunctionDef)}
-    prepared, loads = functions["_prepared"], ast.unparse(functions["_load"])
+    prepared, loads = functions["prepared"], ast.unparse(functions["_load"])
     assert [arg.arg for arg in prepared.args.args][:3] == ["self", "job", "resolved"
                                                            ] and "message = resolved.message" in ast.unparse(prepared)
     assert "job.message" not in ast.unparse(prepared) and "job.request" not in ast.unparse(prepared)

@@ -274,7 +274,7 @@ def test_marigold_weights_of_another_version(tiny_marigold, tmp_path):
     assert "another version" in weights.weights_at(str(tmp_path)).reason
     with pytest.raises(ModelUnreadable, match="roughness"):
         marigold._targets(index["target_properties"], str(tmp_path))
-    with pytest.raises(ModelUnreadable, match="cannot be read"):
+    with pytest.raises(ModelUnreadable, match="cannot be loaded"):
         maps_of(waves(64, 64), [], intrinsics=str(tmp_path))
 
 

@@ -77,6 +77,8 @@ def values(owner: bpy.types.bpy_struct) -> dict[str, Any]:
             read[name] = value.name if value is not None else None
         elif prop.type == "FLOAT":
             read[name] = round(value, 5)
+        elif getattr(prop, "is_array", False):
+            read[name] = list(value)
         else:
             read[name] = value
     return read

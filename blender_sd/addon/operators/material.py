@@ -11,6 +11,7 @@ from ...calls import material_maps
 from ...core.errors import SDError
 from ...core.map_presets import PRESETS
 from ...core.tasks import MAKE_SEAMLESS, TEXT_TO_IMAGE
+from ..translations.words import translated
 from .generate import TYPE_PROMPT, can_generate
 from .start import Prompted, can_do, can_find, first_refusal, start, tell
 
@@ -147,7 +148,8 @@ class SD_OT_export_maps(bpy.types.Operator):
         except SDError as error:
             tell(self, error)
             return {"CANCELLED"}
-        self.report({"INFO"}, f"{len(written)} maps written")
+        number = len(written)
+        self.report({"INFO"}, translated(f"{number} maps written"))
         return {"FINISHED"}
 
 

@@ -37,11 +37,11 @@ class Material(Panel):
         box.label(text=material.name, icon="MATERIAL", translate=False)
         scale, relief = scene.relief_controls(material)
         column = box.column(align=True)
-        column.prop(scale, "default_value", text="Scale")
+        column.prop(scale, "default_value", text=translated("Scale"))
         column.prop(relief, "default_value", text="Relief")
         row = box.row(align=True)
         for name, text in (("normal", "Normal Map"), ("bump", "Bump"), ("displacement", "Displacement")):
-            row.operator("sd.relief", text=text, depress=name == current).relief = name
+            row.operator("sd.relief", text=translated(text), depress=name == current).relief = name
         box.operator("sd.export_maps", text="Export Maps", icon="EXPORT")
 
 

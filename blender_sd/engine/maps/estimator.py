@@ -7,11 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ...core.errors import ModelNotFound
+from ..models import weight_files
 from .network import OUTPUTS, REACH, STRIDE, MapNet
 from .slabs import padded
 
@@ -42,7 +42,7 @@ def load(folder: str = str(FOLDER)) -> MapNet:
     """
     net = MapNet()
     try:
-        state = load_file(Path(folder) / "model.safetensors")
+        state = weight_files.read(Path(folder) / "model.safetensors", "estimator")
         net.load_state_dict({name: value.float() for name, value in state.items()}, strict=False)
     except Exception as error:
         raise ModelNotFound("The built-in estimator of material maps cannot be read.", "Install the add-on again.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...core.errors import ModelUnreadable
+from ..models import inspection, nets
 from . import deterministic
 from .estimator import Estimate
 from .slabs import padded
@@ -22,20 +24,29 @@ _OVERLAP = 96  # pixels
 _USUAL = 768  # pixels, where the weights do not say what they were trained for
 _STEEP = 0.12  # the least that a normal may face the viewer, so that slopes stay finite
 _SEED = 1
+_WHAT = "Marigold model"
 _CLASSES = {"intrinsics": "MarigoldIntrinsicsPipeline", "normals": "MarigoldNormalsPipeline"}
 
 
 @lru_cache(maxsize=2)
 def _pipeline(kind: str, folder: str, device: torch.device) -> Any:
     import diffusers
+    import transformers
 
+    dtype = torch.float16 if device.type == "cuda" else torch.float32
+    place = Path(folder)
+    classes = {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL,
+               "text_encoder": transformers.CLIPTextModel}
     try:
-        cls = getattr(diffusers, _CLASSES[kind])
-        pipe = cls.from_pretrained(folder, local_files_only=True,
-                                   dtype=torch.float16 if device.type == "cuda" else torch.float32)
+        for part in ("", "scheduler", "tokenizer"):
+            inspection.check(place / part, _WHAT)
+        parts = {name: nets.read(cls, place, _WHAT, name, dtype=dtype) for name, cls in classes.items()}
+        pipe = getattr(diffusers, _CLASSES[kind]).from_pretrained(place, local_files_only=True, **parts)
+    except ModelUnreadable:
+        raise
     except Exception as error:
-        raise ModelUnreadable(f"The Marigold weights in {folder} cannot be read.",
-                              "Download them again, or choose another source of the maps.", repr(error)) from error
+        raise ModelUnreadable(f"The Marigold model in {folder} cannot be read.",
+                              "Download it again, or choose another source of the maps.", repr(error)) from error
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
 
