@@ -13,6 +13,7 @@ from ..core.roles import BAKE_PICTURES, BASE_COLOUR
 from ..protocol.messages import Result, Source
 from ..protocol.surfaces import Bare, Lens, Onto, Scenery, Unwrapping
 from . import compat, images, marks, materials, shaders, tiles, uv
+from .replacing import take_place
 from .shapes import Shape, read_mesh, readable
 from .sources import SourceLike
 from .targets import Identity, find, identity, lookup, push_undo, scenes_of_file
@@ -157,7 +158,8 @@ def prepare(objects: Collection[bpy.types.Object], size: tuple[int, int],
 
 
 def place(plan: Plan, results: Sequence[Result], label: str = "") -> list[bpy.types.Image]:
-    """Put baked images into the base colours that `plan` names, in one undo step. Return the images that are shown.
+    """Put baked images into the base colours that `plan` names, in one undo step. Return the image that shows each of
+    the results; tiles share one.
 
     Materials that other objects use as well are copied first. What was there stays in the file, with a fake user.
 
@@ -189,15 +191,17 @@ def place(plan: Plan, results: Sequence[Result], label: str = "") -> list[bpy.ty
             for spot in plan.places:
                 _separate(find(spot.texture.owners[0]))
         plan.write_maps()
+        own: dict[Texture, bpy.types.Material] = {}
         for image, spot in zip(loaded, plan.places):
-            shown.append(_put(image, spot))
+            shown.append(_put(image, spot, own))
+        shown = _whole(loaded, shown, plan.places)
         pictures = [_debug_picture(result, plan) for result in results if result.role in BAKE_PICTURES]
     except TargetUnusable as error:
         names = ", ".join(f"'{image.name}'" for image in loaded[len(shown):])
         raise TargetUnusable(error.message, f"The baked images are kept as {names}.", error.detail) from None
     finally:
         push_undo(f"SD: {images.short_name(label)}" if label else "Stable Diffusion")
-    return [*dict.fromkeys(shown), *pictures]
+    return [*shown, *pictures]
 
 
 def check(obj: bpy.types.Object) -> None:
@@ -318,19 +322,36 @@ def _loaded(result: Result, spot: Place) -> bpy.types.Image:
     return image
 
 
-def _put(image: bpy.types.Image, spot: Place) -> bpy.types.Image:
+def _put(image: bpy.types.Image, spot: Place, own: dict[Texture, bpy.types.Material]) -> bpy.types.Image:
+    """Put an image where it goes; `own` keeps the material of each texture, whose tiles all go into one."""
     owners = [find(owner) for owner in spot.texture.owners]
-    slot = spot.texture.slot
-    material = _own_material(owners, slot, spot)
-    shown = materials.put(image, owners[0], materials.BASE_COLOR, material, own=True, tile=spot.udim)
+    if spot.texture not in own:
+        own[spot.texture] = _own_material(owners, spot.texture)
+    shown = materials.put(image, owners[0], materials.BASE_COLOR, own[spot.texture], own=True, tile=spot.udim)
     shown.use_fake_user = False
     return shown
 
 
-def _own_material(owners: Sequence[bpy.types.Object], slot: int, spot: Place) -> bpy.types.Material:
-    """Return the material of a slot of `owners`, which share their mesh: made if missing, copied if others use it."""
-    known: Identity | None = spot.texture.material
-    material = find(known) if known is not None else None
+def _whole(loaded: Sequence[bpy.types.Image], shown: Sequence[bpy.types.Image], places: Sequence[Place]
+           ) -> list[bpy.types.Image]:
+    """Return the image that shows each place at last. Every tile made a new image with all others: those on the way
+    there are removed.
+    """
+    last = {spot.texture: image for image, spot in zip(shown, places)}
+    for texture, image in last.items():
+        former = lookup(texture.image) if texture.image is not None else None
+        if len(texture.udim) > 1 and former is not None:
+            take_place(former, image)  # its successor was one of those
+    bpy.data.batch_remove({*loaded, *shown} - {*last.values()})
+    return [last[spot.texture] for spot in places]
+
+
+def _own_material(owners: Sequence[bpy.types.Object], texture: Texture) -> bpy.types.Material:
+    """Return the material of a texture's slot of `owners`, which share their mesh: made if missing, copied if others
+    use it.
+    """
+    slot = texture.slot
+    material = find(texture.material) if texture.material is not None else None
     if material is not None and not _used_elsewhere(material, owners, slot):
         return material
     own = material.copy() if material is not None else bpy.data.materials.new(owners[0].name)

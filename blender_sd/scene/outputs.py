@@ -35,7 +35,7 @@ def recall(held: Sequence[Any], results: Sequence[Result]) -> list[Any]:
             block = _again(placed[number])
             if block is not None:
                 held[number] = identity(block)
-        if block is not None:
+        if block is not None and block not in outputs:  # the tiles of an image are its outputs together
             outputs.append(block)
     return outputs
 

@@ -8,11 +8,33 @@ import numpy as np
 import pytest
 
 from blender_sd.core.errors import GeometryMissing, InvalidRequest, SourceUnusable, TargetUnusable
-from blender_sd.scene import compat, marks, materials
+from blender_sd.scene import compat, marks, materials, tiles
 from tests.support.baking import FACES, camera, colour_at, face_towards, flat, shown
 from tests.support.calls import PATIENCE
 
 pytestmark = [pytest.mark.bpy, pytest.mark.slow]
+
+
+def tiled(obj, *others) -> bpy.types.Image:
+    """Give objects one material with a UDIM image, and the first object's upper face the second tile. The image."""
+    image = bpy.data.images.new("tiled", 64, 64, tiled=True)
+    image.tiles.new(1002)
+    material = bpy.data.materials.new("tiled")
+    for each in (obj, *others):
+        each.data.materials.append(material)
+    node = compat.node_tree_of(material).nodes.new("ShaderNodeTexImage")
+    node.image = image
+    shader = material.node_tree.nodes["Principled BSDF"]
+    material.node_tree.links.new(node.outputs["Color"], shader.inputs["Base Color"])
+    for loop in obj.data.polygons[face_towards(obj, (0, 0, 1))].loop_indices:
+        obj.data.uv_layers[0].uv[loop].vector.x += 1
+    bpy.context.view_layer.update()
+    return image
+
+
+def tile_colour(image: bpy.types.Image, number: int) -> np.ndarray:
+    with tiles.tile_of(image, number) as tile:
+        return np.rint(np.array(tile.pixels[:]).reshape(-1, 4).mean(0) * 255)
 
 
 def test_each_face_gets_what_its_camera_sees(sd, cube):
@@ -290,3 +312,19 @@ def test_a_preview_close_up_costs_no_more_than_what_is_in_the_picture(sd, monkey
     lens = scene.cameras_of([seen], [(64, 64)])[0]
     assert scene.preview_faces(scene.prepare_bake([grid], (64, 64)), lens)
     assert 0 < max(divided) < 1000
+
+
+def test_all_tiles_go_into_one_image_in_the_copy_of_a_material_that_others_use(sd, cube):
+    other = bpy.data.objects.new("other", cube.data.copy())
+    other.location = (0, 0, -9)
+    bpy.context.collection.objects.link(other)
+    before = tiled(cube, other)
+    images, used = set(bpy.data.images), set(bpy.data.materials)
+    job = sd.bake([flat(200, 30, 30)] * 3, [camera(name) for name in FACES], [cube], size=(64, 64))
+    job.result(PATIENCE)
+    after = shown(cube)
+    assert job.outputs == [after] and set(bpy.data.images) - images == {after}
+    assert set(bpy.data.materials) - used == {cube.active_material}
+    assert shown(other) == before
+    for number in (1001, 1002):
+        assert tile_colour(before, number)[0] == 0 and tile_colour(after, number)[0] > 190
