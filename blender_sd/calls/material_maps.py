@@ -88,7 +88,7 @@ def pbr_maps(source: Any, prompt: str | None = None, *, seamless: bool = False, 
         settings["target"] = settings.get("target") or _placing(label, obj, relief, relief_strength)
         order = prepare(MAKE_SEAMLESS, prompt, settings, source)
         data, size = open_source(source)
-        return submit(order, {"source": data}, size=size, given=source, maps=maps)
+        return _noted(submit(order, {"source": data}, size=size, given=source, maps=maps), source)
     target = settings.pop("target", None)
     idle = next((name for name in settings if name != "label"), "prompt" if prompt else "")
     if idle:
@@ -160,7 +160,12 @@ def _submitted(maps: PbrMaps, source: Any, place: Callable[[Job], list], name: s
         request, folder="", output=str(runtime.folders.output_folder()), inputs={"source": data},
         commit=lambda done: scene.hold(place(done)), label=name, recall=scene.recall)
     job.notes += scene.remarks(scene.new_image_target(), source)
-    if loss := scene.clipped_light(source):
+    return _noted(job, source)
+
+
+def _noted(job: Job, source: Any) -> Job:
+    """Return the job, with a note if its source holds more light than is used."""
+    if loss := runtime.scene.clipped_light(source):
         job.notes.append(loss)
     return job
 

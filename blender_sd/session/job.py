@@ -281,6 +281,7 @@ class Job:
         self.state, self.text, self.eta = state, text, None
         self.preview = None  # a half-denoised picture must not look like a result
         self.preview_serial += 1
+        self.commit = self.covers = None  # they hold what was read of the scene: of a dense mesh, hundreds of megabytes
 
     _CHANGES: dict[type, Callable[[Job, Any, float], None]] = {
         Prepared: _prepared, Turn: _turned, Loading: _loading, Note: _note, Step: _stepped,

@@ -90,11 +90,14 @@ def test_a_normal_map_changes_nothing(sd):
     assert (len(bpy.data.materials), len(bpy.data.images)) == before
 
 
-def test_an_hdr_picture_is_clipped_and_reported(sd):
+def test_an_hdr_picture_is_clipped_and_reported(sd, small):
     image = bpy.data.images.new("hdr", 32, 32, float_buffer=True)
     image.pixels.foreach_set(np.linspace(0, 4, 32 * 32 * 4, dtype=np.float32))
     job = sd.pbr_maps(image, map_source="estimated")
     job.result(timeout=PATIENCE)
+    assert any("HDR" in note for note in job.notes)
+    job = sd.pbr_maps(image, "bricks", seamless=True, **small)
+    job.cancel()
     assert any("HDR" in note for note in job.notes)
 
 

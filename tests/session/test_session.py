@@ -1,10 +1,12 @@
 """The session: its queue, its sources and the room it may touch."""
 from __future__ import annotations
 
+import gc
 import hashlib
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,22 @@ def test_a_job_from_start_to_end(session):
     assert one.engine_info == READY
     one.clear_finished()
     assert one.jobs == []
+
+
+def test_a_job_that_has_ended_holds_nothing_of_the_scene(session):
+    class Plan:
+        """What was read of the scene."""
+
+    pipeline, plan = Scripted(), Plan()
+    held = weakref.ref(plan)
+    job = submit(session(pipeline), commit=lambda job, plan=plan: [type(plan).__name__])
+    job.covers = lambda plan=plan: [plan]
+    del plan
+    assert held() is not None
+    pipeline.go.release()
+    assert job.result(LIMIT) == ["Plan"]
+    gc.collect()
+    assert held() is None
 
 
 def test_without_commit_the_outputs_are_the_results(session):
