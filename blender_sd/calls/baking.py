@@ -88,7 +88,7 @@ def project(view: Any, picture: Any, *, objects: Iterable[bpy.types.Object] | No
     Args:
         view: "VIEWPORT" (the 3D View; needs a window), "CAMERA" (rendered now, which waits), or a camera object.
         picture: The prompt for repainting the view; or a picture to bake as it is, as `source` of `restyle`, that shows
-            what the view does.
+            what the view does. Text is a prompt: give a file as a `pathlib.Path`.
         objects: Meshes; None is the selected ones in the view, or all in it.
         texture_size: Width and height of images that do not exist yet; existing ones keep theirs.
         mask: What of the view is inpainted, as in `inpaint`: what is white in it, or "OBJECTS" for where the objects
