@@ -80,6 +80,15 @@ def test_steps_are_counted_as_people_do_with_every_sampler(strong, sampler):
     assert not np.array_equal(strong("sd", "[a cat:dogs:3]", sampler=sampler), whole)
 
 
+@pytest.mark.parametrize("name", ["sd", "flux"])
+def test_variations_stay(strong, name):
+    """The pipeline is called several times; each call draws its first noise."""
+    varied = {"variation_seed": 5, "variation_strength": 0.8}
+    turned = strong(name, "a cat", **varied)
+    assert np.array_equal(strong(name, "[a cat|a cat]", **varied), turned)
+    assert not np.array_equal(turned, strong(name, "a cat"))
+
+
 def test_negative_prompts_change_too(strong):
     cat = strong("sd", "a wall", negative="a cat")
     assert np.array_equal(strong("sd", "a wall", negative="[a cat:dogs:1.0]"), cat)

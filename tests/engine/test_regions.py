@@ -3,12 +3,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from blender_sd.core.errors import InvalidRequest
 from blender_sd.core.regions import Region
 from blender_sd.core.tasks import IMAGE_TO_IMAGE, INPAINT, TEXT_TO_IMAGE
 from blender_sd.engine.conditioning import regions
+from blender_sd.engine.denoise import regional_blending
+from blender_sd.engine.denoise.shares import Shares
 from blender_sd.engine.tasks import keeping
 from blender_sd.geometry import colours
 from blender_sd.library.models import read_model
@@ -178,6 +181,29 @@ def test_two_hundred_regions_are_painted(painted):
                                                                      slice(number // 3, number // 3 + 6)))
              for number in range(200)]
     assert made(painted("sd", IMAGE_TO_IMAGE, given, steps=1, strength=1.0)).shape == (70, 77, 3)
+
+
+def test_blended_prompts_follow_the_schedulers_steps():
+    """Some pipelines tell of no steps, and schedulers of the second order take two for each of the artist's."""
+    class Net(torch.nn.Module):
+        def forward(self, hidden_states, encoder_hidden_states):
+            return hidden_states + encoder_hidden_states.mean()
+
+    class Scheduler:
+        order = 2
+
+        def step(self, value):
+            return value
+
+    net, scheduler, shares = Net(), Scheduler(), Shares(torch.ones(1, 2, 2), (2, 2))
+    words = [[{(0, 0): {"encoder_hidden_states": torch.full((1, 1, 1), value)}} for value in (1.0, 2.0)]]
+    seen = []
+    with regional_blending.blended(net, scheduler, words, shares, None):
+        for _ in range(4):
+            answer = net(torch.zeros(1, 1, 2, 2), encoder_hidden_states=torch.zeros(1, 1, 1))
+            seen.append(float(scheduler.step(answer).mean()))
+    assert seen == [1.0, 1.0, 2.0, 2.0]
+    assert not vars(scheduler) and "forward" not in vars(net)
 
 
 def test_everything_kept_and_missing_masks(painted):

@@ -160,6 +160,14 @@ def test_the_same_seed_gives_the_same_texture_and_another_one_does_not(texture):
     assert (first == again).all() and (first != other).any()
 
 
+@pytest.mark.parametrize("settings", [{}, {"variation_seed": 5, "variation_strength": 0.8}])
+def test_prompts_that_change_while_painting(texture, settings):
+    """The pipeline starts several times for them, which must leave the noise as it is."""
+    plain = baked(texture(prompt="red wall", **settings))
+    assert np.array_equal(plain, baked(texture(prompt="[red:red:0.5] wall", **settings)))
+    assert not np.array_equal(plain, baked(texture(prompt="[red:blue:0.5] wall", **settings)))
+
+
 def test_a_mask_keeps_the_rest_bit_for_bit(texture):
     before = objects.flat((10, 200, 30), 128)
     mask = objects.flat((0, 0, 0), 128)

@@ -111,31 +111,50 @@ class Starter:
 @contextmanager
 def _replaced(pipe: Any, nets: Sequence[torch.nn.Module], kept: Sequence[_Kept]) -> Iterator[None]:
     """Return a context in which `nets` get the text that was `kept` for each step."""
-    scheduler = pipe.scheduler
-    step, order = scheduler.step, max(1, getattr(scheduler, "order", 1))
+    order = max(1, getattr(pipe.scheduler, "order", 1))
     done = 0
     counts = [0] * len(nets)
 
-    @functools.wraps(step)
-    def counted(*args: Any, **options: Any) -> Any:
+    def next_step() -> None:
         nonlocal done
         done += 1
         counts[:] = [0] * len(nets)
-        return step(*args, **options)
 
     def before(number: int, net: torch.nn.Module, args: tuple, options: dict) -> tuple[tuple, dict]:
         text = kept[min(done // order, len(kept) - 1)].get((number, counts[number]), {})
         counts[number] += 1
         return with_text(net, args, options, text)
 
-    scheduler.step = counted
     handles = _hooked(nets, before)
+    try:
+        with at_steps(pipe.scheduler, next_step):
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def at_steps(scheduler: Any, call: Callable[[], None]) -> Iterator[None]:
+    """Return a context in which `call` is called before each step of a scheduler, once its networks have answered.
+
+    Not all pipelines tell of their steps otherwise.
+    """
+    step, own = scheduler.step, vars(scheduler).get("step")
+
+    @functools.wraps(step)
+    def counted(*args: Any, **options: Any) -> Any:
+        call()
+        return step(*args, **options)
+
+    scheduler.step = counted
     try:
         yield
     finally:
-        del scheduler.step
-        for handle in handles:
-            handle.remove()
+        if own is None:
+            del scheduler.step
+        else:
+            scheduler.step = own
 
 
 def _hooked(nets: Sequence[torch.nn.Module], before: Callable) -> list[Any]:

@@ -36,7 +36,7 @@ def agreeing(scheduler: Any, agree: Agree, planes: Callable[[torch.Tensor], torc
         planes: Brings what the scheduler works on to V×C×h×w.
         tokens: The way back.
     """
-    original, done = scheduler.step, 0
+    original, own, done = scheduler.step, vars(scheduler).get("step"), 0
 
     def step(model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *args: Any, **options: Any) -> Any:
         nonlocal done
@@ -55,7 +55,10 @@ def agreeing(scheduler: Any, agree: Agree, planes: Callable[[torch.Tensor], torc
     try:
         yield
     finally:
-        del scheduler.step
+        if own is None:
+            del scheduler.step
+        else:
+            scheduler.step = own
 
 
 def _x0_parts(scheduler: Any, timestep: Any) -> tuple[float, float, float]:
@@ -166,16 +169,21 @@ class SurfaceNoise:
             seed: Its seed.
             variation: Another seed towards which the first noise is turned, and how far (`noise.varied`).
         """
-        generator = torch.Generator().manual_seed(seed)
-        turned = [variation[1] > 0]
+        generator, turned = torch.Generator(), False
+        started: Any = self  # no pipeline's generator
 
         def draw(shape: Any, *args: Any, **options: Any) -> torch.Tensor:
+            nonlocal started, turned
             channels = self._channels(tuple(shape))
             if not channels:
                 return drawn(shape, *args, **options)
+            given = args[0] if args else options.get("generator")
+            if started is self or given is not None and given is not started:  # the pipeline starts, perhaps again
+                started, turned = given, variation[1] > 0
+                generator.manual_seed(seed)
             noise = self.draw(channels, generator)
-            if turned[0]:
-                turned[0] = False
+            if turned:
+                turned = False
                 angle = variation[1] * math.pi / 2
                 other = self.draw(channels, torch.Generator().manual_seed(variation[0]))
                 noise = noise * math.cos(angle) + other * math.sin(angle)

@@ -12,10 +12,11 @@ import torch
 
 @contextmanager
 def varied(pipe: Any, seed: int, strength: float) -> Iterator[None]:
-    """Return a context in which the first noise that `pipe` draws is turned towards that of another seed.
+    """Return a context in which the first noise that each call of `pipe` draws is turned towards that of another seed.
 
     The noise is turned (spherical interpolation, Shoemake 1985) and not mixed, so its strength stays the same. Noise
-    that samplers add later is not changed.
+    that samplers add later is not changed. Prompts that change have the pipeline called several times: each call has a
+    generator of its own.
 
     Args:
         pipe: The diffusers pipeline.
@@ -25,9 +26,13 @@ def varied(pipe: Any, seed: int, strength: float) -> Iterator[None]:
     module = sys.modules[type(pipe).prepare_latents.__module__]
     drawn = module.randn_tensor
     angle = strength * math.pi / 2
+    turned: Any = module  # the generator whose first noise was turned; no generator yet
 
     def first(shape: Any, *args: Any, generator: Any = None, **rest: Any) -> torch.Tensor:
-        module.randn_tensor = drawn
+        nonlocal turned
+        if generator is turned or generator is None and turned is not module:
+            return drawn(shape, *args, generator=generator, **rest)
+        turned = generator
         other = drawn(shape, *args, generator=torch.Generator("cpu").manual_seed(seed), **rest)
         return drawn(shape, *args, generator=generator, **rest) * math.cos(angle) + other * math.sin(angle)
 

@@ -158,7 +158,7 @@ def _painted(model: Model, pipe: Any, request: Request, plan: Plan, listener: Li
             stack.callback(handle.remove)
         listener.check()
         try:
-            progress.between_steps += stack.enter_context(regional.applied(arguments, rolling))
+            stack.enter_context(regional.applied(arguments, rolling))
             progress.hold = regional.hold
             call = stack.enter_context(changing_prompts.words(pipe, (model.denoiser, *plan.controls.nets), request,
                                                               call_at))

@@ -48,19 +48,15 @@ class Regional:
         return self._read.arguments(self._pipe, prompt, joined, negative, skipped)
 
     @contextmanager
-    def applied(self, arguments: Callable[..., dict[str, Any]], rolling: Rolling | None
-                ) -> Iterator[list[Callable[[], None]]]:
+    def applied(self, arguments: Callable[..., dict[str, Any]], rolling: Rolling | None) -> Iterator[None]:
         """Return a context in which the picture is painted by its regions.
 
         Args:
             arguments: Returns the arguments of the pipeline's call, from (step, steps) and, where it is another, the
                 prompt.
             rolling: Rolls the latents of a picture that repeats; None for none.
-
-        Yields:
-            Functions to be called after each step.
         """
-        model, plan, request, after = self._model, self._plan, self._request, []
+        model, plan, request = self._model, self._plan, self._request
         with ExitStack() as stack:
             if plan.layout.numbers:
                 self.hold = stack.enter_context(holding.held(self._pipe, request, plan.layout, self._grid))
@@ -73,9 +69,9 @@ class Regional:
                     self._pipe, (model.denoiser, *plan.controls.nets), self._texts,
                     lambda text, step, steps: arguments(step, steps, text), request.steps)
                 torch.manual_seed(request.seed)  # starting may have drawn from this generator
-                after.append(stack.enter_context(regional_blending.blended(model.denoiser, words, self._shares,
-                                                                           rolling)))
-            yield after
+                stack.enter_context(regional_blending.blended(model.denoiser, self._pipe.scheduler, words, self._shares,
+                                                              rolling))
+            yield
 
 
 def masks_attention(model: Model, pipe: Any) -> bool:

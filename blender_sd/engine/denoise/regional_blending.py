@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ...core import prompt_steps
-from ..conditioning.changing_prompts import Starter, text_in, with_text
+from ..conditioning.changing_prompts import Starter, at_steps, text_in, with_text
 from .latent_rolling import Rolling
 from .shares import Shares
 
@@ -44,20 +44,19 @@ def words_of(pipe: Any, nets: Sequence[torch.nn.Module], texts: Sequence[str],
 
 
 @contextmanager
-def blended(denoiser: torch.nn.Module, words: Sequence[Sequence[Kept]], shares: Shares,
-            rolling: Rolling | None) -> Iterator[Callable[[], None]]:
+def blended(denoiser: torch.nn.Module, scheduler: Any, words: Sequence[Sequence[Kept]], shares: Shares,
+            rolling: Rolling | None) -> Iterator[None]:
     """Return a context in which `denoiser` says for each region what its prompt asks for.
 
     Args:
         denoiser: The network.
+        scheduler: What takes the steps of this picture.
         words: What it gets as text for each region at each step (`words_of`).
         shares: Where each region's prompt holds.
         rolling: Rolls the latents of a picture that repeats; None for none.
-
-    Yields:
-        A function to be called after each step.
     """
     forward, own = denoiser.forward, denoiser.__dict__.get("forward")
+    order = max(1, getattr(scheduler, "order", 1))
     done = calls = 0
 
     def next_step() -> None:
@@ -71,7 +70,7 @@ def blended(denoiser: torch.nn.Module, words: Sequence[Sequence[Kept]], shares: 
         here = text_in(denoiser, args, options)
         answers = [base]
         for kept in words:
-            text = kept[min(done, len(kept) - 1)].get(place, here)
+            text = kept[min(done // order, len(kept) - 1)].get(place, here)
             if _same(text, here):
                 answers.append(base)
             else:
@@ -81,7 +80,8 @@ def blended(denoiser: torch.nn.Module, words: Sequence[Sequence[Kept]], shares: 
 
     denoiser.forward = asked
     try:
-        yield next_step
+        with at_steps(scheduler, next_step):
+            yield
     finally:
         if own is None:
             del denoiser.forward
