@@ -245,6 +245,13 @@ def test_one_odd_file_does_not_hide_the_models(tmp_path):
                          ("huge", {"_class_name": "ControlNetUnionModel", "num_control_type": 10**400})):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(config))
+    for number, targets in enumerate((5, ["albedo", ["x"], {}], {"albedo": 1})):
+        (tmp_path / f"marigold{number}").mkdir()
+        (tmp_path / f"marigold{number}" / "model_index.json").write_text(json.dumps({
+            "_class_name": "MarigoldIntrinsicsPipeline",
+            "target_properties": {"target_names": targets, "albedo": {"sub_target_names": 7}}}))
+    (tmp_path / "listed").mkdir()
+    (tmp_path / "listed" / "model_index.json").write_text('{"_class_name": ["MarigoldIntrinsicsPipeline"]}')
     find_controlnets([str(tmp_path)])
     assert {model.id for model in find_models([str(tmp_path)])} <= {"starter"}
     assert kind_at(str(tmp_path / "many.safetensors")) is None and controlnet_of({"_class_name": {}}) is None

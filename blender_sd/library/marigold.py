@@ -26,7 +26,7 @@ def weights_at(place: str) -> Weights | None:
     ModelNotFound."""
     index = read_json(place, INDEX)
     name = index.get("_class_name")
-    if name not in _CLASSES:
+    if not isinstance(name, str) or name not in _CLASSES:
         return None
     kind = _CLASSES[name]
     if kind == INTRINSICS and (missing := sorted(_NEEDED - _targets(index.get("target_properties")))):
@@ -39,9 +39,11 @@ def _targets(properties: object) -> set[str]:
     """Return the names of all that a set of weights estimates."""
     if not isinstance(properties, dict):
         return set()
-    names = {name for name in properties.get("target_names") or () if isinstance(name, str)}
-    for name in tuple(names):
-        inner = properties.get(name)
-        if isinstance(inner, dict):
-            names |= {sub for sub in inner.get("sub_target_names") or () if isinstance(sub, str)}
-    return names
+    names = _texts(properties.get("target_names"))
+    inner = [properties.get(name) for name in names]
+    return names.union(*(_texts(part.get("sub_target_names")) for part in inner if isinstance(part, dict)))
+
+
+def _texts(listed: object) -> set[str]:
+    """Return the texts in a list that a stranger wrote; nothing of anything else."""
+    return {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
