@@ -169,6 +169,9 @@ def prepared(unit: Unit) -> Any:
         if given["image"] == CAMERA or not given["image"].isupper() or not has_blender():
             check_picture(given["image"], unit.frame)
     keywords["controls"] = controls_of(controls)
+    for _, mask in keywords.get("regions", ()):
+        if mask is not None:
+            check_picture(mask, unit.frame)
     check_shape(unit, sizes.get("source"))
     source = source_of(unit.keywords.get("source"), unit.frame)
     order = prepare(unit.task, unit.keywords.get("prompt"), keywords, source)

@@ -69,6 +69,8 @@ def test_regions_by_mask_in_a_job_and_as_options(batch, sd, drawing, tmp_path):
      "jobs[1].regions[0]", "one thing"),
     ({"task": "restyle", "prompt": "x", "source": "a.png", "regions": [{"object": "A", "strength": 7}]},
      "jobs[1].regions[0]", "between 0 and 1"),
+    ({"task": "restyle", "prompt": "x", "source": "there.png", "regions": [{"mask": "gone.png", "keep": True}]},
+     "jobs[1].regions", "There is no file"),
     ({"task": "upscale", "source": "a.png", "regions": []}, "jobs[1].regions", "no setting called 'regions'"),
     ({"task": {"name": "restyle", "strength": 7}, "prompt": "x", "source": "a.png"}, "jobs[1].task.strength",
      "Strength must be between 0 and 1"),
