@@ -1,6 +1,8 @@
 """Whole objects, painted from every side: every family, agreement that adds nothing, masks, memory, cancel."""
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from blender_sd.core.errors import InvalidRequest, OutOfMemory, SourceUnusable
 from blender_sd.core.roles import BASE_COLOUR, SHEET
 from blender_sd.core.samplers import SAMPLERS
 from blender_sd.core.tasks import Bake
-from blender_sd.engine.denoise import samplers
+from blender_sd.engine.denoise import latents, samplers
 from blender_sd.engine.denoise.agreeing import SurfaceBlend, SurfaceNoise, agreeing, packed, unpacked
 from blender_sd.engine.tasks.bake import bake
 from blender_sd.geometry import agreement, cameras
@@ -166,6 +168,23 @@ def test_prompts_that_change_while_painting(texture, settings):
     plain = baked(texture(prompt="red wall", **settings))
     assert np.array_equal(plain, baked(texture(prompt="[red:red:0.5] wall", **settings)))
     assert not np.array_equal(plain, baked(texture(prompt="[red:blue:0.5] wall", **settings)))
+
+
+def test_latents_stay_where_the_vae_works():
+    """A part that is moved to the card only when it is called is said to lie elsewhere until then."""
+    class Vae:
+        device, dtype = torch.device("meta"), torch.float32
+        config = SimpleNamespace(scaling_factor=0.5)
+
+        def decode(self, values, return_dict):
+            return (values[:, :3],)
+
+        encode = decode
+
+    planes = torch.rand(2, 4, 8, 8) - 0.5
+    pictures = latents.decoded(Vae(), planes)
+    assert pictures.device.type == "cpu" and torch.allclose(pictures, (planes[:, :3] * 2).clamp(-1, 1))
+    assert latents.encoded(Vae(), list(pictures), planes.device).device.type == "cpu"
 
 
 def test_a_mask_keeps_the_rest_bit_for_bit(texture):

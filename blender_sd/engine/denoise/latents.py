@@ -22,24 +22,30 @@ def one_by_one(vae: Any) -> Iterator[None]:
 
 
 def decoded(vae: Any, planes: torch.Tensor) -> torch.Tensor:
-    """Return V×3×H×W pictures from −1 to 1, float32, of V×C×h×w latents."""
+    """Return V×3×H×W pictures from −1 to 1, float32, of V×C×h×w latents, which lie where the VAE works."""
     return torch.cat([_picture(vae, one[None]) for one in planes]).clamp(-1, 1)
 
 
-def encoded(vae: Any, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return V×C×h×w latents, float32, of 3×H×W pictures from −1 to 1."""
-    return torch.cat([_latents(vae, picture[None]) for picture in pictures])
+def encoded(vae: Any, pictures: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor:
+    """Return V×C×h×w latents, float32, of 3×H×W pictures from −1 to 1.
+
+    Args:
+        vae: The VAE.
+        pictures: The pictures, on any device.
+        device: Where the VAE works; when memory is short, it lies elsewhere until it is called.
+    """
+    return torch.cat([_latents(vae, picture[None].to(device)) for picture in pictures])
 
 
 def _picture(vae: Any, planes: torch.Tensor) -> torch.Tensor:
     mean, deviation = _statistics(vae, planes)
-    values = (planes * deviation + mean).to(vae.device, vae.dtype)
+    values = (planes * deviation + mean).to(vae.dtype)
     picture = vae.decode(values.unsqueeze(2) if _is_video(vae) else values, return_dict=False)[0]
     return (picture[:, :, 0] if picture.ndim == 5 else picture)[:, :3].float()
 
 
 def _latents(vae: Any, picture: torch.Tensor) -> torch.Tensor:
-    values = picture.to(vae.device, vae.dtype)
+    values = picture.to(vae.dtype)
     result = vae.encode(values.unsqueeze(2) if _is_video(vae) else values, return_dict=False)[0]
     planes = result if isinstance(result, torch.Tensor) else result.mode()
     planes = (planes[:, :, 0] if planes.ndim == 5 else planes).float()

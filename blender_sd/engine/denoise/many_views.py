@@ -141,7 +141,8 @@ class _Agreement:
                 result = self._blend(result, SOFT + (SHARP - SOFT) * share / UNTIL)
         if together.keep is not None and together.pictures:
             if self._kept is None:
-                self._kept = latents.encoded(self._vae, [_tensor(picture) for picture in together.pictures]).to(x0)
+                self._kept = latents.encoded(self._vae, [_tensor(picture) for picture in together.pictures],
+                                             x0.device).to(x0)
             keep = together.keep.to(x0)
             result = result * (1 - keep) + self._kept * keep
         self._preview(self._pipe, result)
@@ -152,7 +153,8 @@ class _Agreement:
         self._pixels = self._pixels or SurfaceBlend(self._together.pixel_links, torch.device("cpu"))
         pictures = latents.decoded(self._vae, x0)
         agreed = self._pixels(pictures.cpu(), SHARP)
-        change = latents.encoded(self._vae, list(agreed)) - latents.encoded(self._vae, list(pictures))
+        change = (latents.encoded(self._vae, list(agreed), x0.device)
+                  - latents.encoded(self._vae, list(pictures), x0.device))
         return x0 + change.to(x0)
 
 
