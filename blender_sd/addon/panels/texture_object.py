@@ -1,12 +1,10 @@
-"""Draw the panel that textures whole objects, with the strip of views that are painted."""
+"""Draw the panel that textures whole objects, with the sides from which they are painted."""
 from __future__ import annotations
 
 from ..layout import wrapped
 from ..translations.words import translated
 from .base import Panel, family_in, place
 from .parts import draw_settings
-
-_AROUND = ((3, 4, 5), (2, None, 6), (1, 0, 7))  # the sides' numbers as seen from above, the front at the bottom
 
 
 class TextureObject(Panel):
@@ -39,18 +37,9 @@ class TextureObject(Panel):
         column.operator("sd.project", text="Again from Here", icon="FILE_REFRESH").view = "VIEWPORT"
 
     def _draw_sides(self, settings) -> None:
-        row = self.layout.row()
-        ring = row.column(align=True)
-        for numbers in _AROUND:
-            line = ring.row(align=True)
-            for number in numbers:
-                if number is None:
-                    line.label(text="")
-                else:
-                    line.prop(settings, "texture_sides", index=number, text=translated(_LABELS[number]), toggle=True)
-        ends = row.column(align=True)
-        for number in (8, 9):
-            ends.prop(settings, "texture_sides", index=number, text=translated(_LABELS[number]), toggle=True)
+        grid = self.layout.grid_flow(row_major=True, columns=2, even_columns=True, align=True)
+        for number, label in enumerate(_LABELS):
+            grid.prop(settings, "texture_sides", index=number, text=translated(label), toggle=True)
 
 
 _LABELS = ("Front", "Front Right", "Right", "Back Right", "Back", "Back Left", "Left", "Front Left", "Top", "Bottom")
