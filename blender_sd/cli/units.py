@@ -72,7 +72,8 @@ class NameUnusable(InvalidRequest):
 
 def task_named(name: Any) -> str:
     """Return the task of that name, or that the API's call of that name does. Raises InvalidRequest."""
-    names = {**{task: task for task in TASKS}, **{call.__name__: task for task, call in calls().items()}}
+    names = {**{task: task for task in TASKS},
+             **{call.__name__: task for task, call in calls().items() if task in TASKS}}
     if not isinstance(name, str) or name not in names:
         raise InvalidRequest(f"There is no task called '{name!s:.40}'.", suggestion(str(name), names))
     return names[name]

@@ -76,6 +76,7 @@ def test_regions_by_mask_in_a_job_and_as_options(batch, sd, drawing, tmp_path):
      "Strength must be between 0 and 1"),
     ({"task": {"name": "restyle", "strenght": 1}, "prompt": "x"}, "jobs[1].task.strenght", "Did you mean 'strength'?"),
     ({"task": "retsyle", "prompt": "x"}, "jobs[1].task", "Did you mean 'restyle'?"),
+    ({"task": "texture_object", "prompt": "x", "objects": "Cube"}, "jobs[1].task", "There is no task"),
     ({"task": {"name": "nothing"}}, "jobs[1].task.name", "There is no task"),
     ({"prompt": "x", "stpes": 4}, "jobs[1].stpes", "Did you mean 'steps'?"),
     ({"prompt": "x", "steps": "4"}, "jobs[1].steps", "must be a number"),
