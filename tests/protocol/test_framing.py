@@ -57,6 +57,15 @@ MESSAGES = [
     Verified("1", "{}"),]
 
 
+def test_two_hundred_masks_and_meshes_without_uvs_travel_together():
+    mask, bare = Source(encoded=b"\x89PNG"), Bare(NUMBERS, NUMBERS.astype(np.int32), np.arange(2, dtype=np.int32))
+    stream = io.BytesIO()
+    write_message(stream, Generate("1", REQUEST, "", "", {f"region{number}": mask for number in range(200)},
+                                   bare=(bare,) * 200))
+    back = read_message(io.BytesIO(stream.getvalue()))
+    assert len(back.inputs) == len(back.bare) == 200 and np.array_equal(back.bare[-1].vertices, NUMBERS)
+
+
 def framed(*messages):
     stream = io.BytesIO()
     for message in messages:
