@@ -89,9 +89,11 @@ def _triangles(place: Place, mask: str) -> np.ndarray:
     """Return the chosen faces of the texture's mesh, in the slot that shows it, as N×3×2 UVs on its image or tile."""
     texture = place.texture
     obj = find(texture.owners[0])
+    if not texture.uv_map:
+        raise SourceUnusable(f"'{obj.name}' has no UV map.", "Unwrap it first (UV ▸ Unwrap).")
     if texture.uv_map not in obj.data.uv_layers:
-        raise SourceUnusable(f"'{obj.name}' has {'its UV map from a modifier' if texture.uv_map else 'no UV map'}, so "
-                             "its faces have no place in an image.", "Unwrap it first (UV ▸ Unwrap).")
+        raise SourceUnusable(f"'{obj.name}' has its UV map from a modifier, so faces have no place in it.",
+                             "Use an image as the mask.")
     with readable(obj) as mesh:
         chosen, slot = np.empty(len(mesh.polygons), bool), np.empty(len(mesh.polygons), np.int32)
         if mask == "FACES":
