@@ -12,12 +12,10 @@ _LONG_READER = 512  # tokens that T5 and LLM encoders get if the pipeline has no
 
 
 def labelled(request: Request) -> list[tuple[str, str]]:
-    """Return what messages call each of a request's prompts, and its text: the prompt, the negative prompt, those of
-    its regions that have one, and those of an object's parts."""
-    prompt, negative, *_ = request.prompts
-    return [("prompt", prompt), ("negative prompt", negative),
-            *((f"prompt of {region.label}", region.prompt) for region in request.regions if region.prompt),
-            *(("prompt of a part", text) for text in request.task.prompts)]
+    """Return what messages call each of a picture's prompts, and its text: the prompt, the negative prompt, and those
+    of its regions that have one."""
+    return [("prompt", request.prompt), ("negative prompt", request.negative),
+            *((f"prompt of {region.label}", region.prompt) for region in request.regions if region.prompt)]
 
 
 def cut_off(pipe: Any, prompt: str) -> str:
