@@ -84,6 +84,7 @@ def test_thumbnails_are_seen(window):
 def test_a_click_selects_and_show_shows(window):
     window.click_text("emerald")
     window.wait_for(f"{HISTORY}.selected is not None", 10)
+    window.scroll(window.sidebar(), 12)  # the buttons of what is selected stand below the window
     window.screenshot("selected")
     window.click_text("Show")
     window.wait_for(lambda: _shown_image(window) == "emerald wall, old", 10)
