@@ -27,6 +27,13 @@ def record(event: str, **values: Any) -> None:
     print(json.dumps({"event": event, **values}, default=str), flush=True)
 
 
+def end(as_json: bool, status: int, made: int = 0, failed: int = 0, cancelled: int = 0) -> int:
+    """Print the last event of a single job, where output is JSON. Return `status`."""
+    if as_json:
+        record("end", status=status, made=made, kept=0, failed=failed, cancelled=cancelled)
+    return status
+
+
 class Progress:
     """Show how far the pictures are: a bar on a terminal, lines otherwise.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import InvalidRequest
+from ...core.errors import InvalidRequest, SDError
 from ...core.map_presets import PRESETS
 from ...core.tasks import MAP_SOURCES, TEXT_TO_IMAGE, WRAPS
 from .. import exits
@@ -12,7 +12,7 @@ from ..blend_files import whole_path
 from ..interrupts import Interrupts
 from ..options import add_machine, add_settings, settings_in
 from ..painting import set_up
-from ..reporting import Progress, record
+from ..reporting import Progress, end, fail, record
 
 if TYPE_CHECKING:
     from ...session.job import Job
@@ -86,7 +86,7 @@ def _finished(asked: argparse.Namespace, job: Job) -> int:
                 runtime.pump(None)
                 progress.show(0, job.label, job.text, job.progress, job.eta)
             if interrupts.status:
-                return interrupts.status
+                return end(asked.json, interrupts.status, cancelled=1)
             outputs = job.result()
             if asked.preset:
                 folder = asked.output or str(runtime.folders.output_folder())
@@ -94,6 +94,8 @@ def _finished(asked: argparse.Namespace, job: Job) -> int:
                     outputs[0], folder, preset=asked.preset, name=asked.name)]
             else:
                 paths = [(result.role, result.path) for result in outputs]
+        except SDError as error:
+            return end(asked.json, fail(error, exits.status_of(error), asked.json, job.label), failed=1)
         finally:
             progress.close()
             runtime.shutdown()
@@ -101,4 +103,4 @@ def _finished(asked: argparse.Namespace, job: Job) -> int:
         record("note", text=note) if asked.json else print(note)
     for role, path in paths:
         record("made", role=role, path=path) if asked.json else print(f"{role}: {path}")
-    return exits.DONE
+    return end(asked.json, exits.DONE, made=len(paths))

@@ -11,7 +11,7 @@ from .. import exits
 from ..interrupts import Interrupts
 from ..options import add_machine, add_settings, settings_in
 from ..painting import set_up
-from ..reporting import Progress, fail, record
+from ..reporting import Progress, end, fail, record
 from ..units import controls_of, source_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ def run(asked: argparse.Namespace) -> int:
         finally:
             progress.close()
             runtime.shutdown()
-        return interrupts.status or _report(asked, job)
+        if interrupts.status:
+            return end(asked.json, interrupts.status, cancelled=1)
+        return _report(asked, job)
 
 
 def _views(text: str) -> Any:
@@ -86,14 +88,15 @@ def _views(text: str) -> Any:
 
 def _report(asked: argparse.Namespace, job: Job) -> int:
     if job.error is not None:
-        return fail(job.error, exits.status_of(job.error), asked.json, job.label)
+        status = fail(job.error, exits.status_of(job.error), asked.json, job.label)
+        return end(asked.json, status, failed=1)
     for result in job.results:
         if asked.json:
             record("made", path=result.path, role=result.role, width=result.width, height=result.height,
                    seed=result.request.seed, notes=job.notes)
         else:
             print(result.path, flush=True)
-    return _saved(asked) if asked.save else exits.DONE
+    return end(asked.json, _saved(asked) if asked.save else exits.DONE, made=len(job.results))
 
 
 def _saved(asked: argparse.Namespace) -> int:
