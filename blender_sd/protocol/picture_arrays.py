@@ -56,11 +56,13 @@ def _of_array(array: np.ndarray) -> np.ndarray:
         raise SourceUnusable(f"The source array has the shape {array.shape}.",
                              "It must be height × width, or height × width × 1 to 4.")
     eight = _eight_bits(array)
-    colours = eight[..., :1] if array.shape[2] <= 2 else eight[..., :3]  # grey goes into all three
+    if array.shape[2] == 4:
+        return np.array(eight, order="C")  # a copy: the caller's array may change
     out = np.full((*array.shape[:2], 4), 255, np.uint8)
-    out[..., :3] = colours
-    if array.shape[2] in (2, 4):
-        out[..., 3] = eight[..., -1]
+    for channel in range(3):  # one by one is many times faster than all at once
+        out[..., channel] = eight[..., channel if array.shape[2] == 3 else 0]  # grey goes into all three
+    if array.shape[2] == 2:
+        out[..., 3] = eight[..., 1]
     return out
 
 
