@@ -18,14 +18,12 @@ back into 2048².
 """
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from . import common
+from ._oracle import exported
 from ._oracle.costs import costs, stalls, times  # noqa: F401  # parts, called by their names
 
 DESCRIPTION = "baking against a known answer: fidelity, coverage, bleeding, blur, seams, time and memory"
@@ -37,15 +35,11 @@ PARTS = ("fidelity", "scales", "bleeding", "blur", "times", "costs", "stalls", "
 
 
 def run(log: Callable[[str], None], parts: Sequence[str] = PARTS) -> dict:
-    if str(common.ROOT) not in sys.path:
-        sys.path.insert(0, str(common.ROOT))
     figures: dict[str, float] = {}
     bars: dict[str, dict] = {}
-    with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as folder:
-        subprocess.run([sys.executable, "-m", "scripts.benches._oracle.export", folder], cwd=common.ROOT, check=True,
-                       stdout=subprocess.DEVNULL)
+    with exported() as folder:
         for part in parts:
-            globals()[part](Path(folder), figures, bars, log)
+            globals()[part](folder, figures, bars, log)
     return {"figures": figures, "bars": bars}
 
 

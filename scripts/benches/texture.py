@@ -18,13 +18,13 @@ import functools
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from . import common
+from ._oracle import exported
 
 DESCRIPTION = "whole objects from every side: coverage, agreement, sharpness, seams, fidelity, materials, time, memory"
 SIZE, VIEW, STEPS = 1024, 256, 12
@@ -36,15 +36,11 @@ LEAST_JOBS = 24
 
 
 def run(log: Callable[[str], None]) -> dict:
-    if str(common.ROOT) not in sys.path:
-        sys.path.insert(0, str(common.ROOT))
     figures: dict[str, float] = {}
     bars: dict[str, dict] = {}
-    with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as folder:
-        subprocess.run([sys.executable, "-m", "scripts.benches._oracle.export", folder], cwd=common.ROOT, check=True,
-                       stdout=subprocess.DEVNULL)
+    with exported() as folder:
         for part in (coverage, agreement, timing, memory):
-            part(Path(folder), figures, bars, log)
+            part(folder, figures, bars, log)
     return {"figures": figures, "bars": bars}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from .fields import count, grid, lattice, smoothstep
+from .nature import lozenges
 from .physical import Physical
 from .surface import Kit, mix, paint, unit
 
@@ -68,15 +69,8 @@ def sheet(k: Kit) -> Physical:
 
 
 def tread(k: Kit) -> Physical:
-    """Tread plate: raised lozenges at plus and minus 45 degrees."""
-    x, y = grid(k.size)
-    n = count(k.size, max(k.px * 0.55, 8.0 * k.scale), even=True)
-    cell = k.size / n
-    cx, cy = np.floor(x / cell), np.floor(y / cell)
-    u, v = x / cell - cx - 0.5, y / cell - cy - 0.5
-    sign = np.where((cx + cy) % 2 == 0, 1.0, -1.0)
-    along, across = (u + sign * v) * 0.7071, (v - sign * u) * 0.7071
-    bump = smoothstep(0.0, 0.5, 1.0 - np.sqrt((along / 0.56) ** 2 + (across / 0.17) ** 2))
+    """Tread plate."""
+    bump, cell = lozenges(k)
     rough = k.rng.uniform(0.2, 0.45) - 0.08 * bump
     return worn(k, _plain(k, bump.shape), bump, 0.10 * cell / k.scale + 0.8, rough)
 

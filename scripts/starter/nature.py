@@ -93,8 +93,8 @@ def metal(k: Kit) -> Surface:
     return Surface(k.dirt(np.clip(albedo, 0, 1), 0.25), np.clip(0.5 + 0.08 * brush, 0, 1), 0.5, 0.0)
 
 
-def plate(k: Kit) -> Surface:
-    """Tread plate: raised lozenges at plus and minus 45 degrees."""
+def lozenges(k: Kit) -> tuple[np.ndarray, float]:
+    """Return the relief of tread plate, raised lozenges at plus and minus 45 degrees, and the pixels of a cell."""
     x, y = grid(k.size)
     n = count(k.size, max(k.px * 0.55, 8.0 * k.scale), even=True)
     cell = k.size / n
@@ -102,8 +102,12 @@ def plate(k: Kit) -> Surface:
     u, v = x / cell - cx - 0.5, y / cell - cy - 0.5
     sign = np.where((cx + cy) % 2 == 0, 1.0, -1.0)
     along, across = (u + sign * v) * 0.7071, (v - sign * u) * 0.7071
-    lozenge = 1.0 - np.sqrt((along / 0.56) ** 2 + (across / 0.17) ** 2)
-    bump = smoothstep(0.0, 0.5, lozenge)
+    return smoothstep(0.0, 0.5, 1.0 - np.sqrt((along / 0.56) ** 2 + (across / 0.17) ** 2)), cell
+
+
+def plate(k: Kit) -> Surface:
+    """Tread plate."""
+    bump, cell = lozenges(k)
     albedo = paint(k.base, 0.92 + 0.16 * bump + 0.04 * k.noise(2.0, 1.4, 6.0))
     if k.wear > 0.5:
         brown = np.array([0.42, 0.24, 0.13], np.float32)

@@ -171,7 +171,7 @@ def test_prompts_that_change_while_painting(texture, settings):
 
 
 def test_latents_stay_where_the_vae_works():
-    """A part that is moved to the card only when it is called is said to lie elsewhere until then."""
+    """A part that is moved to the card only when it is called reports another device until then."""
     class Vae:
         device, dtype = torch.device("meta"), torch.float32
         config = SimpleNamespace(scaling_factor=0.5)

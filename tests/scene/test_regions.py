@@ -1,4 +1,4 @@
-"""Masks of regions: from Cryptomatte, from our own outlines, on textures; and what is told where a thing is missing."""
+"""Masks of regions: from Cryptomatte, from our own outlines, on textures; and the note where a thing is missing."""
 from __future__ import annotations
 
 import math

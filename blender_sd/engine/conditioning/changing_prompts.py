@@ -17,6 +17,7 @@ import torch
 
 from ...core import prompt_steps
 from ...core.request import Request
+from .scheduler_steps import at_steps
 
 # The parameters of diffusers' denoisers and ControlNets that hold text: features, masks, positions, lengths, pooled
 # ones.
@@ -132,29 +133,6 @@ def _replaced(pipe: Any, nets: Sequence[torch.nn.Module], kept: Sequence[_Kept])
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def at_steps(scheduler: Any, call: Callable[[], None]) -> Iterator[None]:
-    """Return a context in which `call` is called before each step of a scheduler, once its networks have answered.
-
-    Not all pipelines tell of their steps otherwise.
-    """
-    step, own = scheduler.step, vars(scheduler).get("step")
-
-    @functools.wraps(step)
-    def counted(*args: Any, **options: Any) -> Any:
-        call()
-        return step(*args, **options)
-
-    scheduler.step = counted
-    try:
-        yield
-    finally:
-        if own is None:
-            del scheduler.step
-        else:
-            scheduler.step = own
 
 
 def _hooked(nets: Sequence[torch.nn.Module], before: Callable) -> list[Any]:

@@ -10,7 +10,6 @@ not attached to the surface.
 """
 from __future__ import annotations
 
-import inspect
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 
 from ...geometry.agreement import Links
+from ..conditioning.scheduler_steps import replaced
 
 Agree = Callable[[torch.Tensor, float], torch.Tensor]  # from x0 and the share of the steps that are done, to a new x0
 
@@ -36,7 +36,7 @@ def agreeing(scheduler: Any, agree: Agree, planes: Callable[[torch.Tensor], torc
         planes: Brings what the scheduler works on to V×C×h×w.
         tokens: The way back.
     """
-    original, own, done = scheduler.step, vars(scheduler).get("step"), 0
+    original, done = scheduler.step, 0
 
     def step(model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *args: Any, **options: Any) -> Any:
         nonlocal done
@@ -50,15 +50,8 @@ def agreeing(scheduler: Any, agree: Agree, planes: Callable[[torch.Tensor], torc
                 model_output = (model_output.float() + change).to(model_output.dtype)
         return original(model_output, timestep, sample, *args, **options)
 
-    step.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]  # pipelines look for "generator"
-    scheduler.step = step
-    try:
+    with replaced(scheduler, step):
         yield
-    finally:
-        if own is None:
-            del scheduler.step
-        else:
-            scheduler.step = own
 
 
 def _x0_parts(scheduler: Any, timestep: Any) -> tuple[float, float, float]:

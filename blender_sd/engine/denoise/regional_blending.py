@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from ...core import prompt_steps
-from ..conditioning.changing_prompts import Starter, at_steps, text_in, with_text
+from ..conditioning.changing_prompts import Starter, text_in, with_text
+from ..conditioning.scheduler_steps import at_steps
 from .latent_rolling import Rolling
 from .shares import Shares
 
@@ -35,11 +36,11 @@ def words_of(pipe: Any, nets: Sequence[torch.nn.Module], texts: Sequence[str],
     result = []
     for text in texts:
         kept = {prompt_steps.at_step(text, 1, steps): begin(arguments(text, 1, steps))}
-        at_steps = [prompt_steps.at_step(text, step, begin.steps) for step in range(1, begin.steps + 1)]
-        for step, now in enumerate(at_steps, start=1):
+        texts = [prompt_steps.at_step(text, step, begin.steps) for step in range(1, begin.steps + 1)]
+        for step, now in enumerate(texts, start=1):
             if now not in kept:
                 kept[now] = begin(arguments(text, step, begin.steps))
-        result.append([kept[now] for now in at_steps])
+        result.append([kept[now] for now in texts])
     return result
 
 
