@@ -174,7 +174,7 @@ def prepared(unit: Unit) -> Any:
         if mask is not None:
             check_picture(mask, unit.frame)
     check_shape(unit, sizes.get("source"))
-    source = source_of(unit.keywords.get("source"), unit.frame)
+    source = source_of(unit.keywords.get("source"))
     order = prepare(unit.task, unit.keywords.get("prompt"), keywords, source)
     return with_regions(order, source) if order.regions else order
 
@@ -212,7 +212,7 @@ def check_shape(unit: Unit, source: tuple[int, int] | None) -> None:
 def check_files(unit: Unit) -> None:
     """Raise SourceUnusable if a picture of a unit is a file that is not there."""
     for name in _PICTURES:
-        opened = source_of(unit.keywords.get(name), unit.frame)
+        opened = source_of(unit.keywords.get(name))
         if isinstance(opened, str) and os.path.isabs(opened) and not os.path.isfile(opened):
             raise SourceUnusable(f"There is no file '{opened}'.", "Check the frame range, or the path of the files.")
 
@@ -256,13 +256,13 @@ def check_picture(picture: Any, frame: int | None) -> tuple[int, int] | None:
         return None
     if picture in ("ALPHA", "FACES"):
         return None
-    opened = source_of(picture, frame)
+    opened = source_of(picture)
     if isinstance(opened, str):
         return runtime.scene.open_source(opened)[1]
     return tuple(opened.size)
 
 
-def source_of(picture: Any, frame: int | None) -> Any:
+def source_of(picture: Any) -> Any:
     """Return a picture as the API takes it: a file's whole path, the name of a source such as CAMERA, or an image of
     the open .blend file."""
     from ..calls.scene_access import has_blender
@@ -281,13 +281,13 @@ def controls_of(given: Any) -> list[Any]:
     """Return the controls of `--control` or a job file as the API takes them. Raises SDError."""
     from ..calls.control_images import control
 
-    return [control(**{name: source_of(value, None) if name == "image" else value for name, value in one.items()})
+    return [control(**{name: source_of(value) if name == "image" else value for name, value in one.items()})
             for one in given]
 
 
 def _regions_of(given: Any) -> list[Any]:
     """Return regions with their masks as the API takes them."""
-    return [(region, mask if mask is None else source_of(mask, None)) for region, mask in given or ()]
+    return [(region, mask if mask is None else source_of(mask)) for region, mask in given or ()]
 
 
 def begin(unit: Unit) -> Any:
@@ -298,11 +298,11 @@ def begin(unit: Unit) -> Any:
         to_frame(unit.frame)
     if unit.request is not None:
         source = unit.keywords.get("source")
-        return run(unit.request, source_of(source, unit.frame) if source else None, target=_results, label=unit.label)
+        return run(unit.request, source_of(source) if source else None, target=_results, label=unit.label)
     keywords = dict(unit.keywords)
     for name in _PICTURES:
         if name in keywords:
-            keywords[name] = source_of(keywords[name], unit.frame)
+            keywords[name] = source_of(keywords[name])
     keywords["controls"] = controls_of(keywords.pop("control_pictures", ()))
     if "regions" in keywords:
         keywords["regions"] = _regions_of(keywords["regions"])

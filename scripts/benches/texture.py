@@ -344,7 +344,7 @@ def _judge() -> Any:
 
 def timing(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
     """8 views at 512² against 8 single pictures: the same ControlNet, sampler and steps."""
-    shortest = {case: min(measured(case, folder)["seconds"] for _ in range(2)) for case in ("single", "together")}
+    shortest = {case: min(measured(case)["seconds"] for _ in range(2)) for case in ("single", "together")}
     figures |= {f"seconds_{case}": value for case, value in shortest.items()}
     figures["seconds_ratio"] = shortest["together"] / shortest["single"]
     bars["time of 8 views against 8 pictures"] = common.bar(figures["seconds_ratio"], "<= 1.25")
@@ -359,9 +359,9 @@ def memory(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) 
 
     peaks = {}
     for views in (4, 8, 16):
-        peaks[views] = measured(f"views{views}", folder)["peak"] / 2**30
+        peaks[views] = measured(f"views{views}")["peak"] / 2**30
         figures[f"memory_{views}"] = peaks[views]
-    figures["memory_whole_8"] = measured("together", folder, 256)["peak"] / 2**30
+    figures["memory_whole_8"] = measured("together", 256)["peak"] / 2**30
     bars["peak memory of 16 views against 4, in micro-batches"] = common.bar(peaks[16] / peaks[4], "<= 1.15")
     with _engine() as engine:
         part = shapes(folder)["sphere"]
@@ -372,7 +372,7 @@ def memory(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) 
         f"{figures['differ_batches']:.1f} dB")
 
 
-def measured(case: str, folder: Path, size: int = 512) -> dict[str, float]:
+def measured(case: str, size: int = 512) -> dict[str, float]:
     done = subprocess.run([sys.executable, "-m", "scripts.benches._texture.measured", case, str(size)], cwd=common.ROOT,
                           capture_output=True, text=True)
     if done.returncode:

@@ -65,7 +65,7 @@ def _settings(asked: argparse.Namespace) -> dict[str, Any]:
     if "control_pictures" in settings:
         settings["controls"] = units.controls_of(settings.pop("control_pictures"))
     if "reference" in settings:
-        settings["reference"] = units.source_of(settings["reference"], None)
+        settings["reference"] = units.source_of(settings["reference"])
     return settings
 
 

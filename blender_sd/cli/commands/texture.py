@@ -50,14 +50,14 @@ def run(asked: argparse.Namespace) -> int:
     given["controls"] = controls_of(given.pop("control_pictures", ()))
     if given.pop("axes", None):
         raise InvalidRequest("Objects have no grids.", "Leave --axis out.")
-    mask = asked.mask if asked.mask is None or not os.path.exists(asked.mask) else source_of(asked.mask, None)
+    mask = asked.mask if asked.mask is None or not os.path.exists(asked.mask) else source_of(asked.mask)
     progress = Progress(1, asked.quiet)
     with Interrupts() as interrupts:
         try:
             job = texture_object(
                 [name.strip() for name in asked.objects.split(",")], asked.prompt, size=asked.texture_size,
                 views=_views(asked.views), view_size=asked.view_size, mask=mask,
-                source=None if asked.source is None else source_of(asked.source, None),
+                source=None if asked.source is None else source_of(asked.source),
                 prompts=dict(asked.part or ()), **given)
             while not job.done and not interrupts.status:
                 runtime.wait(_PATIENCE)

@@ -65,7 +65,7 @@ def held(pipe: Any, request: Request, layout: Layout, grid: tuple[int, int]) -> 
         total, order = len(scheduler.timesteps), max(1, getattr(scheduler, "order", 1))
         ahead = total - index - 1
         left = -(-ahead // order)
-        waiting = weighed(request, layout, [float(left >= steps[number]) for number in layout.numbers],
+        waiting = weighed(layout, [float(left >= steps[number]) for number in layout.numbers],
                           float(left >= int(request.steps * own)))
         if not waiting.any():
             return latents
@@ -105,7 +105,7 @@ def weakened(request: Request, layout: Layout, nets: tuple[torch.nn.Module, ...]
     if all(factor == 1 for factor in factors):
         yield
         return
-    shares = Shares(weighed(request, layout, factors, 1.0)[None], grid)
+    shares = Shares(weighed(layout, factors, 1.0)[None], grid)
     handles = [net.register_forward_hook(lambda _net, _args, output: multiplied(output, shares)) for net in nets]
     try:
         yield

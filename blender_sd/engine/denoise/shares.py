@@ -65,7 +65,7 @@ def of_prompts(request: Request, layout: Layout, grid: tuple[int, int]) -> tuple
     return list(maps), Shares(torch.stack(list(maps.values())) if maps else torch.zeros(0, 1, 1), grid)
 
 
-def weighed(request: Request, layout: Layout, values: Sequence[float], rest: float) -> torch.Tensor:
+def weighed(layout: Layout, values: Sequence[float], rest: float) -> torch.Tensor:
     """Return the mean of the regions' `values`, by their places in `layout.numbers`, over the picture: rows×columns.
 
     `rest`: the value where no region lies.
