@@ -7,7 +7,6 @@ import bpy
 
 from .. import scene
 from ..calls import job_queue
-from ..protocol.messages import main_result
 from ..scene import visibility
 from . import preference_access
 from .layout import wrapped
@@ -86,11 +85,15 @@ CLASSES = (SD_MT_show_result,)
 
 
 def _wearing(job: Job) -> list:
-    """Return the materials on screen that contain the main picture of `job`.
+    """Return the materials on screen that contain any picture of `job`.
 
-    It is searched for in the file, since the image that the job holds may no longer exist: undo and opening a file
+    The first may be a sheet of views, or what a material's maps were made of; objects wear the others.
+    They are searched for in the file, since the images that the job holds may no longer exist: undo and opening a file
     leave dead references, which crash Blender.
     """
-    main = main_result(job.results)
-    image = scene.picture_of(main.path) if main is not None and main.path else None
-    return visibility.materials_with(image, bpy.context.view_layer) if image is not None else []
+    images = [scene.picture_of(result.path) for result in job.results if result.path]
+    wearing: list = []
+    for image in filter(None, images):
+        wearing += [material for material in visibility.materials_with(image, bpy.context.view_layer)
+                    if material not in wearing]
+    return wearing

@@ -1,6 +1,7 @@
 """A result on a model that the 3D View's shading hides: the message, the offer, and what happens by itself."""
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import bpy
@@ -8,6 +9,7 @@ import pytest
 
 import blender_sd as sd
 from blender_sd.addon import tick, visible
+from blender_sd.core.roles import SHEET
 from blender_sd.scene import visibility
 from tests.support.addon import cube, drain, state
 
@@ -44,6 +46,17 @@ def test_what_hides_a_result(addon, space):
     scene.display.shading.color_type = "TEXTURE"
     tick.tick()
     assert state().hidden_by == ""
+
+
+def test_a_texture_counts_though_a_sheet_of_views_comes_first(addon, space, monkeypatch):
+    _paint(addon)
+    result, = sd.jobs()[-1].results
+    sheet = replace(result, role=SHEET, path=f"{result.path}.sheet.png")
+    whole = SimpleNamespace(id="of a whole object", state="finished", results=(sheet, result))
+    monkeypatch.setattr(visible.job_queue, "jobs", lambda: [whole])
+    space.shading.type, space.shading.color_type = "SOLID", "MATERIAL"
+    visible.update()
+    assert state().hidden_by == "SOLID"
 
 
 def test_texture_paint_shows_the_object_that_is_painted_on(addon, space):
