@@ -16,7 +16,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from blender_sd.engine.conditioning import prompts
 from blender_sd.core import parts, prompt_choices, prompt_steps
-from blender_sd.protocol import framing, messages, surfaces
+from blender_sd.protocol import framing, messages, shots, surfaces
 from blender_sd.core.errors import InvalidRequest
 from blender_sd.core.common_settings import MAX_SEED
 from blender_sd.core.tasks import Inpaint, PbrMaps, TextToImage
@@ -133,6 +133,8 @@ FIELDS = {
         lambda kind: st.integers(0, 4).map(lambda count: np.arange(3 * count, dtype=kind).reshape(count, 3))),
     "tuple[float, ...]": st.lists(st.floats(allow_nan=False), max_size=4).map(tuple),
     "tuple[str, ...]": st.lists(WORDS, max_size=3).map(tuple),
+    "tuple[int, ...]": st.lists(st.integers(-2**31, 2**31), max_size=3).map(tuple),
+    "ShotOrder | None": st.none() | st.deferred(lambda: strategy(shots.ShotOrder)),
     "tuple[np.ndarray, ...]": st.deferred(lambda: st.lists(FIELDS["np.ndarray"], max_size=2).map(tuple)),
     "tuple[Bare, ...]": st.deferred(lambda: st.lists(strategy(surfaces.Bare), max_size=2).map(tuple)),
     "Triangles": st.deferred(lambda: strategy(surfaces.Triangles)),

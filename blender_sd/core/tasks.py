@@ -23,6 +23,7 @@ SEED_WALK = "seed_walk"
 BAKE = "bake"
 TEXTURE_OBJECT = "texture_object"
 PBR_MAPS = "pbr_maps"
+RESTYLE_SEQUENCE = "restyle_sequence"
 MASK_KINDS = ("white", "alpha")
 SIDES = ("front", "front right", "right", "back right", "back", "back left", "left", "front left", "top", "bottom")
 
@@ -333,6 +334,48 @@ class TextureObject(Task):
         return replace(self, parts=part_prompts.reworded(self.parts, lambda _: next(new)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class RestyleSequence(Task):
+    """The frames of a shot, each painted over so that surfaces keep what was painted on them. It has frames in place
+    of one picture, so it is none of `TASKS`."""
+
+    name = RESTYLE_SEQUENCE
+    label = "Restyle Animation"
+    prompt_tip = "What the frames show"
+    needs = ()
+    doing = "restyle animations"
+    regional = True
+    sets = ("count", "tiling")
+
+    strength: float = setting_field(
+        0.5, "Strength", "How far to depart from the frames: 0 returns them unchanged, 1 ignores them", (PANEL,),
+        **_STRENGTH, group="restyle_sequence")
+    consistency: float = setting_field(
+        1.0, "Consistency", "How firmly the style sticks to surfaces: at 0 each frame is painted freely and flickers, "
+                            "at 1 it is painted on the surface", (PANEL,), low=0.0, high=1.0, unit=SHARE,
+        group="restyle_sequence")
+    key_distance: int = setting_field(
+        10, "Keyframe Distance", "Frames between two keyframes, which the model paints whole; more of them are painted "
+                                 "where much comes into view", (PANEL,), low=1, high=100, soft_high=24,
+        group="restyle_sequence")
+    follow_light: float = setting_field(
+        1.0, "Follow Light", "How far shadows and reflections change as they do in the frames", (PANEL,), low=0.0,
+        high=1.0, unit=SHARE, group="restyle_sequence")
+    share: bool = setting_field(
+        True, "Share Attention", "Let keyframes look at their neighbors while they are painted; only with SD 1.5, SD 2 "
+                                 "and SDXL", (PANEL,), group="restyle_sequence")
+    batch: int = setting_field(
+        0, "Keyframes at Once", "How many keyframes the model denoises at a time; 0 for as many as fit into memory",
+        (PANEL,), low=0, high=64, group="restyle_sequence")
+    frame_bits: str = setting_field(
+        "8", "Bits", "Bits of each value of the finished frames", (PANEL,), choices=("8", "16"),
+        words={"8": ("8 Bit", "Small files"), "16": ("16 Bit", "Smooth gradients; larger files")},
+        prop="frame_bits", group="restyle_sequence")
+    skip_broken: bool = setting_field(
+        False, "Skip Broken Frames", "Leave out frames that cannot be read, and name them; otherwise the first one "
+                                     "stops the job", (PANEL,), group="restyle_sequence")
+
+
 # Where a material's maps come from, by identifiers that never change.
 AUTO_SOURCE, MARIGOLD, TRAINED, ESTIMATED = "auto", "marigold", "trained", "estimated"
 MAP_SOURCES = {
@@ -373,7 +416,8 @@ TASKS: dict[str, type[Task]] = {
     task.name: task for task in (TextToImage, ImageToImage, Upscale, Inpaint, Outpaint, MakeSeamless, SeedWalk)}
 # Those too that are about objects of a scene, whose pictures' settings do not hold them, so that nothing repeats them
 # alone; and the maps of a material, which no model makes.
-KNOWN: dict[str, type[Task]] = {**TASKS, **{task.name: task for task in (Bake, TextureObject, PbrMaps)}}
+KNOWN: dict[str, type[Task]] = {
+    **TASKS, **{task.name: task for task in (Bake, TextureObject, PbrMaps, RestyleSequence)}}
 
 
 def task_fields(task: str | type[Task]) -> tuple[str, ...]:

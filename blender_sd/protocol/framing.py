@@ -19,6 +19,7 @@ from ..core.request import Request
 from ..core.settings import from_dict
 from ..core.tasks import PbrMaps
 from .messages import MESSAGES, PROSE, EngineConfig, Finished, Result, Source, Unwrapped
+from .shots import ShotOrder
 from .surfaces import Bare, Lens, Onto, Scenery, Triangles
 
 MAGIC = b"SDB1"
@@ -207,6 +208,12 @@ def _texts(raw: Any, blobs: list[bytes]) -> tuple[str, ...]:
     return tuple(raw)
 
 
+def _whole(raw: Any, blobs: list[bytes]) -> tuple[int, ...]:
+    if not isinstance(raw, list) or not all(type(item) is int for item in raw):
+        raise WireError("bad numbers")
+    return tuple(raw)
+
+
 def _source(raw: Any, blobs: list[bytes]) -> Source:
     encoded = raw["encoded"]
     return Source(_array(raw["pixels"], blobs), None if encoded is None else _blob(encoded, blobs))
@@ -247,6 +254,8 @@ _DECODERS: dict[object, Callable[[Any, list[bytes]], Any]] = {
     tuple[Bare, ...]: lambda raw, blobs: tuple(_unpack(Bare, item, blobs) for item in raw),
     tuple[float, ...]: _floats,
     tuple[str, ...]: _texts,
+    tuple[int, ...]: _whole,
+    ShotOrder | None: lambda raw, blobs: None if raw is None else _unpack(ShotOrder, raw, blobs),
     tuple[Lens, ...]: lambda raw, blobs: tuple(_unpack(Lens, item, blobs) for item in raw),
     tuple[Onto, ...]: lambda raw, blobs: tuple(_unpack(Onto, item, blobs) for item in raw),
     Triangles: lambda raw, blobs: _unpack(Triangles, raw, blobs),

@@ -17,6 +17,7 @@ from ..core.request import Request
 from ..core.roles import PICTURE, SHEET, SRGB
 from ..core.tasks import PbrMaps
 from .engine_config import EngineConfig
+from .shots import ShotOrder
 from .surfaces import Bare, Scenery
 
 PROTOCOL = 2
@@ -109,6 +110,7 @@ class Generate:
         scenery: What the pictures are baked onto: those that are painted, or those in `inputs` if the task is a bake.
         maps: How the maps of a material are made of the first picture once it is painted; None for none.
         bare: Meshes to unwrap instead: nothing is painted, and `Unwrapped` brings their UVs.
+        shot: The frames that are restyled if the task is that; `FrameDone` reports each.
     """
 
     job: str
@@ -121,6 +123,7 @@ class Generate:
     scenery: Scenery | None = None
     maps: PbrMaps | None = None
     bare: tuple[Bare, ...] = ()
+    shot: ShotOrder | None = None
 
 
 @dataclass(frozen=True)
@@ -252,6 +255,29 @@ class Step:
     preview: np.ndarray | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class FrameDone:
+    """Report a frame of a sequence that is on disk, whether it was made now or was there already.
+
+    Attributes:
+        job: The job's id.
+        frame: Its number.
+        path: Its file.
+        done: How many of the wanted frames are on disk.
+        total: How many are wanted.
+        key: Whether it is a keyframe.
+        preview: h×w×3 uint8 sRGB, row 0 on top; or None.
+    """
+
+    job: str
+    frame: int
+    path: str
+    done: int
+    total: int
+    key: bool = False
+    preview: np.ndarray | None = None
+
+
 @dataclass(frozen=True)
 class Note:
     """Tell the artist something that is not an error, such as which part of the prompt was cut.
@@ -380,7 +406,7 @@ class Failed:
 
 WorkRequest = Generate | Fetch | Install | Check | Verify
 Ending = Finished | Installed | Verified | Cancelled | Failed
-Event = Ready | Alive | Loading | Step | Note | Unwrapped | Found | Fetched | Stage | Ending
+Event = Ready | Alive | Loading | Step | FrameDone | Note | Unwrapped | Found | Fetched | Stage | Ending
 ENDINGS: tuple[type, ...] = get_args(Ending)
 EVENTS: tuple[type, ...] = get_args(Event)
 MESSAGES: tuple[type, ...] = (Hello, *get_args(WorkRequest), Cancel, Shutdown, *EVENTS)

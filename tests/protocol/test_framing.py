@@ -13,11 +13,12 @@ import pytest
 from blender_sd.protocol import framing
 from blender_sd.core.errors import EngineDied, InvalidRequest, OutOfMemory, SDError, error_of_kind
 from blender_sd.protocol.messages import (
-    Alive, Cancel, Cancelled, Check, EngineConfig, Failed, Fetch, Fetched, Finished, Found, Generate, Hello, Install,
-    Installed, Loading, Note, Ready, Result, Shutdown, Source, Stage, Step, Unwrapped, Verified, Verify,
+    Alive, Cancel, Cancelled, Check, EngineConfig, Failed, Fetch, Fetched, Finished, Found, FrameDone, Generate, Hello,
+    Install, Installed, Loading, Note, Ready, Result, Shutdown, Source, Stage, Step, Unwrapped, Verified, Verify,
 )
 from blender_sd.core.request import Request
 from blender_sd.protocol.framing import WireError, read_message, write_message
+from blender_sd.protocol.shots import ShotOrder
 from blender_sd.protocol.surfaces import Bare
 
 REQUEST = Request(prompt="Ziegel, 砖墙 🧱\n\0", negative="\"quotes\" \\ {}", seed=7, guidance=7)
@@ -34,6 +35,8 @@ MESSAGES = [
     Generate("1", REQUEST, "", "", {"source": Source(pixels=PIXELS)}),
     Generate("1", REQUEST, "", "", {"source": Source(encoded=b"\x89PNG"), "mask": Source(pixels=PIXELS)}),
     Generate("1", REQUEST, "", "", bare=(Bare(NUMBERS, NUMBERS.astype(np.int32), np.arange(2, dtype=np.int32)),)),
+    Generate("1", REQUEST, "", "/out", shot=ShotOrder("/shots/a b", (-3, 1, 2), True)),
+    FrameDone("1", -3, "/out/-00003.png", 1, 240, True, PIXELS[..., :3]),
     Unwrapped("1", (NUMBERS, NUMBERS[:0])),
     Unwrapped("1", ()),
     Ready("cpu", "fp32", {"torch": "2.13"}),

@@ -14,7 +14,7 @@ import numpy as np
 
 from blender_sd.core import hub, prompt_choices, prompt_steps, prompt_syntax, style_format, webui_text
 from blender_sd.library import engine_environment, foreign_settings, novelai_prompt, png
-from blender_sd.protocol import framing
+from blender_sd.protocol import framing, shots
 from blender_sd.core.errors import (
     AssetUnusable, InvalidRequest, SourceUnusable, SDError, StyleUnusable,
 )
@@ -22,6 +22,7 @@ from blender_sd.protocol.messages import (
     Cancel, EngineConfig, Failed, Fetch, Finished, Generate, Hello, Install, Ready, Result, Source, Step,
 )
 from blender_sd.cli import job_file
+from blender_sd.protocol.surfaces import Lens
 from blender_sd.core.image_origin import Origin, Part
 from blender_sd.core.parts import Axis, Control, Embedding, Lora
 from blender_sd.core.request import Request
@@ -65,6 +66,23 @@ def read_frames(data: bytes) -> None:
             pass
     except framing.WireError:
         pass
+
+
+_LENS = Lens((0.0, 0.0, 5.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0), 50.0, 50.0, 32.0, 32.0, 64, 64, True, 0.1,
+             100.0)
+_TOPOLOGY = shots.topology_of(np.array([[0, 1, 2]]), np.array([0]))
+
+
+@target("shot", shots.info_bytes(shots.ShotInfo((1, 2, 3), 64, 64, cuts=(2,), objects=("Cube",))),
+        shots.course_bytes(shots.Course(strength={1: 0.5}, regions={0: {2: 0.1}}, prompts=((1, "a"), (3, "b")))),
+        shots.topology_bytes(_TOPOLOGY), shots.surface_bytes(np.eye(3, dtype=np.float32), _TOPOLOGY.name, _LENS))
+def read_shot(data: bytes) -> None:
+    for read in (shots.read_info, shots.read_course, lambda raw: shots.read_topology(raw, "a", "b"),
+                 lambda raw: shots.read_surface(raw, "a")):
+        try:
+            read(data)
+        except SourceUnusable as error:
+            refused(error)
 
 
 # ---- what pictures say -----------------------------------------------------------------------------------------------
