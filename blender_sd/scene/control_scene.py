@@ -139,7 +139,7 @@ def _link_surfaces(copy: bpy.types.Scene, scene: bpy.types.Scene, layers: list[b
     made.append(hole)
     copy.collection.children.link(hole)
     names = {}
-    for thing in filter(_is_surface, shown):
+    for thing in filter(is_surface, shown):
         stands = _standing(thing, scene, made)
         (hole if thing in holes else copy.collection).objects.link(stands)
         names[stands.name] = thing
@@ -167,7 +167,7 @@ def _rendered(layer: bpy.types.ViewLayer) -> tuple[dict[bpy.types.Object, None],
     return shown, holes
 
 
-def _is_surface(thing: bpy.types.Object) -> bool:
+def is_surface(thing: bpy.types.Object) -> bool:
     """Return whether the camera sees a surface of `thing`: no smoke, mist or shadow catcher."""
     if thing.type not in _SURFACES or thing.is_shadow_catcher:
         return False
@@ -208,7 +208,7 @@ def _still(thing: bpy.types.Object, scene: bpy.types.Scene, made: list[bpy.types
 
 
 def _pure(collection: bpy.types.Collection) -> bool:
-    return all(_is_surface(thing) and (thing.instance_collection is None or _pure(thing.instance_collection))
+    return all(is_surface(thing) and (thing.instance_collection is None or _pure(thing.instance_collection))
                for thing in collection.all_objects if not thing.hide_render)
 
 
@@ -219,7 +219,7 @@ def _purified(collection: bpy.types.Collection, scene: bpy.types.Scene,
     made.append(pure)
     pure.instance_offset = collection.instance_offset
     for thing in _things(collection):
-        if _is_surface(thing):
+        if is_surface(thing):
             pure.objects.link(_standing(thing, scene, made))
     return pure
 
