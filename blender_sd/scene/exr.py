@@ -58,7 +58,8 @@ def _read(data: bytes) -> Passes:
     names: dict[int, str] = {}
     for key, value in attributes.items():
         if key.endswith(_MANIFEST):
-            names |= {int(number, 16): name for name, number in json.loads(value).items()}
+            # of an empty scene, Blender writes "}" alone
+            names |= {int(number, 16): name for name, number in json.loads(value if value != b"}" else b"{}").items()}
     layers = dict.fromkeys(name.split(".", 1)[0] for name, _ in kinds if "." in name)
     return Passes({name.split(".", 1)[-1]: rows[name] for name, _ in kinds}, names, tuple(layers))
 

@@ -46,18 +46,20 @@ def layer_of(scene: bpy.types.Scene) -> bpy.types.ViewLayer:
     return next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0])
 
 
-def camera_of(scene: bpy.types.Scene) -> bpy.types.Object:
-    """Return the object through which a render of `scene` looks in the current frame.
+def camera_of(scene: bpy.types.Scene, frame: int | None = None) -> bpy.types.Object:
+    """Return the object through which a render of `scene` looks in a frame; None for the current one.
 
     That is the camera bound to a marker on the timeline, or else the scene's.
 
     Raises:
         SourceUnusable: There is none.
     """
+    if frame is None:
+        frame = scene.frame_current
     bound = sorted((marker for marker in scene.timeline_markers if marker.camera is not None
                     and not marker.camera.hide_render),
                    key=lambda marker: marker.frame)
-    past = [marker for marker in bound if marker.frame <= scene.frame_current]
+    past = [marker for marker in bound if marker.frame <= frame]
     camera = (past[-1] if past else bound[0]).camera if bound else scene.camera
     if camera is None:
         raise SourceUnusable(f"The scene '{scene.name}' has no camera.",

@@ -57,7 +57,7 @@ def look(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = None
     """
     handlers.check_render()
     with handlers.quiet(), stage(scene, size, view, covers) as made:
-        _configure(made.scene)
+        configure_exact(made.scene)
         passes = rendered(made.scene)
         camera = made.scene.camera
         rotation = np.array(camera.matrix_world.to_3x3().normalized())
@@ -102,7 +102,8 @@ def configure(scene: bpy.types.Scene, samples: int, levels: int) -> None:
     render.image_settings.color_depth, render.image_settings.exr_codec = "32", "NONE"
 
 
-def _configure(scene: bpy.types.Scene) -> None:
+def configure_exact(scene: bpy.types.Scene) -> None:
+    """Have `scene` render numbers through the middle of each pixel."""
     configure(scene, 1, 2)
     scene.cycles.pixel_filter_type, scene.cycles.filter_width = "BOX", 0.01
     layer = scene.view_layers[0]

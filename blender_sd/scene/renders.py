@@ -97,6 +97,27 @@ def render_camera(scene: bpy.types.Scene, size: tuple[int, int] | None = None,
     return render_result_source(scene)
 
 
+def render_as_png(scene: bpy.types.Scene, bits: int = 8) -> bytes:
+    """Render the current frame of `scene` from its camera, wait, and return a PNG of it as shown: RGBA, straight alpha.
+
+    `bits`: 8 or 16 for each value. Raises SourceUnusable if there is no camera, or Blender cannot render.
+    """
+    handlers.check_render()
+    set_back = _as_one_picture(scene)
+    try:
+        _render(scene)
+        with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder, _output_settings(
+                scene, standard=False, file_format="PNG", bits=bits):
+            path = os.path.join(folder, "frame.png")
+            _render_result().save_render(path, scene=scene)
+            with open(path, "rb") as file:
+                return file.read()
+    except (RuntimeError, OSError) as error:
+        raise _failed(error) from None
+    finally:
+        set_back()
+
+
 def start_camera_render(scene: bpy.types.Scene, on_done: Callable[[], None], on_cancel: Callable[[], None],
                         mattes: bool = False) -> None:
     """Start a render of `scene` that leaves the interface usable. After `on_done`, `render_result_source` has the
@@ -289,7 +310,7 @@ def _render(scene: bpy.types.Scene) -> None:
         raise _failed(error) from None
 
 
-def _failed(error: RuntimeError) -> SourceUnusable:
+def _failed(error: RuntimeError | OSError) -> SourceUnusable:
     return SourceUnusable(f"Blender could not render: {str(error).strip().removeprefix('Error: ')}",
                           "Look at the render settings.")
 
@@ -358,8 +379,9 @@ def _targa(image: bpy.types.Image, scene: bpy.types.Scene, standard: bool) -> by
 
 
 @contextmanager
-def _output_settings(scene: bpy.types.Scene, standard: bool) -> Iterator[None]:
-    """Return a context in which `scene`'s output is plain 8-bit RGBA in sRGB.
+def _output_settings(scene: bpy.types.Scene, standard: bool, file_format: str = "TARGA_RAW",
+                     bits: int = 8) -> Iterator[None]:
+    """Return a context in which `scene`'s output is plain RGBA in sRGB, of so many `bits`.
 
     It goes through the scene's view transform, or through none (`standard`).
     """
@@ -372,7 +394,8 @@ def _output_settings(scene: bpy.types.Scene, standard: bool) -> Iterator[None]:
               (settings.view_settings, _values(settings.view_settings, _VIEW))]
     media = compat.still_picture_settings(settings)
     try:
-        _set(settings, [("views_format", "INDIVIDUAL"), ("file_format", "TARGA_RAW"), ("color_mode", "RGBA")])
+        _set(settings, [("views_format", "INDIVIDUAL"), ("file_format", file_format), ("color_mode", "RGBA"),
+                        ("color_depth", str(bits))])
         render.dither_intensity = 0.0
         if override:
             settings.color_management = "OVERRIDE"

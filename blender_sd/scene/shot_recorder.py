@@ -1,0 +1,273 @@
+"""Record a shot: what a scene's camera sees in each frame, and where every surface is meanwhile, into a shot's folder.
+
+It renders, and so belongs into a Blender without a window. A frame's picture is written last: frames that have theirs
+are never made again, and nothing is lost when the process ends in between.
+"""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..core.errors import JobCancelled, OutputUnwritable, SourceUnusable
+from ..library import files
+from ..library.encoded import HEADER_BYTES, read_header
+from ..library.shots import ShotWriter
+from ..protocol import shots
+from ..protocol.shots import FLOW, FRAMES, SURFACE, SURFACES, TOPOLOGIES, VECTOR, VECTORS, Course, ShotInfo
+from . import frames, handlers, motion, renders
+from .frame_surfaces import surfaces_of_frame
+from .shot_layout import ShotLayout, described
+
+AUTO = "auto"
+LAYOUT = "layout.json"
+_VARYING = ("strength", "guidance", "seed", "blend")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """What is recorded.
+
+    Attributes:
+        folder: The shot's folder; its parent must exist.
+        frames: The numbers of the frames, rising.
+        link: One of `shots.LINKS`, or AUTO for the most exact that the scene allows.
+        bits: 8 or 16 bits for each value of the rendered frames.
+        varying: By the name of a setting (strength, guidance, seed, blend, "regions/0", …) the scene's property that it
+            follows, as a data path.
+        prompts: Pairs of a frame and the prompt from there on.
+        pictures: Returns the PNG of a frame that is there already; None renders the frames.
+    """
+
+    folder: str
+    frames: tuple[int, ...]
+    link: str = AUTO
+    bits: int = 8
+    varying: tuple[tuple[str, str], ...] = ()
+    prompts: tuple[tuple[int, str], ...] = ()
+    pictures: Callable[[int], bytes] | None = None
+
+
+def record(scene: bpy.types.Scene, what: Recording, tell: Callable[[str, int, int], None] = lambda *_: None,
+           note: Callable[[str], None] = lambda _: None, cancelled: Callable[[], bool] = lambda: False) -> ShotInfo:
+    """Record a shot of `scene`, or what is missing of it, and return what holds for all of it.
+
+    Args:
+        scene: The scene; its current frame is the last one afterwards.
+        what: What is recorded.
+        tell: Called with what is being done, and how much of how much is done.
+        note: Called with facts worth knowing.
+        cancelled: Whether to stop.
+
+    Raises:
+        SourceUnusable: There is no camera, or a frame cannot be rendered.
+        OutputUnwritable: The disk is full, or the folder cannot be written to.
+        JobCancelled: It was cancelled.
+    """
+    check_recordable(scene, what.frames[0])
+    try:
+        return _Recorder(scene, what, tell, note, cancelled).run()
+    except OSError as error:
+        raise OutputUnwritable(f"The frames cannot be recorded in {what.folder}: {error.strerror or error}.",
+                               "Free some space, or choose another folder; then resume.", repr(error)) from None
+
+
+def check_recordable(scene: bpy.types.Scene, frame: int) -> None:
+    """Raise SourceUnusable where a shot of `scene` that begins at a frame cannot be recorded."""
+    frames.camera_of(scene, frame)
+    if scene.render.use_multiview:
+        raise SourceUnusable("The scene renders in stereo, and each eye would be painted in another way.",
+                             "Switch off Stereoscopy, or restyle one eye's camera.")
+
+
+def fps_of(scene: bpy.types.Scene) -> tuple[int, int]:
+    """Return a scene's frame rate as frames in a number of seconds: (24, 1), (30000, 1001)."""
+    rate = scene.render.fps / Fraction(scene.render.fps_base).limit_denominator(1000)  # a float of 32 bits: 1.00100005
+    return rate.numerator, rate.denominator
+
+
+def cuts_in(scene: bpy.types.Scene, numbers: Sequence[int]) -> tuple[int, ...]:
+    """Return the frames of `numbers` at which markers of the timeline change the camera."""
+    cameras = [frames.camera_of(scene, number) for number in numbers]
+    return tuple(number for number, (before, after) in zip(numbers[1:], pairwise(cameras)) if before != after)
+
+
+# ---- inside --------------------------------------------------------------------------------------------------------
+
+
+class _Recorder:
+    """The work on one shot."""
+
+    def __init__(self, scene: bpy.types.Scene, what: Recording, tell: Callable[[str, int, int], None],
+                 note: Callable[[str], None], cancelled: Callable[[], bool]) -> None:
+        self._scene, self._what = scene, what
+        self._tell, self._note, self._cancelled = tell, note, cancelled
+        self._writer = ShotWriter(what.folder)
+        self._layout = self._known_layout()
+        self._link = what.link
+        self._size: tuple[int, int] = (0, 0)
+        self._values: dict[str, dict[int, Any]] = {name: {} for name, _ in what.varying}
+
+    def run(self) -> ShotInfo:
+        numbers = self._what.frames
+        for done, number in enumerate(numbers):
+            self._go_on("Rendering" if self._what.pictures is None else "Reading", done)
+            self._frame(number)
+        if self._link in (AUTO, SURFACE) and self._has_surfaces():
+            self._link = SURFACE
+            self._align()
+        elif self._link in (AUTO, SURFACE):
+            self._link = VECTOR
+        if self._link == VECTOR:
+            self._all_vectors()
+        info = ShotInfo(numbers, *self._size, pixel_aspect=self._scene.render.pixel_aspect_x / (
+            self._scene.render.pixel_aspect_y), fps=fps_of(self._scene), cuts=cuts_in(self._scene, numbers),
+            link=self._link, objects=tuple(self._layout.names))
+        self._writer.course(self._course())
+        self._writer.info(info)
+        return info
+
+    def _go_on(self, doing: str, done: int) -> None:
+        if self._cancelled():
+            raise JobCancelled("The recording was cancelled.")
+        self._tell(doing, done, len(self._what.frames))
+
+    def _frame(self, number: int) -> None:
+        """Record one frame, unless it is there already."""
+        path = self._path(FRAMES, number, "png")
+        there = os.path.exists(path)
+        if not there or self._what.varying:
+            self._scene.frame_set(number)
+            self._read_values(number)
+        if there:
+            with open(path, "rb") as file:
+                self._check_size(number, file.read(HEADER_BYTES))
+            return
+        if self._link in (AUTO, SURFACE):
+            self._surface(number)
+        picture = (renders.render_as_png(self._scene, self._what.bits) if self._what.pictures is None
+                   else self._what.pictures(number))
+        self._check_size(number, picture)
+        self._writer.picture(FRAMES, number, picture)
+
+    def _surface(self, number: int) -> None:
+        """Record where everything is in the current frame."""
+        try:
+            seen = surfaces_of_frame(self._scene)
+        except SourceUnusable as error:
+            if self._link == SURFACE or "panoramic" not in error.message:
+                raise
+            self._link = FLOW
+            self._note("The camera is panoramic, so motion is estimated from the pictures (optical flow).")
+            return
+        before = self._layout.digest
+        vertices = self._layout.place(seen.parts)
+        if self._layout.digest != before or not self._writer_knows():
+            self._keep_layout()
+        self._writer.surface(number, vertices, *self._layout.topology(), seen.lens)
+
+    def _check_size(self, number: int, picture: bytes) -> None:
+        header = read_header(picture)
+        if header is None:
+            raise SourceUnusable(f"The picture of frame {number} cannot be read.", "Delete it, and record it again.")
+        size = header.width, header.height
+        self._size = size if self._size == (0, 0) else self._size
+        if size != self._size:
+            raise SourceUnusable(f"Frame {number} is {size[0]} × {size[1]} pixels, those before {self._size[0]} × "
+                                 f"{self._size[1]}.", "All frames of a shot need the same size.")
+
+    # ---- what varies ---------------------------------------------------------------------------------------------------
+
+    def _read_values(self, number: int) -> None:
+        for name, path in self._what.varying:
+            try:
+                value = self._scene.path_resolve(path)
+            except ValueError:
+                raise SourceUnusable(f"The scene has no property '{path:.60}' for {name}.",
+                                     "Name one by its data path.") from None
+            self._values[name][number] = int(value) if name == "seed" else float(value)
+
+    def _course(self) -> Course:
+        regions = {int(name.removeprefix("regions/")): values for name, values in self._values.items()
+                   if name not in _VARYING}
+        return Course(**{name: self._values[name] for name in _VARYING if name in self._values}, regions=regions,
+                      prompts=self._what.prompts)
+
+    # ---- surfaces ------------------------------------------------------------------------------------------------------
+
+    def _known_layout(self) -> ShotLayout:
+        """Return the layout of an earlier run, or a new one."""
+        try:
+            with open(os.path.join(self._what.folder, LAYOUT), encoding="utf-8") as file:
+                known = json.load(file)
+            path = os.path.join(self._what.folder, TOPOLOGIES, f"{known['topology']}.npz")
+            with open(path, "rb") as packed:
+                topology = shots.read_topology(packed.read(), path, known["topology"])
+            return ShotLayout.from_json(known["layout"], topology.triangles)
+        except (OSError, ValueError, KeyError, TypeError, SourceUnusable):
+            return ShotLayout()
+
+    def _keep_layout(self) -> None:
+        """Write the layout as it is now, its topology first."""
+        topology = shots.topology_of(*self._layout.topology())
+        files.make_folder(os.path.join(self._what.folder, TOPOLOGIES))
+        files.write_whole(os.path.join(self._what.folder, TOPOLOGIES, f"{topology.name}.npz"),
+                          shots.topology_bytes(topology))
+        known = {"topology": topology.name, "layout": self._layout.to_json()}
+        files.write_whole(os.path.join(self._what.folder, LAYOUT), json.dumps(known).encode())
+
+    def _writer_knows(self) -> bool:
+        return os.path.exists(os.path.join(self._what.folder, LAYOUT))
+
+    def _has_surfaces(self) -> bool:
+        """Return whether points can be found again by surfaces; note why where they cannot."""
+        if self._layout.unstable:
+            self._note(f"The mesh of {described(self._layout.unstable)} changes from frame to frame, so motion is taken "
+                       "from Blender's Vector pass.")
+            return False
+        if not self._layout.names:
+            self._note("No mesh is in view, so motion is taken from Blender's Vector pass.")
+        return bool(self._layout.names)
+
+    def _align(self) -> None:
+        """Give all frames the topology of the last one: those before objects appeared have an earlier one."""
+        triangles, objects = self._layout.topology()
+        wanted = shots.topology_of(triangles, objects).name
+        for done, number in enumerate(self._what.frames):
+            path = self._path(SURFACES, number, "npz")
+            with open(path, "rb") as file:
+                vertices, name, lens = shots.read_surface(file.read(), path)
+            if name != wanted:
+                self._go_on("Aligning", done)
+                self._writer.surface(number, self._layout.padded(vertices), triangles, objects, lens)
+
+    def _all_vectors(self) -> None:
+        for done, number in enumerate(self._what.frames):
+            if not os.path.exists(self._path(VECTORS, number, "npz")):
+                self._go_on("Reading motion", done)
+                self._scene.frame_set(number)
+                around = self._what.frames[max(0, done - 1):done + 2]
+                step = min((after - before for before, after in pairwise(around)), default=1)
+                self._writer.vectors(number, motion.vectors_of_frame(self._scene, self._size, step))
+
+    def _path(self, kind: str, number: int, extension: str) -> str:
+        return os.path.join(self._what.folder, kind, f"{shots.file_name(number)}.{extension}")
+
+
+@contextmanager
+def at_its_frame(scene: bpy.types.Scene) -> Iterator[None]:
+    """Return a context after which `scene` is at its frame again, for recording in the person's own file."""
+    frame, subframe = scene.frame_current, scene.frame_subframe
+    try:
+        with handlers.unheard_by_callers():
+            yield
+    finally:
+        scene.frame_set(frame, subframe=subframe)
