@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import Any
 
 import bpy
-import numpy as np
 
 from ..core.errors import JobCancelled, OutputUnwritable, SourceUnusable
 from ..library import files
@@ -184,7 +183,7 @@ class _Recorder:
             raise SourceUnusable(f"Frame {number} is {size[0]} × {size[1]} pixels, those before {self._size[0]} × "
                                  f"{self._size[1]}.", "All frames of a shot need the same size.")
 
-    # ---- what varies ---------------------------------------------------------------------------------------------------
+    # ---- what varies -------------------------------------------------------------------------------------------------
 
     def _read_values(self, number: int) -> None:
         for name, path in self._what.varying:
@@ -201,7 +200,7 @@ class _Recorder:
         return Course(**{name: self._values[name] for name in _VARYING if name in self._values}, regions=regions,
                       prompts=self._what.prompts)
 
-    # ---- surfaces ------------------------------------------------------------------------------------------------------
+    # ---- surfaces ----------------------------------------------------------------------------------------------------
 
     def _known_layout(self) -> ShotLayout:
         """Return the layout of an earlier run, or a new one."""

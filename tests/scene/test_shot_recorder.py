@@ -1,4 +1,4 @@
-"""Shots: the frames of a scene with its surfaces, cameras, cuts and settings, recorded so that nothing is made twice."""
+"""Shots: the frames of a scene with its surfaces, cameras, cuts and settings; nothing is made twice."""
 from __future__ import annotations
 
 import os
