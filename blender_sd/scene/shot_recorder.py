@@ -229,8 +229,8 @@ class _Recorder:
     def _has_surfaces(self) -> bool:
         """Return whether points can be found again by surfaces; note why where they cannot."""
         if self._layout.unstable:
-            self._note(f"The mesh of {described(self._layout.unstable)} changes from frame to frame, so motion is taken "
-                       "from Blender's Vector pass.")
+            self._note(f"The mesh of {described(self._layout.unstable)} changes from frame to frame, so motion is "
+                       "taken from Blender's Vector pass.")
             return False
         if not self._layout.names:
             self._note("No mesh is in view, so motion is taken from Blender's Vector pass.")
