@@ -60,7 +60,7 @@ def material(prompt: str, *, size: int | tuple[int, int] | None = None, tiling: 
         raise InvalidRequest("A material is made of one picture, so it takes no grid and no 'count'.",
                              "Call it once for each material.")
     settings["tiling"] = tiling
-    maps = _maps(map_source, map_bits, metres, tiling)
+    maps = map_task(map_source, map_bits, metres, tiling)
     settings["target"] = settings.get("target") or _placing(settings.get("label"), obj, relief, relief_strength)
     return submit(with_regions(prepare(TEXT_TO_IMAGE, prompt, settings)), {}, maps=maps)
 
@@ -84,7 +84,7 @@ def pbr_maps(source: Any, prompt: str | None = None, *, seamless: bool = False, 
     """
     label = settings.get("label") or ""
     if seamless:
-        maps = _maps(map_source, map_bits, metres, "xy")
+        maps = map_task(map_source, map_bits, metres, "xy")
         settings["target"] = settings.get("target") or _placing(label, obj, relief, relief_strength)
         order = prepare(MAKE_SEAMLESS, prompt, settings, source)
         data, size = open_source(source)
@@ -94,7 +94,7 @@ def pbr_maps(source: Any, prompt: str | None = None, *, seamless: bool = False, 
     if idle:
         raise InvalidRequest(f"'{idle}' changes nothing where the picture is not made seamless first.",
                              "Leave it out, or give seamless=True.")
-    maps = _maps(map_source, map_bits, metres, wraps)
+    maps = map_task(map_source, map_bits, metres, wraps)
     place = target or _placing(label or _name_of(source), obj, relief, relief_strength)
     return _submitted(maps, source, place, label or _name_of(source))
 
@@ -104,7 +104,7 @@ def again(request: Request, source: Any, target: Any, label: str) -> Job:
     assert isinstance(request.task, PbrMaps)  # the caller has looked
     maps = request.task
     if maps.intrinsics or maps.map_source == MARIGOLD:  # this machine's weights may lie elsewhere
-        maps = _maps(maps.map_source, maps.map_bits, maps.metres, maps.wraps)
+        maps = map_task(maps.map_source, maps.map_bits, maps.metres, maps.wraps)
     given = kept_input("source", request.source) if source is None else source
     name = label or request.prompt
     return _submitted(maps, given, target or _placing(name, None, "normal", 1.0), name)
@@ -170,8 +170,8 @@ def _noted(job: Job, source: Any) -> Job:
     return job
 
 
-def _maps(source: str, bits: str, metres: float, wraps: str) -> PbrMaps:
-    """Return the task, with Marigold's weights where they are wanted and there. Raises SDError."""
+def map_task(source: str, bits: str, metres: float, wraps: str) -> PbrMaps:
+    """Return how maps are made, with Marigold's weights where they are wanted and there. Raises SDError."""
     task = PbrMaps(map_source=source, map_bits=bits, metres=metres, wraps=wraps)
     if source not in (AUTO_SOURCE, MARIGOLD):
         return task

@@ -8,9 +8,10 @@ from ..core import part_prompts
 from ..core.errors import InvalidRequest, TargetUnusable
 from ..core.names import suggestion
 from ..core.request_builder import checked_size
-from ..core.tasks import SIDES, TEXTURE_OBJECT, TextureObject
+from ..core.tasks import SIDES, TEXTURE_OBJECT, PbrMaps, TextureObject
 from ..session.job import Job
 from .arguments import task_call
+from .material_maps import map_task
 from .runtime import runtime
 from .submission import open_source, prepare, submit
 
@@ -25,7 +26,7 @@ MOST = 64  # views
 def texture_object(objects: Iterable[bpy.types.Object | str] | bpy.types.Object | str, prompt: str, *, size: int = 2048,
                    views: str | Iterable[Any] = "auto", view_size: int | None = None, source: Any = None,
                    mask: Any = None, prompts: Mapping[str, str] | None = None, look: bool = False,
-                   **settings: Any) -> Job:
+                   map_source: str = "auto", map_bits: str = "16", **settings: Any) -> Job:
     """Paint the textures of whole objects from every side, without seams. Return the job at once.
 
     All views are painted together and agree on the surface at every step; the result is baked into the base colour of
@@ -46,7 +47,12 @@ def texture_object(objects: Iterable[bpy.types.Object | str] | bpy.types.Object 
         prompts: Other prompts for some materials or objects, by their names.
         look: Whether to paint the first view only, as a new image: a quick look before the whole job. The objects stay
             as they are.
+        map_source: With `maps`, what makes them: auto, marigold, trained or estimated.
+        map_bits: With `maps`, bits of the normals: "8" or "16".
         {settings}
+
+    With `maps`, the views' maps are fused at each texel: base colour without light, roughness, what is metal (decided
+    for each material as a whole), and normals that add detail to those of the mesh. All go into the materials.
 
     `controls` guide every view, each by a picture of its own, which is drawn from the objects: those given with them
     are not used. Kinds: depth, normal, lines.
@@ -73,6 +79,7 @@ def texture_object(objects: Iterable[bpy.types.Object | str] | bpy.types.Object 
     order.controls = ()
     task = order.request.task
     assert isinstance(task, TextureObject)
+    maps = _checked_maps(plan, task, mask, map_source, map_bits) if task.maps and not look else None
     inputs: dict[str, Any] = {}
     if source is not None:
         opened, _ = open_source(source)
@@ -87,10 +94,19 @@ def texture_object(objects: Iterable[bpy.types.Object | str] | bpy.types.Object 
     if not look and order.target is None:
         order.target = lambda job: scene.place_baked(plan, job.results, label)
     order.label = label
-    job = submit(order, inputs, given=source, scenery=plan.seen_by(lenses))
+    job = submit(order, inputs, given=source, scenery=plan.seen_by(lenses), maps=maps)
     if not look:
         job.covers = lambda: scene.textured_faces(plan)
     return job
+
+
+def _checked_maps(plan: Any, task: TextureObject, mask: Any, source: str, bits: str) -> PbrMaps:
+    """Return how the objects' maps are made. Raises SDError."""
+    if mask is not None or not task.fill:
+        raise InvalidRequest("Maps are made for whole textures, but a part of them is to stay as it is.",
+                             "Leave out the mask and turn Fill on, or turn All Maps off.")
+    runtime.scene.check_object_maps(place.texture for place in plan.places)
+    return map_task(source, bits, 1.0, "none")
 
 
 def _objects(given: Any) -> list[Any]:

@@ -320,6 +320,9 @@ class TextureObject(Task):
     batch: int = setting_field(
         0, "Views at Once", "How many views the model denoises at a time; 0 for as many as fit into memory", (PANEL,),
         low=0, high=64, group="texture_object")
+    maps: bool = setting_field(
+        False, "All Maps", "Take light out of the base color, and estimate normals, roughness and what is metal from "
+                           "the views", (PANEL,), prop="object_maps", group="texture_object")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -251,14 +251,26 @@ class Engine(ImageCalls):
         painted = replace(job, message=replace(job.message, scenery=scenery, inputs=inputs))
         count = 0
         if not request.task.look:
-            job.loading("Baking")
             over = replace(origin, kind=COMPOSITE)
-            for result in self._onto(painted, request, done.pictures, Bake(fill=request.task.fill), over,
-                                     lambda share: None):
+            for result in self._on_objects(painted, request, done.pictures, over):
                 count += 1
                 yield result
         sheet = contact_sheet(done.pictures)
         yield self._kept(job, count + 1, Result("", request, sheet.width, sheet.height, role=SHEET), sheet, origin)
+
+    def _on_objects(self, job: Job, request: Request, pictures: Sequence[Image.Image], origin: Origin
+                    ) -> Iterator[Result]:
+        """Yield what the finished views of a job give its objects: base colours, or all maps."""
+        if job.message.maps is None:
+            job.loading("Baking")
+            yield from self._onto(job, request, pictures, Bake(fill=request.task.fill), origin, lambda share: None)
+            return
+        from .tasks.object_maps import object_maps
+
+        job.loading("Making the material's maps")
+        maps = object_maps(job.message.scenery, pictures, job.message.maps, job.cancelled, job.check,
+                           lambda share: None, job.note, devices.choose(self._config).torch)
+        yield from self._mapped(job, request, job.message.maps, maps, origin)
 
     def _mapped_source(self, job: Job, task: PbrMaps) -> Iterator[Result]:
         """Yield the maps of the job's source once they are on disk."""

@@ -31,6 +31,7 @@ class Picture:
         reference: Pixels per unit of length that give a quality of 1 at a right angle.
         backs: The number of pixels that see the back of a face with a texture.
         fade: Pixels from an edge at which the quality is full.
+        more: (H+2)·(W+2)×K float32, further channels that are read with the colours; None for none.
     """
 
     view: View
@@ -40,6 +41,7 @@ class Picture:
     reference: float
     backs: int
     fade: float = FADE
+    more: np.ndarray | None = None
 
 
 _REGION = 7  # the column of `Picture.pixels` that holds the region, as an int32
@@ -74,7 +76,7 @@ class Reading:
 
     Attributes:
         entries: n indices into the table.
-        colours: n×3 float32, linear light.
+        colours: n×3 float32, linear light; then the picture's further channels.
         quality: n float32 > 0: 1 for a full view at a right angle.
     """
 
@@ -156,8 +158,8 @@ def _kept(index: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
 
 def _taps(texels: Texels, picture: Picture, entries: np.ndarray, normal: np.ndarray, plane: np.ndarray,
           depth: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the weighted sum of the colours of the four pixels round each texel (n×3), the weights' sum, and whether
-    nothing can be between.
+    """Return the weighted sum of the colours, and of further channels, of the four pixels round each texel, the
+    weights' sum, and whether nothing can be between.
     """
     view, layout = picture.view, texels.layout
     region = np.take(layout.region, np.take(texels.laid, entries))
@@ -166,10 +168,12 @@ def _taps(texels: Texels, picture: Picture, entries: np.ndarray, normal: np.ndar
     left, top = np.floor(x), np.floor(y)
     base = _index(view, left, top)
     across, down = x - left, y - top
-    total, sum_ = np.zeros((len(x), 3), np.float32), np.zeros(len(x), np.float32)
+    channels = 3 if picture.more is None else 3 + picture.more.shape[1]
+    total, sum_ = np.zeros((len(x), channels), np.float32), np.zeros(len(x), np.float32)
     certain = np.ones(len(x), bool)
     for column, row in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        read = np.take(picture.pixels, base + (row * (view.width + 2) + column), 0)
+        place = base + (row * (view.width + 2) + column)
+        read = np.take(picture.pixels, place, 0)
         with np.errstate(invalid="ignore"):  # what hits nothing is infinitely far
             off = np.abs(_dot(normal, read[:, 4:_REGION]) - plane)
             own = (read.view(np.int32)[:, _REGION] == region) & (off < near)
@@ -177,6 +181,8 @@ def _taps(texels: Texels, picture: Picture, entries: np.ndarray, normal: np.ndar
         weight = (across if column else 1 - across) * (down if row else 1 - down) * own * read[:, 3]
         for channel in range(3):
             total[:, channel] += read[:, channel] * weight
+        if picture.more is not None:
+            total[:, 3:] += np.take(picture.more, place, 0) * weight[:, None]
         sum_ += weight
     return total, sum_, certain
 

@@ -29,6 +29,7 @@ from .material_maps import (
 )
 from .materials import apply_image
 from .nodes import add_image_node
+from .object_maps import check as check_object_maps
 from .outputs import hold, recall
 from .painting import (
     change as change_mask, finish as finish_painting, forget as forget_painting, settle as settle_painting,
@@ -59,8 +60,9 @@ __all__ = [
     "About", "BakePlan", "Comparison", "Identity", "MARK_PROPERTY", "Placement", "Target", "active_slot",
     "active_slot_image", "add_image_node", "adjust_camera_background", "append_line", "apply_image", "array_source",
     "as_shown", "ask_marking", "bakeable", "baked_by", "baked_names", "bring_back_masks", "cameras_of",
-    "change_mask", "check_maskable", "check_regions", "check_relief", "check_thread", "check_turn", "clear_preview",
-    "clipped_light", "commit", "compare", "control_image", "end_comparison", "export_maps", "facts", "facts_of",
+    "change_mask", "check_maskable", "check_object_maps", "check_regions", "check_relief", "check_thread", "check_turn",
+    "clear_preview", "clipped_light", "commit", "compare", "control_image", "end_comparison", "export_maps", "facts",
+    "facts_of",
     "file_of", "finish_painting", "foreign_settings_of", "forget_painting", "freeze_slot", "freeze_target",
     "from_camera", "from_view", "generated", "generated_in", "give_up", "hold", "identity", "image_facts",
     "image_of", "is_drawn", "is_marked", "is_mesh_selected", "is_on_screen", "is_there", "keep_painted_masks",

@@ -12,7 +12,7 @@ from ..core.errors import SDError, SourceUnusable, TargetUnusable
 from ..core.roles import BAKE_PICTURES, BASE_COLOUR
 from ..protocol.messages import Result, Source
 from ..protocol.surfaces import Bare, Lens, Onto, Scenery, Unwrapping
-from . import compat, images, marks, materials, shaders, tiles, uv
+from . import compat, images, marks, materials, object_maps, shaders, tiles, uv
 from .replacing import take_place
 from .shapes import Shape, read_mesh, readable
 from .sources import SourceLike
@@ -158,14 +158,15 @@ def prepare(objects: Collection[bpy.types.Object], size: tuple[int, int],
 
 
 def place(plan: Plan, results: Sequence[Result], label: str = "") -> list[bpy.types.Image]:
-    """Put baked images into the base colours that `plan` names, in one undo step. Return the image that shows each of
-    the results; tiles share one.
+    """Put baked images into the base colours that `plan` names, and their other maps beside them, in one undo step.
+    Return the image that shows each of the base colours; tiles share one.
 
     Materials that other objects use as well are copied first. What was there stays in the file, with a fake user.
 
     Args:
         plan: The bake's plan.
-        results: The job's results; those of the role BASE_COLOUR are the plan's sheets in order.
+        results: The job's results; those of the role BASE_COLOUR, and of each other map's, are the plan's sheets in
+            order.
         label: Names the undo step.
 
     Raises:
@@ -180,6 +181,7 @@ def place(plan: Plan, results: Sequence[Result], label: str = "") -> list[bpy.ty
     try:
         for result, spot in zip(baked, plan.places, strict=True):
             loaded.append(_loaded(result, spot))
+        maps = object_maps.load(results, [spot.texture for spot in plan.places])
     except SDError:
         bpy.data.batch_remove(loaded)
         raise
@@ -195,6 +197,7 @@ def place(plan: Plan, results: Sequence[Result], label: str = "") -> list[bpy.ty
         for image, spot in zip(loaded, plan.places):
             shown.append(_put(image, spot, own))
         shown = _whole(loaded, shown, plan.places)
+        object_maps.put(maps, shown, own)
         pictures = [_debug_picture(result, plan) for result in results if result.role in BAKE_PICTURES]
     except TargetUnusable as error:
         names = ", ".join(f"'{image.name}'" for image in loaded[len(shown):])

@@ -37,6 +37,46 @@ def test_an_object_wears_its_texture_after_one_undo_step(sd, cube, quick):
     assert sorted(result.role for result in job.results) == ["base colour", "contact sheet"]
 
 
+def test_an_object_wears_all_its_maps_after_one_undo_step(sd, cube, quick, monkeypatch):
+    pushed = []
+    monkeypatch.setattr("blender_sd.scene.baking.push_undo", pushed.append)
+    job = sd.texture_object(cube, "rusty iron", maps=True, map_source="estimated", **quick)
+    image, = job.result(PATIENCE)
+    material = cube.active_material
+    slots = {name: materials.image_in(material, name) for name in ("Base Color", "Normal", "Roughness", "Metallic")}
+    assert slots["Base Color"] == image and len(pushed) == 1
+    for name, other in slots.items():
+        assert tuple(other.size) == (64, 64), name
+        assert other.colorspace_settings.name == ("sRGB" if name == "Base Color" else "Non-Color"), name
+        assert marks.facts_of(other).request.task.name == "texture_object", name
+    assert (pixels(slots["Metallic"])[..., 0] == 0).all()  # of this estimate nothing is metallic
+    normals = pixels(slots["Normal"])[..., :3] / 127.5 - 1
+    assert np.abs(np.linalg.norm(normals, axis=-1) - 1).max() < 0.02 and normals[..., 2].min() > 0
+    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    assert shader.inputs["Normal"].links[0].from_node.type == "NORMAL_MAP"
+    assert material.node_tree.nodes.active == materials.base_color_node(material)
+    assert [result.role for result in job.results] == [
+        "contact sheet", "base colour", "normal", "roughness", "metallic"]
+
+
+def test_maps_follow_the_mapping_of_the_base_colour(sd, cube, quick):
+    before = bpy.data.images.new("before", 64, 64)
+    before.pack()
+    sd.apply(before, cube)
+    tree = cube.active_material.node_tree
+    coordinates, mapping = tree.nodes.new("ShaderNodeTexCoord"), tree.nodes.new("ShaderNodeMapping")
+    mapping.inputs["Scale"].default_value = (0.5, 0.5, 1.0)
+    tree.links.new(coordinates.outputs["UV"], mapping.inputs["Vector"])
+    tree.links.new(mapping.outputs["Vector"], materials.base_color_node(cube.active_material).inputs["Vector"])
+    sd.texture_object(cube, "rusty iron", maps=True, map_source="estimated", **quick).result(PATIENCE)
+    nodes = [node for node in tree.nodes if node.type == "TEX_IMAGE"]
+    assert len(nodes) == 4
+    assert all(node.inputs["Vector"].links[0].from_node == mapping for node in nodes)
+    mapping.inputs["Rotation"].default_value[2] = 1.0
+    with pytest.raises(TargetUnusable, match="turns or mirrors"):
+        sd.texture_object(cube, "rusty iron", maps=True, **quick)
+
+
 def test_several_objects_get_an_image_each_and_others_none(sd, cube, quick):
     other, bystander = cube.copy(), cube.copy()
     for number, obj in enumerate((other, bystander), 1):
@@ -119,6 +159,8 @@ def test_gltf_reads_the_texture_back(sd, cube, quick, tmp_path):
     ({"size": 0}, InvalidRequest, ""),
     ({"axes": [("steps", "2, 3")]}, InvalidRequest, "grids"),
     ({"strenght": 0.5}, InvalidRequest, "strength"),
+    ({"maps": True, "fill": False}, InvalidRequest, "stay as it is"),
+    ({"maps": True, "map_source": "magic"}, InvalidRequest, "magic"),
 ])
 def test_bad_input_changes_nothing(sd, cube, quick, changes, error, words):
     with pytest.raises(error) as refused:

@@ -36,7 +36,8 @@ class SD_OT_texture_object(bpy.types.Operator):
         return start(self, context, lambda seed: texturing.texture_object(
             meshes, settings.words(), size=settings.texture_size, views=texture_views(context),
             view_size=settings.width, mask=texture_mask(context), look=self.look, seed=seed,
-            controls=settings.control_inputs(), **_without_grid(settings.keywords(TEXTURE_OBJECT))))
+            controls=settings.control_inputs(), map_source=settings.map_source, map_bits=settings.map_bits,
+            **_without_grid(settings.keywords(TEXTURE_OBJECT))))
 
 
 def _without_grid(keywords: dict) -> dict:

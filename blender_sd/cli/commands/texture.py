@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InvalidRequest, OutputUnwritable, SDError
-from ...core.tasks import TEXTURE_OBJECT
+from ...core.tasks import AUTO_SOURCE, MAP_SOURCES, TEXTURE_OBJECT
 from .. import exits
 from ..interrupts import Interrupts
 from ..options import add_machine, add_settings, settings_in
@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="FILE", help="a picture in the objects' UVs to start from")
     parser.add_argument("--part", action="append", type=_part, metavar="NAME=PROMPT",
                         help="another prompt for a material or object; may be given several times")
+    parser.add_argument("--map-source", choices=tuple(MAP_SOURCES), default=AUTO_SOURCE,
+                        help="with --maps: what makes them (auto)")
     parser.add_argument("--save", metavar="FILE", help="the .blend file to save the textured scene as")
     parser.add_argument("--blend", metavar="FILE", help="the .blend file to open first")
     parser.add_argument("--output", metavar="FOLDER", help="where the pictures go")
@@ -58,7 +60,7 @@ def run(asked: argparse.Namespace) -> int:
                 [name.strip() for name in asked.objects.split(",")], asked.prompt, size=asked.texture_size,
                 views=_views(asked.views), view_size=asked.view_size, mask=mask,
                 source=None if asked.source is None else source_of(asked.source),
-                prompts=dict(asked.part or ()), **given)
+                prompts=dict(asked.part or ()), map_source=asked.map_source, **given)
             while not job.done and not interrupts.status:
                 runtime.wait(_PATIENCE)
                 runtime.pump(None)

@@ -69,7 +69,7 @@ def maps_of(picture: Image.Image, alpha: Image.Image | None, task: PbrMaps, chec
     for text in judging.doubts(pixels):
         note(text)
     tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
-    maps = _estimated(tensor, wraps, task, check, progress, device)
+    maps = estimated(tensor, wraps, task, check, progress, device)
     check()
     yield from _finished(maps, wraps, alpha, task)
 
@@ -100,8 +100,10 @@ def _wraps(pixels: np.ndarray, task: PbrMaps, note: Callable[[str], None]) -> tu
     return wraps
 
 
-def _estimated(picture: Tensor, wraps: tuple[bool, bool], task: PbrMaps, check: Callable[[], None],
-               progress: Callable[[float], None], device: torch.device) -> Estimate:
+def estimated(picture: Tensor, wraps: tuple[bool, bool], task: PbrMaps, check: Callable[[], None],
+              progress: Callable[[float], None], device: torch.device) -> Estimate:
+    """Return what the task's source makes of a picture (1, 3, H, W), sRGB 0…1, that wraps around across and down or
+    not. Raises SDError."""
     source = source_of(task)
     if source == MARIGOLD:
         from . import marigold
@@ -124,13 +126,16 @@ def _bytes(values: Tensor) -> np.ndarray:
     return (values.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
+def as_image(values: np.ndarray, deep: bool) -> Image.Image | np.ndarray:
+    """Return values (H, W, 1 or 3) in 0…1 as a grey or an RGB image: 8-bit, or, if `deep`, an array of uint16."""
+    most, kind = (65535, np.uint16) if deep else (255, np.uint8)
+    pixels = np.rint(values.clip(0, 1) * most).astype(kind)
+    pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    return pixels if deep else Image.fromarray(pixels)
+
+
 def _numbers(values: Tensor, deep: bool) -> Image.Image | np.ndarray:
-    """Return values (C, H, W) in 0…1 as a grey or an RGB image: 8-bit, or an array of uint16."""
-    if not deep:
-        pixels = _bytes(values)
-        return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    wide = (values.clamp(0, 1) * 65535).round().permute(1, 2, 0).numpy().astype(np.uint16)
-    return wide[..., 0] if wide.shape[2] == 1 else wide
+    return as_image(values.permute(1, 2, 0).numpy(), deep)
 
 
 def _picture(base: np.ndarray, alpha: Image.Image | None) -> Image.Image:

@@ -76,11 +76,11 @@ def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inpu
     baker = Baker(surface, sheets, chosen, cancelled, progress)
     baked, report = baker.run(
         views, [colours.linear(np.asarray(picture.convert("RGBA"))) for picture in pictures])
-    _tell(report, len(pictures), note)
+    tell(report, len(pictures), note)
     for number, (one, onto) in enumerate(zip(baked, scenery.sheets)):
         locked = inputs.get(f"locked{number}", inputs.get("locked"))
         existing = inputs.get(f"existing{number}") if locked is not None or not settings.fill else None
-        yield BASE_COLOUR, Image.fromarray(_laid(one, onto, existing, locked, settings.fill))
+        yield BASE_COLOUR, Image.fromarray(laid(one, onto, existing, locked, settings.fill))
     for kind in scenery.debug:
         for number, one in enumerate(baked):
             yield kind, Image.fromarray(debug.picture(kind, one, baker.layout, number))
@@ -99,7 +99,7 @@ def view_of(lens: Lens, size: tuple[int, int]) -> View:
                 (lens.centre_x * across, lens.centre_y * down), *size, lens.perspective, lens.near, lens.far)
 
 
-def _laid(baked: Baked, onto: Onto, existing: Source | None, locked: Source | None, filled: bool) -> np.ndarray:
+def laid(baked: Baked, onto: Onto, existing: Source | None, locked: Source | None, filled: bool) -> np.ndarray:
     """Return a sheet's image, H×W×4 uint8: over what exists, or the background."""
     size = (onto.width, onto.height)
     if existing is not None:
@@ -121,7 +121,7 @@ def _laid(baked: Baked, onto: Onto, existing: Source | None, locked: Source | No
     return compose.into(under, baked, share)
 
 
-def _tell(report: Report, count: int, note: Callable[[str], None]) -> None:
+def tell(report: Report, count: int, note: Callable[[str], None]) -> None:
     """Note what went wrong. Raise SourceUnusable if nothing is seen at all."""
     backs = report.backs > _BACKS
     if len(report.blind) == count:
