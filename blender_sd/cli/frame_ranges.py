@@ -40,13 +40,3 @@ def frames_in(text: str) -> list[int]:
     if len(frames) > MAX_FRAMES:
         raise InvalidRequest(f"The frame range has {len(frames)} frames.", f"{MAX_FRAMES} are the most.")
     return list(frames)
-
-
-def with_frame(pattern: str, frame: int) -> str:
-    """Return a file name with the last run of # replaced by the frame's number, as Blender does."""
-    runs = list(re.finditer(r"#+", pattern))
-    if not runs:
-        return pattern
-    run = runs[-1]
-    digits = f"{abs(frame):0{len(run[0])}d}"
-    return f"{pattern[:run.start()]}{'-' if frame < 0 else ''}{digits}{pattern[run.end():]}"

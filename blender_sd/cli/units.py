@@ -18,7 +18,8 @@ from ..core.names import suggestion
 from ..core.request import PANEL_SEED, Request
 from ..core.tasks import MAKE_SEAMLESS, OUTPAINT, TASKS, UPSCALE
 from .blend_files import whole_path
-from .frame_ranges import frames_in, with_frame
+from ..library.frame_files import with_frame
+from .frame_ranges import frames_in
 
 CAMERA = "CAMERA"
 _PICTURES = ("source", "mask", "reference")

@@ -1,4 +1,5 @@
-"""Start a child process: `python …/blender_sd/protocol/boot.py [role]`, by any interpreter and from any folder.
+"""Start a child process: `python …/blender_sd/protocol/boot.py [role]`, by any interpreter and from any folder; or
+`blender --background --python …/boot.py -- role`.
 
 It runs as a plain file, so it sets up what an import would have: the package is located by its place on disk, and
 neither this folder (`messages.py`, `serving.py`, … would hide other modules) nor the one that contains the package
@@ -26,12 +27,14 @@ ROLES = {
     "check": ("workers.interpreter_check", _ENGINE),
     "verify": ("workers.content_credentials", ("numpy", "c2pa")),
     "install": ("workers.installation", ("numpy", "venv", "ensurepip")),
+    "record": ("scene.shot_process", ("numpy",)),
 }
 _CANNOT = {"paint": "The engine's Python cannot paint", "fetch": "The engine's Python cannot fetch",
            "verify": "The engine's Python cannot check content credentials",
-           "install": "Blender's Python cannot set up an engine"}
+           "install": "Blender's Python cannot set up an engine", "record": "Blender cannot record a scene"}
 _REMEDIES = {"install": "Use a Python that has them: name one with 'Use an Existing Python'.",
              "verify": "Repair the engine in the add-on's preferences, or install c2pa-python beside it."}
+BEGINS = b"blender_sd begins\n"  # after what Blender says when it starts
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOT = os.path.dirname(_HERE)
 
@@ -126,7 +129,10 @@ def main():
     reader, writer = private_streams()
     lower_priority()
     mount_package()
-    role = sys.argv[1] if len(sys.argv) > 1 else "paint"
+    role = sys.argv[-1] if len(sys.argv) > 1 else "paint"
+    if role == "record":
+        writer.write(BEGINS)
+        writer.flush()
     module, packages = ROLES[role]
     if sys.version_info < OLDEST:
         report_missing(reader, writer, role, f"it is older than Python {OLDEST[0]}.{OLDEST[1]}")

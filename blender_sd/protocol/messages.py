@@ -22,7 +22,7 @@ from .surfaces import Bare, Scenery
 
 PROTOCOL = 2
 # The roles of a child process: see `protocol.boot`.
-PAINT, FETCH, INSTALL, CHECK, VERIFY = "paint", "fetch", "install", "check", "verify"
+PAINT, FETCH, INSTALL, CHECK, VERIFY, RECORD = "paint", "fetch", "install", "check", "verify", "record"
 
 PROSE = "prose"  # in a field's metadata: a text for people, which may be of any length
 _TEXT = {PROSE: True}
@@ -185,6 +185,60 @@ class Verify:
 
 
 @dataclass(frozen=True)
+class Record:
+    """Make a shot's folder, or what is missing of it, in a Blender without a window.
+
+    Attributes:
+        job: The job's id.
+        folder: The shot's folder; its parent must exist.
+        frames: The numbers of the frames, rising.
+        blend: The .blend file; "" if there is no scene.
+        scripts: Whether scripts in that file may run.
+        scene: The name of its scene.
+        source: A movie or a pattern of files with #### for the frame's number, whose pictures are taken; "" to render.
+        link: One of `shots.LINKS`, or "auto".
+        bits: 8 or 16 bits for each value of rendered frames.
+        varying: Settings that follow properties of the scene, each as "setting=data path".
+        prompts: As JSON: pairs of a frame and the prompt from there on.
+        skip_broken: Whether frames of `source` that are missing, damaged or of another size are left out.
+    """
+
+    job: str
+    folder: str
+    frames: tuple[int, ...]
+    blend: str = ""
+    scripts: bool = False
+    scene: str = ""
+    source: str = ""
+    link: str = "auto"
+    bits: int = 8
+    varying: tuple[str, ...] = ()
+    prompts: str = field(default="[]", metadata=_TEXT)
+    skip_broken: bool = False
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Make a movie of pictures, in a Blender without a window.
+
+    Attributes:
+        job: The job's id.
+        pictures: The files of the frames, in their order.
+        movie: The movie to write, .mp4 or .mkv or .mov.
+        fps: Frames in a number of seconds.
+        sound: The file whose sound the movie gets; "" for none.
+        offset: Where in it the first frame lies, in frames.
+    """
+
+    job: str
+    pictures: tuple[str, ...]
+    movie: str
+    fps: tuple[int, ...] = (24, 1)
+    sound: str = ""
+    offset: int = 0
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Cancel a job."""
 
@@ -330,7 +384,8 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Stage:
-    """Report the stage of an `Install`: its text, and how many of its `total` bytes are done (0: not counted in bytes).
+    """Report the stage of an `Install`: its text, and how many of its `total` bytes are done (0: not counted in bytes);
+    or of a `Record` or an `Encode`, with frames in place of bytes.
     """
 
     job: str
@@ -346,7 +401,7 @@ class Installed:
     Attributes:
         job: The job's id.
         path: The model's folder or the one file of a `Fetch`; the interpreter of an `Install` ("" after removing it) or
-            a `Check`.
+            a `Check`; the folder of a `Record`; the file of an `Encode`.
     """
 
     job: str
@@ -404,7 +459,7 @@ class Failed:
         return error
 
 
-WorkRequest = Generate | Fetch | Install | Check | Verify
+WorkRequest = Generate | Fetch | Install | Check | Verify | Record | Encode
 Ending = Finished | Installed | Verified | Cancelled | Failed
 Event = Ready | Alive | Loading | Step | FrameDone | Note | Unwrapped | Found | Fetched | Stage | Ending
 ENDINGS: tuple[type, ...] = get_args(Ending)

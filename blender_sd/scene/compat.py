@@ -59,6 +59,35 @@ def multilayer_settings(settings: bpy.types.ImageFormatSettings) -> None:
         settings.use_exr_interleave = True
 
 
+def movie_settings(settings: bpy.types.ImageFormatSettings) -> None:
+    """Set `settings` to write a movie by FFmpeg; since 5.0 the available formats depend on `media_type`."""
+    if hasattr(settings, "media_type"):
+        settings.media_type = "VIDEO"
+    settings.file_format = "FFMPEG"
+
+
+def strips_of(scene: bpy.types.Scene) -> bpy.types.bpy_struct:
+    """Return the strips of `scene`'s Sequencer, made if it has none. They were called sequences before 4.4."""
+    editor = scene.sequence_editor or scene.sequence_editor_create()
+    return editor.strips if hasattr(editor, "strips") else editor.sequences
+
+
+def fcurves_of(block: bpy.types.ID) -> list[bpy.types.FCurve]:
+    """Return the F-curves and drivers that animate a datablock. Since 4.4 actions have layers, since 5.0 only these."""
+    data = block.animation_data
+    if data is None:
+        return []
+    curves = list(data.drivers)
+    if data.action is not None and hasattr(data.action, "fcurves"):
+        curves += list(data.action.fcurves)
+    elif data.action is not None and data.action_slot is not None:
+        for layer in data.action.layers:
+            for strip in layer.strips:
+                bag = strip.channelbag(data.action_slot)
+                curves += list(bag.fcurves) if bag is not None else []
+    return curves
+
+
 def compositor_of(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
     """Return the compositor's nodes of `scene`; None where it has none. Since 5.0 they lie in a node group."""
     if not scene.render.use_compositing:

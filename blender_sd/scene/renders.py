@@ -106,16 +106,30 @@ def render_as_png(scene: bpy.types.Scene, bits: int = 8) -> bytes:
     set_back = _as_one_picture(scene)
     try:
         _render(scene)
-        with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder, _output_settings(
-                scene, standard=False, file_format="PNG", bits=bits):
-            path = os.path.join(folder, "frame.png")
-            _render_result().save_render(path, scene=scene)
-            with open(path, "rb") as file:
-                return file.read()
+        return as_png(_render_result(), scene, bits, standard=False)
     except (RuntimeError, OSError) as error:
         raise _failed(error) from None
     finally:
         set_back()
+
+
+def as_png(image: bpy.types.Image, scene: bpy.types.Scene, bits: int, standard: bool) -> bytes:
+    """Return `image` as a PNG in sRGB, RGBA with straight alpha, of so many `bits`.
+
+    It goes through `scene`'s view transform, or through none (`standard`). Raises RuntimeError or OSError if it cannot
+    be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder, _output_settings(
+            scene, standard, "PNG", bits):
+        path = os.path.join(folder, "frame.png")
+        image.save_render(path, scene=scene)
+        with open(path, "rb") as file:
+            return file.read()
+
+
+def as_rendered_png(bits: int, scene: bpy.types.Scene) -> bytes:
+    """Return the Render Result of `scene`, whose output is what is displayed, as `as_png` does."""
+    return as_png(_render_result(), scene, bits, standard=True)
 
 
 def start_camera_render(scene: bpy.types.Scene, on_done: Callable[[], None], on_cancel: Callable[[], None],

@@ -43,7 +43,11 @@ class Recording:
         varying: By the name of a setting (strength, guidance, seed, blend, "regions/0", …) the scene's property that it
             follows, as a data path.
         prompts: Pairs of a frame and the prompt from there on.
-        pictures: Returns the PNG of a frame that is there already; None renders the frames.
+        pictures: Returns the PNG of a frame that is there already, or None to leave the frame out; None renders all
+            frames.
+        of_scene: Whether the pictures show the scene; otherwise only they tell how things move.
+        fps: Frames in a number of seconds; None for the scene's rate.
+        skip_sizes: Whether frames of another size than the first are left out.
     """
 
     folder: str
@@ -52,7 +56,10 @@ class Recording:
     bits: int = 8
     varying: tuple[tuple[str, str], ...] = ()
     prompts: tuple[tuple[int, str], ...] = ()
-    pictures: Callable[[int], bytes] | None = None
+    pictures: Callable[[int], bytes | None] | None = None
+    of_scene: bool = True
+    fps: tuple[int, int] | None = None
+    skip_sizes: bool = False
 
 
 def record(scene: bpy.types.Scene, what: Recording, tell: Callable[[str, int, int], None] = lambda *_: None,
@@ -71,7 +78,8 @@ def record(scene: bpy.types.Scene, what: Recording, tell: Callable[[str, int, in
         OutputUnwritable: The disk is full, or the folder cannot be written to.
         JobCancelled: It was cancelled.
     """
-    check_recordable(scene, what.frames[0])
+    if what.of_scene:
+        check_recordable(scene, what.frames[0])
     try:
         return _Recorder(scene, what, tell, note, cancelled).run()
     except OSError as error:
@@ -111,15 +119,20 @@ class _Recorder:
         self._tell, self._note, self._cancelled = tell, note, cancelled
         self._writer = ShotWriter(what.folder)
         self._layout = self._known_layout()
-        self._link = what.link
+        self._link = what.link if what.of_scene else FLOW
+        self._numbers = what.frames
         self._size: tuple[int, int] = (0, 0)
         self._values: dict[str, dict[int, Any]] = {name: {} for name, _ in what.varying}
 
     def run(self) -> ShotInfo:
-        numbers = self._what.frames
-        for done, number in enumerate(numbers):
+        kept = []
+        for done, number in enumerate(self._numbers):
             self._go_on("Rendering" if self._what.pictures is None else "Reading", done)
-            self._frame(number)
+            if self._frame(number):
+                kept.append(number)
+        self._numbers = numbers = tuple(kept)
+        if not numbers:
+            raise SourceUnusable("None of the frames can be read.", "Look at the files.")
         if self._link in (AUTO, SURFACE) and self._has_surfaces():
             self._link = SURFACE
             self._align()
@@ -127,9 +140,10 @@ class _Recorder:
             self._link = VECTOR
         if self._link == VECTOR:
             self._all_vectors()
-        info = ShotInfo(numbers, *self._size, pixel_aspect=self._scene.render.pixel_aspect_x / (
-            self._scene.render.pixel_aspect_y), fps=fps_of(self._scene), cuts=cuts_in(self._scene, numbers),
-            link=self._link, objects=tuple(self._layout.names))
+        render, of_scene = self._scene.render, self._what.of_scene
+        info = ShotInfo(numbers, *self._size, pixel_aspect=render.pixel_aspect_x / render.pixel_aspect_y,
+                        fps=self._what.fps or fps_of(self._scene), link=self._link,
+                        cuts=cuts_in(self._scene, numbers) if of_scene else (), objects=tuple(self._layout.names))
         self._writer.course(self._course())
         self._writer.info(info)
         return info
@@ -137,25 +151,26 @@ class _Recorder:
     def _go_on(self, doing: str, done: int) -> None:
         if self._cancelled():
             raise JobCancelled("The recording was cancelled.")
-        self._tell(doing, done, len(self._what.frames))
+        self._tell(doing, done, len(self._numbers))
 
-    def _frame(self, number: int) -> None:
-        """Record one frame, unless it is there already."""
+    def _frame(self, number: int) -> bool:
+        """Record one frame, unless it is there already. Return whether the shot has it."""
         path = self._path(FRAMES, number, "png")
         there = os.path.exists(path)
-        if not there or self._what.varying:
+        if not there and self._what.of_scene or self._what.varying:
             self._scene.frame_set(number)
             self._read_values(number)
         if there:
             with open(path, "rb") as file:
-                self._check_size(number, file.read(HEADER_BYTES))
-            return
+                return self._fits(number, file.read(HEADER_BYTES))
         if self._link in (AUTO, SURFACE):
             self._surface(number)
         picture = (renders.render_as_png(self._scene, self._what.bits) if self._what.pictures is None
                    else self._what.pictures(number))
-        self._check_size(number, picture)
+        if picture is None or not self._fits(number, picture):
+            return False
         self._writer.picture(FRAMES, number, picture)
+        return True
 
     def _surface(self, number: int) -> None:
         """Record where everything is in the current frame."""
@@ -173,15 +188,20 @@ class _Recorder:
             self._keep_layout()
         self._writer.surface(number, vertices, *self._layout.topology(), seen.lens)
 
-    def _check_size(self, number: int, picture: bytes) -> None:
+    def _fits(self, number: int, picture: bytes) -> bool:
+        """Return whether a frame's picture has the size of those before."""
         header = read_header(picture)
         if header is None:
             raise SourceUnusable(f"The picture of frame {number} cannot be read.", "Delete it, and record it again.")
         size = header.width, header.height
         self._size = size if self._size == (0, 0) else self._size
-        if size != self._size:
+        if size != self._size and self._what.skip_sizes:
+            self._note(f"Frame {number} is {size[0]} × {size[1]} pixels and was left out.")
+        elif size != self._size:
             raise SourceUnusable(f"Frame {number} is {size[0]} × {size[1]} pixels, those before {self._size[0]} × "
-                                 f"{self._size[1]}.", "All frames of a shot need the same size.")
+                                 f"{self._size[1]}.",
+                                 "All frames of a shot need the same size; Skip Broken Frames leaves others out.")
+        return size == self._size
 
     # ---- what varies -------------------------------------------------------------------------------------------------
 
@@ -240,7 +260,7 @@ class _Recorder:
         """Give all frames the topology of the last one: those before objects appeared have an earlier one."""
         triangles, objects = self._layout.topology()
         wanted = shots.topology_of(triangles, objects).name
-        for done, number in enumerate(self._what.frames):
+        for done, number in enumerate(self._numbers):
             path = self._path(SURFACES, number, "npz")
             with open(path, "rb") as file:
                 vertices, name, lens = shots.read_surface(file.read(), path)
@@ -249,11 +269,11 @@ class _Recorder:
                 self._writer.surface(number, self._layout.padded(vertices), triangles, objects, lens)
 
     def _all_vectors(self) -> None:
-        for done, number in enumerate(self._what.frames):
+        for done, number in enumerate(self._numbers):
             if not os.path.exists(self._path(VECTORS, number, "npz")):
                 self._go_on("Reading motion", done)
                 self._scene.frame_set(number)
-                around = self._what.frames[max(0, done - 1):done + 2]
+                around = self._numbers[max(0, done - 1):done + 2]
                 step = min((after - before for before, after in pairwise(around)), default=1)
                 self._writer.vectors(number, motion.vectors_of_frame(self._scene, self._size, step))
 

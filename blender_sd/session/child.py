@@ -14,10 +14,10 @@ from typing import Any
 
 from ..core.errors import EngineMissing, InvalidRequest
 from ..library import paths
-from ..protocol.boot import NICENESS_VARIABLE
+from ..protocol.boot import BEGINS, NICENESS_VARIABLE
 from ..protocol.framing import WireError, read_message, write_message
 from ..protocol.messages import (
-    CHECK, EVENTS, FETCH, INSTALL, PAINT, VERIFY, Alive, Ready, Shutdown,
+    CHECK, EVENTS, FETCH, INSTALL, PAINT, RECORD, VERIFY, Alive, Ready, Shutdown,
 )
 
 log = logging.getLogger("blender_sd.engine")
@@ -36,6 +36,7 @@ _SET = {
     INSTALL: {"PYTHONNOUSERSITE": "1"},  # packages that the person installed for the same Python must not be found
     CHECK: {},
     VERIFY: {},
+    RECORD: {},
 }
 _ALWAYS = {"PYTHONUNBUFFERED": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
@@ -60,7 +61,8 @@ def environment(role: str = PAINT) -> dict[str, str]:
     Blender's own Python settings are removed, and access tokens too except for the role that downloads. For the role
     that paints the network is switched off.
     """
-    left_out = _SCRUBBED if role == FETCH else (*_SCRUBBED, *_TOKENS)
+    # a Python with bpy may be told by them where that is
+    left_out = _SCRUBBED if role == FETCH else _TOKENS if role == RECORD else (*_SCRUBBED, *_TOKENS)
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**kept, **_ALWAYS, **_SET[role]}
 
@@ -74,6 +76,7 @@ class Child:
         python: The interpreter.
         boot: The path of `protocol/boot.py`.
         role: The role of the process (see `protocol.messages`).
+        options: Options of the interpreter; if it is Blender, they end with "--python".
 
     Attributes:
         received: The number of messages received so far, with heartbeats.
@@ -83,8 +86,9 @@ class Child:
         EngineMissing: The process cannot be started.
     """
 
-    def __init__(self, python: str, boot: str, role: str = PAINT) -> None:
-        self._process = _start([python, "-X", "utf8", boot, role], environment(role))
+    def __init__(self, python: str, boot: str, role: str = PAINT, options: tuple[str, ...] = ("-X", "utf8")) -> None:
+        self._process = _start([python, *options, boot, *(("--",) if role == RECORD else ()), role], environment(role))
+        self._role = role
         self.pid = self._process.pid
         self.received = self.worked = 0
         self.info: Ready | None = None  # kept here by the pipeline
@@ -170,6 +174,9 @@ class Child:
         assert stream is not None  # a pipe, as `_start` asks for
         with stream:
             try:
+                if self._role == RECORD:
+                    while (line := stream.readline(_LINE)) and not line.endswith(BEGINS):
+                        pass
                 while (message := read_message(stream)) is not None:
                     if not isinstance(message, EVENTS):
                         raise WireError(f"the engine sent a {type(message).__name__}")

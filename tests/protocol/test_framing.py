@@ -13,8 +13,9 @@ import pytest
 from blender_sd.protocol import framing
 from blender_sd.core.errors import EngineDied, InvalidRequest, OutOfMemory, SDError, error_of_kind
 from blender_sd.protocol.messages import (
-    Alive, Cancel, Cancelled, Check, EngineConfig, Failed, Fetch, Fetched, Finished, Found, FrameDone, Generate, Hello,
-    Install, Installed, Loading, Note, Ready, Result, Shutdown, Source, Stage, Step, Unwrapped, Verified, Verify,
+    Alive, Cancel, Cancelled, Check, Encode, EngineConfig, Failed, Fetch, Fetched, Finished, Found, FrameDone,
+    Generate, Hello, Install, Installed, Loading, Note, Ready, Record, Result, Shutdown, Source, Stage, Step,
+    Unwrapped, Verified, Verify,
 )
 from blender_sd.core.request import Request
 from blender_sd.protocol.framing import WireError, read_message, write_message
@@ -57,7 +58,10 @@ MESSAGES = [
     Stage("1", "Testing"),
     Verify("1", "/a.png"),
     Verify("1", "", Source(encoded=b"\x89PNG")),
-    Verified("1", "{}"),]
+    Verified("1", "{}"),
+    Record("1", "/out/.shot", (-3, 1, 2), "/a.blend", True, "Scene", "/in/####.png", "vector", 16,
+           ("strength=sd.strength",), '[[1, "clay"]]', True),
+    Encode("1", ("/out/1.png", "/out/2.png"), "/out/a.mp4", (30000, 1001), "/in.mp4", 12),]
 
 
 def test_two_hundred_masks_and_meshes_without_uvs_travel_together():

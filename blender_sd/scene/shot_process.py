@@ -1,0 +1,99 @@
+"""The Blender without a window that records shots and makes movies. It holds a saved copy of the person's file: what
+they do meanwhile changes nothing, and their window is never blocked.
+"""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import BinaryIO
+
+import bpy
+
+from ..core.errors import SourceUnusable
+from ..protocol import endings, serving
+from ..protocol.messages import Encode, Event, Installed, Note, Ready, Record, Stage
+from . import movies, shot_settings
+from .shot_pictures import opened_pictures
+from .shot_recorder import Recording, record
+
+
+def serve(reader: BinaryIO, writer: BinaryIO) -> int:
+    """Serve the session; see `protocol.serving.serve`."""
+    # Blender prints several lines for each frame; what matters goes to the log
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    return serving.serve(reader, writer, lambda config: Recorder())
+
+
+class Recorder:
+    """Run `Record` and `Encode` requests. It implements `protocol.pipeline.Pipeline`."""
+
+    def warm(self) -> Ready:
+        return Ready("", "", {"blender": bpy.app.version_string})
+
+    def run(self, request: Record | Encode, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
+        work = partial(_encoded if isinstance(request, Encode) else _recorded, request, emit, cancelled)
+        endings.finish(request.job, work, emit)
+
+    def close(self) -> None:
+        """Do nothing: the process ends with its session."""
+
+
+def opened_scene(blend: str, name: str, scripts: bool) -> bpy.types.Scene:
+    """Open a .blend file and return its scene of that name; without a file, a new one.
+
+    Raises SourceUnusable if the file cannot be opened, or has no such scene.
+    """
+    if not blend:
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        return bpy.context.scene
+    try:
+        bpy.ops.wm.open_mainfile(filepath=blend, load_ui=False, use_scripts=scripts)
+    except RuntimeError as error:
+        raise SourceUnusable(f"The saved copy of the scene cannot be opened: {blend}", "Start again.",
+                             str(error)) from None
+    scene = bpy.data.scenes.get(name)
+    if scene is None:
+        raise SourceUnusable(f"The saved copy has no scene called '{name:.60}'.", "Start again.")
+    if bpy.context.window is not None:
+        bpy.context.window.scene = scene
+    return scene
+
+
+# ---- inside --------------------------------------------------------------------------------------------------------
+
+
+def _recorded(request: Record, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> Event:
+    scene = opened_scene(request.blend, request.scene, request.scripts)
+    record_request(scene, request, lambda text, done, total: emit(Stage(request.job, text, done, total)),
+                   lambda text: emit(Note(request.job, text)), cancelled)
+    return Installed(request.job, request.folder)
+
+
+def record_request(scene: bpy.types.Scene, request: Record, tell: Callable[[str, int, int], None],
+                   note: Callable[[str], None], cancelled: Callable[[], bool]) -> None:
+    """Record what a request asks for of `scene`, in this process. Raises as `shot_recorder.record` does.
+
+    Without a name of a scene in the request, its pictures are no pictures of one.
+    """
+    varying = shot_settings.varying_of(request.varying)
+    prompts = tuple((int(frame), str(text)) for frame, text in json.loads(request.prompts))
+    with ExitStack() as stack:
+        paths = stack.enter_context(shot_settings.readable(scene, varying))
+        pictures, fps = None, None
+        if request.source:
+            pictures, fps = stack.enter_context(opened_pictures(request.source, request.skip_broken, note))
+        what = Recording(folder=request.folder, frames=request.frames, link=request.link, bits=request.bits,
+                         varying=paths, prompts=prompts, pictures=pictures, of_scene=bool(request.scene), fps=fps,
+                         skip_sizes=request.skip_broken)
+        record(scene, what, tell, note, cancelled)
+
+
+def _encoded(request: Encode, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> Event:
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    movies.encode(request.pictures, request.movie, (request.fps[0], request.fps[1]), request.sound, request.offset)
+    return Installed(request.job, request.movie)
