@@ -16,7 +16,7 @@ from ..core.errors import GeometryMissing, InvalidRequest, OutputUnwritable, SDE
 from ..core.image_origin import COMPOSITE, ORIGIN_KEY, Origin
 from ..core.request import Request
 from ..core.roles import CONTROL, SHEET
-from ..core.tasks import Bake, PbrMaps, TextureObject
+from ..core.tasks import Bake, PbrMaps, RestyleSequence, TextureObject
 from ..core.version import generator
 from ..library import model_paths, policy
 from ..library.content_digests import ContentDigests
@@ -118,6 +118,8 @@ class Engine(ImageCalls):
                     results = self._baked(job)
                 elif isinstance(order.request.task, TextureObject):
                     results = self._textured(job, model_paths.resolve(order))
+                elif isinstance(order.request.task, RestyleSequence):
+                    results = self._sequence(job, model_paths.resolve(order))
                 elif isinstance(order.request.task, PbrMaps):
                     results = self._mapped_source(job, order.request.task)
                 else:
@@ -271,6 +273,18 @@ class Engine(ImageCalls):
         maps = object_maps(job.message.scenery, pictures, job.message.maps, job.cancelled, job.check,
                            lambda share: None, job.note, devices.choose(self._config).torch)
         yield from self._mapped(job, request, job.message.maps, maps, origin)
+
+    def _sequence(self, job: Job, resolved: Resolved) -> Iterator[Result]:
+        """Yield the frames of a shot once they are on disk; each is reported when it is."""
+        from .sequences import restyled
+
+        rules = check_allowed(resolved, self._config)
+        if self._marking:
+            self._credentials.ready(job.note)
+        self.warm()
+        identity = Identity(self._digests, resolved.message.folder, job.check)
+        yield from restyled(job, resolved, rules, self._config, self._painter, identity, self._marking,
+                            self._credentials)
 
     def _mapped_source(self, job: Job, task: PbrMaps) -> Iterator[Result]:
         """Yield the maps of the job's source once they are on disk."""

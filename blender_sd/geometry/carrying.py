@@ -36,7 +36,7 @@ class Picture:
 
     layer: Layer
     find: Callable[[Points], Found]
-    rank: int
+    rank: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class Carried:
     owner: np.ndarray
 
 
-def owners(quality: np.ndarray, ranks: Sequence[int]) -> np.ndarray:
+def owners(quality: np.ndarray, ranks: Sequence[float]) -> np.ndarray:
     """Return the owner of each point: N int64, NOBODY for points that no picture shows.
 
     Args:
@@ -142,7 +142,7 @@ def _joined(look: Look, pictures: Sequence[Picture], found: Sequence[Found], qua
     means = np.stack([np.bincount(pixel, column, size) for column in columns], 1) / np.maximum(shown, 1)[:, None]
     means = means.reshape(*look.shape, -1).astype(np.float32)
     known = (shown / np.maximum(samples, 1)).reshape(look.shape).astype(np.float32)
-    colours, before, broad = means[..., :3], means[..., 3:6], means[..., 6:]
+    colours, before, broad = means[..., :3], np.maximum(means[..., 3:6], 0), means[..., 6:]
     levels = max(2, round(np.log2(max(look.shape) / 64)))
     if light > 0:
         both = smoothed(np.concatenate([look.source, before], 2), known * (known > 0.99), look.labels, levels)
@@ -182,4 +182,5 @@ def _difference(look: Look, pictures: Sequence[Picture], found: Sequence[Found],
 
 
 def _made(values: np.ndarray) -> np.ndarray:
-    return np.log((values[:, :3] + _DARK) / (values[:, 3:6] + _DARK))
+    bright = np.maximum(values, 0) + _DARK  # a sharp kernel swings below black
+    return np.log(bright[:, :3] / bright[:, 3:6])

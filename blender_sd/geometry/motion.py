@@ -113,14 +113,17 @@ class Moment:
         self.vertices = (posed.vertices.astype(np.float64) - box.centre) / box.scale
         self.triangles, self.objects, self.name = posed.topology.triangles, posed.topology.objects, posed.topology.name
 
-    def smaller(self, factor: int) -> Moment:
-        """Return the same moment with pixels `factor` times as large; it shares the surface."""
+    def smaller(self, factor: int, size: tuple[int, int] | None = None) -> Moment:
+        """Return the same moment with pixels `factor` times as large; it shares the surface.
+
+        `size`: columns and rows; None for those that fit.
+        """
         result = object.__new__(Moment)
         result.__dict__.update({name: self.__dict__[name] for name in ("vertices", "triangles", "objects", "name")})
         view = self.view
+        width, height = size or (view.width // factor, view.height // factor)
         result.view = replace(view, scale=(view.scale[0] / factor, view.scale[1] / factor),
-                              centre=(view.centre[0] / factor, view.centre[1] / factor), width=view.width // factor,
-                              height=view.height // factor)
+                              centre=(view.centre[0] / factor, view.centre[1] / factor), width=width, height=height)
         result.__dict__["rays"] = self.rays
         return result
 

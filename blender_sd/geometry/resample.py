@@ -10,7 +10,7 @@ from .slices import Cancelled, each, never
 
 NO_LABEL = np.iinfo(np.int32).min  # of pixels of a smaller picture that show two surfaces
 _LOBES = 3  # Lanczos: bilinear reading alone costs a quarter of the sharpness
-_INSIDE = _LOBES + 2  # pixels from an edge at which all taps lie on the same surface
+INSIDE = _LOBES + 2  # pixels from an edge at which all taps lie on the same surface
 _ENOUGH = 0.6  # of a kernel's weight: with less on the surface, a softer one is taken
 _SOFT = 0.7  # pixels: its width
 _COARSER = 1.5  # pixels of the picture per pixel wanted, from which a smaller picture is read
@@ -83,7 +83,7 @@ class Layer:
         def some(part: slice) -> None:
             column = np.clip(np.floor(x[part]).astype(np.int64), 0, width - 1)
             row = np.clip(np.floor(y[part]).astype(np.int64), 0, height - 1)
-            free = (self.edges[row, column] >= _INSIDE) & (self.labels[row, column] == labels[part])
+            free = (self.edges[row, column] >= INSIDE) & (self.labels[row, column] == labels[part])
             values, there = np.zeros_like(result[part]), free.copy()
             values[free] = self._lanczos(x[part][free], y[part][free], None)[0]
             rest = np.flatnonzero(~free)

@@ -13,7 +13,9 @@ that no process holds all frames at once. It contains:
     controls/0/000001.png what the request's first ControlNet reads; optional
     regions/0/000001.png  where the request's first region lies, white on black; optional
 
-Row 0 is on top. Points of frames with one topology correspond by triangle and barycentric coordinates.
+Row 0 is on top. Points of frames with one topology correspond by triangle and barycentric coordinates. So that the
+topology stays while things appear and vanish, those that are not there keep their triangles, with all corners in one
+place.
 """
 from __future__ import annotations
 
@@ -76,7 +78,7 @@ class Course:
     Attributes:
         strength, guidance: By frame; nothing for the request's own value.
         seed: By frame.
-        regions: By the number of a region of the request its weight by frame.
+        regions: By the number of a region of the request, by frame how much of it counts, 0 to 1.
         prompts: Pairs of a frame and the prompt from there on; nothing for the request's own.
         blend: By frame the share of the next prompt, 0 to 1.
     """
@@ -168,6 +170,10 @@ class Shot:
         """Return where a frame's file of a kind lies: FRAMES, KEYFRAMES, "controls/0", …; it need not exist."""
         return os.path.join(self.folder, *kind.split("/"), f"{file_name(frame)}.{extension}")
 
+    def has(self, kind: str, frame: int, extension: str = "png") -> bool:
+        """Return whether a frame has a file of a kind."""
+        return os.path.exists(self.path(kind, frame, extension))
+
     def picture(self, kind: str, frame: int) -> bytes | None:
         """Return the bytes of a frame's picture of a kind; None if there is none."""
         path = self.path(kind, frame)
@@ -183,6 +189,17 @@ class Shot:
         if len(topology.triangles) and int(topology.triangles.max()) >= len(vertices):
             raise _broken(path, "a triangle has a point that does not exist")
         return Posed(vertices, topology, lens)
+
+    def topology(self, frame: int) -> str:
+        """Return the name of a frame's topology without reading the vertices; "" if there is no surface."""
+        path = self.path(SURFACES, frame, "npz")
+        if not os.path.exists(path):
+            return ""
+        try:
+            with zipfile.ZipFile(path) as packed, packed.open("topology.npy") as file:
+                return bytes(np.lib.format.read_array(file, allow_pickle=False)).decode("ascii", "replace")
+        except Exception as error:  # as in `_arrays`
+            raise _broken(path, repr(error)) from None
 
     def vectors(self, frame: int) -> np.ndarray | None:
         """Return H×W×4 float32: pixels right and down to where each pixel's point is in the frame before, and in the

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
+from ...geometry import attached_noise
 from ...geometry.agreement import Links
 from ..conditioning.scheduler_steps import replaced
 
@@ -205,6 +206,25 @@ class SurfaceNoise:
 
     def _shaped(self, noise: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
         return packed(noise) if len(shape) == 3 else noise.reshape(shape)
+
+
+class AttachedNoise(SurfaceNoise):
+    """White noise that sticks to surfaces from frame to frame, whichever frames are painted together."""
+
+    def __init__(self, cells: Sequence[np.ndarray], height: int, width: int) -> None:
+        """Prepare to draw.
+
+        Args:
+            cells: For each frame what its pixels hold the numbers of (`geometry.attached_noise.cells`).
+            height, width: Of the latents.
+        """
+        self._cells, self._shape = cells, (len(cells), height, width)
+
+    def draw(self, channels: int, generator: torch.Generator) -> torch.Tensor:
+        seed = int(torch.randint(1 << 62, (), generator=generator))
+        views, height, width = self._shape
+        noise = np.stack([attached_noise.drawn(keys, channels, seed) for keys in self._cells])
+        return torch.from_numpy(noise).reshape(views, height, width, channels).permute(0, 3, 1, 2).contiguous()
 
 
 def packed(planes: torch.Tensor) -> torch.Tensor:

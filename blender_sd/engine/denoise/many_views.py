@@ -40,6 +40,11 @@ class Together:
         share: Whether views look at their neighbours.
         batch: How many views the model sees at a time.
         blend: Whether views have anything in common; without, each is painted alone, for comparison.
+        noise: The noise that they start from; None for noise that is attached by `links`.
+        begins: For each view the share of the steps after which it is painted; until then it keeps its picture, as if
+            it were painted at a lower strength. () for all of them.
+        turning: For each view another prompt, and how far its own turns into that: the embeddings lie between. () for
+            none.
     """
 
     prompts: tuple[str, ...]
@@ -51,6 +56,9 @@ class Together:
     share: bool = True
     batch: int = 0
     blend: bool = True
+    noise: SurfaceNoise | None = None
+    begins: tuple[float, ...] = ()
+    turning: tuple[tuple[str, float], ...] = ()
 
     @property
     def count(self) -> int:
@@ -59,21 +67,24 @@ class Together:
 
     def arguments(self, call: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
         """Return the arguments of the pipeline's call for all views; `call` returns them for one view's prompt."""
-        different = {prompt: call(prompt) for prompt in dict.fromkeys(self.prompts)}
-        given = dict(different[self.prompts[0]])
+        others = [prompt for prompt, share in self.turning if share > 0]
+        different = {prompt: call(prompt) for prompt in dict.fromkeys((*self.prompts, *others))}
+        each = [_between(different[own], different[other], share) if share > 0 else different[own]
+                for own, (other, share) in zip(self.prompts, self.turning or [("", 0.0)] * self.count)]
+        given = dict(each[0])
         for name in ("prompt", "negative_prompt"):
             if name in given:
-                given[name] = [different[prompt][name] for prompt in self.prompts]
+                given[name] = [one[name] for one in each]
         for name in [name for name in given if name.endswith("prompt_embeds")]:
-            rows = [different[prompt][name] for prompt in self.prompts]
+            rows = [one[name] for one in each]
             longest = max(row.shape[1] for row in rows) if rows[0].ndim == 3 else 0
             given[name] = torch.cat([_lengthened(row, longest) for row in rows])
         if self.pictures:
             given["image"] = list(self.pictures)
         if self.controls:
             name = "control_image" if "control_image" in given else "image"
-            each = list(map(list, zip(*self.controls)))
-            given[name] = each if len(self.controls) > 1 else [one for one, in each]
+            shown = list(map(list, zip(*self.controls)))
+            given[name] = shown if len(self.controls) > 1 else [one for one, in shown]
         return given
 
     @contextmanager
@@ -93,7 +104,8 @@ class Together:
         vae = model.base.vae
         with ExitStack() as stack:
             if self.blend:
-                stack.enter_context(SurfaceNoise(self.links).drawn_by(pipe, seed, variation))
+                noise = self.noise or SurfaceNoise(self.links)
+                stack.enter_context(noise.drawn_by(pipe, seed, variation))
             stack.enter_context(latents.one_by_one(vae))
             if 0 < self.batch < self.count:
                 def begin(views: list[int]) -> None:
@@ -139,14 +151,24 @@ class _Agreement:
                 result = self._in_pixels(result)
             elif share < UNTIL:
                 result = self._blend(result, SOFT + (SHARP - SOFT) * share / UNTIL)
-        if together.keep is not None and together.pictures:
+        keep = self._keep(share, x0)
+        if keep is not None and together.pictures:
             if self._kept is None:
                 self._kept = latents.encoded(self._vae, [_tensor(picture) for picture in together.pictures],
                                              x0.device).to(x0)
-            keep = together.keep.to(x0)
             result = result * (1 - keep) + self._kept * keep
         self._preview(self._pipe, result)
         return result
+
+    def _keep(self, share: float, x0: torch.Tensor) -> torch.Tensor | None:
+        """Return where latents keep their pictures at this step, V×1×h×w; None for nowhere."""
+        together = self._together
+        waiting = [share < begin - 1e-6 for begin in together.begins]
+        if not any(waiting):
+            return None if together.keep is None else together.keep.to(x0)
+        keep = x0.new_zeros((x0.shape[0], 1, *x0.shape[-2:])) if together.keep is None else together.keep.to(x0).clone()
+        keep[waiting] = 1
+        return keep
 
     def _in_pixels(self, x0: torch.Tensor) -> torch.Tensor:
         """Return latents whose pixels agree. What encoding loses is lost on both sides and so cancels out."""
@@ -187,6 +209,15 @@ def neighbours(links: Links, most: int) -> list[list[int]]:
     np.fill_diagonal(common, -1)
     count = min(most, links.views - 1)
     return np.argsort(-common, axis=1, kind="stable")[:, :count].tolist()
+
+
+def _between(own: dict[str, Any], other: dict[str, Any], share: float) -> dict[str, Any]:
+    """Return the arguments for a prompt between two: their embeddings mixed; the nearer one's where there are none."""
+    result = dict(own if share < 0.5 else other)
+    for name in [name for name in result if name.endswith("prompt_embeds") and not name.startswith("negative")]:
+        longest = max(own[name].shape[1], other[name].shape[1])
+        result[name] = torch.lerp(_lengthened(own[name], longest), _lengthened(other[name], longest), share)
+    return result
 
 
 def _lengthened(row: torch.Tensor, length: int) -> torch.Tensor:

@@ -122,7 +122,8 @@ def _painted(model: Model, pipe: Any, request: Request, plan: Plan, listener: Li
     def arguments(step: int, steps: int, prompt: str = request.prompt) -> dict[str, Any]:
         texts = [prompt_steps.at_step(text, step, steps) for text in (prompt, request.negative)]
         joined = [prompt_steps.at_step(text, step, steps) for text in regional.joined]
-        return _arguments(pipe, known, request, plan, progress, model.family, *texts, joined, regional)
+        return _arguments(pipe, known, request, plan, progress, model.family, *texts, joined, regional,
+                          together is not None and bool(together.turning))
 
     def call_at(step: int, steps: int) -> dict[str, Any]:
         if together is None:
@@ -210,10 +211,11 @@ def _wrapping_parts(model: Model, tiled_vae: bool) -> list[torch.nn.Module]:
 
 def _arguments(pipe: Any, known: Mapping[str, inspect.Parameter], request: Request, plan: Plan, progress: _Progress,
                family: Family, prompt: str, negative: str, joined: Sequence[str],
-               regional: Regional) -> dict[str, Any]:
+               regional: Regional, embedded: bool = False) -> dict[str, Any]:
     """Return the arguments of the pipeline's call, as far as this family's pipeline knows them.
 
     `prompt` and `negative` are the request's prompts at some step, `joined` those of regions that are read with it.
+    `embedded`: whether the prompts' embeddings are wanted wherever they can be given.
     """
     width, height = plan.size
     wanted: dict[str, Any] = {
@@ -239,7 +241,7 @@ def _arguments(pipe: Any, known: Mapping[str, inspect.Parameter], request: Reque
     if request.steps != 2 and "intermediate_timesteps" in known:
         wanted["intermediate_timesteps"] = None  # SANA-Sprint's scheduler takes them only with two steps
     skipped = request.clip_skip - 1 if family.clip_skip else 0
-    if weighting.fits(pipe) and (skipped or joined or weighting.wanted(pipe, prompt, negative)):
+    if weighting.fits(pipe) and (skipped or joined or embedded or weighting.wanted(pipe, prompt, negative)):
         del wanted["prompt"]
         wanted.pop("negative_prompt", None)
         wanted |= regional.words(prompt, negative, skipped, joined)

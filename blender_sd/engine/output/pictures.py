@@ -65,12 +65,7 @@ def save(image: Image.Image | np.ndarray, folder: Path, job: str, index: int, re
     Raises:
         OutputUnwritable: The folder is missing or full, or cannot be written.
     """
-    texts = PngImagePlugin.PngInfo()
-    texts.add_text(PARAMETERS_KEY, parameters_text(request, origin.model))
-    texts.add_itxt(REQUEST_KEY, request.to_json())
-    texts.add_itxt(ORIGIN_KEY, origin.to_json())
-    if marked:
-        texts.add_itxt("XML:com.adobe.xmp", xmp(origin))
+    texts = texts_of(request, origin, marked)
     name = _name(request, job, index)
     wanted = (folder / f"{name}{'' if number == 1 else f'-{number}'}.png" for number in itertools.count(1))
 
@@ -84,6 +79,17 @@ def save(image: Image.Image | np.ndarray, folder: Path, job: str, index: int, re
             file.write(sign(whole.getvalue(), os.path.basename(path)))
 
     return _write(wanted, fill)
+
+
+def texts_of(request: Request, origin: Origin, marked: bool) -> PngImagePlugin.PngInfo:
+    """Return the texts that a picture's file holds; arguments as for `save`."""
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text(PARAMETERS_KEY, parameters_text(request, origin.model))
+    texts.add_itxt(REQUEST_KEY, request.to_json())
+    texts.add_itxt(ORIGIN_KEY, origin.to_json())
+    if marked:
+        texts.add_itxt("XML:com.adobe.xmp", xmp(origin))
+    return texts
 
 
 def save_input(source: Source, digest: str, folder: Path) -> None:
@@ -108,7 +114,7 @@ def save_input(source: Source, digest: str, folder: Path) -> None:
         if path.is_symlink():
             files.remove_in(str(kept), path.name)
     except OSError as error:
-        raise _unwritable(kept, error) from error
+        raise unwritable(kept, error) from error
     if path.exists():
         return
     if source.pixels is not None:
@@ -142,7 +148,7 @@ def _write(paths: Iterable[Path], fill: Callable[[BinaryIO, str], object], keep:
         except FileExistsError:
             return first  # another engine has just written the same picture
         except OSError as error:
-            raise _unwritable(first.parent, error) from error
+            raise unwritable(first.parent, error) from error
     _sync_folder(first.parent)
     return Path(path)
 
@@ -162,7 +168,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _unwritable(folder: Path, error: OSError) -> OutputUnwritable:
+def unwritable(folder: Path, error: OSError) -> OutputUnwritable:
+    """Return the error for a folder that cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputUnwritable(f"The disk is full: {folder}", "Free some space or choose another output folder.",
                                 repr(error))

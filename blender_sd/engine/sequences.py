@@ -1,0 +1,76 @@
+"""Carry out an order for frames of a shot: paint them, write each to disk with its origin, and report it."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from ..core.errors import InvalidRequest
+from ..core.image_origin import COMPOSITE, Origin
+from ..core.roles import PICTURE
+from ..library.model_paths import Resolved
+from ..library.policy import Policy
+from ..protocol.messages import EngineConfig, FrameDone, Result
+from .models.identity import Identity
+from .output import image_origin
+from .output.content_credentials import Credentials
+from .output.frames import FrameStore
+from .painter import Job, Painter
+from .sequence_painter import SequencePainter
+
+
+def restyled(job: Job, resolved: Resolved, rules: Policy, config: EngineConfig, painter: Painter, identity: Identity,
+             marking: bool, credentials: Credentials) -> Iterator[Result]:
+    """Yield a result for each wanted frame, in order, once it is on disk; `FrameDone` reports it at once.
+
+    Args:
+        job: The job; its message names the shot and the output folder.
+        resolved: Its message with real paths.
+        rules, config, painter: As for `ObjectPainter`.
+        identity: Reads the content of the model.
+        marking: Whether files say that a model painted them.
+        credentials: Signs them.
+
+    Raises:
+        SDError: The shot cannot be read, a frame cannot be painted or written, or the job was cancelled.
+    """
+    message = job.message
+    if message.shot is None or not message.output:
+        raise InvalidRequest("An animation cannot be restyled again from its settings: they hold no frames.",
+                             "Choose the frames and press Restyle Animation.")
+    store = FrameStore(message.output)
+    work = SequencePainter(painter, job, resolved, rules, config, store)
+    total, noted = work.total, set[str]()
+    origin: Origin | None = None
+    for done, frame in enumerate(work.frames(), start=1):
+        request = frame.request
+        if frame.picture is not None and not message.shot.keys_only:
+            model = work.loaded()
+            request = identity.of(request, model.name, noted.add)
+            origin = origin or replace(image_origin.origin_of(model, resolved.request), kind=COMPOSITE)
+            finished = image_origin.finished(origin, {})
+            sign = credentials.signing(request, message.inputs, finished, job.note) if marking else None
+            store.write(frame.number, frame.picture, frame.digest, request, finished, marking, sign)
+        path = store.path(frame.number, message.shot.keys_only)
+        with Image.open(path) as picture:
+            width, height = picture.size
+            small = _small(picture if frame.picture is None else _shown(frame.picture), config.preview_px)
+        job.emit(FrameDone(message.job, frame.number, str(path), done, total, frame.key, small))
+        yield Result(str(path), request, width, height, role=PICTURE)
+    for text in noted:
+        job.note(text)
+
+
+def _shown(picture: np.ndarray) -> Image.Image:
+    return Image.fromarray(picture if picture.dtype == np.uint8 else (picture >> 8).astype(np.uint8))
+
+
+def _small(picture: Image.Image, longest: int) -> np.ndarray | None:
+    """Return a preview, h×w×3 uint8; None if none is wanted."""
+    if longest <= 0:
+        return None
+    small = picture.convert("RGB")
+    small.thumbnail((longest, longest))
+    return np.asarray(small)
