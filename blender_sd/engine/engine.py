@@ -279,12 +279,9 @@ class Engine(ImageCalls):
         from .sequences import restyled
 
         rules = check_allowed(resolved, self._config)
-        if self._marking:
-            self._credentials.ready(job.note)
         self.warm()
-        identity = Identity(self._digests, resolved.message.folder, job.check)
-        yield from restyled(job, resolved, rules, self._config, self._painter, identity, self._marking,
-                            self._credentials)
+        credentials = self._credentials if self._marking else None
+        yield from restyled(job, resolved, rules, self._config, self._painter, self._digests, credentials)
 
     def _mapped_source(self, job: Job, task: PbrMaps) -> Iterator[Result]:
         """Yield the maps of the job's source once they are on disk."""

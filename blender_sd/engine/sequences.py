@@ -10,6 +10,7 @@ from PIL import Image
 from ..core.errors import InvalidRequest
 from ..core.image_origin import COMPOSITE, Origin
 from ..core.roles import PICTURE
+from ..library.content_digests import ContentDigests
 from ..library.model_paths import Resolved
 from ..library.policy import Policy
 from ..protocol.messages import EngineConfig, FrameDone, Result
@@ -21,17 +22,16 @@ from .painter import Job, Painter
 from .sequence_painter import SequencePainter
 
 
-def restyled(job: Job, resolved: Resolved, rules: Policy, config: EngineConfig, painter: Painter, identity: Identity,
-             marking: bool, credentials: Credentials) -> Iterator[Result]:
+def restyled(job: Job, resolved: Resolved, rules: Policy, config: EngineConfig, painter: Painter,
+             digests: ContentDigests, credentials: Credentials | None) -> Iterator[Result]:
     """Yield a result for each wanted frame, in order, once it is on disk; `FrameDone` reports it at once.
 
     Args:
         job: The job; its message names the shot and the output folder.
         resolved: Its message with real paths.
         rules, config, painter: As for `ObjectPainter`.
-        identity: Reads the content of the model.
-        marking: Whether files say that a model painted them.
-        credentials: Signs them.
+        digests: Of the contents of models.
+        credentials: Signs the files; None if they do not say that a model painted them.
 
     Raises:
         SDError: The shot cannot be read, a frame cannot be painted or written, or the job was cancelled.
@@ -40,6 +40,9 @@ def restyled(job: Job, resolved: Resolved, rules: Policy, config: EngineConfig, 
     if message.shot is None or not message.output:
         raise InvalidRequest("An animation cannot be restyled again from its settings: they hold no frames.",
                              "Choose the frames and press Restyle Animation.")
+    if credentials is not None:
+        credentials.ready(job.note)
+    identity = Identity(digests, resolved.message.folder, job.check)
     store = FrameStore(message.output)
     work = SequencePainter(painter, job, resolved, rules, config, store)
     total, noted = work.total, set[str]()
@@ -51,8 +54,8 @@ def restyled(job: Job, resolved: Resolved, rules: Policy, config: EngineConfig, 
             request = identity.of(request, model.name, noted.add)
             origin = origin or replace(image_origin.origin_of(model, resolved.request), kind=COMPOSITE)
             finished = image_origin.finished(origin, {})
-            sign = credentials.signing(request, message.inputs, finished, job.note) if marking else None
-            store.write(frame.number, frame.picture, frame.digest, request, finished, marking, sign)
+            sign = credentials and credentials.signing(request, message.inputs, finished, job.note)
+            store.write(frame.number, frame.picture, frame.digest, request, finished, credentials is not None, sign)
         path = store.path(frame.number, message.shot.keys_only)
         with Image.open(path) as picture:
             width, height = picture.size

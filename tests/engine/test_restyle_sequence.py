@@ -12,7 +12,7 @@ from blender_sd.protocol.messages import Cancelled, Failed, Finished, FrameDone,
 from blender_sd.protocol.shots import Course
 from tests.support import shots as scenes
 
-TOGETHER = ("sd", "sdxl", "sd3", "flux", "z_image", "qwen_image", "sana")
+TOGETHER = ("sd", "sdxl", "sd3", "flux", "z_image", "qwen_image")
 IN_TURN = ("flux2_klein", "flux_kontext", "qwen_edit_plus")
 
 
