@@ -275,13 +275,13 @@ class Engine(ImageCalls):
         yield from self._mapped(job, request, job.message.maps, maps, origin)
 
     def _sequence(self, job: Job, resolved: Resolved) -> Iterator[Result]:
-        """Yield the frames of a shot once they are on disk; each is reported when it is."""
+        """Yield the frames of a shot once they are on disk."""
         from .sequences import restyled
 
         rules = check_allowed(resolved, self._config)
         self.warm()
-        credentials = self._credentials if self._marking else None
-        yield from restyled(job, resolved, rules, self._config, self._painter, self._digests, credentials)
+        yield from restyled(job, resolved, rules, self._config, self._painter, self._digests,
+                            self._credentials if self._marking else None)
 
     def _mapped_source(self, job: Job, task: PbrMaps) -> Iterator[Result]:
         """Yield the maps of the job's source once they are on disk."""
