@@ -145,7 +145,8 @@ def _joined(look: Look, pictures: Sequence[Picture], found: Sequence[Found], qua
     colours, before, broad = means[..., :3], np.maximum(means[..., 3:6], 0), means[..., 6:]
     levels = max(2, round(np.log2(max(look.shape) / 64)))
     if light > 0:
-        both = smoothed(np.concatenate([look.source, before], 2), known * (known > 0.99), look.labels, levels)
+        alike = (known > 0.99) & (samples == samples.min()).reshape(look.shape)  # edges mix surfaces
+        both = smoothed(np.concatenate([look.source, before], 2), alike.astype(np.float32), look.labels, levels)
         change = np.log((both[..., :3] + _DARK) / (both[..., 3:] + _DARK))
         colours = colours * np.exp(light * np.clip(change, -_MOST, _MOST))
     if len(pictures) > 1:

@@ -109,16 +109,25 @@ class Layer:
         across /= across.sum(1, keepdims=True)
         down /= down.sum(1, keepdims=True)
         total, weight = np.zeros((len(x), flat.shape[1]), np.float32), np.zeros(len(x), np.float32)
+        low, high = np.full_like(total, np.inf), np.full_like(total, -np.inf)
         for number, step in enumerate(taps):
             start = np.clip(top + step, 0, height - 1) * width
             for place, along in enumerate(taps):
                 at = start + np.clip(left + along, 0, width - 1)
-                share = down[:, number] * across[:, place]
+                share, values = down[:, number] * across[:, place], flat[at]
                 if labels is not None:
-                    share = share * ((kinds[at] == labels) & (edges[at] > 1))
-                total += flat[at] * share[:, None]
+                    on = (kinds[at] == labels) & (edges[at] > 1)
+                    share = share * on
+                    if max(abs(2 * step - 1), abs(2 * along - 1)) <= 3:  # the inner 4×4
+                        low = np.minimum(low, np.where(on[:, None], values, np.inf))
+                        high = np.maximum(high, np.where(on[:, None], values, -np.inf))
+                total += values * share[:, None]
                 weight += share
-        return total / np.where(np.abs(weight) > 1e-6, weight, 1)[:, None], weight
+        total /= np.where(np.abs(weight) > 1e-6, weight, 1)[:, None]
+        if labels is not None:  # a kernel that lacks taps may swing far
+            there = np.isfinite(low) & np.isfinite(high)
+            total = np.where(there, np.clip(total, np.where(there, low, 0), np.where(there, high, 0)), total)
+        return total, weight
 
     def _soft(self, x: np.ndarray, y: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         height, width = self.labels.shape

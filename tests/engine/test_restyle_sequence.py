@@ -162,3 +162,18 @@ def test_sixteen_bits_and_alpha(restyle, tmp_path):
     assert read_head(str(tmp_path / "out" / "000002.png")).text["blender_sd_frame"]
     data = (tmp_path / "out" / "000002.png").read_bytes()
     assert data[24] == 16 and data[25] == 6  # bits, and red, green, blue, alpha
+
+
+@pytest.mark.parametrize(("link", "how"), [(shots.FLOW, "optical flow"), (shots.VECTOR, "Vector pass")])
+def test_without_surfaces_frames_are_tracked(restyle, tmp_path, link, how):
+    pytest.importorskip("cv2")
+    scene = scenes.small(5, step=0.0)  # nothing moves: all frames are alike
+    folder = scene.write(str(tmp_path / "shot"), link=link, surfaces=False)
+    if link == shots.VECTOR:
+        for frame in range(1, 6):
+            scenes.ShotWriter(folder).vectors(frame, np.zeros((64, 64, 4), np.float32))
+    events = restyle(folder, key_distance=4)
+    finished(events)
+    assert any(how in event.text for event in events if isinstance(event, Note))
+    made = pixels(tmp_path / "out")
+    assert all(np.abs(made[frame].astype(int) - made[1]).mean() < 2 for frame in made)
