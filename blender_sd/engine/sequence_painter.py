@@ -76,6 +76,7 @@ class SequencePainter:
             strength=0.0, batch=0, frame_bits="8", skip_broken=False, consistency=0.0, prompt="", seed=0, guidance=0)))
         self._files: dict[str, str] = {}
         self._digests: dict[int, str] = {}
+        self._kept: set[int] = set()
         self._pictures: dict[int, np.ndarray] = {}  # keyframes that were read last
 
     def loaded(self) -> Model:
@@ -208,29 +209,35 @@ class SequencePainter:
 
     def _key(self, key: int) -> np.ndarray:
         """Return a keyframe, H×W×3 uint8, painted if it is not there yet."""
-        stretch, digest = self._planned(key), self._key_digest(key)
+        stretch = self._planned(key)
         if key in self._pictures:
             return self._pictures[key]
+        needed = [] if self._is_kept(key) else self._before(stretch, key)
         for group in stretch.groups:
-            if self._store.has(key, digest, True):
-                break
-            needed = key in group.frames or self._leads_to(stretch, group, key)
-            if needed and not all(self._store.has(member, self._key_digest(member), True) for member in group.frames):
-                self._paint_group(stretch, group)
+            if group.frames[0] not in needed or all(map(self._is_kept, group.frames)):
+                continue
+            self._paint_group(stretch, group)
         while len(self._pictures) >= _HELD:
             self._pictures.pop(next(iter(self._pictures)))
         self._pictures[key] = self._store.read(key)
         return self._pictures[key]
 
-    def _leads_to(self, stretch: Stretch, group: Group, key: int) -> bool:
-        """Return whether a group must be there before a keyframe can be painted."""
-        open_, seen = [key], set()
+    def _is_kept(self, key: int) -> bool:
+        """Return whether a keyframe is in the store; once it is, it stays."""
+        if key not in self._kept and self._store.has(key, self._key_digest(key), True):
+            self._kept.add(key)
+        return key in self._kept
+
+    def _before(self, stretch: Stretch, key: int) -> set[int]:
+        """Return the keyframes that must be there before one is, with itself and those painted with them."""
+        open_, seen = [key], set[int]()
         while open_:
             members = stretch.group(open_.pop()).frames
-            for anchor in {anchor for member in members for anchor in stretch.anchors[member]} - seen:
-                seen.add(anchor)
-                open_.append(anchor)
-        return not seen.isdisjoint(group.frames)
+            seen.update(members)
+            anchors = {anchor for member in members for anchor in stretch.anchors[member]} - seen
+            seen |= anchors
+            open_ += anchors
+        return seen
 
     def _shown(self, stretch: Stretch, keys: Sequence[int], between: bool = False) -> list[Shown]:
         """Return finished keyframes. Tracked ones count alike: the nearest in time is the best."""

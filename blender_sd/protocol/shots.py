@@ -100,6 +100,8 @@ class Course:
 
 def value_at(values: Mapping[int, Any], frame: int, otherwise: Any) -> Any:
     """Return what holds at a frame: the value of the last frame up to it that has one, or `otherwise`."""
+    if frame in values:  # baked curves have a value for each frame
+        return values[frame]
     before = [key for key in values if key <= frame]
     return values[max(before)] if before else otherwise
 

@@ -181,11 +181,12 @@ class Stage:
     # ---- how frames correspond -------------------------------------------------------------------------------------
 
     def _stretches(self, frames: Sequence[int]) -> list[Stretch]:
-        cuts, parts = set(self.shot.info.cuts), []
+        cuts, present = set(self.shot.info.cuts), set(frames)
+        parts: list[tuple[int, list[int]]] = []
         after = 0
         for frame in self.shot.info.frames:  # a cut at a frame that is left out is one at the next
             after += frame in cuts
-            if frame in frames:
+            if frame in present:
                 if not parts or parts[-1][0] != after:
                     parts.append((after, []))
                 parts[-1][1].append(frame)
@@ -263,7 +264,7 @@ class Stage:
                     known.note(key, self._thin(key))
                 around = keyframing.near(sorted(finished), key)
                 further = known.of(key, [other for other in finished if other not in around]) if known else []
-                stretch.anchors[key] = sorted({*around, *further} - {key})
+                stretch.anchors[key] = sorted({*around, *further}) if group.rank >= 0 else []
             finished += group.frames
 
     def _thin(self, frame: int) -> Any:
