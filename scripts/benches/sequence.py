@@ -31,8 +31,7 @@ from . import common
 
 DESCRIPTION = "restyled animations: flicker, sharpness, change, materials, matching, noise, time, memory, kills"
 SHOTS = ("moving", "deforming")
-CHUNKS = ("free1", "free2", "free3")  # thirds of the frames by themselves
-PARTS = (*(f"{kind}-{name}" for name in SHOTS for kind in (*CHUNKS, "styled", "judged")), "match", "noise", "memory",
+PARTS = (*(f"{kind}-{name}" for name in SHOTS for kind in ("free", "styled", "judged")), "match", "noise", "memory",
          "kills")
 KEPT = common.ROOT / "out" / "bench-sequence"
 _PATCH = 128
@@ -47,10 +46,7 @@ def run(log: Callable[[str], None], parts: Sequence[str]) -> dict:
     for part in parts:
         kind, _, name = part.partition("-")
         if name:
-            if kind in CHUNKS:
-                free(name, CHUNKS.index(kind), log)
-            else:
-                {"styled": styled, "judged": judged}[kind](name, figures, bars, log)
+            {"free": free, "styled": styled, "judged": judged}[kind](name, figures, bars, log)
         else:
             {"match": match, "noise": noise, "memory": memory, "kills": kills}[kind](figures, bars, log)
     return {"figures": figures, "bars": bars}
@@ -81,19 +77,15 @@ def _note_of(name: str) -> dict[str, float]:
     return json.loads((KEPT / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def free(name: str, chunk: int, log: Callable[[str], None]) -> None:
-    """Paint a third of the frames, each by itself."""
+def free(name: str, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
+    """Paint each frame by itself."""
     import shutil
 
-    from ._sequence import scenes
-
     output = KEPT / f"{name}-free"
-    if not chunk:
-        shutil.rmtree(output, ignore_errors=True)
-    frames = list(range(1, scenes.FRAMES + 1))[chunk::len(CHUNKS)]
-    spent = _measured("shot", str(_shot(name)), str(output), json.dumps({"consistency": 0.0, "frames": frames}))
-    _noted(f"{name}-{CHUNKS[chunk]}", spent)
-    log(f"{name}: {len(frames)} frames by themselves, {spent['seconds']:.0f} s")
+    shutil.rmtree(output, ignore_errors=True)
+    spent = _measured("shot", str(_shot(name)), str(output), json.dumps({"consistency": 0.0}))
+    _noted(f"{name}-free", {key: spent[key] / spent["frames"] for key in ("seconds", "worked")})
+    log(f"{name}: {spent['frames']} frames by themselves, {spent['seconds']:.0f} s")
 
 
 def styled(name: str, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
@@ -103,9 +95,7 @@ def styled(name: str, figures: dict, bars: dict, log: Callable[[str], None]) -> 
     shutil.rmtree(KEPT / f"{name}-styled", ignore_errors=True)
     spent = _measured("shot", str(_shot(name)), str(KEPT / f"{name}-styled"), "{}")
     own = {key: spent[key] / spent["frames"] for key in ("seconds", "worked")}
-    notes = [_note_of(f"{name}-{chunk}") for chunk in CHUNKS]
-    alone = {key: sum(note[key] for note in notes) / sum(note["frames"] for note in notes)
-             for key in ("seconds", "worked")}
+    alone = _note_of(f"{name}-free")
     figures |= {f"keys_{name}": spent["keys"], f"seconds_{name}": own["seconds"],
                 f"seconds_{name}_free": alone["seconds"]}
     ratio = own["worked"] / alone["worked"]

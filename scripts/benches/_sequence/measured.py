@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import common
 
-STEPS, STRENGTH, GUIDANCE, SEED = 12, 0.7, 3.0, 7
+STEPS, STRENGTH, GUIDANCE, SEED = 8, 0.7, 3.0, 7
 PROMPT, MATERIAL = "red brick wall", "brick"
 
 
