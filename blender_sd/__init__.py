@@ -24,6 +24,7 @@ _CALLS = {
     "regions": ("region", "region_mask"),
     "baking": ("bake", "project"),
     "texturing": ("texture_object",),
+    "sequences": ("forget_shot", "pause_job", "restyle_sequence", "resume_job"),
     "recalling": ("recall", "run"),
     "placing": ("apply", "purge_replaced"),
     "job_queue": ("cancel_all", "clear_jobs", "jobs", "move_job", "pump", "shutdown", "wait"),

@@ -25,12 +25,12 @@ from ..library.history import History
 from ..library.model_cache import ModelCache
 from ..library.policy_status import PolicyStatus
 from ..library.styles import StyleFolder
-from ..protocol.messages import FETCH, INSTALL, VERIFY, EngineConfig, Generate, Result
+from ..protocol.messages import FETCH, INSTALL, RECORD, VERIFY, EngineConfig, Generate, Result
 from ..protocol.pipeline import Pipeline
 from ..session.content_credentials import Verifications
 from ..session.downloads import Download, Downloads
 from ..session.installations import Installation, Installations
-from ..session.process import ProcessPipeline
+from ..session.process import Limits, ProcessPipeline
 from ..session.session import Session
 from ..session.transfers import Transfer, Transfers
 from .config import OF_THE_ENGINE, SEARCHED, Config
@@ -39,6 +39,8 @@ from .interpreter import engine_python, has_torch
 from .scene_access import has_blender, the_scene
 
 _DIGESTS = "digests.json"
+# A scene may take minutes to evaluate; what is asked to stop is ended soon, and loses at most a frame.
+_PATIENT = Limits(silence=900.0, cancel=2.0, cancel_silence=2.0)
 SHIPPED_STYLES = Path(__file__).resolve().parent.parent / "styles"
 
 
@@ -243,6 +245,16 @@ class Runtime:
     def install_pipeline(self) -> ProcessPipeline:
         """Return what sets up an engine, with Blender's own Python; it starts when it is given a request."""
         return self.role_pipeline(INSTALL, sys.executable)
+
+    def record_pipeline(self) -> ProcessPipeline:
+        """Return what records shots and makes movies, in a Blender without a window: this program again, or where bpy is
+        a module this Python; it starts when it is given a request."""
+        import bpy
+
+        self.start_log()
+        program = bpy.app.binary_path
+        options = ("--background", "--offline-mode", "--python") if program else ("-X", "utf8")
+        return ProcessPipeline(program or sys.executable, EngineConfig(), role=RECORD, options=options, limits=_PATIENT)
 
     def role_pipeline(self, role: str, python: str, engine: EngineConfig | None = None) -> ProcessPipeline:
         """Return what does the work of `role` (see `protocol.messages`) with the interpreter `python`."""

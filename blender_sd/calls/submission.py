@@ -13,6 +13,7 @@ from ..core.tasks import KNOWN, PbrMaps, task_fields
 from ..library.models import ModelInfo
 from ..protocol.messages import Source
 from ..session.job import Job
+from ..session.sequences import Sequence
 from ..session.worker import SceneryOrReader
 from . import policy
 from .arguments import ControlInput, Place, RegionInput
@@ -104,7 +105,7 @@ def with_regions(order: Order, source: Any = None) -> Order:
 
 def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int] | None = None,
            covers: tuple[int, int] | None = None, given: Any = None, scenery: SceneryOrReader | None = None,
-           maps: PbrMaps | None = None, **changes: Any) -> Job:
+           maps: PbrMaps | None = None, sequence: Sequence | None = None, output: str = "", **changes: Any) -> Job:
     """Submit an order.
 
     Args:
@@ -114,6 +115,8 @@ def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int]
         given: The source as the caller gave it.
         scenery: What the pictures are baked onto.
         maps: How the maps of a material are made of the first picture.
+        sequence: What comes before and after painting the frames of an animation.
+        output: The folder for the pictures; "" for the output folder.
         changes: Settings that only the source decided.
 
     Raises:
@@ -128,14 +131,15 @@ def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int]
             order.regions, given, covers or (request.width, request.height)) if order.regions else ()):
         inputs[f"region{number}"] = mask
     job = submit_request(request, order.info, inputs, order.target, order.label, order.controls, covers, given,
-                         scenery, maps)
+                         scenery, maps, sequence, output)
     job.notes += order.notes
     return job
 
 
 def submit_request(request: Request, info: ModelInfo, inputs: dict[str, SourceLike], target: Place, label: str,
                    controls: Iterable[ControlInput] = (), covers: tuple[int, int] | None = None,
-                    given: Any = None, scenery: SceneryOrReader | None = None, maps: PbrMaps | None = None) -> Job:
+                   given: Any = None, scenery: SceneryOrReader | None = None, maps: PbrMaps | None = None,
+                   sequence: Sequence | None = None, output: str = "") -> Job:
     """Submit a whole request that may be carried out (`policy.check_request`), with results that go to `target`; the
     other arguments as for `submit`. Raises SDError."""
     scene = runtime.scene
@@ -152,9 +156,9 @@ def submit_request(request: Request, info: ModelInfo, inputs: dict[str, SourceLi
             scene.commit(target, job.results, job.label, lambda placement: setattr(job, "placement", placement)))
 
     job = runtime.the_session().submit(
-        request, folder=info.folder, output=str(runtime.folders.output_folder()), inputs=inputs, commit=commit,
+        request, folder=info.folder, output=output or str(runtime.folders.output_folder()), inputs=inputs, commit=commit,
         label=label or request.prompt or info.name, base_model=info.base_model, scenery=scenery,
-        maps=maps, recall=scene.recall)
+        maps=maps, recall=scene.recall if sequence is None else None, sequence=sequence)
     job.notes += notes
     job.target = None if callable(target) else target
     return job

@@ -28,7 +28,7 @@ from ..core.tasks import KNOWN, task_fields
 from ..core.version import version
 from . import units
 from .exits import OtherVersion
-from .frame_ranges import frames_in
+from ..core.frame_ranges import frames_in
 from .units import Unit
 
 MAX_BYTES = 1 << 26

@@ -19,7 +19,7 @@ from ..core.request import PANEL_SEED, Request
 from ..core.tasks import MAKE_SEAMLESS, OUTPAINT, TASKS, UPSCALE
 from .blend_files import whole_path
 from ..library.frame_files import with_frame
-from .frame_ranges import frames_in
+from ..core.frame_ranges import frames_in
 
 CAMERA = "CAMERA"
 _PICTURES = ("source", "mask", "reference")

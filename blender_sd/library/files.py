@@ -216,6 +216,11 @@ def make_folders(path: str, private: bool = False) -> None:
         _restrict(path)
 
 
+def link_folder(target: str, path: str) -> None:
+    """Create the link `path` to an existing folder. Raise OSError: on Windows not everybody may."""
+    os.symlink(target, path, target_is_directory=True)
+
+
 def claim(path: str) -> None:
     """Create the folder `path` with a mark that it is ours to delete. Raise OSError."""
     os.mkdir(path)

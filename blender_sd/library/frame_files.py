@@ -54,6 +54,18 @@ def numbered_in(folder: str) -> tuple[str, tuple[int, ...]]:
     return os.path.join(folder, pattern), tuple(sorted(set(known[pattern])))
 
 
+def numbers_of(pattern: str) -> tuple[int, ...]:
+    """Return the numbers of the files that a pattern names, rising; () where the folder cannot be read."""
+    folder, name = os.path.split(pattern)
+    run = list(re.finditer(r"#+", name))[-1]
+    form = re.compile(f"{re.escape(name[:run.start()])}(-?\\d{{{len(run[0])},}}){re.escape(name[run.end():])}")
+    try:
+        matches = [form.fullmatch(entry) for entry in os.listdir(folder)]
+    except OSError:
+        return ()
+    return tuple(sorted(int(match[1]) for match in matches if match))
+
+
 def gaps_in(numbers: Sequence[int], wanted: Iterable[int]) -> str:
     """Return which of the `wanted` frames are not among `numbers`, for a message: "7, 9-12"; "" for none."""
     there = set(numbers)

@@ -1,6 +1,7 @@
 """Convert what Blender holds to arrays and back: image datablocks, material slots, cameras, renders. bpy and numpy; no
 UI.
 """
+from . import sequences
 from .assets import About, facts, image_facts, image_of, write_image, write_maps, write_material, write_result
 from .baking import (
     Plan as BakePlan, place as place_baked, prepare as prepare_bake,
@@ -71,7 +72,7 @@ __all__ = [
     "open_regions", "open_source", "painted_image", "picture_of", "place", "place_baked", "place_material",
     "prepare_bake", "preview_faces", "prompt_in", "prompt_text", "purge_replaced", "push_undo", "recall", "release",
     "relief_controls", "relief_of", "remarks", "remember_masks", "render_camera", "render_result_source",
-    "request_of", "request_reader", "result_facts", "set_camera_background", "set_relief", "settle_painting",
+    "request_of", "request_reader", "result_facts", "sequences", "set_camera_background", "set_relief", "settle_painting",
     "show_in_editor", "show_preview", "show_side", "show_text", "sides", "size_of", "source_of", "source_size",
     "start_camera_render", "start_painting", "target_of_object", "text_named", "text_names", "texture_masks",
     "textured_faces", "through", "unwatch_renders", "viewport_source", "warm_up", "watch_renders", "write_image",

@@ -97,6 +97,16 @@ def compositor_of(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
     return scene.node_tree if scene.use_nodes else None
 
 
+def made_compositor_of(scene: bpy.types.Scene) -> bpy.types.NodeTree:
+    """Return the compositor's nodes of `scene`, made if it has none."""
+    if hasattr(scene, "compositing_node_group"):
+        if scene.compositing_node_group is None:
+            scene.compositing_node_group = bpy.data.node_groups.new("Compositing", "CompositorNodeTree")
+        return scene.compositing_node_group
+    scene.use_nodes = True
+    return scene.node_tree
+
+
 def works_in_rec709() -> bool:
     """Return whether scene-linear means linear Rec. 709. Since 5.0 a file can choose another working space."""
     colorspace = getattr(bpy.data, "colorspace", None)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,13 +16,16 @@ import numpy as np
 
 from ..core.errors import JobCancelled, SDError, error_of_kind
 from ..core.request import Request
-from ..protocol.messages import Cancelled, Failed, Finished, Loading, Note, Result, Step, text_of
+from ..protocol.messages import (
+    Cancelled, Failed, Finished, FrameDone, Loading, Note, Result, Stage, Step, text_of,
+)
 from .inbox import Pumped, pump_until
 
 log = logging.getLogger("blender_sd")
 
-STATES = ("queued", "loading", "running", "finished", "cancelled", "failed")
-_DONE = STATES[3:]
+STATES = ("queued", "loading", "running", "paused", "finished", "cancelled", "failed")
+_DONE = STATES[4:]
+_WINDOW = 8  # frames by whose pace the rest is estimated
 _PACES = 5  # recent steps that count; their median is stable even if they differ
 _LOOK = 0.1  # seconds between two looks at whether a job was cancelled
 _ALIKE = 1.5  # two steps agree if one took at most this many times as long as the other
@@ -83,6 +87,8 @@ class Job:
         state: One of STATES.
         step, steps: The finished steps of the current picture (0 before the first), and all of its steps.
         image, images: The current picture (0 before the first), and the number of pictures.
+        frames, frames_done: Of an animation, how many frames there are and how many are done, of what is being done
+            now: rendering, then painting; 0 for other jobs.
         eta: Seconds left, or None until two steps of this job agree on their pace.
         text: What is being done.
         notes: Facts worth knowing that are not errors.
@@ -96,6 +102,7 @@ class Job:
         error: Why a failed job failed.
         cancelling: Whether it was asked to cancel: then it ends as cancelled without a result, whatever the engine
             still sends.
+        pausing: Whether it was asked to pause: then it is cancelled, and waits to be resumed.
     """
 
     def __init__(self, id: str, request: Request, owner: Owner, label: str = "",
@@ -109,6 +116,7 @@ class Job:
         self.state = "queued"
         self.step, self.steps = 0, request.steps
         self.image, self.images = 0, request.pictures
+        self.frames = self.frames_done = 0
         self.eta: float | None = None
         self.text = "Waiting"
         self.notes: list[str] = []
@@ -119,8 +127,9 @@ class Job:
         self._outputs: list = []
         self._recall = recall
         self.error: SDError | None = None
-        self.cancelling = False
+        self.cancelling = self.pausing = False
         self._owner = owner
+        self._marks: deque[tuple[float, int]] = deque(maxlen=_WINDOW)  # times, each with the frames done by then
         self._last: tuple[int, float] | None = None  # the finished steps of all pictures, and the time
         self._paces: list[float] = []  # seconds that each of the newest steps took
         self._committing = False
@@ -146,6 +155,8 @@ class Job:
         """The finished share of all steps of all pictures, 0 to 1."""
         if self.state == "finished":
             return 1.0
+        if self.frames:
+            return min(1.0, self.frames_done / self.frames)
         return min(1.0, self._steps_done() / max(1, self.steps * self.images))
 
     def cancel(self) -> bool:
@@ -206,13 +217,37 @@ class Job:
         self.state = "running"
         before = self.step if self.image == event.image else 0
         self.step, self.steps, self.image, self.images = event.step, event.steps, event.image, event.images
-        self.text = f"Step {event.step} of {event.steps}"
-        if event.images > 1:
-            self.text += f", picture {event.image} of {event.images}"
         if event.preview is not None:
             self.preview = event.preview
             self.preview_serial += 1
+        if self.frames:  # the steps of one keyframe tell little about all frames
+            self.text = f"Frame {min(self.frames_done + 1, self.frames)} of {self.frames}, step {event.step}"
+            return
+        self.text = f"Step {event.step} of {event.steps}"
+        if event.images > 1:
+            self.text += f", picture {event.image} of {event.images}"
         self._measure(at, before)
+
+    def _staged(self, event: Stage, at: float) -> None:
+        self._count(event.done, event.total, at)
+        self.text = f"{event.text}, frame {min(event.done + 1, event.total)} of {event.total}"
+
+    def _framed(self, event: FrameDone, at: float) -> None:
+        self._count(event.done, event.total, at)
+        self.text = f"Frame {event.done} of {event.total}"
+        if event.preview is not None:
+            self.preview = event.preview
+            self.preview_serial += 1
+
+    def _count(self, done: int, total: int, at: float) -> None:
+        """Take note that so many of an animation's frames are done, and estimate the rest by the newest ones."""
+        self.state = "running"
+        if self._marks and (done < self._marks[-1][1] or total != self.frames):
+            self._marks.clear()  # something else is being done now
+        self.frames_done, self.frames = done, total
+        self._marks.append((at, done))
+        (first, before), (last, now) = self._marks[0], self._marks[-1]
+        self.eta = (total - now) * (last - first) / (now - before) if now > before else None
 
     def _measure(self, at: float, before: int) -> None:
         """Measure the pace of this job's own steps.
@@ -264,10 +299,14 @@ class Job:
         return extended
 
     def _cancelled(self, event: object, at: float) -> None:
-        self._end("cancelled", "Cancelled")
+        if self.pausing and not self.cancelling:
+            self.state, self.text, self.eta = "paused", "Paused", None
+            self._marks.clear()
+        else:
+            self._end("cancelled", "Cancelled")
 
     def _failed(self, event: Failed, at: float) -> None:
-        if self.cancelling:
+        if self.cancelling or self.pausing:
             log.info("job %s failed while it was being cancelled %s", self.id, event.logged)
             self._cancelled(event, at)
         else:
@@ -284,6 +323,7 @@ class Job:
         self.commit = self.covers = None  # they hold what was read of the scene: of a dense mesh, hundreds of megabytes
 
     _CHANGES: dict[type, Callable[[Job, Any, float], None]] = {
-        Prepared: _prepared, Turn: _turned, Loading: _loading, Note: _note, Step: _stepped,
+        Prepared: _prepared, Turn: _turned, Loading: _loading, Note: _note, Step: _stepped, Stage: _staged,
+        FrameDone: _framed,
         Finished: _finished, Cancelled: _cancelled, Failed: _failed,
     }

@@ -7,7 +7,9 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Listed
+from dataclasses import replace
 
 from ..core.errors import SDError, SourceUnusable
 from ..core.request import Request
@@ -16,6 +18,7 @@ from ..protocol.messages import Cancelled, Generate, Ready, Result
 from ..protocol.pipeline import Pipeline
 from .inbox import Inbox
 from .job import Job
+from .sequences import Sequence
 from .worker import EngineState, SceneryOrReader, SourceOrReader, Task, Waiting, Worker
 
 log = logging.getLogger("blender_sd")
@@ -44,7 +47,7 @@ class Session:
     def __init__(self, pipeline_factory: Callable[[], Pipeline[Generate]],
                  before_turn: Callable[[bool], None] = lambda waiting: None,
                  changed: threading.Condition | None = None, *,
-                 more: Sequence[Callable[[], Pipeline[Generate]]] = (),
+                 more: Listed[Callable[[], Pipeline[Generate]]] = (),
                  kept: Callable[[Request], tuple[Result, ...]] | None = None) -> None:
         self._factories = [pipeline_factory, *more]
         self._kept = kept
@@ -52,6 +55,7 @@ class Session:
         self._workers: list[Worker] = []
         self._inbox = Inbox(changed)
         self._jobs: list[Job] = []
+        self._pausable: dict[str, Task] = {}  # jobs of animations, until they end
         self._pumping = threading.RLock()
         self._closed = False
         self._pid = os.getpid()
@@ -79,7 +83,7 @@ class Session:
         self, request: Request, *, folder: str, output: str, inputs: Mapping[str, SourceOrReader] | None = None,
         commit: Callable[[Job], list] | None = None, label: str = "", base_model: str = "", background: bool = False,
         controls_only: bool = False, scenery: SceneryOrReader | None = None, maps: PbrMaps | None = None,
-        recall: Callable[[list, tuple[Result, ...]], list] | None = None,
+        recall: Callable[[list, tuple[Result, ...]], list] | None = None, sequence: Sequence | None = None,
     ) -> Job:
         """Add a request to the queue and return its job at once.
 
@@ -100,6 +104,7 @@ class Session:
                 what there will be once some meshes have UVs.
             recall: Turns the result of `commit` and the pictures into the current value of `Job.outputs`, whenever that
                 is read.
+            sequence: What is done before the frames of an animation are painted, and after. Such a job can be paused.
 
         Raises:
             SourceUnusable: A picture that the task needs is missing.
@@ -112,8 +117,11 @@ class Session:
         worker = self._awake()[0]
         job = Job(uuid.uuid4().hex, request, self, label, commit, background, recall)
         self._jobs.append(job)
-        worker.add(Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), inputs,
-                        base_model, background, controls_only, scenery, maps))
+        task = Task(job.id, request, os.path.abspath(folder), output and os.path.abspath(output), inputs, base_model,
+                    background, controls_only, scenery, maps, sequence)
+        if sequence is not None:
+            self._pausable[job.id] = task
+        worker.add(task)
         return job
 
     def pump(self, budget: float | None = 0.008) -> bool:
@@ -134,7 +142,8 @@ class Session:
 
     def busy(self) -> bool:
         """Return whether a job is going on, one in the background too, or the engine is starting."""
-        return self.status == "starting" or any(not job.done for job in self._jobs)
+        return self.status == "starting" or any(
+            not job.done and job.state != "paused" for job in self._jobs)
 
     def waits(self) -> bool:
         """Return whether `pump` has something to do."""
@@ -160,8 +169,30 @@ class Session:
             return False
         if not job.cancelling:
             job.cancelling = True
+            if job.state == "paused":  # no thread has it
+                self._inbox.put(Cancelled(job.id))
+                return True
             for worker in self._workers:
                 worker.cancel(job.id)
+        return True
+
+    def pause(self, job: Job) -> bool:
+        """Stop an animation's job until `resume`; the frames that are finished stay. Return whether it can be paused.
+        """
+        if job.done or job.cancelling or job.pausing or job.id not in self._pausable:
+            return False
+        job.pausing = True
+        for worker in self._workers:
+            worker.cancel(job.id)
+        return True
+
+    def resume(self, job: Job) -> bool:
+        """Put a paused job at the end of the queue: it goes on where it stopped. Return whether it was paused."""
+        if job.state != "paused" or job.id not in self._pausable:
+            return False
+        task = self._pausable[job.id] = replace(self._pausable[job.id], cancelled=threading.Event())
+        job.pausing, job.state, job.text = False, "queued", "Waiting"
+        self._awake()[0].add(task)
         return True
 
     def cancel_all(self) -> None:
@@ -237,6 +268,8 @@ class Session:
         for job in self._jobs:
             if job.id == id:
                 changed = job.apply(event, at)
+                if job.done:
+                    self._pausable.pop(job.id, None)
                 if job.background and job.done:
                     self._jobs.remove(job)
                 return changed

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -23,6 +23,7 @@ from ..protocol.messages import (
 from ..protocol.pipeline import Pipeline
 from ..protocol.surfaces import Bare, Scenery, Unwrapping
 from .job import Prepared, Turn
+from .sequences import Sequence
 
 log = logging.getLogger("blender_sd")
 
@@ -47,7 +48,7 @@ class Task:
     """What the thread needs to run one job.
 
     A `background` task waits for all others and gives way to them. `base_model`, `controls_only`, `scenery` and
-    `maps` are as in `messages.Generate`.
+    `maps` are as in `messages.Generate`; `sequence` makes its `shot`.
     """
 
     job: str
@@ -60,6 +61,7 @@ class Task:
     controls_only: bool = False
     scenery: SceneryOrReader | None = None
     maps: PbrMaps | None = None
+    sequence: Sequence | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -282,6 +284,13 @@ class Worker:
             request = self._message_for(task, emit)
             if task.cancelled.is_set():
                 return Cancelled(task.job)
+            if task.sequence is not None:
+                shot = task.sequence.record(task.job, emit, task.cancelled.is_set)
+                if shot is None:
+                    return Finished(task.job, ())
+                made = self._carry_out(replace(request, shot=shot), emit, task)
+                return made if not isinstance(made, Finished) else task.sequence.finish(
+                    made, emit, task.cancelled.is_set)
             if self._kept is not None:
                 if results := self._kept(request.request):
                     return Finished(task.job, results)

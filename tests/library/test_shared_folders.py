@@ -25,6 +25,7 @@ ALONE = {
     "library/engine_environment.py": "inside an environment that the set-up has made",
     "engine/models/single_file.py": "in a private folder with a random name",
     "workers/transport.py": "in a private folder with a random name",
+    "library/shot_folders.py": "folders that it has claimed, which `rmtree` does not leave through a link",
     "protocol/boot.py": "the process's own pipes",
     "scene/images.py": "in a private folder with a random name",
     "workers/downloads.py": "what it has made itself, which `rmtree` does not leave through a link",

@@ -6,7 +6,7 @@ import os
 
 from ...core.errors import InvalidRequest
 from .. import exits, job_file
-from ..frame_ranges import frames_in
+from ...core.frame_ranges import frames_in
 from ..options import add_painting
 from ..painting import paint, set_up
 from ..reporting import fail

@@ -11,7 +11,7 @@ from ...core.errors import SDError
 from ...core.tasks import TEXT_TO_IMAGE
 from .. import exits, units
 from ..blend_files import whole_path
-from ..frame_ranges import frames_in
+from ...core.frame_ranges import frames_in
 from ..interrupts import Interrupts
 from ..options import add_machine, add_settings, add_workers, settings_in
 from ..painting import check_machine, set_up

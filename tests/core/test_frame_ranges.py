@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from blender_sd.cli.frame_ranges import frames_in
+from blender_sd.core.frame_ranges import frames_in
 from blender_sd.library.frame_files import with_frame
 from blender_sd.core.errors import InvalidRequest
 

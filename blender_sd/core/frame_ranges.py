@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 
-from ..core.errors import InvalidRequest
+from .errors import InvalidRequest
 
 MAX_FRAMES = 100_000
 _LAST = 1_048_574  # of Blender

@@ -1,0 +1,111 @@
+"""What goes with the job of an animation, on its background thread: a Blender without a window records its shot first, and
+makes a movie of the finished frames.
+"""
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..core.errors import EngineDied, JobCancelled, OutputUnwritable
+from ..library.frame_files import is_movie
+from ..library.shots import ShotWriter
+from ..protocol import endings, png_arrays
+from ..protocol.messages import Cancelled, Encode, Event, Failed, Finished, Installed, Loading, Ready, Record, Source
+from ..protocol.shots import KEYFRAMES, Shot, ShotOrder
+from ..session.process import ProcessPipeline
+from ..session.sequences import Emit
+
+_AGAIN = "Start it again: frames that are finished are kept."
+
+
+@dataclass
+class SequenceWork:
+    """It implements `session.sequences.Sequence`.
+
+    Attributes:
+        pipeline: Makes the process that records.
+        request: What is recorded, without a job's id; None if it was recorded already.
+        order: What is asked of the engine.
+        movie: The movie to make of the frames; "" for none.
+        source: The movie whose sound that gets; "" for none.
+        made_movie: The movie, once it is made.
+        keyframes: Pictures that a person made for frames.
+        record_only: Whether nothing is painted.
+    """
+
+    pipeline: Callable[[], ProcessPipeline]
+    request: Record | None
+    order: ShotOrder
+    movie: str = ""
+    source: str = ""
+    made_movie: str = ""
+    keyframes: dict[int, Source | Callable[[], Source]] = field(default_factory=dict)
+    record_only: bool = False
+
+    def record(self, job: str, emit: Emit, cancelled: Callable[[], bool]) -> ShotOrder | None:
+        """Record the shot, or what is missing of it. Raises SDError."""
+        if self.request is not None:
+            self._run(replace(self.request, job=job), emit, cancelled)
+            self.request = None
+        try:
+            self._write_keyframes()
+        except OSError as error:
+            raise OutputUnwritable(f"A keyframe cannot be written into {self.order.folder}.", _AGAIN,
+                                   repr(error)) from None
+        return None if self.record_only else self._present()
+
+    def finish(self, made: Finished, emit: Emit, cancelled: Callable[[], bool]) -> Finished:
+        """Make the movie, if one is wanted. Raises SDError."""
+        if self.movie and made.results:
+            info = Shot(self.order.folder).info
+            emit(Loading(made.job, "Making the movie"))
+            sound = self.source if is_movie(self.source) else ""
+            first = self.order.frames[0] if self.order.frames else info.frames[0]
+            self._run(Encode(made.job, tuple(result.path for result in made.results), self.movie, info.fps, sound,
+                             first - 1), emit, cancelled)
+            self.made_movie = self.movie
+        return made
+
+    def _write_keyframes(self) -> None:
+        """Write the person's pictures beside the frames that they stand for."""
+        writer = ShotWriter(self.order.folder)
+        for number, given in self.keyframes.items():
+            source = given() if callable(given) else given
+            data = source.encoded
+            if data is None:
+                packed = io.BytesIO()
+                png_arrays.write(np.asarray(source.pixels), packed)
+                data = packed.getvalue()
+            writer.picture(KEYFRAMES, number, data)
+
+    def _present(self) -> ShotOrder:
+        """Return the order, without frames that the shot left out because they are broken."""
+        there = set(Shot(self.order.folder).info.frames)
+        return replace(self.order, frames=tuple(frame for frame in self.order.frames if frame in there))
+
+    def _run(self, request: Record | Encode, emit: Emit, cancelled: Callable[[], bool]) -> None:
+        ended: list[Event] = []
+
+        def take(event: Event) -> None:
+            if isinstance(event, Loading):
+                emit(Loading(request.job, "Starting Blender"))
+            elif isinstance(event, (Failed, Cancelled)):
+                ended.append(event)
+            elif not isinstance(event, (Ready, Installed)):
+                emit(event)
+
+        pipeline = self.pipeline()
+        try:
+            endings.run(pipeline, request, take, cancelled)
+        finally:
+            pipeline.close()
+        if ended and isinstance(ended[-1], Failed):
+            error = ended[-1].error()
+            if isinstance(error, EngineDied):
+                raise EngineDied("The Blender that records the frames stopped.", _AGAIN, error.detail)
+            raise error
+        if ended:
+            raise JobCancelled("The job was cancelled.")

@@ -1,0 +1,306 @@
+"""Restyle an animation: the scene's, a folder of frames, or a movie."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.common_settings import MAX_SIDE
+from ..core.errors import InvalidRequest, OutputUnwritable, SourceUnusable
+from ..core.frame_ranges import MAX_FRAMES, frames_in
+from ..core.names import suggestion
+from ..core.request_builder import checked_size
+from ..core.tasks import RESTYLE_SEQUENCE, RestyleSequence
+from ..library import files, frame_files, shot_folders
+from ..library.encoded import HEADER_BYTES, read_header
+from ..protocol.messages import Record
+from ..protocol.shots import LINKS, Shot, ShotOrder
+from ..session.job import Job
+from .arguments import scene_call, task_call
+from .runtime import runtime
+from .sequence_work import SequenceWork
+from .source_pictures import check_source_size
+from .submission import Order, open_source, prepare, submit
+
+SCENE = "SCENE"
+AUTO = "auto"
+_FOLDER = "animations"  # in the output folder
+_VARYING = ("strength", "guidance", "seed", "blend")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a call asked for, checked: nothing was made yet.
+
+    Attributes:
+        source: SCENE, a movie, or a pattern with ####.
+        frames: All frames of the shot.
+        size: Their (width, height).
+        of_scene: Whether they show the open scene.
+    """
+
+    source: str
+    frames: tuple[int, ...]
+    size: tuple[int, int]
+    of_scene: bool
+
+
+@task_call(RESTYLE_SEQUENCE)
+def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable[int] | None = None,
+                     output: str | os.PathLike | None = None, only: str = "", keyframes_only: bool = False,
+                     keyframes: Mapping[int, Any] | None = None, of_scene: bool | None = None, link: str = AUTO,
+                     prompts: Iterable[tuple[int, str]] | None = None, varying: Mapping[str, str] | None = None,
+                     size: tuple[int, int] | None = None, movie: str | os.PathLike | None = None, place: str = "",
+                     resume: bool = False, record_only: bool = False, **settings: Any) -> Job:
+    """Paint over the frames of an animation so that what is painted stays on its surface. Return the job at once.
+
+    A Blender without a window renders the frames from a copy of the open file and notes where all surfaces are; what
+    you change meanwhile changes nothing. The job can be paused and resumed (`pause_job`, `resume_job`). Frames that are
+    finished are never made again, also after a crash: the same call with `resume=True` goes on. `Job.outputs` are the
+    files of the frames, then the movie.
+
+    Args:
+        prompt: What the frames should show.
+        source: "SCENE" renders the open scene; or a movie, a folder of numbered pictures, or a pattern with #### for the
+            frame's number.
+        frames: Which frames, as "1-48" or "1-48x2"; or (first, last) or (first, last, step). None for the scene's
+            range, all files or the whole movie.
+        output: The folder for the frames; None for a new one in the output folder.
+        only: Which of them to make now, as `frames`; "" for all. The others count for the result as if they were made.
+        keyframes_only: Whether to make only the keyframes: a preview of the style.
+        keyframes: Pictures (as `source` of `restyle`) that you painted or chose for some frames; the others follow.
+        of_scene: Whether files or a movie show the open scene from its camera, so that its surfaces can be used.
+        link: How points are found again in other frames: "surface" (exact), "vector" (Blender's Vector pass), "flow"
+            (estimated from the pictures), or "auto" for the most exact that there is.
+        prompts: Pairs of a frame and the prompt from there on. None for markers of the timeline named "prompt: …".
+        varying: Settings (strength, guidance, seed, blend) that follow a property of the scene, by its data path; blend
+            is how much of the next prompt is mixed in.
+        size: Width and height of the results in pixels; None for the frames' own.
+        movie: A movie to make of the frames, .mp4, .mov or .mkv; with the sound of a movie that is the source.
+        place: "sequencer" or "compositor" to bring the frames in there.
+        resume: Whether to go on with what `output` has of an earlier run, with the scene as it was then.
+        record_only: Whether to leave it at recording, for machines that paint parts of it by `only` and `resume`.
+        {settings}
+
+    Raises:
+        SDError: The source, a frame or a setting cannot be used. Settings are checked first: nothing is rendered in vain.
+    """
+    order = prepare(RESTYLE_SEQUENCE, prompt, settings)
+    if order.regions or order.controls:
+        raise InvalidRequest("Animations take no controls or regions yet.", "Leave them out.")
+    if link not in (AUTO, *LINKS):
+        raise InvalidRequest(f"Frames cannot be linked by '{link:.40}'.", suggestion(link, (AUTO, *LINKS)))
+    asked = _asked(source, frames, of_scene, order)
+    wanted = _among(frames_in(only), asked.frames) if only else ()
+    given = {number: open_source(picture) for number, picture in (keyframes or {}).items()}
+    _among(given, asked.frames)
+    placed = runtime.scene.sequences.placing(place, _label(order, asked)) if place else None
+    folder = _output(output, order, resume)
+    work = SequenceWork(runtime.record_pipeline, None, ShotOrder(shot_folders.shot_in(folder), wanted, keyframes_only),
+                        "" if movie is None or keyframes_only else _movie(movie),
+                        asked.source if asked.source != SCENE else "")
+    notes = list(order.notes)
+    if not (resume and shot_folders.is_recorded(folder)):
+        work.request = _recording(asked, order, folder, link, prompts, varying, resume, notes)
+    work.keyframes = {number: opened for number, (opened, _) in given.items()}
+    work.record_only = record_only
+    if work.request is not None and runtime.scene.sequences.records_here():
+        runtime.scene.sequences.record_here(work.request, lambda *_: None, notes.append)
+        work.request = None
+    order.label, order.notes = _label(order, asked), notes
+    order.target = _brought_in(work, placed)
+    return submit(order, {}, size=checked_size(size) if size else asked.size, sequence=work, output=folder)
+
+
+@scene_call
+def pause_job(job: Job) -> bool:
+    """Stop an animation's job until `resume_job`; the frames that are finished stay. Return whether it can be paused."""
+    return runtime.session is not None and runtime.session.pause(job)
+
+
+@scene_call
+def resume_job(job: Job) -> bool:
+    """Put a paused job at the end of the queue: it goes on where it stopped. Return whether it was paused."""
+    return runtime.session is not None and runtime.session.resume(job)
+
+
+@scene_call
+def forget_shot(output: str | os.PathLike) -> bool:
+    """Delete what was recorded of a scene for the frames in a folder, and return whether there was something. The
+    frames stay; they cannot be resumed then."""
+    try:
+        return shot_folders.forget_shot(runtime.scene.local_path(output))
+    except OSError as error:
+        raise OutputUnwritable(f"The recording in {output} cannot be deleted.", "Look who may write there.",
+                               repr(error)) from None
+
+
+# ---- what is asked for -----------------------------------------------------------------------------------------------
+
+
+def _asked(source: Any, frames: Any, of_scene: bool | None, order: Order) -> _Asked:
+    """Return what is asked for. Raises SDError for frames that are not there."""
+    scene = runtime.scene.sequences
+    numbers = _numbers(frames)
+    if source == SCENE:
+        numbers = numbers or scene.range_of_scene()
+        if not numbers:
+            raise InvalidRequest("The scene has no frames: its range ends before it begins.", "Change its range.")
+        return _Asked(SCENE, numbers, scene.size_of_scene(numbers[0]), True)
+    if not isinstance(source, (str, os.PathLike)):
+        raise InvalidRequest("The source of an animation is \"SCENE\", a folder, a pattern or a movie.")
+    path = runtime.scene.local_path(source)
+    if os.path.isfile(path) and frame_files.is_movie(path):
+        size, count, _ = scene.facts_of_movie(path)
+        numbers = numbers or tuple(range(1, count + 1))
+        there: tuple[int, ...] = tuple(range(1, count + 1))
+    else:
+        path, there = _files(path)
+        numbers = numbers or tuple(range(there[0], there[-1] + 1))
+        size = _size_of(path, numbers, there)
+    task = order.request.task
+    assert isinstance(task, RestyleSequence)
+    if (missing := frame_files.gaps_in(there, numbers)) and not task.skip_broken:
+        raise SourceUnusable(f"Frames are missing: {missing}.", "Choose others; Skip Broken Frames leaves them out.")
+    check_source_size(size)
+    if of_scene:
+        scene.size_of_scene(numbers[0])
+    return _Asked(path, numbers, size, bool(of_scene))
+
+
+def _files(path: str) -> tuple[str, tuple[int, ...]]:
+    """Return the pattern of a folder, or of files that are named by one, and the numbers that are there."""
+    if os.path.isdir(path):
+        return frame_files.numbered_in(path)
+    folder, name = os.path.split(path)
+    if "#" not in name or not os.path.isdir(folder):
+        raise SourceUnusable(f"There is no folder, movie or pattern '{path}'.",
+                             "Give a folder, a movie, or a pattern such as shot_####.png.")
+    there = frame_files.numbers_of(path)
+    if not there:
+        raise SourceUnusable(f"No file is named by '{path}'.", "Check the pattern.")
+    return path, there
+
+
+def _size_of(pattern: str, numbers: tuple[int, ...], there: tuple[int, ...]) -> tuple[int, int]:
+    """Return (width, height) of the first frame that is there."""
+    known = set(there)
+    first = next((number for number in numbers if number in known), None)
+    if first is None:
+        raise SourceUnusable(f"None of the frames is there: {pattern}.", "Choose other frames.")
+    path = frame_files.with_frame(pattern, first)
+    try:
+        with open(path, "rb") as file:
+            header = read_header(file.read(HEADER_BYTES))
+    except OSError as error:
+        raise SourceUnusable(f"The file of frame {first} cannot be read: {path}.", "Choose another one.",
+                             repr(error)) from None
+    return (header.width, header.height) if header is not None else open_source(path)[1]
+
+
+def _numbers(frames: Any) -> tuple[int, ...]:
+    """Return the numbers of frames, rising; () for None. Raises InvalidRequest."""
+    if frames is None:
+        return ()
+    if isinstance(frames, str):
+        return tuple(sorted(frames_in(frames)))
+    given = list(frames)
+    if len(given) not in (2, 3):
+        raise InvalidRequest("Frames are (first, last) or (first, last, step).", "Or write them as \"1-48x2\".")
+    first, last, step = (*given, 1)[:3]
+    if last < first:
+        raise InvalidRequest(f"The frame range {first}-{last} runs backwards.", f"Write it as {last}-{first}.")
+    if step < 1 or (last - first) // step >= MAX_FRAMES:
+        raise InvalidRequest(f"The frame range {first}-{last} has a step of {step}.", f"{MAX_FRAMES} frames are the most.")
+    return tuple(range(first, last + 1, step))
+
+
+def _among(wanted: Iterable[int], frames: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the wanted frames. Raises InvalidRequest for one that the animation does not have."""
+    listed, known = tuple(wanted), set(frames)
+    for number in listed:
+        if number not in known:
+            raise InvalidRequest(f"The animation has no frame {number}.", f"It has {frames[0]} to {frames[-1]}.")
+    return tuple(sorted(listed))
+
+
+# ---- where it goes ---------------------------------------------------------------------------------------------------
+
+
+def _label(order: Order, asked: _Asked) -> str:
+    return order.label or order.request.prompt or Path(asked.source).name
+
+
+def _output(output: Any, order: Order, resume: bool) -> str:
+    """Return the folder for the frames, made if it is missing. Raises OutputUnwritable and InvalidRequest."""
+    if output is None:
+        if resume:
+            raise InvalidRequest("To resume, the folder of the frames is needed.", "Give `output`.")
+        parent = runtime.folders.output_folder() / _FOLDER
+        name = "".join(sign if sign.isalnum() else "_" for sign in order.request.prompt[:40]).strip("_") or "animation"
+        output = next(path for number in range(1, MAX_SIDE) if not os.path.exists(
+            path := parent / (name if number == 1 else f"{name}_{number}")))
+    folder = runtime.scene.local_path(output)
+    try:
+        files.make_folders(folder)
+    except OSError as error:
+        raise OutputUnwritable(f"The folder {folder} cannot be made.", "Choose another.", repr(error)) from None
+    if not os.access(folder, os.W_OK):
+        raise OutputUnwritable(f"The folder {folder} is read-only.", "Choose another.")
+    return folder
+
+
+def _movie(movie: Any) -> str:
+    path = runtime.scene.local_path(movie)
+    if not path.lower().endswith((".mp4", ".mov", ".mkv")):
+        raise InvalidRequest(f"A movie cannot be written as '{os.path.basename(path):.60}'.", "Use .mp4, .mov or .mkv.")
+    if not os.path.isdir(os.path.dirname(path)):
+        raise OutputUnwritable(f"There is no folder for the movie: {os.path.dirname(path)}.", "Make it, or choose another.")
+    return path
+
+
+def _recording(asked: _Asked, order: Order, folder: str, link: str, prompts: Any, varying: Mapping[str, str] | None,
+               resume: bool, notes: list[str]) -> Record:
+    """Return what is recorded into `folder`; the saved copy of the scene lies there by then. Raises SDError."""
+    scene, task = runtime.scene.sequences, order.request.task
+    assert isinstance(task, RestyleSequence)
+    for name in varying or {}:
+        if name not in _VARYING:
+            raise InvalidRequest(f"'{name:.40}' cannot follow a property.", suggestion(name, _VARYING))
+    listed = sorted((int(frame), str(text)) for frame, text in prompts) if prompts is not None else list(
+        scene.marked_prompts(asked.frames[0], asked.frames[-1]) if asked.source == SCENE else ())
+    known = shot_folders.saved_copy(folder) if resume else ""
+    shot = shot_folders.shot_in(folder) if resume and os.path.isdir(shot_folders.shot_in(folder)) else (
+        shot_folders.new_shot(folder))
+    blend, name, scripts = known, "", False
+    if asked.of_scene or varying:
+        if scene.records_here():
+            name = scene.name_of_scene()
+        else:
+            copied, name, scripts, lost = scene.copy_scene(shot_folders.copy_folder(folder)) if not known else (
+                known, scene.name_of_scene(), scene.runs_scripts(), [])
+            blend, notes[len(notes):] = copied, lost
+    return Record("", shot, asked.frames, blend, scripts, name if asked.of_scene else "",
+                  "" if asked.source == SCENE else asked.source, link if asked.of_scene else "flow",
+                  int(task.frame_bits), tuple(f"{key}={path}" for key, path in (varying or {}).items()),
+                  json.dumps(listed), task.skip_broken)
+
+
+def _brought_in(work: SequenceWork, placed: Any) -> Any:
+    """Return what is done with a finished job on the main thread: its outputs are the files."""
+    def bring_in(job: Job) -> list[Any]:
+        paths = [result.path for result in job.results]
+        if placed is not None and paths and not work.order.keys_only:
+            numbers = [int(Path(path).stem) for path in paths]
+            placed(paths, numbers)
+        return [Path(path) for path in (*paths, work.made_movie) if path]
+
+    return bring_in
+
+
+def frames_of(output: str) -> tuple[int, ...]:
+    """Return the frames of the shot that was recorded in an output folder. Raises SourceUnusable if there is none."""
+    return Shot(shot_folders.shot_in(output)).info.frames

@@ -1,0 +1,66 @@
+"""Where the shot of an animation is kept: in a hidden folder beside the finished frames, until it is not needed."""
+from __future__ import annotations
+
+import os
+import shutil
+
+from ..core.errors import OutputUnwritable
+from ..protocol import shots
+from . import files
+
+SHOT = ".shot"  # in the folder of the finished frames
+_COPY = "file"  # in that: the saved copy of the scene
+
+
+def shot_in(output: str) -> str:
+    """Return where the shot of an output folder lies, whether it is there or not."""
+    return os.path.join(output, SHOT)
+
+
+def is_recorded(output: str) -> bool:
+    """Return whether an output folder has a whole shot."""
+    return os.path.isfile(os.path.join(shot_in(output), shots.INFO))
+
+
+def new_shot(output: str) -> str:
+    """Make the folder of a new shot in an existing output folder, and return it. An older one of ours is deleted.
+
+    Raises OutputUnwritable if it cannot be made, or something else lies there.
+    """
+    folder = shot_in(output)
+    try:
+        if os.path.lexists(folder):
+            if not files.is_claimed(folder):
+                raise OutputUnwritable(f"Something else lies in the way: {folder}.", "Choose another output folder.")
+            shutil.rmtree(folder)
+        files.claim(folder)
+        files.make_folder(os.path.join(folder, _COPY))
+    except OSError as error:
+        raise OutputUnwritable(f"The output folder {output} cannot be written to.", "Choose another folder.",
+                               repr(error)) from None
+    return folder
+
+
+def forget_shot(output: str) -> bool:
+    """Delete the shot of an output folder, and return whether there was one. The finished frames stay. Raise OSError.
+    """
+    folder = shot_in(output)
+    if not files.is_claimed(folder):
+        return False
+    shutil.rmtree(folder)
+    return True
+
+
+def copy_folder(output: str) -> str:
+    """Return where the saved copy of the scene lies in a shot."""
+    return os.path.join(shot_in(output), _COPY)
+
+
+def saved_copy(output: str) -> str:
+    """Return the saved copy of the scene in a shot; "" for none."""
+    folder = copy_folder(output)
+    try:
+        names = [name for name in os.listdir(folder) if name.endswith(".blend")]
+    except OSError:
+        return ""
+    return os.path.join(folder, names[0]) if names else ""
