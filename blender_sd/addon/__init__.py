@@ -6,6 +6,7 @@ import bpy
 from ..calls import job_queue
 from ..calls.runtime import runtime
 from . import (
+    animation,
     causes,
     command_line,
     controls,
@@ -28,6 +29,7 @@ from . import (
     presets,
     properties,
     regions,
+    render_restyling,
     state,
     status_bar,
     style_icons,
@@ -38,14 +40,14 @@ from . import (
     wipe,
 )
 
-_CLASSES = (*controls.CLASSES, *regions.CLASSES, *properties.CLASSES, *mask_painting.CLASSES, *state.CLASSES,
-            *live_settings.CLASSES, *model_choices.CLASSES, *downloads.CLASSES, *installation.CLASSES,
-            *history.CLASSES, *preferences.CLASSES, *operators.CLASSES, *presets.CLASSES, *panels.CLASSES,
-            *wipe.CLASSES, *visible.CLASSES, *menus.CLASSES)
+_CLASSES = (*controls.CLASSES, *regions.CLASSES, *animation.CLASSES, *properties.CLASSES,
+            *mask_painting.CLASSES, *state.CLASSES, *live_settings.CLASSES, *model_choices.CLASSES, *downloads.CLASSES,
+            *installation.CLASSES, *history.CLASSES, *preferences.CLASSES, *operators.CLASSES, *presets.CLASSES,
+            *panels.CLASSES, *wipe.CLASSES, *visible.CLASSES, *menus.CLASSES)
 # Registered in this order, unregistered in the opposite one.
 _PARTS = (translations, properties, mask_painting, state, live_settings, model_choices, downloads, installation, policy,
           history, image_origin, task_prompts, wipe, menus, status_bar, keymap, marking, command_line, causes, live,
-          style_icons, lora_notes, tick)
+          style_icons, lora_notes, animation, render_restyling, tick)
 
 
 def register() -> None:

@@ -26,6 +26,7 @@ class _Row:
     state: str
     text: str
     progress: float
+    pausable: bool
 
 
 class Mirror:
@@ -77,7 +78,7 @@ class Mirror:
             shown.jobs.add()
         for item, row in zip(shown.jobs, rows, strict=True):
             item.job_id, item.name, item.state = row.id, row.label, row.state
-            item.text, item.progress = row.text, row.progress
+            item.text, item.progress, item.pausable = row.text, row.progress, row.pausable
         shown.job_index = next((place for place, row in enumerate(rows) if row.id == selected), 0)
         shown.active = current is not None
         shown.waiting = sum(row.state == "queued" for row in rows if row.id != current.id) if current else 0
@@ -133,6 +134,11 @@ def progress_text(job: Job) -> str:
         return "Cancelling…"
     if job.state != "running":
         return job.text
+    if job.pausing:
+        return "Pausing…"
+    if job.frames:
+        left = f" · {duration(job.eta)} left" if job.eta is not None else ""
+        return f"Frame {min(job.frames_done + 1, job.frames)}/{job.frames}{left}"
     which = f"Image {job.image}/{job.images} · " if job.images > 1 else ""
     left = f" · {duration(job.eta)} left" if job.eta is not None else ""
     return f"{which}{job.step}/{job.steps}{left}"
@@ -149,4 +155,5 @@ def duration(seconds: float) -> str:
 
 def _row(job: Job) -> _Row:
     text = _ENDINGS.get(job.state) or ("Waiting" if job.state == "queued" else progress_text(job))
-    return _Row(job.id, " ".join(job.label.split())[:60] or "Untitled", job.state, text, round(job.progress, 3))
+    return _Row(job.id, " ".join(job.label.split())[:60] or "Untitled", job.state, text, round(job.progress, 3),
+                bool(job.folder) and not job.done)

@@ -24,6 +24,7 @@ from ..core.request import PANEL_SEED, Request
 from ..core.settings import PANEL
 from ..core.tasks import KNOWN, SIDES, TASKS as ALL_TASKS, ImageToImage, Inpaint, Outpaint, TextToImage, TextureObject
 from . import model_choices
+from .animation import SD_PG_animation
 from .controls import STARTER, SD_PG_control
 from .regions import SD_PG_region
 from .declared import declared, exact, exact_values, fill, rule_of
@@ -199,6 +200,8 @@ class SD_PG_settings(bpy.types.PropertyGroup):
 
     regions: CollectionProperty(type=SD_PG_region, name="Regions",
                                 description="Parts of the picture with settings of their own")
+    animation: PointerProperty(type=SD_PG_animation, name="Animation",
+                               description="How animations are restyled, beside the settings of the task")
     region_index: IntProperty(name="Selected Region", description="The region whose settings are shown")
 
     mask_source: EnumProperty(name="Mask From", description="Which part of the image Inpaint repaints", items=MASKS,

@@ -16,10 +16,11 @@ class SD_PG_job(bpy.types.PropertyGroup):
     """One job of the queue. `name` is its label."""
 
     job_id: StringProperty(name="Id", description="Names the job among those of this session")
-    state: StringProperty(name="State", description="queued, loading, running, finished, cancelled or failed")
+    state: StringProperty(name="State", description="queued, loading, running, paused, finished, cancelled or failed")
     text: StringProperty(name="Text", description="What the job is doing, or how it ended")
     progress: FloatProperty(name="Progress", description="How much of the job is done", subtype="FACTOR", min=0.0,
                             max=1.0)
+    pausable: BoolProperty(name="Pausable", description="Whether the job can be paused, or is")
 
 
 class SD_PG_state(bpy.types.PropertyGroup):

@@ -14,8 +14,8 @@ from bpy.app.handlers import persistent
 from .. import scene
 from ..calls import content_credentials, engine_control, job_queue, styles
 from . import (
-    downloads, escape, history, image_origin, installation, live, mask_painting, opening, policy, presets, properties,
-    state, status_bar, style_icons, task_prompts, visible,
+    animation, downloads, escape, history, image_origin, installation, live, mask_painting, opening, policy, presets,
+    properties, render_restyling, state, status_bar, style_icons, task_prompts, visible,
 )
 from .job_preview import JobPreview
 from .layout import tab_is_open, tabs
@@ -43,6 +43,7 @@ def tick() -> float:
 
 def _turn() -> float:
     escape.look()
+    render_restyling.turn()
     status_bar.keep()
     _start_engine_when_seen()
     checking = content_credentials.running()
@@ -80,7 +81,7 @@ def _update() -> bool:
     """Update what the panels read; return whether anything changed."""
     parts = (_mirror.update, state.update, downloads.update, installation.update, history.update,
              image_origin.update, policy.update, visible.update, task_prompts.update, mask_painting.update,
-             style_icons.update)
+             style_icons.update, animation.update)
     changed = [part() for part in parts]  # a list, so that all parts are updated
     return any(changed)
 

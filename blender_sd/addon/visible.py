@@ -91,6 +91,8 @@ def _wearing(job: Job) -> list:
     They are searched for in the file, since the images that the job holds may no longer exist: undo and opening a file
     leave dead references, which crash Blender.
     """
+    if job.frames:  # an animation, of thousands of pictures that no object wears
+        return []
     images = [scene.picture_of(result.path) for result in job.results if result.path]
     wearing: list = []
     for image in filter(None, images):

@@ -48,7 +48,8 @@ class Runtime:
     """The settings of the machine, the session, the transfers, the history, the styles and the known models.
 
     `newest_batch`: the list of materials that the panel shows. `engines`: how many share the queue, from the next
-    session on; `kept`: looks for a request's finished pictures before they are painted (see `Session`). Both are the
+    session on; `kept`: looks for a request's finished pictures before they are painted (see `Session`). `tell` hears
+    how far what blocks Blender is (what, done, of how many); `interrupted` says whether it is to stop. These are the
     command line's.
     """
 
@@ -61,6 +62,8 @@ class Runtime:
         self.newest_batch: Any = None
         self.engines = 1
         self.kept: Callable[[Request], tuple[Result, ...]] | None = None
+        self.tell: Callable[[str, int, int], None] = lambda text, done, total: None
+        self.interrupted: Callable[[], bool] = lambda: False
         self._changed = threading.Condition()  # notified by every inbox
         self._licences: Licences | None = None
         self._history: History | None = None
@@ -247,14 +250,14 @@ class Runtime:
         return self.role_pipeline(INSTALL, sys.executable)
 
     def record_pipeline(self) -> ProcessPipeline:
-        """Return what records shots and makes movies, in a Blender without a window: this program again, or where bpy is
-        a module this Python; it starts when it is given a request."""
+        """Return what records shots and makes movies, in a Blender without a window: this program again, or this Python
+        where bpy is a module; it starts when it is given a request."""
         import bpy
 
         self.start_log()
         program = bpy.app.binary_path
-        options = ("--background", "--offline-mode", "--python") if program else ("-X", "utf8")
-        return ProcessPipeline(program or sys.executable, EngineConfig(), role=RECORD, options=options, limits=_PATIENT)
+        options = ("--background", "--offline-mode", "--python") if program else ()
+        return ProcessPipeline(program or sys.executable, EngineConfig(), role=RECORD, blender=options, limits=_PATIENT)
 
     def role_pipeline(self, role: str, python: str, engine: EngineConfig | None = None) -> ProcessPipeline:
         """Return what does the work of `role` (see `protocol.messages`) with the interpreter `python`."""

@@ -1,5 +1,5 @@
-"""What goes with the job of an animation, on its background thread: a Blender without a window records its shot first, and
-makes a movie of the finished frames.
+"""What goes with the job of an animation, on its background thread: a Blender without a window records its shot first,
+and makes a movie of the finished frames.
 """
 from __future__ import annotations
 

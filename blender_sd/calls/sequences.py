@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,23 @@ from ..core.common_settings import MAX_SIDE
 from ..core.errors import InvalidRequest, OutputUnwritable, SourceUnusable
 from ..core.frame_ranges import MAX_FRAMES, frames_in
 from ..core.names import suggestion
+from ..core.regions import MASK, as_fields
 from ..core.request_builder import checked_size
 from ..core.tasks import RESTYLE_SEQUENCE, RestyleSequence
 from ..library import files, frame_files, shot_folders
 from ..library.encoded import HEADER_BYTES, read_header
 from ..protocol.messages import Record
-from ..protocol.shots import LINKS, Shot, ShotOrder
+from ..protocol.shots import LINKS, Shot, ShotInfo, ShotOrder
 from ..session.job import Job
 from .arguments import scene_call, task_call
 from .runtime import runtime
 from .sequence_work import SequenceWork
 from .source_pictures import check_source_size
-from .submission import Order, open_source, prepare, submit
+from .submission import Order, SourceLike, open_source, prepare, submit
 
 SCENE = "SCENE"
 AUTO = "auto"
+BESIDE = "BESIDE"  # a movie beside the folder of its frames, with its name
 _FOLDER = "animations"  # in the output folder
 _VARYING = ("strength", "guidance", "seed", "blend")
 
@@ -48,6 +50,15 @@ class _Asked:
     of_scene: bool
 
 
+@dataclass(frozen=True)
+class _Guides:
+    """What steers the frames: what is drawn of each, as `Record` has it, and pictures that hold for all, by role."""
+
+    controls: tuple[str, ...]
+    regions: str
+    inputs: dict[str, SourceLike]
+
+
 @task_call(RESTYLE_SEQUENCE)
 def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable[int] | None = None,
                      output: str | os.PathLike | None = None, only: str = "", keyframes_only: bool = False,
@@ -64,8 +75,8 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
 
     Args:
         prompt: What the frames should show.
-        source: "SCENE" renders the open scene; or a movie, a folder of numbered pictures, or a pattern with #### for the
-            frame's number.
+        source: "SCENE" renders the open scene; or a movie, a folder of numbered pictures, or a pattern with #### for
+            the frame's number.
         frames: Which frames, as "1-48" or "1-48x2"; or (first, last) or (first, last, step). None for the scene's
             range, all files or the whole movie.
         output: The folder for the frames; None for a new one in the output folder.
@@ -76,48 +87,70 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
         link: How points are found again in other frames: "surface" (exact), "vector" (Blender's Vector pass), "flow"
             (estimated from the pictures), or "auto" for the most exact that there is.
         prompts: Pairs of a frame and the prompt from there on. None for markers of the timeline named "prompt: …".
-        varying: Settings (strength, guidance, seed, blend) that follow a property of the scene, by its data path; blend
-            is how much of the next prompt is mixed in.
+        varying: Settings (strength, guidance, seed, blend, "regions/0", …) that follow a property of the scene, by its
+            data path; blend is how much of the next prompt is mixed in, a region's how much of it counts.
         size: Width and height of the results in pixels; None for the frames' own.
-        movie: A movie to make of the frames, .mp4, .mov or .mkv; with the sound of a movie that is the source.
+        movie: A movie to make of the frames, .mp4, .mov or .mkv, with the sound of a movie that is the source; "BESIDE"
+            for one beside their folder.
         place: "sequencer" or "compositor" to bring the frames in there.
         resume: Whether to go on with what `output` has of an earlier run, with the scene as it was then.
         record_only: Whether to leave it at recording, for machines that paint parts of it by `only` and `resume`.
         {settings}
 
     Raises:
-        SDError: The source, a frame or a setting cannot be used. Settings are checked first: nothing is rendered in vain.
+        SDError: The source, a frame or a setting cannot be used. Settings are checked first: nothing is rendered in
+            vain.
     """
     order = prepare(RESTYLE_SEQUENCE, prompt, settings)
-    if order.regions or order.controls:
-        raise InvalidRequest("Animations take no controls or regions yet.", "Leave them out.")
     if link not in (AUTO, *LINKS):
         raise InvalidRequest(f"Frames cannot be linked by '{link:.40}'.", suggestion(link, (AUTO, *LINKS)))
     asked = _asked(source, frames, of_scene, order)
-    wanted = _among(frames_in(only), asked.frames) if only else ()
+    recorded = _recorded(runtime.scene.local_path(output)) if resume and output is not None else None
+    if recorded is not None:
+        asked = _of_recording(asked, recorded, frames is not None)
+    wanted = _among(frames_in(only), asked.frames) if only else asked.frames if recorded is not None else ()
+    guides = _guides(order, asked)
     given = {number: open_source(picture) for number, picture in (keyframes or {}).items()}
     _among(given, asked.frames)
     placed = runtime.scene.sequences.placing(place, _label(order, asked)) if place else None
-    folder = _output(output, order, resume)
+    _check_varying(varying or {})
+    film = "" if movie is None or keyframes_only else _movie(movie)
+    folder = _output(output, order, resume)  # nothing is refused from here on
     work = SequenceWork(runtime.record_pipeline, None, ShotOrder(shot_folders.shot_in(folder), wanted, keyframes_only),
-                        "" if movie is None or keyframes_only else _movie(movie),
-                        asked.source if asked.source != SCENE else "")
+                        f"{folder}.mp4" if film == BESIDE else film, asked.source if asked.source != SCENE else "")
     notes = list(order.notes)
-    if not (resume and shot_folders.is_recorded(folder)):
-        work.request = _recording(asked, order, folder, link, prompts, varying, resume, notes)
+    if recorded is None:
+        work.request = replace(_recording(asked, order, folder, link, prompts, varying, resume, notes),
+                               controls=guides.controls, regions=guides.regions)
     work.keyframes = {number: opened for number, (opened, _) in given.items()}
     work.record_only = record_only
     if work.request is not None and runtime.scene.sequences.records_here():
-        runtime.scene.sequences.record_here(work.request, lambda *_: None, notes.append)
+        runtime.scene.sequences.record_here(work.request, runtime.tell, notes.append, runtime.interrupted)
         work.request = None
     order.label, order.notes = _label(order, asked), notes
     order.target = _brought_in(work, placed)
-    return submit(order, {}, size=checked_size(size) if size else asked.size, sequence=work, output=folder)
+    order.controls = order.regions = ()  # their pictures are in the shot, or in `guides`
+    job = submit(order, guides.inputs, size=checked_size(size) if size else asked.size, sequence=work, output=folder)
+    job.folder = folder
+    return job
+
+
+def is_begun(output: str | os.PathLike) -> bool:
+    """Return whether a recording for the frames in a folder was begun: a copy of the scene is there to go on with."""
+    return bool(shot_folders.saved_copy(runtime.scene.local_path(output)))
+
+
+def frames_of(output: str | os.PathLike) -> tuple[int, ...]:
+    """Return the frames that were recorded for the frames in a folder, all of them; () if they were not, or not all.
+    """
+    info = _recorded(runtime.scene.local_path(output))
+    return info.frames if info is not None else ()
 
 
 @scene_call
 def pause_job(job: Job) -> bool:
-    """Stop an animation's job until `resume_job`; the frames that are finished stay. Return whether it can be paused."""
+    """Stop an animation's job until `resume_job`; the frames that are finished stay. Return whether it can be paused.
+    """
     return runtime.session is not None and runtime.session.pause(job)
 
 
@@ -214,7 +247,8 @@ def _numbers(frames: Any) -> tuple[int, ...]:
     if last < first:
         raise InvalidRequest(f"The frame range {first}-{last} runs backwards.", f"Write it as {last}-{first}.")
     if step < 1 or (last - first) // step >= MAX_FRAMES:
-        raise InvalidRequest(f"The frame range {first}-{last} has a step of {step}.", f"{MAX_FRAMES} frames are the most.")
+        raise InvalidRequest(f"The frame range {first}-{last} cannot have a step of {step}.",
+                             f"{MAX_FRAMES} frames are the most.")
     return tuple(range(first, last + 1, step))
 
 
@@ -225,6 +259,32 @@ def _among(wanted: Iterable[int], frames: tuple[int, ...]) -> tuple[int, ...]:
         if number not in known:
             raise InvalidRequest(f"The animation has no frame {number}.", f"It has {frames[0]} to {frames[-1]}.")
     return tuple(sorted(listed))
+
+
+def _guides(order: Order, asked: _Asked) -> _Guides:
+    """Return what steers the frames. Raises SDError for a control or a region that cannot be had in each frame."""
+    scene = runtime.scene
+    made = _Guides((), "[]", {})
+    drawn, named = [], []
+    for number, (control, image) in enumerate(order.controls):
+        if scene.is_drawn(control.kind, image) and image == "CAMERA":
+            if not asked.of_scene:
+                raise InvalidRequest(f"There is no scene of which a {control.kind} picture could be drawn.",
+                                     "Leave the control out, or say that the frames show the open scene.")
+            drawn.append(f"{number}={control.kind}")
+        elif image != "CAMERA":  # of that, the engine takes the frame itself
+            made.inputs[f"control{number}"] = scene.open_control(control.kind, image, asked.size)
+    if order.regions:
+        scene.check_regions(order.regions, "CAMERA" if asked.of_scene else asked.source)
+    for number, (region, mask) in enumerate(order.regions):
+        if region.kind == MASK:
+            made.inputs[f"region{number}"] = scene.open_mask(mask, asked.size)
+        elif not asked.of_scene:
+            raise InvalidRequest(f"There is no scene in which to look for {region.label}.",
+                                 "Give the region a mask, or say that the frames show the open scene.")
+        else:
+            named.append((number, as_fields(region)))
+    return replace(made, controls=tuple(drawn), regions=json.dumps(named))
 
 
 # ---- where it goes ---------------------------------------------------------------------------------------------------
@@ -253,12 +313,22 @@ def _output(output: Any, order: Order, resume: bool) -> str:
     return folder
 
 
+def _check_varying(varying: Mapping[str, str]) -> None:
+    for name in varying:
+        if name not in _VARYING and not (name.startswith("regions/") and name[8:].isdecimal()):
+            raise InvalidRequest(f"'{name:.40}' cannot follow a property.", suggestion(name, _VARYING))
+
+
 def _movie(movie: Any) -> str:
+    if movie == BESIDE:
+        return BESIDE
     path = runtime.scene.local_path(movie)
     if not path.lower().endswith((".mp4", ".mov", ".mkv")):
-        raise InvalidRequest(f"A movie cannot be written as '{os.path.basename(path):.60}'.", "Use .mp4, .mov or .mkv.")
+        raise InvalidRequest(f"A movie cannot be written as '{os.path.basename(path):.60}'.",
+                             "Use .mp4, .mov or .mkv.")
     if not os.path.isdir(os.path.dirname(path)):
-        raise OutputUnwritable(f"There is no folder for the movie: {os.path.dirname(path)}.", "Make it, or choose another.")
+        raise OutputUnwritable(f"There is no folder for the movie: {os.path.dirname(path)}.",
+                               "Make it, or choose another.")
     return path
 
 
@@ -267,9 +337,6 @@ def _recording(asked: _Asked, order: Order, folder: str, link: str, prompts: Any
     """Return what is recorded into `folder`; the saved copy of the scene lies there by then. Raises SDError."""
     scene, task = runtime.scene.sequences, order.request.task
     assert isinstance(task, RestyleSequence)
-    for name in varying or {}:
-        if name not in _VARYING:
-            raise InvalidRequest(f"'{name:.40}' cannot follow a property.", suggestion(name, _VARYING))
     listed = sorted((int(frame), str(text)) for frame, text in prompts) if prompts is not None else list(
         scene.marked_prompts(asked.frames[0], asked.frames[-1]) if asked.source == SCENE else ())
     known = shot_folders.saved_copy(folder) if resume else ""
@@ -301,6 +368,20 @@ def _brought_in(work: SequenceWork, placed: Any) -> Any:
     return bring_in
 
 
-def frames_of(output: str) -> tuple[int, ...]:
-    """Return the frames of the shot that was recorded in an output folder. Raises SourceUnusable if there is none."""
-    return Shot(shot_folders.shot_in(output)).info.frames
+def _recorded(folder: str) -> ShotInfo | None:
+    """Return what holds for the shot that was recorded for the frames in a folder; None if it was not, or not all."""
+    try:
+        return Shot(shot_folders.shot_in(folder)).info if shot_folders.is_recorded(folder) else None
+    except SourceUnusable:
+        return None
+
+
+def _of_recording(asked: _Asked, recorded: ShotInfo, chosen: bool) -> _Asked:
+    """Return what is asked for where the frames are recorded already. Raises InvalidRequest for frames that are not
+    among them."""
+    asked = replace(asked, size=(recorded.width, recorded.height))
+    if not chosen:
+        return replace(asked, frames=recorded.frames)
+    if missing := frame_files.gaps_in(recorded.frames, asked.frames):
+        raise InvalidRequest(f"These frames were not recorded: {missing}.", "Choose others, or record again.")
+    return asked

@@ -156,8 +156,8 @@ def submit_request(request: Request, info: ModelInfo, inputs: dict[str, SourceLi
             scene.commit(target, job.results, job.label, lambda placement: setattr(job, "placement", placement)))
 
     job = runtime.the_session().submit(
-        request, folder=info.folder, output=output or str(runtime.folders.output_folder()), inputs=inputs, commit=commit,
-        label=label or request.prompt or info.name, base_model=info.base_model, scenery=scenery,
+        request, folder=info.folder, output=output or str(runtime.folders.output_folder()), inputs=inputs,
+        commit=commit, label=label or request.prompt or info.name, base_model=info.base_model, scenery=scenery,
         maps=maps, recall=scene.recall if sequence is None else None, sequence=sequence)
     job.notes += notes
     job.target = None if callable(target) else target

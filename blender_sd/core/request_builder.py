@@ -27,7 +27,7 @@ from .regions import Region
 from .samplers import id_of
 from .settings import STYLE, plain, shown
 from .style_format import Style
-from .tasks import KNOWN, TextToImage, task_fields
+from .tasks import KNOWN, TEXT_TO_IMAGE, TextToImage, task_fields
 
 PARTS = ("loras", "axes", "controls", "regions")  # keywords that a request holds in another form
 _FILLED = ("steps", "guidance", "sampler")  # settings that a model, or a few-step LoRA, has a value of its own for
@@ -272,7 +272,7 @@ def _regions(task: str, given: Any, with_options: Callable[[str], str]) -> tuple
     """
     regions, tags = [], []
     for region in given:
-        if not KNOWN[task].needs and (region.keep or region.strength is not None):
+        if KNOWN[task].call == TEXT_TO_IMAGE and (region.keep or region.strength is not None):
             raise InvalidRequest("A region can be kept, or have a strength, only where there is a source picture.",
                                  "Give it a prompt instead, or restyle a picture.")
         text, more = without_loras(with_options(region.prompt))

@@ -132,6 +132,18 @@ def is_whole(path: str | os.PathLike) -> bool:
     return False
 
 
+def bare(data: bytes) -> bytes:
+    """Return a PNG file's bytes without texts and times: equal pixels then make equal files."""
+    kept, position = [data[:len(SIGNATURE)]], len(SIGNATURE)
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        if kind[:1].isupper():  # a chunk that pictures need
+            kept.append(data[position:end])
+        position = end
+    return b"".join(kept)
+
+
 def request_in(text: dict[str, str]) -> Request:
     """Return the request in the text chunks. Raise InvalidRequest if there is none."""
     if REQUEST_KEY not in text:

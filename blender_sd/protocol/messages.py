@@ -201,6 +201,9 @@ class Record:
         varying: Settings that follow properties of the scene, each as "setting=data path".
         prompts: As JSON: pairs of a frame and the prompt from there on.
         skip_broken: Whether frames of `source` that are missing, damaged or of another size are left out.
+        controls: Control pictures that are drawn of each frame, each as "number=kind".
+        regions: As JSON: pairs of a region's number in the request and its fields, for regions that are looked for in
+            each frame.
     """
 
     job: str
@@ -215,6 +218,8 @@ class Record:
     varying: tuple[str, ...] = ()
     prompts: str = field(default="[]", metadata=_TEXT)
     skip_broken: bool = False
+    controls: tuple[str, ...] = ()
+    regions: str = field(default="[]", metadata=_TEXT)
 
 
 @dataclass(frozen=True)

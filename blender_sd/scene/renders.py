@@ -14,6 +14,7 @@ from typing import Any
 import bpy
 
 from ..core.errors import NoRender, SourceUnusable
+from ..library.png import bare
 from ..protocol.messages import Source
 from . import compat, frames, handlers, pixels, stamps
 
@@ -114,7 +115,7 @@ def render_as_png(scene: bpy.types.Scene, bits: int = 8) -> bytes:
 
 
 def as_png(image: bpy.types.Image, scene: bpy.types.Scene, bits: int, standard: bool) -> bytes:
-    """Return `image` as a PNG in sRGB, RGBA with straight alpha, of so many `bits`.
+    """Return `image` as a PNG in sRGB, RGBA with straight alpha, of so many `bits`, without Blender's notes in it.
 
     It goes through `scene`'s view transform, or through none (`standard`). Raises RuntimeError or OSError if it cannot
     be read.
@@ -124,7 +125,7 @@ def as_png(image: bpy.types.Image, scene: bpy.types.Scene, bits: int, standard: 
         path = os.path.join(folder, "frame.png")
         image.save_render(path, scene=scene)
         with open(path, "rb") as file:
-            return file.read()
+            return bare(file.read())
 
 
 def as_rendered_png(bits: int, scene: bpy.types.Scene) -> bytes:
@@ -282,6 +283,11 @@ def _our_background(data: bpy.types.Camera) -> bpy.types.CameraBackgroundImage |
                 None)
 
 
+def is_ours() -> bool:
+    """Return whether the render that goes on, or has just ended, is one of `start_camera_render`."""
+    return bool(_Watch.going)
+
+
 class _Watch:
     """Wait for one render to end.
 
@@ -289,8 +295,11 @@ class _Watch:
     The timer also ends the wait if no handler was ever called.
     """
 
+    going: list[_Watch] = []
+
     def __init__(self, on_done: Callable[[], None], on_cancel: Callable[[], None],
                  set_back: Callable[[], None]) -> None:
+        self.going.append(self)
         self._on_done, self._on_cancel, self._set_back = on_done, on_cancel, set_back
         self._done = False
         # persistent: a file that is opened meanwhile cancels the render
@@ -313,6 +322,8 @@ class _Watch:
 
     def remove(self) -> None:
         self._set_back()
+        if self in self.going:
+            self.going.remove(self)
         if self._complete in bpy.app.handlers.render_complete:
             bpy.app.handlers.render_complete.remove(self._complete)
 

@@ -16,8 +16,8 @@ _CACHES = "blendcache_"  # Blender keeps simulations in a folder of this name be
 def save_copy(folder: str) -> str:
     """Save the open file into an existing folder, under its own name, and return the copy's path.
 
-    Relative paths in it are changed so that they lead to the same files, and simulations that lie on disk are found. The
-    open file stays as it is, saved or not.
+    Relative paths in it are changed so that they lead to the same files, and simulations that lie on disk are found.
+    The open file stays as it is, saved or not.
 
     Raises:
         OutputUnwritable: It cannot be written.

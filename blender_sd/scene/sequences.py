@@ -17,7 +17,8 @@ __all__ = [
     "animated_in_panel", "copy_scene", "facts_of_movie", "marked_prompts", "name_of_scene", "placing", "range_of_scene",
     "record_here", "records_here", "runs_scripts", "size_of_scene"]
 
-_PLACES: dict[str, Callable] = {"sequencer": sequence_placing.in_sequencer, "compositor": sequence_placing.in_compositor}
+_PLACES: dict[str, Callable] = {"sequencer": sequence_placing.in_sequencer,
+                                "compositor": sequence_placing.in_compositor}
 facts_of_movie = movies.facts_of
 runs_scripts = saved_copy.runs_scripts
 
@@ -60,18 +61,19 @@ def records_here() -> bool:
 
 
 def copy_scene(folder: str) -> tuple[str, str, bool, list[str]]:
-    """Save a copy of the open file, and return its path, the name of the scene in it, whether scripts may run in it, and
-    what the person should know. Raises OutputUnwritable."""
-    lost = saved_copy.unsaved_pictures()
-    notes = [f"The image '{name:.60}' was painted on and not saved, so the frames show it as it was." for name in lost[:3]]
+    """Save a copy of the open file, and return its path, the name of the scene in it, whether scripts may run in it,
+    and what the person should know. Raises OutputUnwritable."""
+    notes = [f"The image '{name:.60}' was painted on and not saved, so the frames show it as it was."
+             for name in saved_copy.unsaved_pictures()[:3]]
     return saved_copy.save_copy(folder), bpy.context.scene.name, saved_copy.runs_scripts(), notes
 
 
-def record_here(request: Record, tell: Callable[[str, int, int], None], note: Callable[[str], None]) -> None:
+def record_here(request: Record, tell: Callable[[str, int, int], None], note: Callable[[str], None],
+                cancelled: Callable[[], bool]) -> None:
     """Record a shot of the open scene in this Blender, which is blocked meanwhile. The scene is at its frame again
-    afterwards. Raises as `shot_recorder.record` does."""
+    afterwards. Arguments and errors are those of `shot_recorder.record`."""
     with shot_recorder.at_its_frame(bpy.context.scene):
-        shot_process.record_request(bpy.context.scene, request, tell, note, lambda: False)
+        shot_process.record_request(bpy.context.scene, request, tell, note, cancelled)
 
 
 def placing(where: str, name: str) -> Callable[[Sequence[str], Sequence[int]], None]:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import bpy
 
 from ..core.errors import SourceUnusable
+from ..core.regions import from_fields
 from ..protocol import endings, serving
 from ..protocol.messages import Encode, Event, Installed, Note, Ready, Record, Stage
 from . import movies, shot_settings
@@ -89,8 +90,15 @@ def record_request(scene: bpy.types.Scene, request: Record, tell: Callable[[str,
             pictures, fps = stack.enter_context(opened_pictures(request.source, request.skip_broken, note))
         what = Recording(folder=request.folder, frames=request.frames, link=request.link, bits=request.bits,
                          varying=paths, prompts=prompts, pictures=pictures, of_scene=bool(request.scene), fps=fps,
-                         skip_sizes=request.skip_broken)
+                         skip_sizes=request.skip_broken, controls=_controls_in(request),
+                         regions=tuple((int(place), from_fields(fields)[0])
+                                       for place, fields in json.loads(request.regions)))
         record(scene, what, tell, note, cancelled)
+
+
+def _controls_in(request: Record) -> tuple[tuple[int, str], ...]:
+    pairs = (text.partition("=") for text in request.controls)
+    return tuple((int(place), kind) for place, _, kind in pairs)
 
 
 def _encoded(request: Encode, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> Event:

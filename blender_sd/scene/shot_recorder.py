@@ -5,6 +5,7 @@ are never made again, and nothing is lost when the process ends in between.
 """
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,15 +16,22 @@ from itertools import pairwise
 from typing import Any
 
 import bpy
+import numpy as np
 
 from ..core.errors import JobCancelled, OutputUnwritable, SourceUnusable
+from ..core.regions import Region
 from ..library import files
 from ..library.encoded import HEADER_BYTES, read_header
 from ..library.shots import ShotWriter
-from ..protocol import shots
-from ..protocol.shots import FLOW, FRAMES, SURFACE, SURFACES, TOPOLOGIES, VECTOR, VECTORS, Course, ShotInfo
+from ..protocol import png_arrays, shots
+from ..protocol.messages import Source
+from ..protocol.shots import (
+    CONTROLS, FLOW, FRAMES, REGIONS, SURFACE, SURFACES, TOPOLOGIES, VECTOR, VECTORS, Course, ShotInfo,
+)
 from . import frames, handlers, motion, renders
+from .control import control_source
 from .frame_surfaces import surfaces_of_frame
+from .regions import open_regions
 from .shot_layout import ShotLayout, described
 
 AUTO = "auto"
@@ -48,6 +56,8 @@ class Recording:
         of_scene: Whether the pictures show the scene; otherwise only they tell how things move.
         fps: Frames in a number of seconds; None for the scene's rate.
         skip_sizes: Whether frames of another size than the first are left out.
+        controls: Kinds of control pictures that are drawn of each frame, by their numbers in the request.
+        regions: Regions that are looked for in each frame, by their numbers in the request.
     """
 
     folder: str
@@ -60,6 +70,8 @@ class Recording:
     of_scene: bool = True
     fps: tuple[int, int] | None = None
     skip_sizes: bool = False
+    controls: tuple[tuple[int, str], ...] = ()
+    regions: tuple[tuple[int, Region], ...] = ()
 
 
 def record(scene: bpy.types.Scene, what: Recording, tell: Callable[[str, int, int], None] = lambda *_: None,
@@ -169,8 +181,17 @@ class _Recorder:
                    else self._what.pictures(number))
         if picture is None or not self._fits(number, picture):
             return False
+        self._guides(number)
         self._writer.picture(FRAMES, number, picture)
         return True
+
+    def _guides(self, number: int) -> None:
+        """Draw what steers the current frame: control pictures, and where regions lie."""
+        for place, kind in self._what.controls:
+            self._writer.picture(f"{CONTROLS}/{place}", number, _png(control_source(kind, self._scene, self._size)()))
+        named = [(region, None) for _, region in self._what.regions]
+        for (place, _), mask in zip(self._what.regions, open_regions(named, "CAMERA", self._size) if named else ()):
+            self._writer.picture(f"{REGIONS}/{place}", number, _png(mask() if callable(mask) else mask))
 
     def _surface(self, number: int) -> None:
         """Record where everything is in the current frame."""
@@ -279,6 +300,15 @@ class _Recorder:
 
     def _path(self, kind: str, number: int, extension: str) -> str:
         return os.path.join(self._what.folder, kind, f"{shots.file_name(number)}.{extension}")
+
+
+def _png(source: Source) -> bytes:
+    """Return a picture as a PNG."""
+    if source.encoded is not None:
+        return source.encoded
+    packed = io.BytesIO()
+    png_arrays.write(np.asarray(source.pixels), packed)
+    return packed.getvalue()
 
 
 @contextmanager

@@ -76,7 +76,7 @@ class Child:
         python: The interpreter.
         boot: The path of `protocol/boot.py`.
         role: The role of the process (see `protocol.messages`).
-        options: Options of the interpreter; if it is Blender, they end with "--python".
+        blender: What `python` is told before the script, if it is Blender: options that end with "--python".
 
     Attributes:
         received: The number of messages received so far, with heartbeats.
@@ -86,8 +86,11 @@ class Child:
         EngineMissing: The process cannot be started.
     """
 
-    def __init__(self, python: str, boot: str, role: str = PAINT, options: tuple[str, ...] = ("-X", "utf8")) -> None:
-        self._process = _start([python, *options, boot, *(("--",) if role == RECORD else ()), role], environment(role))
+    def __init__(self, python: str, boot: str, role: str = PAINT, blender: tuple[str, ...] = ()) -> None:
+        command = [python, "-X", "utf8", boot, role]
+        if blender:  # which reads files as UTF-8 by itself
+            command[1:] = [*blender, boot, "--", role]
+        self._process = _start(command, environment(role))
         self._role = role
         self.pid = self._process.pid
         self.received = self.worked = 0

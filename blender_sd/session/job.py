@@ -97,6 +97,7 @@ class Job:
         preview_serial: A number that grows with each preview.
         results: The finished pictures.
         covers: Called on the main thread: returns the faces on which the previews are seen; None for those of `target`.
+        folder: Of an animation, the folder of its frames; such a job can be paused.
         target, placement: Where the first picture goes, and where it has ended.
         background: Whether all other jobs come first (see `Session.submit`).
         error: Why a failed job failed.
@@ -134,6 +135,7 @@ class Job:
         self._paces: list[float] = []  # seconds that each of the newest steps took
         self._committing = False
         self.covers: Callable[[], list] | None = None
+        self.folder = ""
         self.target: Any = None
         self.placement: Any = None
 

@@ -78,19 +78,19 @@ class ProcessPipeline:
         role: The role of the process (see `protocol.messages`).
         boot: The path of `protocol/boot.py`.
         limits: The limits of patience.
-        options: Options of the interpreter, as for `Child`.
+        blender: As for `Child`.
     """
 
     def __init__(
         self, python: str, config: EngineConfig, *, role: str = PAINT, boot: str = BOOT,
-        limits: Limits = Limits(), options: tuple[str, ...] = ("-X", "utf8"),
+        limits: Limits = Limits(), blender: tuple[str, ...] = (),
     ) -> None:
         self._python = python
         self._config = config
         self._role = role
         self._boot = boot
         self._limits = limits
-        self._options = options
+        self._blender = blender
         self._child: Child | None = None
         self._guard = threading.Lock()  # protects starting a child against aborting
         self._aborted = False
@@ -164,7 +164,7 @@ class ProcessPipeline:
             if self._child is None:
                 if not os.path.isfile(self._boot):
                     raise EngineMissing(f"The add-on is incomplete: {self._boot} is missing.", "Install it again.")
-                self._child = Child(self._python, self._boot, self._role, self._options)
+                self._child = Child(self._python, self._boot, self._role, self._blender)
                 self._child.send(Hello(self._config))
             return self._child
 

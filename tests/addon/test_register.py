@@ -134,7 +134,7 @@ def test_where_the_panels_are(addon):
             for space, _ in tabs} == {"VIEW_3D", "IMAGE_EDITOR", "NODE_EDITOR"} and {category
                                                                                      for _, category in tabs} == {"SD"}
     # the 3D View alone is restyled live, and shows objects to paint
-    live = [panel for panel in panels if panel.bl_label.startswith(("Live", "Project", "Texture"))]
+    live = [panel for panel in panels if panel.bl_label.startswith(("Live", "Project", "Texture", "Animation"))]
     assert {panel.bl_space_type for panel in live} == {"VIEW_3D"}
     for _ in live:
         tabs.remove(("VIEW_3D", "SD"))

@@ -60,7 +60,7 @@ MESSAGES = [
     Verify("1", "", Source(encoded=b"\x89PNG")),
     Verified("1", "{}"),
     Record("1", "/out/.shot", (-3, 1, 2), "/a.blend", True, "Scene", "/in/####.png", "vector", 16,
-           ("strength=sd.strength",), '[[1, "clay"]]', True),
+           ("strength=sd.strength",), '[[1, "clay"]]', True, ("0=depth",), "[]"),
     Encode("1", ("/out/1.png", "/out/2.png"), "/out/a.mp4", (30000, 1001), "/in.mp4", 12),]
 
 

@@ -74,7 +74,7 @@ def test_blenders_own_program_runs_it_whatever_it_prints_first(blend, tmp_path):
                        f"shift 3\nexec '{sys.executable}' \"$@\"\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     pipeline = ProcessPipeline(str(program), EngineConfig(), role="record", limits=LIMITS,
-                               options=("--background", "--offline-mode", "--python"))
+                               blender=("--background", "--offline-mode", "--python"))
     try:
         notes = run(pipeline, Record("1", str(tmp_path / "shot"), (1,), blend, False, "Scene"))
         assert isinstance(notes[-1], Installed) and not [event for event in notes if isinstance(event, Note)]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from blender_sd.core.errors import JobCancelled, OutputUnwritable, SourceUnusable
+from blender_sd.core.regions import Region
 from blender_sd.library import files
 from blender_sd.library.png import grey_png
 from blender_sd.protocol.shots import FLOW, FRAMES, SURFACE, VECTOR, Shot
@@ -190,3 +191,15 @@ def test_the_frame_rate_is_a_fraction(moving):
     for rate, base, wanted in ((24, 1, (24, 1)), (24, 1.001, (24000, 1001)), (25, 1, (25, 1)), (10, 4, (5, 2))):
         moving.render.fps, moving.render.fps_base = rate, base
         assert fps_of(moving) == wanted
+
+
+def test_controls_and_regions_are_drawn_of_each_frame(moving, tmp_path):
+    shot = recorded(moving, tmp_path, (1, 3), controls=((1, "depth"),), regions=((0, Region("object", "Cube")),))
+    places = {}
+    for number in (1, 3):
+        for kind in ("controls/1", "regions/0"):
+            image = bpy.data.images.load(shot.path(kind, number))
+            places[kind, number] = np.flatnonzero(
+                np.array(image.pixels[:]).reshape(64, 64, 4)[..., 0].max(0) > 0.5).mean()
+    for kind in ("controls/1", "regions/0"):
+        assert places[kind, 3] - places[kind, 1] == pytest.approx(16, abs=0.6)

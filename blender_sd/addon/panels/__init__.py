@@ -6,11 +6,12 @@ The tab's order (`bl_order`): 0 prompt and button; 10 live mode; 20 settings; 30
 operations on an image; 50 the queue; 55 the history; 60 materials. The gaps are for more.
 """
 from . import (
-    assets, history, image_origin, installation, live, main, material, models, project, queue, quick, regions, results,
-    settings, slot, steering, styles, tabs, texture_object, vocabulary,
+    animation, assets, history, image_origin, installation, live, main, material, models, project, queue, quick,
+    regions, results, settings, slot, steering, styles, tabs, texture_object, vocabulary,
 )
 
 CLASSES = (*vocabulary.CLASSES, *styles.CLASSES, *main.CLASSES, *results.CLASSES, *live.CLASSES, *settings.CLASSES,
            *steering.CLASSES, *regions.CLASSES, *slot.CLASSES, *texture_object.CLASSES, *project.CLASSES,
+           *animation.CLASSES,
            *material.CLASSES, *queue.CLASSES, *history.CLASSES, *image_origin.CLASSES, *assets.CLASSES,
            *models.CLASSES, *tabs.CLASSES, *quick.CLASSES, *installation.CLASSES)

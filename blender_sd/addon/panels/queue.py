@@ -7,7 +7,8 @@ from ..translations.words import translated
 from .base import SIDEBARS, Panel, place
 
 _STATE_ICONS = {
-    "queued": "TIME", "loading": "IMPORT", "running": "RENDER_ANIMATION", "finished": "CHECKMARK",
+    "queued": "TIME", "loading": "IMPORT", "running": "RENDER_ANIMATION", "paused": "PAUSE",
+    "finished": "CHECKMARK",
     "cancelled": "PANEL_CLOSE", "failed": "ERROR"}
 _ENDED = ("finished", "cancelled", "failed")
 
@@ -37,6 +38,9 @@ class SD_UL_jobs(_Jobs, bpy.types.UIList):
             row.progress(factor=item.progress, text=translated(f"{item.progress:.0%}"))
         else:
             row.label(text=translated(item.text))
+        if item.pausable:
+            icon = "PLAY" if item.state == "paused" else "PAUSE"
+            row.operator("sd.pause_job", text="", icon=icon, emboss=False).job_id = item.job_id
         row.operator("sd.cancel_job", text="", icon="X", emboss=False).job_id = item.job_id
 
 

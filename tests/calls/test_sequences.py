@@ -1,0 +1,184 @@
+"""Restyling animations through the public call: a real Blender without a window records, a real engine paints."""
+from __future__ import annotations
+
+import json
+import os
+
+import bpy
+import numpy as np
+import pytest
+
+from blender_sd.core.errors import InvalidRequest, OutputUnwritable, SourceUnusable
+from blender_sd.library import png
+from blender_sd.library.shot_folders import is_recorded, saved_copy, shot_in
+from blender_sd.protocol.shots import Shot
+from tests.support.calls import PATIENCE, run_until
+
+pytestmark = [pytest.mark.bpy, pytest.mark.slow]
+
+
+@pytest.fixture
+def moving(camera_scene):
+    """A cube that goes right, three frames of 64²."""
+    scene = camera_scene(64)
+    scene.render.film_transparent = False
+    scene.frame_start, scene.frame_end = 1, 3
+    bpy.context.object.driver_add("location", 0).driver.expression = "frame / 10"
+    return scene
+
+
+@pytest.fixture
+def settings(small):
+    return {**small, "strength": 0.5}
+
+
+def digest(paths) -> list[bytes]:
+    return [path.read_bytes() for path in paths]
+
+
+def test_the_scenes_animation(sd, moving, settings, tmp_path):
+    moving.frame_set(2)
+    job = sd.restyle_sequence("clay", output=tmp_path / "out", place="sequencer", **settings)
+    bpy.data.objects["Cube"].hide_render = True  # the copy protects the job
+    paths = job.result(PATIENCE)
+    assert [path.name for path in paths] == ["000001.png", "000002.png", "000003.png"]
+    assert moving.frame_current == 2 and (job.frames, job.frames_done, job.progress) == (3, 3, 1)
+    shot = Shot(shot_in(str(tmp_path / "out")))
+    assert shot.info.link == "surface" and shot.info.objects == ("Cube",)
+    request = png.request_in(png.read_text(str(paths[1])))
+    assert (request.task.name, request.prompt, request.width, request.height) == ("restyle_sequence", "clay", 64, 64)
+    strip, = (moving.sequence_editor.strips if hasattr(moving.sequence_editor, "strips")
+              else moving.sequence_editor.sequences)
+    assert strip.frame_start == 1 and [element.filename for element in strip.elements] == [
+        path.name for path in paths]
+
+
+def test_it_goes_on_from_what_is_there(sd, moving, settings, tmp_path):
+    out = tmp_path / "out"
+    first = sd.restyle_sequence("clay", output=out, only="1-2", **settings).result(PATIENCE)
+    before = [path.stat().st_mtime_ns for path in first]
+    assert len(first) == 2 and is_recorded(str(out)) and saved_copy(str(out))
+    os.remove(shot_in(str(out)) + "/shot.json")  # as where the process ended before the last step
+    os.remove(shot_in(str(out)) + "/frames/000003.png")
+    moving.camera.location.x = 100  # the scene as it was then counts
+    rest = sd.restyle_sequence("clay", output=out, resume=True, **settings).result(PATIENCE)
+    assert len(rest) == 3 and [path.stat().st_mtime_ns for path in first] == before
+    whole = sd.restyle_sequence("clay", output=tmp_path / "whole", **settings)
+    assert digest(rest) != digest(whole.result(PATIENCE)), "this one was rendered from elsewhere"
+    assert sd.forget_shot(out) and not sd.forget_shot(out) and rest[0].exists()
+
+
+def test_keyframes_first_and_one_of_them_by_hand(sd, moving, settings, tmp_path):
+    out = tmp_path / "out"
+    keys = sd.restyle_sequence("clay", output=out, keyframes_only=True, key_distance=2, **settings).result(PATIENCE)
+    assert 1 <= len(keys) <= 3 and all(path.parent.name == ".sequence" for path in keys)
+    own = np.full((64, 64, 4), (200, 30, 30, 255), np.uint8)
+    painted = sd.restyle_sequence("clay", output=out, resume=True, keyframes={1: own}, key_distance=2,
+                                  **settings).result(PATIENCE)
+    image = bpy.data.images.load(str(painted[0]))
+    shown = np.array(image.pixels[:]).reshape(64, 64, 4)[..., :3] * 255
+    assert np.abs(shown - own[0, 0, :3]).mean() < 3
+
+
+def test_it_pauses_and_resumes(sd, moving, settings, tmp_path):
+    moving.frame_end = 40
+    job = sd.restyle_sequence("clay", output=tmp_path / "out", **settings)
+    run_until(sd, lambda: job.text.startswith("Rendering"))
+    assert sd.pause_job(job)
+    run_until(sd, lambda: job.state == "paused")
+    there = len(os.listdir(os.path.join(shot_in(str(tmp_path / "out")), "frames")))
+    assert there < 40
+    assert sd.resume_job(job)
+    run_until(sd, lambda: job.frames_done > there)
+    assert job.cancel()
+    run_until(sd, lambda: job.done)
+    assert job.state == "cancelled"
+
+
+def test_frames_and_a_movie_become_a_movie(sd, moving, settings, tmp_path):
+    moving.render.filepath, moving.render.image_settings.file_format = str(tmp_path / "in" / "f_####.png"), "PNG"
+    bpy.ops.render.render(animation=True)
+    movie = tmp_path / "a.mp4"
+    job = sd.restyle_sequence("clay", tmp_path / "in", output=tmp_path / "out", movie=movie, **settings)
+    paths = job.result(PATIENCE)
+    assert paths[-1] == movie and len(paths) == 4
+    assert Shot(shot_in(str(tmp_path / "out"))).info.link == "flow"
+    again = sd.restyle_sequence("clay", movie, frames=(2, 3), output=tmp_path / "again", **settings).result(PATIENCE)
+    assert [path.name for path in again] == ["000002.png", "000003.png"]
+    with_surfaces = sd.restyle_sequence("clay", tmp_path / "in" / "f_####.png", of_scene=True,
+                                        output=tmp_path / "scene", **settings)
+    assert len(with_surfaces.result(PATIENCE)) == 3
+    assert Shot(shot_in(str(tmp_path / "scene"))).info.link == "surface"
+
+
+def test_settings_follow_properties_and_markers_hold_prompts(sd, moving, settings, tmp_path):
+    moving["how strong"] = 0.0
+    moving.driver_add('["how strong"]').driver.expression = "frame / 10"
+    moving.timeline_markers.new("prompt: bronze", frame=2)
+    moving.timeline_markers.new("a cut", frame=3)
+    sd.restyle_sequence("clay", output=tmp_path / "out", varying={"strength": '["how strong"]'}, record_only=True,
+                        **settings).result(PATIENCE)
+    course = Shot(shot_in(str(tmp_path / "out"))).course
+    assert course.strength == pytest.approx({1: 0.1, 2: 0.2, 3: 0.3}) and course.prompts == ((2, "bronze"),)
+
+
+def test_a_file_that_was_never_saved_and_one_that_was(sd, moving, settings, tmp_path):
+    assert not bpy.data.filepath
+    sd.restyle_sequence("clay", output=tmp_path / "a", record_only=True, **settings).result(PATIENCE)
+    assert os.path.basename(saved_copy(str(tmp_path / "a"))) == "untitled.blend" and not bpy.data.filepath
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "mine.blend"))
+    (tmp_path / "blendcache_mine").mkdir()
+    sd.restyle_sequence("clay", output=tmp_path / "b", record_only=True, **settings).result(PATIENCE)
+    copy = saved_copy(str(tmp_path / "b"))
+    assert os.path.basename(copy) == "mine.blend" and os.path.isdir(copy.replace("mine.blend", "blendcache_mine"))
+
+
+@pytest.mark.parametrize(("keywords", "error", "words"), [
+    ({"frames": (9, 2)}, InvalidRequest, "runs backwards"),
+    ({"frames": "1-3x0"}, InvalidRequest, "step of 0"),
+    ({"frames": (1, 3, 0)}, InvalidRequest, "step of 0"),
+    ({"only": "7"}, InvalidRequest, "no frame 7"),
+    ({"keyframes": {9: np.zeros((64, 64, 3), np.uint8)}}, InvalidRequest, "no frame 9"),
+    ({"source": "nowhere"}, SourceUnusable, "no folder, movie or pattern"),
+    ({"source": 5}, InvalidRequest, "source of an animation"),
+    ({"link": "magic"}, InvalidRequest, "linked by 'magic'"),
+    ({"varying": {"steps": "a"}}, InvalidRequest, "cannot follow"),
+    ({"movie": "a.gif"}, InvalidRequest, "cannot be written as 'a.gif'"),
+    ({"movie": "/nowhere/a.mp4"}, OutputUnwritable, "no folder for the movie"),
+    ({"place": "desk"}, InvalidRequest, "cannot be placed in 'desk'"),
+    ({"resume": True}, InvalidRequest, "folder of the frames is needed"),
+])
+def test_bad_input_changes_nothing(sd, moving, settings, tmp_path, keywords, error, words):
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(error, match=words):
+        sd.restyle_sequence("clay", **{**settings, **keywords})
+    assert sorted(os.listdir(tmp_path)) == before and not os.listdir(tmp_path / "pictures") and not bpy.data.movieclips
+
+
+def test_no_camera_and_gaps_are_refused_before_anything_is_made(sd, moving, settings, tmp_path):
+    moving.camera = None
+    with pytest.raises(SourceUnusable, match="no camera"):
+        sd.restyle_sequence("clay", **settings)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in (1, 2, 5):
+        (folder / f"{number:04d}.png").write_bytes(png.grey_png(64, 64, bytes(64 * 64)))
+    with pytest.raises(SourceUnusable, match="missing: 3-4"):
+        sd.restyle_sequence("clay", folder, **settings)
+    (folder / "0002.png").write_bytes(b"broken")
+    job = sd.restyle_sequence("clay", folder, output=tmp_path / "out", skip_broken=True, **settings)
+    assert [path.name for path in job.result(PATIENCE)] == ["000001.png", "000005.png"]
+    assert [note for note in job.notes if "frame 2" in note.lower()], job.notes
+    assert json.loads((tmp_path / "out" / ".shot" / "shot.json").read_text())["frames"] == [1, 5]
+
+
+def test_an_object_is_kept_as_it_is_in_every_frame(sd, moving, settings, tmp_path):
+    job = sd.restyle_sequence("clay", output=tmp_path / "out", frames=(1, 2), regions=[sd.region(object="Cube", keep=True)],
+                              **settings)
+    paths = job.result(PATIENCE)
+    for number, path in enumerate(paths, 1):
+        came, went = (np.array(bpy.data.images.load(str(file)).pixels[:]).reshape(64, 64, 4)[..., :3] for file in (
+            tmp_path / "out" / ".shot" / "frames" / f"{number:06d}.png", path))
+        mask = np.array(bpy.data.images.load(str(tmp_path / "out" / ".shot" / "regions" / "0" / f"{number:06d}.png"))
+                        .pixels[:]).reshape(64, 64, 4)[..., 0] == 1
+        assert mask.any() and np.abs(came - went)[mask].max() < 0.03 < np.abs(came - went)[~mask].mean()
