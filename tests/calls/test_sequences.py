@@ -173,12 +173,14 @@ def test_no_camera_and_gaps_are_refused_before_anything_is_made(sd, moving, sett
 
 
 def test_an_object_is_kept_as_it_is_in_every_frame(sd, moving, settings, tmp_path):
-    job = sd.restyle_sequence("clay", output=tmp_path / "out", frames=(1, 2), regions=[sd.region(object="Cube", keep=True)],
-                              **settings)
-    paths = job.result(PATIENCE)
+    out = tmp_path / "out"
+    kept = [sd.region(object="Cube", keep=True)]
+    paths = sd.restyle_sequence("clay", output=out, frames=(1, 2), regions=kept, **settings).result(PATIENCE)
     for number, path in enumerate(paths, 1):
-        came, went = (np.array(bpy.data.images.load(str(file)).pixels[:]).reshape(64, 64, 4)[..., :3] for file in (
-            tmp_path / "out" / ".shot" / "frames" / f"{number:06d}.png", path))
-        mask = np.array(bpy.data.images.load(str(tmp_path / "out" / ".shot" / "regions" / "0" / f"{number:06d}.png"))
-                        .pixels[:]).reshape(64, 64, 4)[..., 0] == 1
-        assert mask.any() and np.abs(came - went)[mask].max() < 0.03 < np.abs(came - went)[~mask].mean()
+        shot = out / ".shot"
+        came, went, mask = (np.array(bpy.data.images.load(str(file)).pixels[:]).reshape(64, 64, 4)[..., :3] for file in
+                            (            shot / "frames" / path.name, path, shot / "regions" / "0" / path.name))
+        inside, changed = mask[..., 0] == 1, np.abs(came - went)
+        # a keyframe is exact; the frames between are resampled from keyframes
+        assert inside.any() and changed[inside].mean() < 0.02 < changed[~inside].mean()
+        assert number > 1 or changed[inside].max() < 0.005
