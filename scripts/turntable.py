@@ -1,13 +1,16 @@
-"""Make the picture of textured objects for the README and the guide: python scripts/turntable.py [FILE].
+"""Make the picture of textured objects for the README and the guide.
 
-The starter model textures each object from all sides; it is shown from six others, lit from above. Needs the module
-bpy for Suzanne, beside torch.
+    python scripts/turntable.py [FILE [OBJECT PROMPT]…]
+
+Objects are those of the bench "texture"; without any, it is Suzanne in a stone wall. The starter model textures each
+from all sides; it is shown from six others, lit from above. Needs the module bpy for Suzanne, beside torch.
 """
 from __future__ import annotations
 
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +23,7 @@ SIDE, VIEW, STEPS = 320, 256, 12
 TURNS = 6
 
 
-def main(path: Path) -> None:
+def main(path: Path, objects: Sequence[tuple[str, str, int]] = OBJECTS) -> None:
     import numpy as np
     from PIL import Image
 
@@ -29,7 +32,7 @@ def main(path: Path) -> None:
     rows = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, texture._engine() as engine:
         subprocess.run([sys.executable, "-m", "scripts.benches._oracle.export", folder], cwd=envs.ROOT, check=True)
-        for name, prompt, seed in OBJECTS:
+        for name, prompt, seed in objects:
             part = texture.shapes(Path(folder))[name]
             views, _, (_, baked) = texture.painted(engine, part, prompt, seed, VIEW, steps=STEPS, sides="",
                                                    more_views=6)
@@ -67,4 +70,5 @@ def turned(stage, texture) -> list:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else envs.ROOT / "docs" / "images" / "texture-object.png")
+    file, *given = sys.argv[1:] or [envs.ROOT / "docs" / "images" / "texture-object.png"]
+    main(Path(file), [(name, prompt, OBJECTS[0][2]) for name, prompt in zip(given[::2], given[1::2])] or OBJECTS)

@@ -312,11 +312,17 @@ class TextureObject(Task):
         True, "View Words", "Add \"front view\", \"back view\" and so on to the prompt, so that a figure gets one face",
         (PANEL,), group="texture_object")
     share: bool = setting_field(
-        True, "Share Attention", "Let each view look at its neighbors while it is painted; only with SD 1.5, SD 2 and "
-                                 "SDXL", (PANEL,), group="texture_object")
+        True, "Share Attention", "Let each view look at its neighbors while it is painted; only with SD 1.5, SD 2, "
+                                 "SDXL and SD 3.5", (PANEL,), group="texture_object")
     fill: bool = setting_field(
         True, "Fill", "Give what no view sees the colors of its surroundings; otherwise it stays as it is", (PANEL,),
         group="texture_object")
+    paint_unseen: bool = setting_field(
+        False, "Paint Unseen", "Inpaint what no view sees on the finished textures; without, it only takes the colors "
+                               "of its surroundings", (PANEL,), group="texture_object")
+    texture_refine: float = setting_field(
+        0.0, "Refine", "How far the finished textures are refined, tile by tile, for detail finer than the views' "
+                       "pixels; 0 leaves them as they are", (PANEL,), **_STRENGTH, group="texture_object")
     batch: int = setting_field(
         0, "Views at Once", "How many views the model denoises at a time; 0 for as many as fit into memory", (PANEL,),
         low=0, high=64, group="texture_object")

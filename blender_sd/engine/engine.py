@@ -37,7 +37,9 @@ from .output.content_credentials import Credentials
 from .painter import Cancel, Emit, Job, Painted, Painter, check_allowed
 
 if TYPE_CHECKING:
+    from ..geometry.bake import Repaint
     from .maps.material import Map
+    from .object_painter import PaintedViews
 
 log = logging.getLogger(__name__)
 STARTER = Path(STARTER_FOLDER)
@@ -243,7 +245,8 @@ class Engine(ImageCalls):
         self.warm()
         identity, noted = Identity(self._digests, resolved.message.folder, job.check), set()
         single = job.request.single(0)
-        done = ObjectPainter(self._painter, job, resolved, rules, self._config).paint()
+        painter = ObjectPainter(self._painter, job, resolved, rules, self._config)
+        done = painter.paint()
         request = identity.of(single, done.model.name, noted.add)
         for text in noted:
             job.note(text)
@@ -254,23 +257,24 @@ class Engine(ImageCalls):
         count = 0
         if not request.task.look:
             over = replace(origin, kind=COMPOSITE)
-            for result in self._on_objects(painted, request, done.pictures, over):
+            for result in self._on_objects(painted, request, done, painter.repaint, over):
                 count += 1
                 yield result
         sheet = contact_sheet(done.pictures)
         yield self._kept(job, count + 1, Result("", request, sheet.width, sheet.height, role=SHEET), sheet, origin)
 
-    def _on_objects(self, job: Job, request: Request, pictures: Sequence[Image.Image], origin: Origin
+    def _on_objects(self, job: Job, request: Request, done: PaintedViews, repaint: Repaint, origin: Origin
                     ) -> Iterator[Result]:
         """Yield what the finished views of a job give its objects: base colours, or all maps."""
         if job.message.maps is None:
             job.loading("Baking")
-            yield from self._onto(job, request, pictures, Bake(fill=request.task.fill), origin, lambda share: None)
+            yield from self._onto(job, request, done.pictures, Bake(fill=request.task.fill), origin, lambda share: None,
+                                  agreed=done.agreed, repaint=repaint)
             return
         from .tasks.object_maps import object_maps
 
         job.loading("Making the material's maps")
-        maps = object_maps(job.message.scenery, pictures, job.message.maps, job.cancelled, job.check,
+        maps = object_maps(job.message.scenery, done.pictures, job.message.maps, job.cancelled, job.check,
                            lambda share: None, job.note, devices.choose(self._config).torch)
         yield from self._mapped(job, request, job.message.maps, maps, origin)
 
@@ -306,11 +310,12 @@ class Engine(ImageCalls):
             yield self._kept(job, index, result, item.image, origin)
 
     def _onto(self, job: Job, request: Request, pictures: Sequence[Image.Image], settings: Bake, origin: Origin | None,
-              progress: Callable[[float], None], before: int = 0) -> Iterator[Result]:
-        """Yield the images that `pictures` are baked into; `before` other results came first."""
+              progress: Callable[[float], None], before: int = 0, **options: Any) -> Iterator[Result]:
+        """Yield the images that `pictures` are baked into; `before` other results came first. `options`: of `bake`."""
         from .tasks.bake import bake
 
-        images = bake(job.message.scenery, pictures, settings, job.message.inputs, job.cancelled, progress, job.note)
+        images = bake(job.message.scenery, pictures, settings, job.message.inputs, job.cancelled, progress, job.note,
+                      **options)
         for index, (role, image) in enumerate(images, start=before + 1):
             result = Result("", request, image.width, image.height, role=role)
             yield self._kept(job, index, result, image, origin)

@@ -16,10 +16,20 @@ from PIL import Image
 
 from ..core import part_prompts
 from ..core.errors import InvalidRequest, JobCancelled, SDError
+from ..core.families import Family
 from ..core.request import Request
-from ..core.tasks import IMAGE_TO_IMAGE, INPAINT, TEXT_TO_IMAGE, ImageToImage, Inpaint, TextToImage
+from ..core.tasks import (
+    IMAGE_TO_IMAGE,
+    INPAINT,
+    TEXT_TO_IMAGE,
+    ImageToImage,
+    Inpaint,
+    Task,
+    TextToImage,
+    Upscale,
+)
 from ..geometry import memory
-from ..geometry.agreement import carried
+from ..geometry.agreement import Links, carried, link
 from ..library.model_paths import Resolved
 from ..library.policy import Policy
 from ..protocol.messages import EngineConfig, Source
@@ -47,12 +57,14 @@ _GROWN = 8  # pixels by which what is painted grows into what is known
 
 @dataclass(frozen=True)
 class PaintedViews:
-    """The finished views, RGB, with their cameras, and the model that painted them."""
+    """The finished views, RGB, with their cameras, the model that painted them, and whether they show the same where
+    they overlap."""
 
     stage: Stage
     pictures: list[Image.Image]
     lenses: tuple[Lens, ...]
     model: Model
+    agreed: bool
 
 
 class ObjectPainter:
@@ -76,14 +88,20 @@ class ObjectPainter:
         width, height = stage.size
         memory.check(stage.sheets, len(stage.views) * width * height, len(message.scenery.triangles.triangles),
                      devices.free_ram())
-        paint = self._together
+        paint, agreed = self._together, True
         if model.family.edits or TEXT_TO_IMAGE not in model.family.pipelines:
             self.job.note(f"{model.family.name} models paint one view after another: {len(stage.views)} pictures.")
-            paint = self._in_turn
+            paint, agreed = self._in_turn, False
+            if request.task.strength < 1 and INPAINT not in model.family.pipelines:
+                self.job.note(f"{model.family.name} models edit by instruction: Strength has no effect.")
             if any(control.weight for control in request.controls):
                 raise InvalidRequest(f"Controls do not work where {model.family.name} models paint objects.",
                                      "Take them out, or choose another model.")
         pictures = paint(model, stage, request)
+        if request.task.paint_unseen and INPAINT not in model.family.pipelines:
+            self.job.note(f"{model.family.name} models cannot inpaint: what no view sees takes what is round it.")
+        if request.task.texture_refine and not model.family.strength:
+            self.job.note(f"{model.family.name} models cannot refine textures: they stay as they are baked.")
         for prompt, textures in part_prompts.read(request.task.parts):
             own = paint(model, stage, request.changed(prompt=prompt))
             pictures = [stage.put_together(number, one, other, textures)
@@ -91,7 +109,7 @@ class ObjectPainter:
         lenses = stage.lenses()
         if request.task.mirror:
             pictures, lenses = stage.mirrored(pictures)
-        return PaintedViews(stage, pictures, lenses, model)
+        return PaintedViews(stage, pictures, lenses, model, agreed)
 
     # ---- all at once -----------------------------------------------------------------------------------------------
 
@@ -118,13 +136,23 @@ class ObjectPainter:
         words = [_worded(plain.prompt, word, request.task.view_words) for word in stage.words]
         cancelled = self.job.cancelled
         group = Together(
-            tuple(words), many_views.links_of(stage.surface, stage.views, scale, cancelled),
-            many_views.link(stage.surface, stage.views, cancelled, most=3, between=True) if len(words) > 1 else None,
+            tuple(words), many_views.links_of(stage.surface, stage.views, scale, cancelled), self._pixel_links(stage),
             tuple(pictures), _kept(stage.masks(), scale) if stage.masked else None, tuple(controls),
             request.task.share, batch)
         shown = _Shown(self.job, model, MeshPreview(stage, scale), self.config.preview_px if not guard else 0)
         results = self._carried_out(model, pipe, plain, plan, group, shown)
         return self._passed(guard, results)
+
+    def _pixel_links(self, stage: Stage) -> Links | None:
+        """Return which pixels see the same points, if there is memory for it."""
+        if len(stage.views) < 2:
+            return None
+        count, (width, height) = len(stage.views), stage.size
+        if not memory.links_fit(count, width, height, devices.free_ram()):
+            self.job.note(f"Memory is short for {count} views of {width} × {height}: they agree less in detail. "
+                          "Smaller views agree fully.")
+            return None
+        return link(stage.surface, stage.views, self.job.cancelled, most=3, between=True, sights=stage.sights)
 
     def _carried_out(self, model: Model, pipe: Any, request: Request, plan: Plan, group: Together, shown: _Shown
                      ) -> list[Image.Image]:
@@ -177,12 +205,12 @@ class ObjectPainter:
         if not (new.ravel() & inside).any() or (~new.ravel())[inside].mean() > _TO_INPAINT:
             return begun
         prompt = _worded(request.prompt, stage.words[number], request.task.view_words)
-        family = self.painter.loader.get(self.resolved.message.folder, lambda text: None, self.job.cancelled,
-                                         self.resolved.message.base_model, request.choices).family
+        family = self._family(request)
         mask = np.repeat(np.where(new, np.uint8(255), np.uint8(0))[..., None], 3, 2)
-        if INPAINT in family.pipelines and (finished or TEXT_TO_IMAGE not in family.pipelines):
-            task: Any = Inpaint(strength=1.0, grow=_GROWN, feather=0)
-        elif not finished and TEXT_TO_IMAGE in family.pipelines and request.task.strength >= 1 and not stage.masked:
+        strength = request.task.strength
+        if INPAINT in family.pipelines and (finished or strength < 1 or TEXT_TO_IMAGE not in family.pipelines):
+            task: Any = Inpaint(strength=strength, grow=_GROWN, feather=0)
+        elif not finished and TEXT_TO_IMAGE in family.pipelines and strength >= 1 and not stage.masked:
             task = TextToImage()
         else:
             task = ImageToImage(strength=1.0)
@@ -190,6 +218,8 @@ class ObjectPainter:
                                 axes=(), count=1, controls=())
         inputs = {"source": _source(Image.fromarray(begun)), "mask": _source(Image.fromarray(mask))}
         guard, model, plan, plain = self._prepared(plain, inputs)
+        if plan.unchanged is not None:
+            return begun
         if task.name == IMAGE_TO_IMAGE and finished and type(pipes(model, plain, plan)[0]).__name__ in _SEVERAL:
             front = Image.fromarray(finished[0].astype(np.uint8))
             plan = replace(plan, arguments={**plan.arguments, "image": [plan.arguments["image"], front]})
@@ -198,7 +228,46 @@ class ObjectPainter:
         made = np.asarray(self._passed(guard, [picture])[0].convert("RGB"))
         return np.where(new[..., None], made, begun)
 
+    # ---- the finished textures -------------------------------------------------------------------------------------
+
+    def repaint(self, number: int, picture: np.ndarray, unseen: np.ndarray) -> np.ndarray | None:
+        """Return a finished texture with what no view saw inpainted, and refined; None to leave it as it is.
+
+        Args:
+            number: Of the texture.
+            picture: H×W×3 uint8, row 0 on top.
+            unseen: H×W bool.
+        """
+        request, result = self.resolved.request.single(0), picture
+        task, family = request.task, self._family(request)
+        side = max(64, min(request.width, request.height))
+        if task.paint_unseen and unseen.any() and INPAINT in family.pipelines:
+            mask = np.repeat(np.where(unseen, np.uint8(255), np.uint8(0))[..., None], 3, 2)
+            result = self._repainted(request, Inpaint(full_res=True, tile=side), result, mask)
+        if task.texture_refine and family.strength:
+            result = self._repainted(request, Upscale(strength=task.texture_refine, tile=side), result)
+        return None if result is picture else result
+
+    def _repainted(self, request: Request, task: Task, picture: np.ndarray, mask: np.ndarray | None = None
+                   ) -> np.ndarray:
+        inputs = {"source": _source(Image.fromarray(picture))}
+        if mask is not None:
+            inputs["mask"] = _source(Image.fromarray(mask))
+        plain = request.changed(task=task, width=picture.shape[1], height=picture.shape[0], tiling="none", axes=(),
+                                count=1, controls=())
+        guard, model, plan, plain = self._prepared(plain, inputs)
+        if plan.unchanged is not None:
+            return picture
+        finished, _ = self.painter.carried_out(model, plain, plan, Listener(
+            self.job.check, lambda *_: None, self.job.note, 0))
+        return np.asarray(self._passed(guard, [finished])[0])
+
     # ---- both ------------------------------------------------------------------------------------------------------
+
+    def _family(self, request: Request) -> Family:
+        message = self.resolved.message
+        return self.painter.loader.get(message.folder, lambda text: None, self.job.cancelled, message.base_model,
+                                       request.choices).family
 
     def _prepared(self, plain: Request, inputs: dict[str, Source]) -> tuple[Any, Model, Plan, Request]:
         """Return the safety guard, the model with everything added to it, the plan and the request of one picture."""

@@ -33,6 +33,7 @@ from .tasks.restyle_sequence import Stage
 
 log = logging.getLogger(__name__)
 _SEVERAL = ("Flux2KleinPipeline", "QwenImageEditPlusPipeline")  # take several references
+_SHARP = 40.0  # the power of quality in the weights of the last step that is blended
 
 
 class Brush:
@@ -113,7 +114,7 @@ class Brush:
         keep = [np.zeros(base.shape[:2], bool) if part is None else part for base, part in zip(bases, known)]
         group = Together(
             prompts=tuple(self._worded(model, self.stage.words(frame)[0]) for frame in frames),
-            links=motion.linked(moments, cancelled=self.job.cancelled), pixel_links=None,
+            links=motion.linked(moments, cancelled=self.job.cancelled), pixel_links=None, sharp=_SHARP,
             pictures=tuple(plan.fit(Image.fromarray(base)) for base in bases),
             keep=_kept(keep, scale, (width, height)) if any(part.any() for part in keep) else None,
             controls=self._controls(plain, plan, frames, bases), share=self.job.request.task.share,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .gather import LEAST_COS
+from .gather import FADE, LEAST_COS, quality_of
 from .slices import Cancelled, check, never
 from .surface import Surface
 from .views import NOTHING, Hits, View, cast, edge_distance, hits_of
@@ -19,7 +19,6 @@ from .views import NOTHING, Hits, View, cast, edge_distance, hits_of
 MOST = 6  # views that are linked to one point: the best ones
 _ON_SURFACE = 1.5  # pixels by which another view's hit may lie off the point's plane
 _LIFT = 2e-5  # of the unit box, as in `gather`
-_FADE = 3.0  # pixels from an edge at which a view's quality is full
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +98,7 @@ class Links:
 
 
 def link(surface: Surface, views: Sequence[View], cancelled: Cancelled = never, *, most: int = MOST,
-         between: bool = False) -> Links:
+         between: bool = False, fade: float = FADE, sights: Sequence[Sight] = ()) -> Links:
     """Link the pixels of `views`.
 
     Args:
@@ -108,20 +107,23 @@ def link(surface: Surface, views: Sequence[View], cancelled: Cancelled = never, 
         cancelled: See `slices`.
         most: How many views are linked to one point: those that see it best.
         between: Whether to find the places between pixels too (`Links.offset`).
+        fade: Pixels from an edge at which a view's quality is full. With as much of the views as in the bake, the best
+            view is the same one there.
+        sights: What the views see, where that is known already.
 
     Raises:
         JobCancelled: `cancelled` returned True.
         GeometryMissing: embreex is not installed.
     """
-    sights = [look(surface, view, cancelled) for view in views]
+    sights = sights or [look(surface, view, cancelled) for view in views]
     size = views[0].width * views[0].height
     rows: list[_Row] = []
     for number, sight in enumerate(sights):
         check(cancelled)
         own = sight.pixel + number * size
-        quality = _quality(sight, sight.points, sight.normals, sight.pixel)
+        quality = _quality(sight, sight.points, sight.normals, sight.pixel, fade)
         seen = [_Row(own, quality, np.zeros((len(own), 2), np.float32))]
-        seen += [_seen(surface, sight, other, place * size, own, between) for place, other in enumerate(sights)
+        seen += [_seen(surface, sight, other, place * size, own, between, fade) for place, other in enumerate(sights)
                  if place != number]
         rows.append(_best(seen, most))
     return Links(len(views), views[0].height, views[0].width, np.concatenate([row.pixel for row in rows]),
@@ -150,7 +152,7 @@ def _best(seen: list[_Row], most: int) -> _Row:
                 np.stack([one.offset for one in seen], 1)[rows, order])
 
 
-def _quality(sight: Sight, points: np.ndarray, normals: np.ndarray, pixel: np.ndarray) -> np.ndarray:
+def _quality(sight: Sight, points: np.ndarray, normals: np.ndarray, pixel: np.ndarray, fade: float) -> np.ndarray:
     view = sight.view
     local = view.camera_points(points)
     normal = normals @ view.axes.T
@@ -160,12 +162,11 @@ def _quality(sight: Sight, points: np.ndarray, normals: np.ndarray, pixel: np.nd
     else:
         cos, density = -normal[:, 2], np.full(len(local), view.scales())
     row, column = np.divmod(pixel, view.width)
-    edge = sight.edges[row + 1, column + 1].astype(np.float32)
-    fade = np.clip(edge / _FADE, 0.2, 1.0)
-    return (np.maximum(cos, 0.02) * np.sqrt(density) * fade).astype(np.float32)
+    return quality_of(np.maximum(cos, 0.02), density, sight.edges[row + 1, column + 1], fade).astype(np.float32)
 
 
-def _seen(surface: Surface, sight: Sight, other: Sight, start: int, own: np.ndarray, between: bool) -> _Row:
+def _seen(surface: Surface, sight: Sight, other: Sight, start: int, own: np.ndarray, between: bool, fade: float
+          ) -> _Row:
     """Return for each point of `sight` the pixel of `other` that sees it, and how well; quality 0 if it does not."""
     view, hits = other.view, other.hits
     local = view.camera_points(sight.points)
@@ -193,7 +194,7 @@ def _seen(surface: Surface, sight: Sight, other: Sight, start: int, own: np.ndar
     index, column, row = index[free], column[free], row[free]
     there = row * view.width + column
     result = _Row(own.copy(), np.zeros(len(own), np.float32), np.zeros((len(own), 2), np.float32))
-    result.quality[index] = _quality(other, sight.points[index], sight.normals[index], there)
+    result.quality[index] = _quality(other, sight.points[index], sight.normals[index], there, fade)
     result.pixel[index] = there + start
     if not between:
         return result
@@ -236,11 +237,11 @@ def carried(surface: Surface, sights: Sequence[Sight], number: int, pictures: Ma
     sight = sights[number]
     values, best = np.zeros((len(sight.pixel), 3), np.float32), np.zeros(len(sight.pixel), np.float32)
     for other, picture in pictures.items():
-        row = _seen(surface, sight, sights[other], 0, sight.pixel, True)
+        row = _seen(surface, sight, sights[other], 0, sight.pixel, True, FADE)
         better = row.quality > best
         values[better] = _read(picture, row.pixel[better], row.offset[better])
         best[better] = row.quality[better]
-    own = _quality(sight, sight.points, sight.normals, sight.pixel)
+    own = _quality(sight, sight.points, sight.normals, sight.pixel, FADE)
     shape = sight.view.height, sight.view.width
     colours, known = np.zeros((shape[0] * shape[1], 3), np.float32), np.zeros(shape[0] * shape[1], bool)
     colours[sight.pixel], known[sight.pixel] = values, best > _AS_WELL * own

@@ -1,7 +1,7 @@
 """Bake pictures onto objects: from cameras and pictures to one image for each texture."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,6 +10,7 @@ import numpy as np
 from . import fill, gather, harmonise, seams
 from .blend import NO_VIEW, Blend
 from .cells import divide
+from .colours import displayed, linear
 from .gather import Picture
 from .memory import HELD
 from .sheets import Layout, Sheet
@@ -20,6 +21,10 @@ from .views import View, cast
 
 _LEVEL = 12  # steps over which differences between views are levelled: about 30 texels
 _READ = 1 << 16  # entries that are read from all pictures in turn
+
+# Called with the number of a sheet, its picture (H×W×3 uint8 sRGB, row 0 on top) and which of its texels no view saw
+# (H×W bool); returns the picture to go on with, or None for the same.
+Repaint = Callable[[int, np.ndarray, np.ndarray], np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Settings:
         close_seams: Whether to make colours agree across the seams of UV islands.
         dilation: Texels round UV islands that get the border's colours.
         fade: Pixels from an edge at which a view's quality is full.
+        agreed: Whether the pictures show the same where they overlap, so that there are hardly any steps to soften.
     """
 
     soft: int = 1
@@ -41,6 +47,7 @@ class Settings:
     close_seams: bool = True
     dilation: int = seams.DILATION
     fade: float = gather.FADE
+    agreed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +95,20 @@ class Baker:
     """One bake, stage by stage; `run` does them all."""
 
     def __init__(self, surface: Surface, sheets: Sequence[Sheet], settings: Settings = Settings(),
-                 cancelled: Cancelled = never, progress: Progress = unwatched) -> None:
-        """Prepare to bake onto `sheets`. `progress` is called with the share that is done, 0 to 1."""
+                 cancelled: Cancelled = never, progress: Progress = unwatched, repaint: Repaint | None = None) -> None:
+        """Prepare to bake onto `sheets`.
+
+        Args:
+            surface: The triangles.
+            sheets: The images.
+            settings: How.
+            cancelled: See `slices`.
+            progress: Called with the share that is done, 0 to 1.
+            repaint: Changes the images before they are finished.
+        """
         self.surface, self.settings = surface, settings
         self.layout = Layout(surface, tuple(sheets))
-        self.cancelled, self.progress = cancelled, progress
+        self.cancelled, self.progress, self._repaint = cancelled, progress, repaint
 
     def run(self, views: Sequence[View], pictures: Sequence[np.ndarray]) -> tuple[list[Baked], Report]:
         """Bake the `pictures` (H×W×4 float32 in linear light, see `colours.linear`), one for each view.
@@ -118,7 +134,7 @@ class Baker:
         self.progress(0.3)
         self.cells = divide(self.texels)
         gains, offsets = self._levels(prepared)
-        blend = Blend.empty(self.texels.count)
+        blend = Blend.empty(self.texels.count, self.settings.agreed)
         shows = np.zeros(len(views), bool)
         for group in prepared.groups:
             self._read(blend, group, prepared.of(group), gains, offsets, shows)
@@ -180,17 +196,42 @@ class Baker:
         self.progress(0.9)
         if self.settings.close_seams:
             seams.close(self.texels, colours, blend.quality, known, self.cancelled)
-        baked = [self._image(number, blend, colours, known) for number in range(len(self.layout.sheets))]
-        for one in baked:
-            check(self.cancelled)
-            rows, columns, *source = seams.dilation(one.set, self.settings.dilation)
-            beyond = ~one.covered[rows, columns]  # what no view sees of an island is no margin
-            rows, columns, source = rows[beyond], columns[beyond], [part[beyond] for part in source]
-            for values in (one.colours, one.quality):
-                values[rows, columns] = values[tuple(source)]
-            one.set[rows, columns] = True
+        if self._repaint is not None and self._repainted(blend, colours, known) and self.settings.close_seams:
+            seams.close(self.texels, colours, blend.quality, known, self.cancelled)
+        baked = [self._continued(blend, colours, known, number) for number in range(len(self.layout.sheets))]
         self.progress(1.0)
         return baked
+
+    def _continued(self, blend: Blend, colours: np.ndarray, known: np.ndarray, number: int) -> Baked:
+        """Return a sheet whose islands go on beyond their borders."""
+        check(self.cancelled)
+        result = self._image(number, blend, colours, known)
+        rows, columns, *source = seams.dilation(result.set, self.settings.dilation)
+        beyond = ~result.covered[rows, columns]  # what no view sees of an island is no margin
+        rows, columns, source = rows[beyond], columns[beyond], [part[beyond] for part in source]
+        for values in (result.colours, result.quality):
+            values[rows, columns] = values[tuple(source)]
+        result.set[rows, columns] = True
+        return result
+
+    def _repainted(self, blend: Blend, colours: np.ndarray, known: np.ndarray) -> bool:
+        """Change `colours` (N×3) to those of the repainted images. Return whether there are any."""
+        changed = False
+        for number in range(len(self.layout.sheets)):
+            image = self._continued(blend, colours, known, number)
+            if not image.set.any():
+                continue
+            shown = np.where(image.set[..., None], image.colours, image.colours[image.set].mean(0))
+            picture = displayed(shown)
+            assert self._repaint is not None
+            new = self._repaint(number, picture, image.covered & (image.view == NO_VIEW))
+            if new is not None:
+                texel = self.texels.texel - int(self.layout.starts[number])
+                mine = np.flatnonzero(known & (texel >= 0) & (texel < image.set.size))
+                mine = mine[(new != picture).any(-1).ravel()[texel[mine]]]
+                colours[mine] = linear(new).reshape(-1, 4)[texel[mine], :3]
+                changed = True
+        return changed
 
     def _levelled(self, blend: Blend) -> np.ndarray:
         """Return the best view's colours, corrected at low frequencies towards the mean of all: N×3 float32."""

@@ -141,10 +141,22 @@ def read(texels: Texels, picture: Picture, part: slice, seen: np.ndarray) -> Rea
         np.flatnonzero(keep), entries, colours, weight, cos, depth, x, y)
     colours = colours / weight[:, None]
     nearest = _index(view, np.rint(x), np.rint(y))
-    away = np.float32(_AT_EDGE) * np.minimum(np.take(picture.edges, nearest) / np.float32(picture.fade) - 1, 0)
     density = view.scales() / picture.reference / (depth if view.perspective else np.ones_like(depth))
-    quality = cos * np.sqrt(density) * np.exp(away) * (0.5 + 0.5 * weight)
+    quality = quality_of(cos, density, np.take(picture.edges, nearest), picture.fade) * (0.5 + 0.5 * weight)
     return Reading(entries, colours, np.maximum(quality, 1e-6).astype(np.float32))
+
+
+def quality_of(cos: np.ndarray, density: np.ndarray, edges: np.ndarray, fade: float) -> np.ndarray:
+    """Return how well a view shows points, n float32.
+
+    Args:
+        cos: n cosines of the angles at which they are seen.
+        density: n numbers of pixels per unit of length there.
+        edges: n numbers of pixels to the next edge.
+        fade: See `Picture`.
+    """
+    away = np.float32(_AT_EDGE) * np.minimum(edges / np.float32(fade) - 1, 0)
+    return cos * np.sqrt(density) * np.exp(away)
 
 
 def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -11,6 +11,8 @@
     seconds_…         the denoising of 8 views at 512² with a ControlNet against 8 single pictures
     memory_…          peak memory in GB over the number of views, in micro-batches of 2
     differ_…          dB between views in micro-batches and in one batch
+
+Its parts are the coverage, the six jobs on each object (`SHAPES`), the time and the memory.
 """
 from __future__ import annotations
 
@@ -18,29 +20,34 @@ import functools
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from . import common
 from ._oracle import exported
+from ._texture import compared
 
 DESCRIPTION = "whole objects from every side: coverage, agreement, sharpness, seams, fidelity, materials, time, memory"
 SIZE, VIEW, STEPS = 1024, 256, 12
 PROMPTS = ("red brick wall", "grey stone wall", "brown wood planks", "green grass", "white marble", "rusty metal")
 MATERIALS = ("brick", "stone wall", "planks", "grass", "marble", "rust")
 SHAPES = ("suzanne", "cube", "sphere", "torus")  # with the prompts above: 24 jobs, 192 views
-NEAR = 8  # texels
 LEAST_JOBS = 24
+PARTS = ("coverage", *SHAPES, "timing", "memory")
 
 
-def run(log: Callable[[str], None]) -> dict:
+def run(log: Callable[[str], None], parts: Sequence[str] = PARTS) -> dict:
     figures: dict[str, float] = {}
     bars: dict[str, dict] = {}
     with exported() as folder:
-        for part in (coverage, agreement, timing, memory):
-            part(folder, figures, bars, log)
+        for part in parts:
+            if part not in SHAPES:
+                globals()[part](folder, figures, bars, log)
+        painted_on = [shape for shape in SHAPES if shape in parts]
+        if painted_on:
+            agreement(folder, painted_on, figures, bars, log)
     return {"figures": figures, "bars": bars}
 
 
@@ -79,30 +86,29 @@ def coverage(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]
         log(f"{name}: {100 * share:.2f} % of what is visible, by {len(views)} views")
 
 
-def agreement(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
-    """24 jobs, each together and alone: agreement, sharpness, seams, fidelity, materials."""
+def agreement(folder: Path, names: Sequence[str], figures: dict, bars: dict, log: Callable[[str], None]) -> None:
+    """Six jobs on each object, each together and alone: agreement, sharpness, seams, fidelity, materials."""
     import numpy as np
 
     rows: list[dict[str, float]] = []
-    recognised: dict[str, list[float]] = {"together": [], "alone": []}
     with _engine() as engine:
-        for number, shape in enumerate(SHAPES):
+        for shape in names:
             part = shapes(folder)[shape]
             for turn, prompt in enumerate(PROMPTS):
-                seed = 1000 + 10 * number + turn
-                together = painted(engine, part, prompt, seed)
-                alone = painted(engine, part, prompt, seed, blend=False)
-                row = compared(together, alone)
+                seed = 1000 + 10 * SHAPES.index(shape) + turn
+                together, alone = (painted(engine, part, prompt, seed, blend=blend) for blend in (True, False))
+                row = compared.compared(together, alone)
+                row |= {f"material_{kind}": compared.material_share(pictures, MATERIALS[turn])
+                        for kind, (_, pictures, _) in (("together", together), ("alone", alone))}
                 rows.append(row)
-                for kind, (_, pictures, _) in (("together", together), ("alone", alone)):
-                    recognised[kind].append(material_share(pictures, MATERIALS[turn]))
-                log(f"{shape}, {prompt}: " + ", ".join(f"{key} {value:.3f}" for key, value in row.items())
-                    + f", material {recognised['together'][-1]:.2f} ({recognised['alone'][-1]:.2f} alone)")
+                log(f"{shape}, {prompt}: " + ", ".join(f"{key} {value:.3f}" for key, value in row.items()))
+            own = rows[-len(PROMPTS):]
+            figures |= {f"{key}_{shape}": float(np.mean([row[key] for row in own])) for key in own[0]}
     means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
     figures |= {"jobs": len(rows), **means, "fidelity_worst": float(min(row["fidelity_least"] for row in rows)),
-                **{f"material_{kind}": float(np.mean(values)) for kind, values in recognised.items()}}
-    bars["jobs"] = common.bar(len(rows), f">= {LEAST_JOBS}")
-    figures["disagree_ratio"] = means["disagree_alone"] / means["disagree_together"]
+                "disagree_ratio": means["disagree_alone"] / means["disagree_together"]}
+    if len(names) == len(SHAPES):
+        bars["jobs"] = common.bar(len(rows), f">= {LEAST_JOBS}")
     bars["times less disagreement than alone"] = common.bar(figures["disagree_ratio"], ">= 3")
     bars["gradient energy"] = common.bar(means["energy"], ">= 0.9")
     bars["gradient energy at seams and borders"] = common.bar(means["energy_seams"], ">= 0.9")
@@ -111,7 +117,7 @@ def agreement(folder: Path, figures: dict, bars: dict, log: Callable[[str], None
     bars["dB of every view, the worst"] = common.bar(figures["fidelity_worst"], ">= 24")
     bars["texels filled"] = common.bar(means["filled"], "== 1")
     bars["points of materials lost"] = common.bar(
-        100 * (figures["material_alone"] - figures["material_together"]), "<= 5")
+        100 * (means["material_alone"] - means["material_together"]), "<= 5")
 
 
 def _engine() -> Any:
@@ -156,190 +162,6 @@ def painted(engine: Any, part: Any, prompt: str, seed: int, size: int = VIEW, bl
         raise RuntimeError(str(events[-1]))
     views = kept["views"]
     return views, views.pictures, (kept["baker"], kept["baked"][0])
-
-
-def compared(together: Any, alone: Any) -> dict[str, float]:
-    """Return the figures of one job."""
-    import numpy as np
-
-    views, pictures, (baker, baked) = together
-    read = readings(baker, views, pictures)
-    read_alone = readings(baker, views, alone[1])
-    texture = encoded(baked.colours).reshape(-1, 3)
-    texel = baker.texels.texel
-    pairs, length = neighbours(baker)
-    best = np.where(read["quality"].max(1) > 0, read["quality"].argmax(1), -1)
-    steps = np.linalg.norm(texture[texel[pairs[0]]] - texture[texel[pairs[1]]], axis=1)
-    single = steps_in_views(read_alone, best, pairs)
-    known = np.isfinite(single) & (best[pairs[0]] >= 0)
-    near = near_seams(baker, best)[pairs[0]]
-    border = (best[pairs[0]] != best[pairs[1]]) & (best[pairs[0]] >= 0) & (best[pairs[1]] >= 0)
-    inside = (best[pairs[0]] == best[pairs[1]]) & (best[pairs[0]] >= 0)
-    slope = steps[inside].sum() / length[inside].sum()
-    fidelity = [view_fidelity(views.stage, number, picture, baked) for number, picture in enumerate(pictures)]
-    return {
-        "disagree_together": disagreement(read), "disagree_alone": disagreement(read_alone),
-        "energy": float((steps[known] ** 2).mean() / (single[known] ** 2).mean()),
-        "energy_seams": float((steps[known & near] ** 2).mean() / (single[known & near] ** 2).mean()),
-        "seam_uv": seam_step(baker, texture, slope, float(np.median(length))),
-        "seam_view": float(steps[border].sum() / length[border].sum() / slope) if border.any() else 1.0,
-        "fidelity": float(np.mean(fidelity)), "fidelity_least": float(min(fidelity)),
-        "filled": float(baked.set[baked.covered].mean()),
-    }
-
-
-def encoded(linear: Any) -> Any:
-    """Return linear light as sRGB from 0 to 1."""
-    import numpy as np
-
-    values = np.clip(linear, 0, 1)
-    return np.where(values <= 0.0031308, values * 12.92, 1.055 * values ** (1 / 2.4) - 0.055)
-
-
-def readings(baker: Any, views: Any, pictures: Any) -> dict[str, Any]:
-    """Return what each view shows at each texel: N×V×3 colours in sRGB and N×V qualities, 0 where it does not."""
-    import numpy as np
-
-    from blender_sd.engine.tasks.bake import view_of
-    from blender_sd.geometry import bake, colours, gather
-
-    cameras = [view_of(lens, picture.size) for lens, picture in zip(views.lenses, pictures)]
-    linear = [colours.linear(np.asarray(picture.convert("RGBA"))) for picture in pictures]
-    prepared = bake.Prepared(baker.surface, cameras, linear, 1)
-    count = baker.texels.count
-    result = {"colours": np.zeros((count, len(cameras), 3), np.float32),
-              "quality": np.zeros((count, len(cameras)), np.float32)}
-    for number in range(len(cameras)):
-        picture, = prepared.of(range(number, number + 1))
-        reading = gather.read_part(baker.texels, picture)
-        result["colours"][reading.entries, number] = encoded(reading.colours)
-        result["quality"][reading.entries, number] = reading.quality
-    return result
-
-
-def disagreement(read: dict[str, Any]) -> float:
-    """Return the weighted RMSE between views where at least two see a texel."""
-    import numpy as np
-
-    several = (read["quality"] > 0).sum(1) > 1
-    weight = read["quality"][several] ** 2
-    weight /= weight.sum(1, keepdims=True)
-    colours = read["colours"][several]
-    mean = (colours * weight[..., None]).sum(1, keepdims=True)
-    return float(np.sqrt((((colours - mean) ** 2).mean(2) * weight).sum(1).mean()))
-
-
-def neighbours(baker: Any) -> tuple[Any, Any]:
-    """Return pairs of entries that are neighbours on the image and in space (2×n), and their distances."""
-    import numpy as np
-
-    texels = baker.texels
-    sheet = baker.layout.sheets[0]
-    at = np.full(sheet.width * sheet.height, -1)
-    at[texels.texel[texels.inside]] = np.flatnonzero(texels.inside)
-    at = at.reshape(sheet.height, sheet.width)
-    pairs = np.concatenate([np.stack([one[(one >= 0) & (other >= 0)], other[(one >= 0) & (other >= 0)]])
-                            for one, other in ((at[:, :-1], at[:, 1:]), (at[:-1], at[1:]))], 1)
-    length = np.linalg.norm(texels.points[pairs[0]] - texels.points[pairs[1]], axis=1)
-    near = (length > 0) & (length < 4 * np.median(length)) & (
-        texels.islands[pairs[0]] == texels.islands[pairs[1]])
-    return pairs[:, near], length[near]
-
-
-def steps_in_views(read: dict[str, Any], best: Any, pairs: Any) -> Any:
-    """Return the step between the texels of each pair in the view that is best at the first; NaN if it lacks one."""
-    import numpy as np
-
-    view = np.maximum(best[pairs[0]], 0)
-    both = (read["quality"][pairs[0], view] > 0) & (read["quality"][pairs[1], view] > 0)
-    step = np.linalg.norm(read["colours"][pairs[0], view] - read["colours"][pairs[1], view], axis=1)
-    return np.where(both, step, np.nan)
-
-
-def near_seams(baker: Any, best: Any) -> Any:
-    """Return which entries lie within NEAR texels of a UV seam or a border between best views."""
-    import numpy as np
-    from scipy.ndimage import binary_dilation
-
-    sheet = baker.layout.sheets[0]
-    line = np.zeros((sheet.height, sheet.width), bool)
-    samples, borders = baker.layout.border_samples, baker.layout.borders
-    paired = borders.twin[samples.edge] >= 0
-    column, row = np.floor(samples.here[paired]).astype(int).T
-    line[np.clip(row, 0, sheet.height - 1), np.clip(column, 0, sheet.width - 1)] = True
-    view = np.full(sheet.width * sheet.height, -1)
-    view[baker.texels.texel] = best
-    view = view.reshape(line.shape)
-    line[:, 1:] |= (view[:, 1:] != view[:, :-1]) & (view[:, 1:] >= 0) & (view[:, :-1] >= 0)
-    line[1:] |= (view[1:] != view[:-1]) & (view[1:] >= 0) & (view[:-1] >= 0)
-    return binary_dilation(line, iterations=NEAR).ravel()[baker.texels.texel]
-
-
-def seam_step(baker: Any, texture: Any, slope: float, typical: float) -> float:
-    """Return the step per length between the texels inside a UV seam and those on its other side, against `slope`.
-
-    Only where these are about as far apart as texels are (`typical`): at a sphere's poles all of a row is one point.
-    """
-    import numpy as np
-    from scipy.spatial import cKDTree
-
-    layout, texels = baker.layout, baker.texels
-    samples, borders = layout.border_samples, layout.borders
-    paired = borders.twin[samples.edge] >= 0
-    if not paired.any():
-        return 1.0
-    sheet = layout.sheets[0]
-    inside = np.flatnonzero(texels.inside)
-    place = np.stack([texels.texel[inside] % sheet.width, texels.texel[inside] // sheet.width], 1) + 0.5
-    tree = cKDTree(place)
-    sides = [inside[tree.query(points[paired])[1]] for points in (samples.here, samples.there)]
-    length = np.linalg.norm(texels.points[sides[0]] - texels.points[sides[1]], axis=1)
-    step = np.linalg.norm(texture[texels.texel[sides[0]]] - texture[texels.texel[sides[1]]], axis=1)
-    usable = (length > 0.25 * typical) & (length < 3 * typical)
-    if not usable.any():
-        return 1.0
-    return float(step[usable].sum() / length[usable].sum() / slope)
-
-
-def view_fidelity(stage: Any, number: int, picture: Any, baked: Any) -> float:
-    """Return dB between a view's picture and the texture as it sees it, where it is the best view."""
-    import numpy as np
-
-    from blender_sd.geometry import showing
-    from tests.support import meshes
-
-    image = np.rint(encoded(baked.colours) * 255).astype(np.uint8)
-    sight = stage.sights[number]
-    shown, _ = showing.textured(stage.surface, sight, stage.sheets, [image], np.zeros(3))
-    uv = showing.coordinates(stage.surface, sight) % 1.0
-    column = (uv[:, 0] * image.shape[1]).astype(int).clip(0, image.shape[1] - 1)
-    row = ((1 - uv[:, 1]) * image.shape[0]).astype(int).clip(0, image.shape[0] - 1)
-    mine = sight.pixel[baked.view[row, column] == number]
-    if not len(mine):
-        return 99.0
-    return meshes.psnr(shown.reshape(-1, 3)[mine] / 255, np.asarray(picture).reshape(-1, 3)[mine] / 255)
-
-
-def material_share(pictures: Any, family: str) -> float:
-    """Return the share of pictures whose material the starter's judge recognises."""
-    import numpy as np
-    import torch
-
-    if str(common.ROOT / "scripts") not in sys.path:
-        sys.path.insert(0, str(common.ROOT / "scripts"))
-    from starter import evaluate, materials
-
-    values = np.stack([np.asarray(picture, np.float32) / 255 for picture in pictures])
-    with torch.no_grad():
-        material, *_ = _judge()(evaluate.to_scorer(values))
-    return float((material.argmax(1).numpy() == materials.FAMILIES.index(family)).mean())
-
-
-@functools.cache
-def _judge() -> Any:
-    from starter import classifier
-
-    return classifier.load()
 
 
 def timing(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]) -> None:

@@ -21,11 +21,6 @@ def one_by_one(vae: Any) -> Iterator[None]:
             vae.use_slicing = before
 
 
-def decoded(vae: Any, planes: torch.Tensor) -> torch.Tensor:
-    """Return V×3×H×W pictures from −1 to 1, float32, of V×C×h×w latents, which lie where the VAE works."""
-    return torch.cat([_picture(vae, one[None]) for one in planes]).clamp(-1, 1)
-
-
 def encoded(vae: Any, pictures: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor:
     """Return V×C×h×w latents, float32, of 3×H×W pictures from −1 to 1.
 
@@ -35,13 +30,6 @@ def encoded(vae: Any, pictures: Sequence[torch.Tensor], device: torch.device) ->
         device: Where the VAE works; when memory is short, it lies elsewhere until it is called.
     """
     return torch.cat([_latents(vae, picture[None].to(device)) for picture in pictures])
-
-
-def _picture(vae: Any, planes: torch.Tensor) -> torch.Tensor:
-    mean, deviation = _statistics(vae, planes)
-    values = (planes * deviation + mean).to(vae.dtype)
-    picture = vae.decode(values.unsqueeze(2) if _is_video(vae) else values, return_dict=False)[0]
-    return (picture[:, :, 0] if picture.ndim == 5 else picture)[:, :3].float()
 
 
 def _latents(vae: Any, picture: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from ...geometry.agreement import Links, link
+from ...geometry.gather import FADE
 from ...geometry.slices import Cancelled
 from ...geometry.surface import Surface
 from ...geometry.views import View
@@ -19,7 +20,9 @@ from . import latents
 from .agreeing import SurfaceBlend, SurfaceNoise, agreeing, packed, unpacked
 from .shared_attention import Sharing, micro_batches, shared
 
-SOFT, SHARP = 4.0, 40.0  # the power of quality in the weights, at the first and the last blended step
+# The power of quality in the weights, at the first and the last blended step. A mean of details that differ is blurred:
+# in the end, the best view has its way up to the next pixel.
+SOFT, SHARP = 4.0, 200.0
 UNTIL = 0.8  # the share of the steps up to which views are blended
 NEIGHBOURS = 2
 
@@ -33,12 +36,13 @@ class Together:
     Attributes:
         prompts: One for each.
         links: What their latents see of the same points.
-        pixel_links: What their pixels do; None to leave the synchronisation of pixels out.
+        pixel_links: What their pixels do; None to let only latents agree.
         pictures: What each is painted over, RGB; () if they are painted from words alone.
         keep: V×1×h×w float32, 1 where the latents keep the picture that they are painted over; None for nowhere.
         controls: For each ControlNet the picture of each view.
         share: Whether views look at their neighbours.
         batch: How many views the model sees at a time.
+        sharp: The power of quality in the weights of the last step that is blended.
         blend: Whether views have anything in common; without, each is painted alone, for comparison.
         noise: The noise that they start from; None for noise that is attached by `links`.
         begins: For each view the share of the steps after which it is painted; until then it keeps its picture, as if
@@ -55,6 +59,7 @@ class Together:
     controls: tuple[tuple[Image.Image, ...], ...] = ()
     share: bool = True
     batch: int = 0
+    sharp: float = SHARP
     blend: bool = True
     noise: SurfaceNoise | None = None
     begins: tuple[float, ...] = ()
@@ -87,6 +92,19 @@ class Together:
             given[name] = shown if len(self.controls) > 1 else [one for one, in shown]
         return given
 
+    def agreed(self, pictures: Sequence[Image.Image]) -> list[Image.Image]:
+        """Return the finished views, RGB, each with what the best view shows of its points.
+
+        The agreement of latents ends with their squares, so finished pictures still differ in detail. The bake would
+        mix what differs where the best view changes, which blurs it.
+        """
+        if self.pixel_links is None or not self.blend:
+            return list(pictures)
+        values = torch.stack([_tensor(picture) for picture in pictures])
+        values = SurfaceBlend(self.pixel_links, torch.device("cpu"))(values, SHARP)
+        return [Image.fromarray(np.rint((value.permute(1, 2, 0).numpy() + 1) * 127.5).astype(np.uint8))
+                for value in values]
+
     @contextmanager
     def painted_by(self, model: Model, pipe: Any, nets: Sequence[torch.nn.Module], seed: int,
                    variation: tuple[int, float], preview: Preview, check: Callable[[], None]) -> Iterator[None]:
@@ -114,7 +132,7 @@ class Together:
                 stack.enter_context(micro_batches([model.denoiser, *nets], self.count, self.batch, begin))
             for block in _blocks(model.denoiser):
                 stack.callback(block.register_forward_pre_hook(lambda *_: check()).remove)
-            if not model.is_transformer and self.share and self.blend and self.count > 1:
+            if self.share and self.blend and self.count > 1:
                 stack.enter_context(shared(model.denoiser, sharing))
             agree = _Agreement(self, pipe, vae, sharing, preview)
             stack.enter_context(agreeing(pipe.scheduler, agree, agree.planes, agree.tokens))
@@ -127,7 +145,7 @@ class _Agreement:
     def __init__(self, together: Together, pipe: Any, vae: Any, sharing: Sharing, preview: Preview) -> None:
         self._together, self._pipe, self._vae, self._sharing = together, pipe, vae, sharing
         self._preview = preview
-        self._blend = self._pixels = self._kept = None
+        self._blend = self._kept = None
         self._is_packed = False
 
     def planes(self, value: torch.Tensor) -> torch.Tensor:
@@ -147,10 +165,8 @@ class _Agreement:
         together, result = self._together, x0
         if together.blend:
             self._blend = self._blend or SurfaceBlend(together.links, x0.device)
-            if together.pixel_links is not None and done + 1 >= total:  # at the last step, nothing parts them again
-                result = self._in_pixels(result)
-            elif share < UNTIL:
-                result = self._blend(result, SOFT + (SHARP - SOFT) * share / UNTIL)
+            if share < UNTIL:
+                result = self._blend(result, SOFT + (together.sharp - SOFT) * share / UNTIL)
         keep = self._keep(share, x0)
         if keep is not None and together.pictures:
             if self._kept is None:
@@ -170,15 +186,6 @@ class _Agreement:
         keep[waiting] = 1
         return keep
 
-    def _in_pixels(self, x0: torch.Tensor) -> torch.Tensor:
-        """Return latents whose pixels agree. What encoding loses is lost on both sides and so cancels out."""
-        self._pixels = self._pixels or SurfaceBlend(self._together.pixel_links, torch.device("cpu"))
-        pictures = latents.decoded(self._vae, x0)
-        agreed = self._pixels(pictures.cpu(), SHARP)
-        change = (latents.encoded(self._vae, list(agreed), x0.device)
-                  - latents.encoded(self._vae, list(pictures), x0.device))
-        return x0 + change.to(x0)
-
 
 def _blocks(denoiser: Any) -> list[torch.nn.Module]:
     """Return the denoiser's repeated parts."""
@@ -188,7 +195,7 @@ def _blocks(denoiser: Any) -> list[torch.nn.Module]:
 
 def links_of(surface: Surface, views: Sequence[View], scale: int, cancelled: Cancelled) -> Links:
     """Return the links of `views` (in the unit box) between squares of `scale` pixels."""
-    return link(surface, [smaller(view, scale) for view in views], cancelled)
+    return link(surface, [smaller(view, scale) for view in views], cancelled, fade=FADE / scale)
 
 
 def smaller(view: View, scale: int) -> View:

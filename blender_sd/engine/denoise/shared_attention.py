@@ -1,7 +1,8 @@
 """Let every view's self-attention look at its neighbours, and early on at the front view (as SyncMVD does).
 
-Only UNets: their self-attention takes any tokens as keys. In transformers, the tokens of words and of the picture share
-one attention with positions of their own; their views agree through the surface alone.
+UNets and SD 3: their attention takes any tokens of pictures as keys. The transformers of Flux.1, Qwen-Image and Z-Image
+turn keys by their place in the picture, so that a neighbour's would count for what lies at the same place of the
+screen, which is another point of the surface; SANA's attention is linear. Their views agree through the surface alone.
 
 Neighbours are read at half resolution where a layer has many tokens, which costs an eighth of full sharing. With views
 in several batches (`micro_batches`), a view attends to what its neighbours' layers held last: in this step if they came
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from diffusers.models.attention_processor import JointAttnProcessor2_0
 
 _MANY = 256  # tokens from which neighbours are read at half resolution
 
@@ -99,17 +101,32 @@ class _Shared:
         return self.plain(attn, hidden_states, encoder_hidden_states, *args, **options)
 
 
+def _longer(layer: str, sharing: Sharing) -> Callable[[Any, tuple, torch.Tensor], torch.Tensor | None]:
+    """Return a hook that lengthens a layer's keys or values by those of other views; words have layers of their own."""
+    def hook(_module: Any, _args: tuple, output: torch.Tensor) -> torch.Tensor | None:
+        if output.ndim != 3 or output.shape[0] % len(sharing.views) or not sharing.wanted():
+            return None
+        return sharing.tokens(layer, output)
+
+    return hook
+
+
 @contextmanager
-def shared(unet: Any, sharing: Sharing) -> Iterator[None]:
-    """Return a context in which the self-attention of `unet` is shared among views."""
-    layers = [(name, module) for name, module in unet.named_modules()
+def shared(denoiser: Any, sharing: Sharing) -> Iterator[None]:
+    """Return a context in which the attention of `denoiser` to its own picture is shared among views, if it can be."""
+    layers = [(name, module) for name, module in denoiser.named_modules()
               if name.endswith("attn1") and hasattr(module, "processor")]
     plain = [module.processor for _, module in layers]
     for (name, module), own in zip(layers, plain):
         module.processor = _Shared(name, own, sharing)
+    hooks = [getattr(module, part).register_forward_hook(_longer(f"{name}.{part}", sharing))
+             for name, module in denoiser.named_modules()
+             if isinstance(getattr(module, "processor", None), JointAttnProcessor2_0) for part in ("to_k", "to_v")]
     try:
         yield
     finally:
+        for hook in hooks:
+            hook.remove()
         for (_, module), own in zip(layers, plain):
             module.processor = own
 

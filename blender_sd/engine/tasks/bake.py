@@ -10,7 +10,7 @@ from ...core.errors import SourceUnusable
 from ...core.roles import BASE_COLOUR
 from ...core.tasks import Bake
 from ...geometry import colours, compose, debug, memory
-from ...geometry.bake import Baked, Baker, Report, Settings
+from ...geometry.bake import Baked, Baker, Repaint, Report, Settings
 from ...geometry.gather import FADE
 from ...geometry.sheets import Sheet
 from ...geometry.surface import Mesh, Surface
@@ -42,8 +42,8 @@ def sources_of(scenery: Scenery, inputs: dict[str, Source]) -> list[Image.Image]
 
 
 def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inputs: dict[str, Source],
-         cancelled: Callable[[], bool], progress: Callable[[float], None], note: Callable[[str], None]
-         ) -> Iterator[tuple[str, Image.Image]]:
+         cancelled: Callable[[], bool], progress: Callable[[float], None], note: Callable[[str], None],
+         agreed: bool = False, repaint: Repaint | None = None) -> Iterator[tuple[str, Image.Image]]:
     """Yield the baked images in the order of `Scenery.sheets`, then the pictures about them: each with its role; RGBA,
     sRGB, straight alpha.
 
@@ -58,6 +58,8 @@ def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inpu
         cancelled: Returns whether to stop.
         progress: Called with the share that is done, 0 to 1.
         note: Called with what the artist should know.
+        agreed: See `Settings`.
+        repaint: See `Baker`.
 
     Raises:
         JobCancelled: It was cancelled.
@@ -71,9 +73,9 @@ def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inpu
     given = scenery.triangles
     surface = Surface(Mesh(given.vertices, given.triangles, given.uv, given.objects, given.textures))
     chosen = Settings(settings.soft, settings.harmonise, settings.fill, settings.close_seams, settings.dilation,
-                      FADE if len(pictures) > 1 else _FADE)
+                      FADE if len(pictures) > 1 else _FADE, agreed)
     views = [view_of(lens, picture.size) for lens, picture in zip(scenery.lenses, pictures, strict=True)]
-    baker = Baker(surface, sheets, chosen, cancelled, progress)
+    baker = Baker(surface, sheets, chosen, cancelled, progress, repaint)
     baked, report = baker.run(
         views, [colours.linear(np.asarray(picture.convert("RGBA"))) for picture in pictures])
     tell(report, len(pictures), note)

@@ -10,13 +10,14 @@ from PIL import Image
 
 from ...core.errors import InvalidRequest, SourceUnusable
 from ...core.request import Request
-from ...geometry import cameras, showing
+from ...geometry import cameras, memory, showing
 from ...geometry.agreement import Sight, look
 from ...geometry.surface import Mesh, Surface
 from ...geometry.views import View
 from ...protocol.messages import Source
 from ...protocol.surfaces import Lens, Scenery
 from ..conditioning import sources
+from ..memory import devices
 from .bake import sheet_of, view_of
 
 _GREY = 127.5  # round the objects, and where they have no texture yet
@@ -47,6 +48,7 @@ class Stage:
 
         Raises:
             SourceUnusable: The cameras see nothing, or the mask is empty.
+            OutOfMemory: So many views of that size do not fit.
         """
         given = scenery.triangles
         self._scenery, self._inputs, self._cancelled = scenery, inputs, cancelled
@@ -64,6 +66,7 @@ class Stage:
         if request.task.look:
             self.views = self.views[:1]
         self.words = cameras.named(self.views)
+        memory.check_views(len(self.views), *self.size, devices.free_ram())
         if not any(len(sight.pixel) for sight in self.sights):
             raise SourceUnusable("No view sees any of the objects.", "Turn the cameras to the objects.")
 
