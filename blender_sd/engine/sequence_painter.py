@@ -34,7 +34,7 @@ from .tasks.restyle_sequence import Shown, Stage, Stretch
 
 log = logging.getLogger(__name__)
 _VERSION = 1  # of the method: frames of another one are made again
-_HOLES = 0.004  # of a frame: what no keyframe shows is painted if it is more than that, else filled
+_HOLES = 0.01  # of a frame: what no keyframe shows is painted if it is more than that, else filled
 _PLAN = "plan.json"
 _HELD = 8  # keyframes in memory
 

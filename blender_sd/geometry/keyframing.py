@@ -13,7 +13,7 @@ import numpy as np
 
 from .motion import BEYOND, Moment
 
-FRESH = 0.03  # of a frame: if more is seen by neither keyframe round it, it becomes one too
+FRESH = 0.015  # of a frame: if more is seen by neither keyframe round it, it becomes one too
 _POOR = 0.35  # a keyframe that sees a point this much worse than the frame itself does not count
 _NEAR = 2  # keyframes on each side that a frame takes its pixels from
 _ANCHORS = 3  # further keyframes that a new one is painted after

@@ -35,6 +35,7 @@ PARTS = (*(f"{kind}-{name}" for name in SHOTS for kind in ("free", "styled", "ju
          "kills")
 KEPT = common.ROOT / "out" / "bench-sequence"
 _PATCH = 128
+_CHUNK = 4  # frames by themselves in one process
 
 
 def run(log: Callable[[str], None], parts: Sequence[str]) -> dict:
@@ -78,14 +79,21 @@ def _note_of(name: str) -> dict[str, float]:
 
 
 def free(name: str, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
-    """Paint each frame by itself."""
-    import shutil
+    """Paint each frame by itself; what an interrupted bench has painted stays."""
+    from ._sequence import scenes
 
     output = KEPT / f"{name}-free"
-    shutil.rmtree(output, ignore_errors=True)
-    spent = _measured("shot", str(_shot(name)), str(output), json.dumps({"consistency": 0.0}))
-    _noted(f"{name}-free", {key: spent[key] / spent["frames"] for key in ("seconds", "worked")})
-    log(f"{name}: {spent['frames']} frames by themselves, {spent['seconds']:.0f} s")
+    note = {"seconds": 0.0, "worked": 0.0, "made": 0}
+    if len(list(output.glob("*.png"))) < scenes.FRAMES and (KEPT / f"{name}-free.json").is_file():
+        note = _note_of(f"{name}-free")
+    for start in range(1, scenes.FRAMES + 1, _CHUNK):
+        frames = [frame for frame in range(start, start + _CHUNK) if not (output / f"{frame:06d}.png").is_file()]
+        if frames:
+            spent = _measured("shot", str(_shot(name)), str(output), json.dumps({"consistency": 0.0, "frames": frames}))
+            note = {"seconds": note["seconds"] + spent["seconds"], "worked": note["worked"] + spent["worked"],
+                    "made": note["made"] + len(frames)}
+            _noted(f"{name}-free", note)
+            log(f"{name}: frames {frames} by themselves, {spent['seconds']:.0f} s")
 
 
 def styled(name: str, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
@@ -95,7 +103,8 @@ def styled(name: str, figures: dict, bars: dict, log: Callable[[str], None]) -> 
     shutil.rmtree(KEPT / f"{name}-styled", ignore_errors=True)
     spent = _measured("shot", str(_shot(name)), str(KEPT / f"{name}-styled"), "{}")
     own = {key: spent[key] / spent["frames"] for key in ("seconds", "worked")}
-    alone = _note_of(f"{name}-free")
+    note = _note_of(f"{name}-free")
+    alone = {key: note[key] / note["made"] for key in ("seconds", "worked")}
     figures |= {f"keys_{name}": spent["keys"], f"seconds_{name}": own["seconds"],
                 f"seconds_{name}_free": alone["seconds"]}
     ratio = own["worked"] / alone["worked"]
