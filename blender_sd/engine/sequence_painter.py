@@ -34,7 +34,7 @@ from .tasks.restyle_sequence import Shown, Stage, Stretch
 
 log = logging.getLogger(__name__)
 _VERSION = 1  # of the method: frames of another one are made again
-_HOLES = 0.01  # of a frame: what no keyframe shows is painted if it is more than that, else filled
+_PATCH = 32  # of a width: what no keyframe shows is painted if it is patches larger than that share, else filled
 _PLAN = "plan.json"
 _HELD = 8  # keyframes in memory
 
@@ -201,7 +201,7 @@ class SequencePainter:
         holes = 1 - carried.known
         filled = _filled(carried, self.stage.moment(frame).points.label.reshape(holes.shape),
                          self.stage.source(frame)[0])
-        if holes.mean() > _HOLES:
+        if keyframing.patches(holes > 0.5, max(2, holes.shape[1] // _PATCH)) > keyframing.FRESH:
             strength = self.stage.settings(frame).task.strength
             new = self._brush.free(frame, as_bytes(filled), holes > 0.01, strength)
             filled = filled * (1 - holes[..., None]) + new * holes[..., None]

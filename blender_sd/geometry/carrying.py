@@ -18,7 +18,7 @@ from .slices import Cancelled, check, never
 
 NOBODY = -1
 AS_WELL = 0.6  # a later picture takes a point over only if it sees it better by more than this factor
-_ROUNDS = 3  # owners that are tried where a picture has no pixels of the surface
+_ROUNDS = 3  # owners that are tried where a picture has no pixels of the surface that are free of edges
 _DARK = 6.0  # of 255: added to both sides of a ratio
 _MOST = np.log(4.0)  # by which light may change
 _BROAD = np.log(2.0)  # by which blending may change broad colours
@@ -109,25 +109,23 @@ def carry(look: Look, pictures: Sequence[Picture], light: float, least: np.ndarr
         check(cancelled)
         found.append(picture.find(look.points))
     quality = np.stack([where.quality for where in found]) if found else np.zeros((0, count), np.float32)
-    if least is not None:
+    if least is not None and found:
         quality = np.where(quality >= least, quality, 0)
     values, owner = np.zeros((count, 6), np.float32), np.full(count, NOBODY, np.int64)
-    open_ = np.arange(count)
     ranks = [picture.rank for picture in pictures]
-    for _ in range(_ROUNDS if pictures else 0):
-        wanted = owners(quality[:, open_], ranks)
-        for number, (picture, where) in enumerate(zip(pictures, found)):
-            mine = open_[wanted == number]
-            if not len(mine):
-                continue
-            check(cancelled)
-            coarse = where.density[mine] / np.maximum(look.density[mine], 1e-12)
-            read, sound = picture.layer.read(where.x[mine], where.y[mine], look.points.label[mine], coarse, cancelled)
-            values[mine[sound]], owner[mine[sound]] = read[sound], number
-            quality[number, mine[~sound]] = 0
-        open_ = open_[(owner[open_] == NOBODY) & (wanted != NOBODY)]
-        if not len(open_):
-            break
+    for at_edges in (False, True):
+        left = quality.copy()
+        open_ = np.flatnonzero((owner == NOBODY) & (left > 0).any(0))
+        for _ in range(_ROUNDS if len(open_) else 0):
+            wanted = owners(left[:, open_], ranks)
+            for number, (picture, where) in enumerate(zip(pictures, found)):
+                mine = open_[wanted == number]
+                check(cancelled)
+                coarse, labels = where.density[mine] / np.maximum(look.density[mine], 1e-12), look.points.label[mine]
+                read, sound = picture.layer.read(where.x[mine], where.y[mine], labels, coarse, at_edges, cancelled)
+                values[mine[sound]], owner[mine[sound]] = read[sound], number
+                left[number, mine[~sound]] = 0
+            open_ = open_[(owner[open_] == NOBODY) & (wanted != NOBODY)]
     return _joined(look, pictures, found, quality, values, owner, light)
 
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import binary_opening
 
 from .motion import BEYOND, Moment
 
-FRESH = 0.015  # of a frame: if more is seen by neither keyframe round it, it becomes one too
+FRESH = 0.004  # of a frame: if larger patches are seen by neither keyframe round it, it becomes one too
 _POOR = 0.35  # a keyframe that sees a point this much worse than the frame itself does not count
 _NEAR = 2  # keyframes on each side that a frame takes its pixels from
 _ANCHORS = 3  # further keyframes that a new one is painted after
@@ -101,7 +102,14 @@ def fresh(moment: Moment, keys: Sequence[Moment]) -> float:
     best = np.zeros(len(own), np.float32)
     for key in keys:
         best = np.maximum(best, key.find(points).quality)
-    return float((best < _POOR * own).mean())
+    return patches((best < _POOR * own).reshape(moment.view.height, moment.view.width), 2)
+
+
+def patches(missing: np.ndarray, side: int) -> float:
+    """Return the share of a frame (H×W bool) that is missing in patches of at least `side` pixels, not in thin lines.
+    """
+    wide = np.pad(missing, side, mode="edge")
+    return float(binary_opening(wide, np.ones((side, side)))[side:-side, side:-side].mean())
 
 
 class Anchors:

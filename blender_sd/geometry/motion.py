@@ -196,6 +196,12 @@ class Moment:
                 for name in ("triangle", "weights", "label", "depth")]
         return np.concatenate([inside, np.repeat(border, len(shift))]), Points(*both)
 
+    def density(self, points: Points) -> np.ndarray:
+        """Return the pixels per unit of length at points that this frame sees, N float32."""
+        if not self.view.perspective:
+            return np.full(len(points.depth), self.view.scales(), np.float32)
+        return (self.view.scales() / np.where(np.isfinite(points.depth), points.depth, 1)).astype(np.float32)
+
     def place(self, points: Points) -> np.ndarray:
         """Return where points on the surface lie in this frame, N×3 in the box; directions of points beyond."""
         corners = self.vertices[self.triangles[np.maximum(points.triangle, 0)]]

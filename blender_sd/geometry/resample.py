@@ -44,7 +44,7 @@ class Layer:
         return Layer(four.mean((1, 3), dtype=np.float32), np.where(same, first[:, 0, :, 0], NO_LABEL),
                      np.maximum(1, -(-edges // 2)).astype(np.uint8))
 
-    def read(self, x: np.ndarray, y: np.ndarray, labels: np.ndarray, coarse: np.ndarray,
+    def read(self, x: np.ndarray, y: np.ndarray, labels: np.ndarray, coarse: np.ndarray, at_edges: bool = True,
              cancelled: Cancelled = never) -> tuple[np.ndarray, np.ndarray]:
         """Return values at places, and whether there are any of the wanted surface.
 
@@ -52,6 +52,7 @@ class Layer:
             x, y: N places in pixels.
             labels: N, the surfaces wanted there.
             coarse: N: how many pixels of this picture lie in one of those that are wanted.
+            at_edges: Whether pixels at edges count too, which mix two surfaces, where there are hardly any others.
             cancelled: See `slices`.
 
         Returns:
@@ -68,14 +69,14 @@ class Layer:
             if len(chosen):
                 scale = 0.5**number
                 result[chosen], sound[chosen] = layer._sharp(x[chosen] * scale, y[chosen] * scale, labels[chosen],
-                                                             cancelled)
+                                                             at_edges, cancelled)
             if not (level > number).any() or min(layer.labels.shape) < 16:
                 break
             layer = layer.smaller
         return result, sound
 
-    def _sharp(self, x: np.ndarray, y: np.ndarray, labels: np.ndarray, cancelled: Cancelled
-               ) -> tuple[np.ndarray, np.ndarray]:
+    def _sharp(self, x: np.ndarray, y: np.ndarray, labels: np.ndarray, at_edges: bool,
+               cancelled: Cancelled) -> tuple[np.ndarray, np.ndarray]:
         result = np.zeros((len(x), self.values.shape[2]), np.float32)
         sound = np.zeros(len(x), bool)
         height, width = self.labels.shape
@@ -91,7 +92,7 @@ class Layer:
                 near, weight = self._lanczos(x[part][rest], y[part][rest], labels[part][rest])
                 good = weight > _ENOUGH
                 values[rest[good]], there[rest[good]] = near[good], True
-                poor = rest[~good]
+                poor = rest[~good] if at_edges else rest[:0]
                 values[poor], there[poor] = self._soft(x[part][poor], y[part][poor], labels[part][poor])
             result[part], sound[part] = values, there
 

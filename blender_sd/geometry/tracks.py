@@ -111,6 +111,10 @@ class Tracked:
         """Return the pixels and their centres; edges are not known."""
         return np.arange(self.view.width * self.view.height), self.points
 
+    def density(self, points: Points) -> np.ndarray:
+        """Return that all pixels are alike."""
+        return np.ones(len(points.depth), np.float32)
+
     def find(self, points: Points, cancelled: Cancelled = never) -> Found:
         """Return where this frame sees points of another one."""
         count = len(points.label)

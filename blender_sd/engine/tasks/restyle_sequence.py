@@ -284,13 +284,13 @@ class Stage:
         moment = self.moment(frame)
         centres = np.arange(self.size[0] * self.size[1]), moment.points
         pixel, points = centres if well else moment.antialiased()
-        own = moment.find(points, self._cancelled)
+        least = moment.find(points, self._cancelled).quality * carrying.AS_WELL if well else None
         shape = self.size[1], self.size[0]
-        look = Look(shape, pixel, points, own.density, moment.points.label.reshape(shape), self.source(frame)[0])
+        density, labels = moment.density(points), moment.points.label.reshape(shape)
+        look = Look(shape, pixel, points, density, labels, self.source(frame)[0])
         ordered = sorted(pictures, key=lambda item: (item.rank, item.frame))
         shown = [Picture(self._layer(item), self.moment(item.frame).find, item.rank) for item in ordered]
-        carried = carrying.carry(look, shown, self.request.task.follow_light,
-                                 own.quality * carrying.AS_WELL if well else None, self._cancelled)
+        carried = carrying.carry(look, shown, self.request.task.follow_light, least, self._cancelled)
         numbers = np.array([*(item.frame for item in ordered), _NOBODY])
         return replace(carried, owner=numbers[carried.owner])
 
