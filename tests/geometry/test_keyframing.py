@@ -28,7 +28,7 @@ def test_there_are_more_where_much_comes_into_view():
 
     def fresh(frame, keys):
         shown.append((frame, keys))
-        return 0.5 if keys[0] < 13 <= frame < keys[1] and frame == 13 else 0.01
+        return 0.5 if keys[0] < 13 <= frame < keys[1] and frame == 13 else 0.001
 
     assert keyframing.densified(FRAMES, [10, 22, 34], fresh) == [10, 13, 22, 34]
     assert all(keys[0] < frame < keys[1] for frame, keys in shown)
