@@ -11,6 +11,8 @@ from tests.support.meshes import around, camera, cube, cup, known_colour, mesh, 
 
 from blender_sd.core.errors import JobCancelled
 from blender_sd.geometry.bake import Baker, Settings
+from blender_sd.geometry.blend import Blend
+from blender_sd.geometry.gather import Reading
 from blender_sd.geometry.sheets import Sheet
 from blender_sd.geometry.surface import OCCLUDER, Surface
 
@@ -219,3 +221,31 @@ def test_a_bake_can_be_cancelled_at_every_stage():
         answers = iter([False] * stop)
         with pytest.raises(JobCancelled):
             Baker(surface, [Sheet(0, 64, 64)], POINTS, partial(next, answers, True)).run(views, pictures)
+
+
+@pytest.mark.parametrize(("agreed", "share"), [(False, 0.65), (True, 0.77)])
+def test_the_best_view_keeps_more_of_its_details_among_views_that_agree(agreed, share):
+    blend = Blend.empty(1, agreed)
+    for number, (colour, quality) in enumerate(((1.0, 1.0), (0.0, 0.95))):
+        blend.add(Reading(np.array([0]), np.full((1, 3), colour, np.float32), np.array([quality], np.float32)), number)
+    assert abs(blend.best()[0, 0] - share) < 0.01 and blend.view[0] == 0
+    assert blend.part(slice(0, 1)).agreed == blend.chosen(np.array([0])).agreed == agreed
+
+
+def test_images_are_repainted_before_they_are_finished():
+    surface = Surface(mesh(cube()))
+    view = camera((0.01, -6, 0.01))
+    asked = []
+
+    def repaint(number, shown, unseen):
+        asked.append((number, unseen.mean()))
+        assert shown.dtype == np.uint8 and shown.shape == (*unseen.shape, 3)
+        return np.where(unseen[..., None], np.uint8(255), shown)
+
+    plain, painted = (Baker(surface, [Sheet(0, 128, 128)], POINTS, repaint=own).run(
+        [view], [picture(surface, view, lambda points, _: np.full_like(points, 0.2))])[0][0] for own in (None, repaint))
+    assert asked == [(0, asked[0][1])] and 0.3 < asked[0][1] < 0.6
+    unseen = painted.covered & (painted.view == 65535)
+    inside, kept = (ndimage.binary_erosion(mask, iterations=10) for mask in (unseen, plain.covered & ~unseen))
+    assert inside.any() and np.allclose(painted.colours[inside], 1)
+    assert kept.any() and np.array_equal(painted.colours[kept], plain.colours[kept])
