@@ -18,7 +18,7 @@ from ..library.model_paths import Resolved
 from ..library.policy import Policy
 from ..protocol import shots
 from ..protocol.messages import EngineConfig, Source, Step
-from .conditioning import controlnets, sources
+from .conditioning import controlnets, regions, sources
 from .denoise.agreeing import AttachedNoise
 from .denoise.many_views import Together
 from .denoise.painting import Listener, paint_views
@@ -29,6 +29,7 @@ from .memory import acceleration, budget
 from .models import embeddings
 from .models.cache import Model
 from .painter import Job, Painter
+from .tasks import keeping
 from .tasks.restyle_sequence import Stage
 
 log = logging.getLogger(__name__)
@@ -176,6 +177,23 @@ class Brush:
             return Source(encoded=data)
         return self.job.message.inputs.get(f"control{number}") or _source(self.came(frame))
 
+    def with_kept(self, frame: int, picture: np.ndarray) -> np.ndarray:
+        """Return a finished frame, H×W×3 float32 from 0 to 255, in which kept regions are as they came in."""
+        request = self.stage.settings(frame)
+        if not any(region.keep for region in request.regions):
+            return picture
+        canvas = tuple(-(-side // regions.CELL) * regions.CELL for side in self.stage.size)
+        layout = regions.lay_out(request, self._regions(frame), self.stage.size, canvas)
+        layout = keeping.within_alpha(layout, self.stage.source(frame)[1])
+        if layout.kept is None:
+            return picture
+        over = keeping.over(Image.fromarray(self.came(frame)), Image.fromarray(as_bytes(picture)), layout)
+        return np.asarray(over, np.float32)
+
+    def _regions(self, frame: int) -> dict[str, Source]:
+        return {f"region{number}": source for number in range(len(self.stage.request.regions))
+                if (source := self._region(number, frame)) is not None}
+
     def _region(self, number: int, frame: int) -> Source | None:
         """Return where a region lies in a frame, as far as it counts there."""
         data = self.stage.shot.picture(f"{shots.REGIONS}/{number}", frame)
@@ -189,8 +207,7 @@ class Brush:
     def _prepared(self, plain: Request, frame: int, inputs: dict[str, Source]) -> tuple[Any, Model, Plan, Request]:
         """Return the safety guard, the model with everything added to it, the plan and the request of one picture."""
         inputs |= {f"control{number}": self._control(number, frame) for number in range(len(plain.controls))}
-        inputs |= {f"region{number}": source for number in range(len(plain.regions))
-                   if (source := self._region(number, frame)) is not None}
+        inputs |= self._regions(frame)
         message = replace(self.resolved.message, request=plain, inputs={**self.resolved.message.inputs, **inputs})
         notes: set[str] = set()
 

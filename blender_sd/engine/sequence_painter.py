@@ -184,6 +184,7 @@ class SequencePainter:
             if task.consistency < 1:
                 strength = self.stage.settings(frame).task.strength * (1 - task.consistency)
                 picture = self._brush.free(frame, as_bytes(picture), None, strength).astype(np.float32)
+        picture = self._brush.with_kept(frame, picture)
         alpha = self.stage.source(frame)[1]
         if alpha is not None:
             picture = np.concatenate([picture, np.asarray(alpha, np.float32)[..., None]], 2)

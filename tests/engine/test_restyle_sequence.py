@@ -177,3 +177,41 @@ def test_without_surfaces_frames_are_tracked(restyle, tmp_path, link, how):
     assert any(how in event.text for event in events if isinstance(event, Note))
     made = pixels(tmp_path / "out")
     assert all(np.abs(made[frame].astype(int) - made[1]).mean() < 2 for frame in made)
+
+
+def test_half_consistent_frames_are_painted_over_once_more(restyle, shot, tmp_path):
+    finished(restyle(shot, steps=4, strength=1.0))
+    finished(restyle(shot, to="half", steps=4, strength=1.0, consistency=0.5))
+    firm, half = pixels(tmp_path / "out"), pixels(tmp_path / "half")
+    changes = [np.abs(half[frame].astype(int) - firm[frame]).mean() for frame in firm]
+    assert all(change > 2 for change in changes)
+    kept = [pixels(tmp_path / name / ".sequence", (1, 3, 5)) for name in ("out", "half")]
+    assert equal(*kept)  # keyframes themselves are the same
+
+
+def test_regions_lie_where_each_frame_has_them(restyle, tmp_path):
+    from blender_sd.core.regions import Region
+
+    scene = scenes.small(3)
+    folder = scene.write(str(tmp_path / "shot"))
+    for frame in (1, 2, 3):
+        mask = np.zeros((64, 64, 3), np.uint8)
+        mask[:, : 16 * frame] = 255
+        scenes.ShotWriter(folder).picture(f"{shots.REGIONS}/0", frame, scenes.png(mask))
+    finished(restyle(folder, key_distance=2, steps=4, strength=1.0, regions=(Region("object", "Cube", keep=True),)))
+    made = pixels(tmp_path / "out", (1, 2, 3))
+    for frame, picture in made.items():
+        source, edge = scene.picture(frame), 16 * frame
+        assert np.array_equal(picture[:, :edge], source[:, :edge])
+        assert not np.array_equal(picture[:, edge + 8:], source[:, edge + 8:])
+
+
+def test_a_cancel_within_a_step_ends_it(restyle, shot):
+    calls = []
+
+    def cancelled():
+        calls.append(1)
+        return len(calls) > 200
+
+    events = restyle(shot, steps=50, strength=1.0, cancelled=cancelled)
+    assert isinstance(events[-1], Cancelled)
