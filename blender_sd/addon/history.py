@@ -25,8 +25,11 @@ from .. import scene
 from ..calls import job_queue
 from ..calls.runtime import runtime
 from ..core.errors import SDError
+from ..core.roles import BASE_COLOUR, HEIGHT, METALLIC, NORMAL, OCCLUSION, ROUGHNESS
 from ..library.history_entries import HistoryEntry, matching, over_budget
+from ..protocol.messages import main_results
 from . import opening, state as panel_state
+from .translations.words import translated
 
 PAGE = 12  # thumbnails: 2, 3, 4 or 6 in a row
 LATEST = 4  # thumbnails next to Generate
@@ -116,7 +119,7 @@ class SD_PG_picture(bpy.types.PropertyGroup):
         entry = self._entry()
         if entry is None:
             return [("", "", "", 0, 0)]
-        words = _words.setdefault(entry.name, " ".join(entry.prompt.split())[:48] or entry.task)
+        words = _words.setdefault(entry.name, words_of(entry, 48))
         return [(_words.setdefault(f"{entry.name}|id", entry.name), words, "", _shown.icons[entry.path], 0)]
 
     def _open(self, _number: int) -> None:
@@ -241,6 +244,15 @@ def page_entry(name: str) -> HistoryEntry | None:
     return next((entry for entry in (*_shown.entries, *_shown.latest) if entry.name == name), None)
 
 
+def words_of(entry: HistoryEntry, most: int) -> str:
+    """Return what a thumbnail is called: the prompt, cut to `most` characters, after the kind of map that it is."""
+    words = " ".join(entry.prompt.split())[:most] or entry.task
+    kind = {BASE_COLOUR: translated("Base Color"), NORMAL: translated("Normal Map"), HEIGHT: translated("Height Map"),
+            ROUGHNESS: translated("Roughness Map"), METALLIC: translated("Metallic Map"),
+            OCCLUSION: translated("Occlusion Map")}.get(entry.role, "")
+    return f"{kind}: {words}" if kind else words
+
+
 def handle_of(entry: HistoryEntry) -> SD_PG_picture | None:
     """Return the property that a click on the thumbnail of `entry` sets; None if it is not on the page or not made."""
     for sign, entries in (("+", _shown.latest), ("", _shown.entries)):
@@ -293,8 +305,8 @@ def _note_made() -> None:
     """Remember the pictures that jobs have made and choose the newest. The folder is read from the first picture on."""
     global _chosen, _wanted
     before = len(_made)
-    _made.update(
-        (os.path.basename(result.path), None) for job in job_queue.jobs() for result in job.results if result.path)
+    _made.update((os.path.basename(result.path), None)
+                 for job in job_queue.jobs() for result in main_results(job.results) if result.path)
     if len(_made) > before:
         _chosen, _wanted = "", True
 

@@ -14,8 +14,8 @@ from bpy.app.handlers import persistent
 from .. import scene
 from ..calls import content_credentials, engine_control, job_queue, styles
 from . import (
-    animation, downloads, escape, history, image_origin, installation, live, mask_painting, opening, policy, presets,
-    properties, render_restyling, state, status_bar, style_icons, task_prompts, visible,
+    animation, downloads, escape, history, image_origin, installation, live, map_exporting, mask_painting, opening, policy,
+    presets, properties, render_restyling, state, status_bar, style_icons, task_prompts, visible,
 )
 from .job_preview import JobPreview
 from .layout import tab_is_open, tabs
@@ -54,7 +54,8 @@ def _turn() -> float:
     history.watch(tab_is_open)
     _show(checking and came)
     soonest = live.turn() or IDLE
-    if any(not job.done for job in jobs) or history.busy() or image_origin.busy() or task_prompts.busy():
+    if any(not job.done for job in jobs) or history.busy() or image_origin.busy() or task_prompts.busy(
+            ) or map_exporting.running():
         return min(BUSY, soonest)
     if live.running():
         return soonest
@@ -81,7 +82,7 @@ def _update() -> bool:
     """Update what the panels read; return whether anything changed."""
     parts = (_mirror.update, state.update, downloads.update, installation.update, history.update,
              image_origin.update, policy.update, visible.update, task_prompts.update, mask_painting.update,
-             style_icons.update, animation.update)
+             style_icons.update, animation.update, map_exporting.turn)
     changed = [part() for part in parts]  # a list, so that all parts are updated
     return any(changed)
 
@@ -132,6 +133,7 @@ def _on_load(*_: object) -> None:
     visible.forget()
     opening.forget()
     image_origin.forget()
+    map_exporting.forget()
     _show()
 
 

@@ -143,6 +143,12 @@ def export_maps(material: bpy.types.Material, folder: str | os.PathLike, *, pres
     return runtime.scene.export_maps(material, runtime.scene.local_path(folder), chosen, name)
 
 
+@scene_call
+def begin_export(material: bpy.types.Material, folder: str | os.PathLike, preset: str) -> Any:
+    """Return the `scene.MapExport` that does piece by piece what `export_maps` does at once. Raises SDError."""
+    return runtime.scene.MapExport(material, runtime.scene.local_path(folder), preset_named(preset))
+
+
 def map_sources() -> dict[str, str]:
     """Return the sources of maps that can be used now, by identifier, the best first, each with its folder ("" for the
     built-in ones). Reads nothing that was not read before."""

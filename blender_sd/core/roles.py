@@ -6,6 +6,7 @@ PICTURE, SHEET, CONTROL, BASE_COLOUR = "picture", "contact sheet", "control imag
 NORMAL, HEIGHT, ROUGHNESS, METALLIC, OCCLUSION = "normal", "height", "roughness", "metallic", "occlusion"
 MAPS = (BASE_COLOUR, NORMAL, HEIGHT, ROUGHNESS, METALLIC, OCCLUSION)  # of a material, in the order they are made
 BAKE_PICTURES = ("coverage", "weights", "best view", "seams")  # pictures about a bake, in the objects' UVs
+KNOWN = frozenset((PICTURE, SHEET, CONTROL, *MAPS, *BAKE_PICTURES))
 # Colour spaces, by Blender's names: as displayed, and numbers that are no colours.
 SRGB, NON_COLOR = "sRGB", "Non-Color"
 COLOUR_SPACES = (SRGB, NON_COLOR)

@@ -343,7 +343,7 @@ class Engine(ImageCalls):
         sign = self._credentials.signing(result.request, job.message.inputs, finished, job.note) if marking else None
         try:
             path = str(output_pictures.save(image, Path(job.message.output), job.message.job, index, result.request,
-                                            finished, marking, sign))
+                                            finished, marking, sign, result.role))
         except OutputUnwritable as error:  # the folder was fine before the painting, which may have taken long
             job.note(f"{error.message}. What could not be written is in the open file alone: save that, or the image.")
             return replace(result, pixels=pixels_of(image))

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from ..core.names import name_key
 from ..core.common_settings import MAX_SEED
+from ..core.roles import PICTURE
 from ..core.samplers import SAMPLERS
-from .png import PARAMETERS_KEY, REQUEST_KEY, Head
+from .png import PARAMETERS_KEY, REQUEST_KEY, Head, role_in
 
 MAX_PROMPT = 2000  # characters of a prompt kept for the list and searches; the file has all of it
 _MODEL = re.compile(r"(?:^|, )Model: ([^,\n]{1,200})")
@@ -33,6 +34,7 @@ class HistoryEntry:
         favourite: Whether it is marked as a favourite.
         trashed: Whether `path` is in the trash.
         style: The name of its style, "" for none.
+        role: What it is (`core.roles`).
         words: The text that searches look in, in lower case.
     """
 
@@ -49,6 +51,7 @@ class HistoryEntry:
     favourite: bool = False
     trashed: bool = False
     style: str = ""
+    role: str = PICTURE
     words: str = field(default="", repr=False, compare=False)
 
     @property
@@ -82,10 +85,10 @@ def entry_of(path: str, mark: tuple[int, int], head: Head, trashed: bool) -> His
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
     sampler = SAMPLERS[sampler].label if sampler in SAMPLERS else sampler
-    words = name_key(f"{prompt}\n{model}\n{task}\n{sampler}\nseed:{seed}\n{head.width}x{head.height}")
+    role = role_in(head.text)
+    words = name_key(f"{prompt}\n{model}\n{task}\n{sampler}\n{role}\nseed:{seed}\n{head.width}x{head.height}")
     return HistoryEntry(path, mark[0] / 1e9, mark[1], head.width, head.height, prompt, model, task, sampler, seed,
-                        trashed=trashed,
-                        style=style, words=words)
+                        trashed=trashed, style=style, role=role, words=words)
 
 
 def _text(value: object, longest: int) -> str:
@@ -99,7 +102,7 @@ def matching(entries: Sequence[HistoryEntry], search: str = "", favourites: bool
 
     Args:
         entries: The entries.
-        search: Words to look for in prompt, model, task and sampler; also "seed:7" or "512x512".
+        search: Words to look for in prompt, model, task, sampler and role; also "seed:7" or "512x512".
         favourites: Whether to return favourites only.
     """
     wanted = name_key(search).split()

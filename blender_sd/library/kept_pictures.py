@@ -16,9 +16,9 @@ from typing import Any
 from ..core.errors import SDError
 from ..core.names import name_key
 from ..core.request import Request
-from ..core.roles import PICTURE, SHEET
+from ..core.roles import MAPS, PICTURE, SHEET
 from ..protocol.messages import Result
-from .png import REQUEST_KEY, is_whole, read_head
+from .png import REQUEST_KEY, is_whole, read_head, role_in
 
 _SUFFIX = ".png"
 _PATHS = ("file", "model", "ip_adapter", "vae", "upscaler")  # settings that hold a path
@@ -87,7 +87,8 @@ class KeptPictures:
             except (OSError, SDError):
                 continue  # it went meanwhile, or is not ours
             if request is not None:
-                self._known[name] = there[name], key_of(request), request.model_digest
+                own = role_in(head.text) not in MAPS  # a material's maps have the request of their picture
+                self._known[name] = there[name], key_of(request) if own else "", request.model_digest
 
 
 def key_of(request: Request) -> str:

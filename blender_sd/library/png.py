@@ -3,8 +3,9 @@
 The engine writes them with Pillow; the standard library suffices to read them.
 
 There are three text chunks: `parameters` (see `core.webui_text`), for other tools; `blender_sd`,
-the whole request as JSON, which Recall reads; and `blender_sd_origin` (see `core.image_origin`). Content credentials
-are in a chunk `caBX`, which only the engine can check. PNG specification: https://www.w3.org/TR/png-3/
+the whole request as JSON, which Recall reads; and `blender_sd_origin` (see `core.image_origin`). A fourth,
+`blender_sd_role`, tells what is no picture apart (`core.roles`): a map of a material, a contact sheet. Content
+credentials are in a chunk `caBX`, which only the engine can check. PNG specification: https://www.w3.org/TR/png-3/
 """
 from __future__ import annotations
 
@@ -19,10 +20,12 @@ from typing import BinaryIO
 from ..core.errors import InvalidRequest
 from ..core.image_origin import ORIGIN_KEY, Origin
 from ..core.request import Request
+from ..core.roles import KNOWN, PICTURE
 from .paths import open_plain
 
 REQUEST_KEY = "blender_sd"
 PARAMETERS_KEY = "parameters"
+ROLE_KEY = "blender_sd_role"
 _CREDENTIALS = b"caBX"  # C2PA specification, "Embedding manifests into PNG"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = 24  # bytes: the signature, and the first chunk up to width and height
@@ -41,6 +44,12 @@ class Head:
     width: int
     height: int
     text: dict[str, str]
+
+
+def role_in(text: dict[str, str]) -> str:
+    """Return what a file is by its text chunks, one of `core.roles.KNOWN`: a picture where nothing else is known."""
+    role = text.get(ROLE_KEY, PICTURE)
+    return role if role in KNOWN else PICTURE
 
 
 def read_head(path: str | os.PathLike) -> Head | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.errors import SDError, WordBlocked, error_of_kind
 from ..core.request import Request
-from ..core.roles import PICTURE, SHEET, SRGB
+from ..core.roles import MAPS, PICTURE, SHEET, SRGB
 from ..core.tasks import PbrMaps
 from .engine_config import EngineConfig
 from .shots import ShotOrder
@@ -81,6 +81,14 @@ def main_result(results: Sequence[Result]) -> Result | None:
     """Return the result that a person wants to see first: a grid's contact sheet, or else the first picture; None for
     no results."""
     return next((result for result in results if result.role == SHEET), results[0] if results else None)
+
+
+def main_results(results: Sequence[Result]) -> list[Result]:
+    """Return the results that stand for a job: all but the maps of a material, of which its picture stands for them,
+    or else its base colour."""
+    maps = {result.role for result in results} & {*MAPS[1:]}
+    hidden = {*MAPS} if maps and any(result.role == PICTURE for result in results) else {*MAPS[1:]}
+    return [result for result in results if result.role not in hidden]
 
 
 # ---- to the engine -------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from .masks import (
     bring_back as bring_back_masks, check_maskable, keep_painted as keep_painted_masks, mask_of, masked_image,
     painted_image, remember as remember_masks,
 )
-from .map_export import export as export_maps
+from .map_export import Export as MapExport, export as export_maps
 from .material_maps import (
     check_relief, clipped_light, controls as relief_controls, freeze_slot, place as place_material, relief_of,
     set_relief,
@@ -58,7 +58,7 @@ from .texturing import baked_names, object_named, textured_faces, texture_masks
 from .viewport import viewport_source
 
 __all__ = [
-    "About", "BakePlan", "Comparison", "Identity", "MARK_PROPERTY", "Placement", "Target", "active_slot",
+    "About", "BakePlan", "Comparison", "Identity", "MARK_PROPERTY", "MapExport", "Placement", "Target", "active_slot",
     "active_slot_image", "add_image_node", "adjust_camera_background", "append_line", "apply_image", "array_source",
     "as_shown", "ask_marking", "bakeable", "baked_by", "baked_names", "bring_back_masks", "cameras_of",
     "change_mask", "check_maskable", "check_object_maps", "check_regions", "check_relief", "check_thread", "check_turn",

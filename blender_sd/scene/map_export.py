@@ -17,6 +17,7 @@ from ..library import files
 from ..protocol import png_arrays
 from . import images
 from .material_maps import picture_node
+from .targets import find, identity
 
 _DEEP = (NORMAL, HEIGHT)  # maps whose 16 bits are kept
 
@@ -36,47 +37,71 @@ def maps_in(material: bpy.types.Material) -> dict[str, bpy.types.Image]:
     return textures
 
 
-def export(material: bpy.types.Material, folder: str, preset: Preset, name: str = "") -> list[Path]:
+class Export:
     """Write a material's maps as PNG files. Files of the same names are replaced; each appears only when complete.
 
-    Args:
-        material: One that `material_maps.build` made.
-        folder: Where they go; made if missing.
-        preset: How.
-        name: What stands in the files' names; by default the material's name.
-
-    Returns:
-        The files, in the preset's order.
-
-    Raises:
-        TargetUnusable: The material has no maps, or some of different sizes belong into one file.
-        SourceUnusable: A map's image has no pixels.
-        OutputUnwritable: The folder cannot be written.
+    Call `read` on the main thread until it returns False; then `write` on any thread.
     """
-    textures = maps_in(material)
-    values = {role: _values(image) for role, image in textures.items()}
-    if any(len(_sizes(item, values)) > 1 for item in preset.files):
-        raise TargetUnusable(f"The maps of '{material.name}' have different sizes, so they cannot be packed into one "
-                             "file.", "Choose a preset with a file for each map, or give the images one size.")
-    stem = file_stem(name or material.name) or "material"
-    written = []
-    for item in preset.files:
-        if not set(item.channels) & set(values):
-            continue
-        deep = item.channels[0] in _DEEP and textures[item.channels[0]].is_float
-        array = _array(item, values, preset.down)
-        packed = io.BytesIO()
-        most = 65535 if deep else 255
-        png_arrays.write((array * most + 0.5).astype(np.uint16 if deep else np.uint8), packed)
-        path = os.path.join(folder, f"{item.name.format(stem)}.png")
-        try:
-            files.make_folder(folder)
-            files.write_whole(path, packed.getvalue())
-        except OSError as error:
-            raise OutputUnwritable(f"The maps cannot be written to {folder}.", "Choose another folder.",
-                                   repr(error)) from None
-        written.append(Path(path))
-    return written
+
+    def __init__(self, material: bpy.types.Material, folder: str, preset: Preset, name: str = "") -> None:
+        """Check that the maps can be exported; no pixels are read yet.
+
+        Args:
+            material: One that `material_maps.build` made.
+            folder: Where they go; made if missing.
+            preset: How.
+            name: What stands in the files' names; by default the material's name.
+
+        Raises:
+            TargetUnusable: The material has no maps, or some of different sizes belong into one file.
+            SourceUnusable: A map's image has no pixels.
+        """
+        textures = maps_in(material)
+        self._folder, self._preset, self._stem = folder, preset, file_stem(name or material.name) or "material"
+        self._waiting = {role: identity(image) for role, image in textures.items()}
+        self._deep = {role for role in _DEEP if role in textures and textures[role].is_float}
+        self._values: dict[str, np.ndarray] = {}
+        sizes = {role: images.size_of(image) for role, image in textures.items()}
+        if any(len({size for role, size in sizes.items() if role in _roles(item)}) > 1 for item in preset.files):
+            raise TargetUnusable(f"The maps of '{material.name}' have different sizes, so they cannot be packed into "
+                                 "one file.", "Choose a preset with a file for each map, or give the images one size.")
+
+    def read(self) -> bool:
+        """Read the pixels of one map; return whether there are more. Raises TargetUnusable if its image is gone, and
+        SourceUnusable if it has no pixels any more."""
+        if self._waiting:
+            role = next(iter(self._waiting))
+            self._values[role] = _values(find(self._waiting.pop(role)))
+        return bool(self._waiting)
+
+    def write(self) -> list[Path]:
+        """Write the files; return them in the preset's order. Raises OutputUnwritable."""
+        written = []
+        for item in self._preset.files:
+            if not set(item.channels) & set(self._values):
+                continue
+            most = 65535 if item.channels[0] in self._deep else 255
+            array = _array(item, self._values, self._preset.down)
+            packed = io.BytesIO()
+            png_arrays.write((array * most + 0.5).astype(np.uint16 if most > 255 else np.uint8), packed)
+            path = os.path.join(self._folder, f"{item.name.format(self._stem)}.png")
+            try:
+                files.make_folder(self._folder)
+                files.write_whole(path, packed.getvalue())
+            except OSError as error:
+                raise OutputUnwritable(f"The maps cannot be written to {self._folder}.", "Choose another folder.",
+                                       repr(error)) from None
+            written.append(Path(path))
+        return written
+
+
+def export(material: bpy.types.Material, folder: str, preset: Preset, name: str = "") -> list[Path]:
+    """Write a material's maps as PNG files at once; return them. Arguments and errors as for `Export` and its methods.
+    """
+    task = Export(material, folder, preset, name)
+    while task.read():
+        pass
+    return task.write()
 
 
 def _values(image: bpy.types.Image) -> np.ndarray:
@@ -90,7 +115,7 @@ def _values(image: bpy.types.Image) -> np.ndarray:
 def _array(item: File, values: Mapping[str, np.ndarray], down: bool) -> np.ndarray:
     first = item.channels[0]
     if len(item.channels) > 1:
-        size, = _sizes(item, values)
+        size = next(values[role].shape[:2] for role in _roles(item) if role in values)
         return np.concatenate([_channel(role, values, size) for role in item.channels], -1)
     if first == BASE_COLOUR:
         base = values[first]
@@ -103,10 +128,9 @@ def _array(item: File, values: Mapping[str, np.ndarray], down: bool) -> np.ndarr
     return normal
 
 
-def _sizes(item: File, values: Mapping[str, np.ndarray]) -> set[tuple[int, ...]]:
-    """Return the sizes (height, width) of the maps that a file is made of."""
-    roles = (ROUGHNESS if role == SMOOTHNESS else role for role in item.channels)
-    return {values[role].shape[:2] for role in roles if role in values}
+def _roles(item: File) -> set[str]:
+    """Return the maps that a file is made of."""
+    return {ROUGHNESS if role == SMOOTHNESS else role for role in item.channels}
 
 
 def _channel(role: str, values: Mapping[str, np.ndarray], size: tuple[int, ...]) -> np.ndarray:

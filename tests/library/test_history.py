@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from blender_sd.core.errors import OutputUnwritable
-from blender_sd.library.png import REQUEST_KEY, read_head
+from blender_sd.library.png import REQUEST_KEY, ROLE_KEY, read_head
 from blender_sd.core.request import Request
 from blender_sd.core.tasks import TEXT_TO_IMAGE
 from blender_sd.library import history as module
@@ -23,14 +23,16 @@ def chunk(kind: bytes, body: bytes = b"") -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def paint(folder: Path, name: str, at: float = 1000.0, pixels: int = 0, text: bytes | None = None, **settings) -> Path:
+def paint(folder: Path, name: str, at: float = 1000.0, pixels: int = 0, text: bytes | None = None,
+          role: str | None = None, **settings) -> Path:
     """A picture as the engine leaves it, written at the time `at`, with `pixels` bytes of them. `text` in place of its
-    request."""
+    request; `role` where it is no picture."""
     request = Request.of(**{"task": TEXT_TO_IMAGE, "prompt": name, "width": 64, "height": 32, **settings})
     body = request.to_json().encode() if text is None else text
     path = folder / f"{name}.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 32, 8, 2, 0, 0, 0))
                      + chunk(b"tEXt", b"parameters\0" + f"{name}\nSteps: 4, Model: starter, Seed: 1".encode())
+                     + (chunk(b"tEXt", f"{ROLE_KEY}\0{role}".encode()) if role else b"")
                      + chunk(b"iTXt",
                              REQUEST_KEY.encode() + b"\0\0\0\0\0" + body) + chunk(b"IDAT", bytes(pixels))
                      + chunk(b"IEND"))
@@ -70,6 +72,15 @@ def test_newest_first_with_what_made_them(tmp_path, opened):
     assert (old.prompt, old.seed, old.task, old.model, old.width, old.height) == ("Red Brick", 7, "inpaint", "starter",
                                                                                   64, 32)
     assert old.time == 1000 and view.bytes == sum(file.stat().st_size for file in tmp_path.glob("*.png"))
+
+
+def test_maps_of_a_material_are_told_from_its_picture(tmp_path, opened):
+    for name, role in (("picture", None), ("rough", "roughness"), ("strange", "from a stranger")):
+        paint(tmp_path, name, prompt="moss", role=role)
+    view = look(opened(tmp_path))
+    assert {Path(one.path).stem: one.role for one in view.entries} == {
+        "picture": "picture", "rough": "roughness", "strange": "picture"}
+    assert names(matching(view.entries, "moss roughness")) == ["rough"]
 
 
 def test_search_wants_every_word_somewhere(tmp_path, opened):

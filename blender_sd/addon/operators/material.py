@@ -11,6 +11,7 @@ from ...calls import material_maps
 from ...core.errors import SDError
 from ...core.map_presets import PRESETS
 from ...core.tasks import MAKE_SEAMLESS, TEXT_TO_IMAGE
+from .. import map_exporting
 from ..translations.words import translated
 from .generate import TYPE_PROMPT, can_generate
 from .start import Prompted, can_do, can_find, first_refusal, start, tell
@@ -136,20 +137,24 @@ class SD_OT_export_maps(bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         material = context.object.active_material if context.object is not None else None
-        return first_refusal(cls, (scene.relief_of(material), "Choose an object with a material of maps"))
+        return first_refusal(cls, (scene.relief_of(material), "Choose an object with a material of maps"),
+                             (not map_exporting.running(), "The maps are being written"))
 
     def invoke(self, context, event):
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def execute(self, context):
+        material = context.object.active_material
         try:
-            written = material_maps.export_maps(context.object.active_material, self.directory, preset=self.preset)
+            if bpy.app.background:  # no timer runs there, and scripts expect the files
+                number = len(material_maps.export_maps(material, self.directory, preset=self.preset))
+                self.report({"INFO"}, translated(f"{number} maps written"))
+            else:
+                map_exporting.start(material_maps.begin_export(material, self.directory, self.preset))
         except SDError as error:
             tell(self, error)
             return {"CANCELLED"}
-        number = len(written)
-        self.report({"INFO"}, translated(f"{number} maps written"))
         return {"FINISHED"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from ... import scene
 from ...calls import material_maps
 from ...core.tasks import AUTO_SOURCE, MAP_SOURCES
+from .. import map_exporting
 from ..layout import wrapped
 from ..translations.words import translated
 from .base import SIDEBARS, Panel, family_in, place
@@ -43,6 +44,8 @@ class Material(Panel):
         for name, text in (("normal", "Normal Map"), ("bump", "Bump"), ("displacement", "Displacement")):
             row.operator("sd.relief", text=translated(text), depress=name == current).relief = name
         box.operator("sd.export_maps", text="Export Maps", icon="EXPORT")
+        if words := map_exporting.text():
+            box.label(text=words, icon="INFO" if map_exporting.running() else "CHECKMARK", translate=False)
 
 
 CLASSES = place(Material, *SIDEBARS)

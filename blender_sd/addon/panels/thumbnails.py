@@ -34,8 +34,8 @@ def draw_thumbnails(layout: bpy.types.UILayout, context: bpy.types.Context, show
         else:
             cell.template_icon_view(handle, "picture", show_labels=True, scale=scale, scale_popup=10.0)
         row = cell.row(align=True)
-        words = " ".join(entry.prompt.split())[:24] or entry.task
-        row.operator("sd.history_select", text=words, depress=entry == chosen, translate=False).name = entry.name
+        row.operator("sd.history_select", text=history.words_of(entry, 24), depress=entry == chosen,
+                     translate=False).name = entry.name
         if entry.favourite:
             row.label(text="", icon="SOLO_ON")
     for _ in range(columns - len(entries)):  # empty cells keep a few thumbnails as small as many

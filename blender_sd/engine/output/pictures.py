@@ -18,10 +18,11 @@ from PIL import Image, PngImagePlugin
 from ...core.errors import OutputUnwritable
 from ...core.image_origin import ORIGIN_KEY, Origin
 from ...core.request import Request
+from ...core.roles import MAPS, PICTURE
 from ...core.texts import file_stem
 from ...library import files
 from ...core.webui_text import parameters_text
-from ...library.png import PARAMETERS_KEY, REQUEST_KEY
+from ...library.png import PARAMETERS_KEY, REQUEST_KEY, ROLE_KEY
 from ...protocol import png_arrays
 from ...protocol.messages import Source
 from ...protocol.serving import WRITING
@@ -43,10 +44,10 @@ def check_folder(folder: Path) -> None:
 
 
 def save(image: Image.Image | np.ndarray, folder: Path, job: str, index: int, request: Request, origin: Origin,
-         marked: bool = True, sign: Callable[[bytes, str], bytes] | None = None) -> Path:
+         marked: bool = True, sign: Callable[[bytes, str], bytes] | None = None, role: str = PICTURE) -> Path:
     """Write an image as PNG. The file appears under its name only when it is complete and on the disk.
 
-    The file holds A1111's `parameters`, the whole request (`blender_sd`) and the origin.
+    The file holds A1111's `parameters`, the whole request (`blender_sd`), the origin, and what it is if no picture.
 
     Args:
         image: The picture, grey, RGB or RGBA, sRGB, straight alpha; or a map with 16 bits, as
@@ -58,6 +59,7 @@ def save(image: Image.Image | np.ndarray, folder: Path, job: str, index: int, re
         origin: The picture's origin.
         marked: Whether to add XMP saying that a model painted it.
         sign: Takes a PNG's bytes and title and returns the PNG with content credentials; raises nothing.
+        role: What it is (`core.roles`).
 
     Returns:
         The file's path.
@@ -66,7 +68,9 @@ def save(image: Image.Image | np.ndarray, folder: Path, job: str, index: int, re
         OutputUnwritable: The folder is missing or full, or cannot be written.
     """
     texts = texts_of(request, origin, marked)
-    name = _name(request, job, index)
+    if role != PICTURE:
+        texts.add_text(ROLE_KEY, role)
+    name = _name(request, job, index, role)
     wanted = (folder / f"{name}{'' if number == 1 else f'-{number}'}.png" for number in itertools.count(1))
 
     def fill(file: BinaryIO, path: str) -> None:
@@ -123,14 +127,15 @@ def save_input(source: Source, digest: str, folder: Path) -> None:
         _write([path], lambda file, _: file.write(source.encoded))
 
 
-def _name(request: Request, job: str, index: int) -> str:
-    """Return a file's name: prompt, seed, and a part that no other picture has.
+def _name(request: Request, job: str, index: int, role: str) -> str:
+    """Return a file's name: prompt, which map of a material it is, seed, and a part that no other picture has.
 
     A name that was used again after its picture's deletion would show the new picture in every file that shows the old
     one.
     """
     own = hashlib.sha256(f"{job} {index} {time.time_ns()}".encode()).hexdigest()[:_OWN]
-    return f"{file_stem(request.prompt)}_{request.seed}_{own}"
+    what = f"{role.replace(' ', '_')}_" if role in MAPS else ""
+    return f"{file_stem(request.prompt)}_{what}{request.seed}_{own}"
 
 
 def _write(paths: Iterable[Path], fill: Callable[[BinaryIO, str], object], keep: bool = True) -> Path:
