@@ -274,8 +274,7 @@ class Engine(ImageCalls):
         from .tasks.object_maps import object_maps
 
         job.loading("Making the material's maps")
-        maps = object_maps(job.message.scenery, done.pictures, job.message.maps, job.cancelled, job.check,
-                           lambda share: None, job.note, devices.choose(self._config).torch)
+        maps = object_maps(job.message, done.pictures, job.cancelled, job.note, devices.choose(self._config).torch)
         yield from self._mapped(job, request, job.message.maps, maps, origin)
 
     def _sequence(self, job: Job, resolved: Resolved) -> Iterator[Result]:

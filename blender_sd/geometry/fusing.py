@@ -17,7 +17,7 @@ from .blend import Blend
 from .cells import divide
 from .gather import Picture
 from .sheets import Sheet
-from .slices import Cancelled, Progress, each, never, together, unwatched
+from .slices import Cancelled, each, never, together
 from .surface import Surface
 from .views import View
 
@@ -63,10 +63,10 @@ class Fused:
 class MapBaker(Baker):
     """Fuse the maps of views; `fuse` does it all."""
 
-    def __init__(self, surface: Surface, sheets: Sequence[Sheet], settings: Settings,
-                 cancelled: Cancelled = never, progress: Progress = unwatched) -> None:
+    def __init__(self, surface: Surface, sheets: Sequence[Sheet], settings: Settings, cancelled: Cancelled = never
+                 ) -> None:
+        """Prepare to fuse onto `sheets`."""
         super().__init__(surface, sheets, settings, cancelled)
-        self._told = progress
         self._written: Callable[[np.ndarray], np.ndarray] | None = None
 
     def fuse(self, views: Sequence[View], maps: Sequence[ViewMaps]) -> tuple[list[Fused], Report]:
@@ -83,16 +83,12 @@ class MapBaker(Baker):
         """
         self.measure()
         medians, report = self._medians(views, maps)
-        self._told(0.7)
         base = self._finished(medians, slice(0, 3))
-        self._told(0.8)
         self._written = self._in_tangents
         details = self._finished(medians, slice(3, 6))
         self._written = None
-        self._told(0.9)
         rest = self._finished(medians, slice(5, 8))  # the second is roughness; metallic is decided for all of a sheet
         metallic = self._metallic(medians)
-        self._told(1.0)
         return [Fused(colour, _flat_where_unset(detail), np.where(other.set, other.colours[..., 1], 0.5).clip(0, 1),
                       metallic[sheet.texture])
                 for colour, detail, other, sheet in zip(base, details, rest, self.layout.sheets)], report
@@ -101,7 +97,6 @@ class MapBaker(Baker):
 
     def _medians(self, views: Sequence[View], maps: Sequence[ViewMaps]) -> tuple[_Medians, Report]:
         prepared = _PreparedMaps(self.surface, views, maps, self.settings, self.cancelled)
-        self._told(0.1)
         self.cells = divide(self.texels)
         gains, offsets = self._levels(prepared)
         shows = np.zeros(len(views), bool)
@@ -151,7 +146,7 @@ class MapBaker(Baker):
             medians.values[part] = weighted_median(values[:most], weights[:most])
             medians.weights[part] = weights.sum(0)
 
-        each(read, texels.count, self.cancelled, _READ, lambda done: self._told(0.1 + 0.6 * done))
+        each(read, texels.count, self.cancelled, _READ)
         return medians
 
     def _together(self, groups: Sequence[_Medians]) -> _Medians:

@@ -22,7 +22,7 @@ _LEAST = 1e-3
 
 @torch.inference_mode()
 def maps_of_view(picture: Image.Image, shows: np.ndarray, task: PbrMaps, check: Callable[[], None],
-                 progress: Callable[[float], None], device: torch.device) -> ViewMaps:
+                 device: torch.device) -> ViewMaps:
     """Return the maps of a view.
 
     Args:
@@ -30,13 +30,12 @@ def maps_of_view(picture: Image.Image, shows: np.ndarray, task: PbrMaps, check: 
         shows: H×W bool, where it shows the objects; what is beside them is not looked at.
         task: How.
         check: Raises JobCancelled if the job was cancelled.
-        progress: Called with the share that is done, 0 to 1.
         device: Where Marigold runs.
     """
     pixels = np.asarray(picture.convert("RGB"))
     pixels = pixels[tuple(distance_transform_edt(~shows, return_distances=False, return_indices=True))]
     tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
-    maps = estimated(tensor, _NOWHERE, task, check, progress, device)
+    maps = estimated(tensor, _NOWHERE, task, check, lambda share: None, device)
     detail = _without_form(integrate(maps.slope, maps.coarse, _NOWHERE), torch.from_numpy(shows)[None, None])
     base = (maps.base[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     return ViewMaps(colours.linear(base), slopes(detail, _NOWHERE)[0].permute(1, 2, 0).numpy(),
