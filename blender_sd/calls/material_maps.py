@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import InvalidRequest, ModelNotFound
+from ..core.errors import InvalidRequest, ModelNotFound, PolicyForbids
 from ..core.map_presets import preset_named
 from ..core.request import Request
 from ..core.request_builder import checked_size
@@ -19,6 +20,7 @@ from ..core.tasks import AUTO_SOURCE, MAKE_SEAMLESS, MARIGOLD, PBR_MAPS, TEXT_TO
 from ..library.marigold import INTRINSICS, NORMALS
 from ..session.job import Job
 from .arguments import scene_call, task_call
+from .policy import policy
 from .runtime import runtime
 from .source_pictures import kept_input
 from .submission import open_source, prepare, submit, with_regions
@@ -177,7 +179,7 @@ def _noted(job: Job, source: Any) -> Job:
 
 
 def map_task(source: str, bits: str, metres: float, wraps: str) -> PbrMaps:
-    """Return how maps are made, with Marigold's weights where they are wanted and there. Raises SDError."""
+    """Return how maps are made, with Marigold's weights where they are wanted, there, and allowed. Raises SDError."""
     task = PbrMaps(map_source=source, map_bits=bits, metres=metres, wraps=wraps)
     if source not in (AUTO_SOURCE, MARIGOLD):
         return task
@@ -188,10 +190,16 @@ def map_task(source: str, bits: str, metres: float, wraps: str) -> PbrMaps:
         reason = next((item.reason for item in weights if item.reason), "")
         raise ModelNotFound(reason or "There are no Marigold weights in the model folders.",
                             "Put marigold-iid-appearance into one of them, or choose another source of the maps.")
+    for kind, place in list(known.items()):
+        try:
+            policy().check_model(place, "Marigold model")
+        except PolicyForbids:
+            if source == MARIGOLD:
+                raise
+            del known[kind]
     if INTRINSICS not in known:
         return task
-    return PbrMaps(map_source=source, map_bits=bits, metres=metres, wraps=wraps, intrinsics=known[INTRINSICS],
-                   normals=known.get(NORMALS, ""))
+    return replace(task, intrinsics=known[INTRINSICS], normals=known.get(NORMALS, ""))
 
 
 def _placing(name: str | None, obj: Any, relief: str, strength: float) -> Callable[[Job], list]:

@@ -27,7 +27,7 @@ class Part:
     """Describe a net that took part beside the model.
 
     Attributes:
-        kind: "LoRA", "ControlNet", "textual inversion", "IP-Adapter" or "upscaler".
+        kind: "LoRA", "ControlNet", "textual inversion", "IP-Adapter", "upscaler" or "map estimator".
         name: What people call it.
         licence: The name of its licence, "" if unknown.
     """

@@ -271,8 +271,7 @@ class Engine(ImageCalls):
             yield from self._onto(job, request, done.pictures, Bake(fill=request.task.fill), origin, lambda share: None,
                                   agreed=done.agreed, repaint=repaint)
             return
-        from .tasks.object_maps import object_maps
-
+        from .tasks.object_maps import object_maps  # scipy takes a while, as for bakes
         job.loading("Making the material's maps")
         maps = object_maps(job.message, done.pictures, job.cancelled, job.note, devices.choose(self._config).torch)
         yield from self._mapped(job, request, job.message.maps, maps, origin)
@@ -300,13 +299,13 @@ class Engine(ImageCalls):
     def _mapped(self, job: Job, request: Request, task: PbrMaps, maps: Iterator[Map], origin: Origin | None,
                 before: int = 0) -> Iterator[Result]:
         """Yield a material's maps as results; `before` other results came first."""
-        from .tasks.pbr_maps import made_by
+        from .tasks.pbr_maps import made_by, with_estimators
 
         for index, item in enumerate(maps, start=before + 1):
             height, width = (item.image.shape[:2] if isinstance(item.image, np.ndarray) else item.image.size[::-1])
             result = Result("", request, width, height, role=item.role, colour_space=item.colour_space,
                             depth=item.depth, made_by=made_by(task))
-            yield self._kept(job, index, result, item.image, origin)
+            yield self._kept(job, index, result, item.image, with_estimators(origin, task))
 
     def _onto(self, job: Job, request: Request, pictures: Sequence[Image.Image], settings: Bake, origin: Origin | None,
               progress: Callable[[float], None], before: int = 0, **options: Any) -> Iterator[Result]:

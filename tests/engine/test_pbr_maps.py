@@ -2,14 +2,17 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from blender_sd.core.errors import ModelUnreadable, SourceUnusable
+from blender_sd.core.errors import JobCancelled, ModelUnreadable, PolicyForbids, SourceUnusable
+from blender_sd.core.image_origin import ORIGIN_KEY, Origin
 from blender_sd.core.request import Request
 from blender_sd.core.roles import BASE_COLOUR, HEIGHT, MAPS, METALLIC, NON_COLOR, NORMAL, OCCLUSION, ROUGHNESS, SRGB
 from blender_sd.core.tasks import PbrMaps
@@ -262,9 +265,49 @@ def test_marigold_runs_where_the_engine_does_until_it_closes(tiny_marigold, tmp_
     source = Source(pixels=np.dstack([waves(64, 64), np.full((64, 64), 255, np.uint8)]))
     ending = run(one, tmp_path, source, intrinsics=tiny_marigold[0])[-1]
     assert isinstance(ending, Finished), ending
-    assert marigold._pipeline.cache_info().currsize == 1
+    assert [key[0] for key in marigold._loaded] == ["intrinsics"]
     one.close()
-    assert marigold._pipeline.cache_info().currsize == 0
+    assert not marigold._loaded
+
+
+def test_marigold_is_named_with_its_licence_where_it_came_from(tiny_marigold, engine, tmp_path):
+    (Path(tiny_marigold[0]) / "README.md").write_text("---\nlicense: openrail++\n---\n")
+    source = Source(pixels=np.dstack([waves(64, 64), np.full((64, 64), 255, np.uint8)]))
+    ending = run(engine, tmp_path, source, intrinsics=tiny_marigold[0])[-1]
+    with Image.open(ending.results[0].path) as image:
+        parts = Origin.from_json(image.text[ORIGIN_KEY]).parts
+    assert [(part.kind, part.licence) for part in parts] == [("map estimator", "openrail++")]
+
+
+def test_a_policy_may_forbid_marigold(tiny_marigold, monkeypatch):
+    def forbids(place, kind):
+        raise PolicyForbids(f"It forbids the {kind}.", "Choose another.")
+
+    monkeypatch.setattr(marigold.policy, "current", lambda: SimpleNamespace(check_model=forbids))
+    with pytest.raises(PolicyForbids, match="Marigold"):
+        maps_of(waves(64, 64), intrinsics=tiny_marigold[0])
+
+
+def test_reading_marigold_can_be_cancelled(tiny_marigold, monkeypatch):
+    marigold.release()
+    begun, go, read = threading.Event(), threading.Event(), []
+
+    def slow(cls, *_arguments, **_keywords):
+        read.append(cls)
+        begun.set()
+        assert go.wait(30)
+
+    def check():
+        if begun.is_set():
+            raise JobCancelled("Cancelled.")
+
+    monkeypatch.setattr(marigold.nets, "read", slow)
+    with pytest.raises(JobCancelled):
+        material.estimated(torch.rand(1, 3, 64, 64), (True, True), PbrMaps(intrinsics=tiny_marigold[0]), check,
+                           lambda share: None, torch.device("cpu"))
+    go.set()
+    marigold._reading.join(30)
+    assert len(read) == 1 and not marigold._loaded, "the parts after the first are not read"
 
 
 def test_marigold_weights_of_another_version(tiny_marigold, tmp_path):

@@ -5,8 +5,8 @@ the mean and the contrast that the whole picture, done small, has there, so that
 """
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...core.errors import ModelUnreadable
+from ...core.errors import ModelUnreadable, SDError
+from ...geometry import slices
+from ...library import policy
 from ..models import inspection, nets
 from . import deterministic
 from .estimator import Estimate
@@ -26,26 +28,69 @@ _STEEP = 0.12  # the least that a normal may face the viewer, so that slopes sta
 _SEED = 1
 _WHAT = "Marigold model"
 _CLASSES = {"intrinsics": "MarigoldIntrinsicsPipeline", "normals": "MarigoldNormalsPipeline"}
+_KEPT = 2  # pipelines in memory
+_POLL = 0.05  # seconds between looks at whether to stop
+
+_Key = tuple[str, str, torch.device]
+_loaded: dict[_Key, Any] = {}
+_reading: threading.Thread | None = None
 
 
-@lru_cache(maxsize=2)
-def _pipeline(kind: str, folder: str, device: torch.device) -> Any:
+def _pipeline(kind: str, folder: str, device: torch.device, check: Callable[[], None]) -> Any:
+    """Return a pipeline. Where `check` raises, that passes through at once; the reading ends by itself at its next
+    part."""
+    global _reading
+    key = kind, folder, device
+    _wait(_reading, check)  # for what a cancelled job has left behind
+    if key not in _loaded:
+        stop, result = threading.Event(), {}
+
+        def read() -> None:
+            try:
+                result["pipe"] = _read(kind, Path(folder), device, stop)
+            except Exception as error:
+                result["error"] = error
+
+        _reading = threading.Thread(target=read, name="blender_sd marigold", daemon=True)
+        _reading.start()
+        try:
+            _wait(_reading, check)
+        except BaseException:
+            stop.set()
+            raise
+        if "error" in result:
+            raise result["error"]
+        while len(_loaded) >= _KEPT:
+            _loaded.pop(next(iter(_loaded)), None)
+        _loaded[key] = result["pipe"]
+    return _loaded[key]
+
+
+def _wait(thread: threading.Thread | None, check: Callable[[], None]) -> None:
+    while thread is not None and thread.is_alive():
+        check()
+        thread.join(_POLL)
+
+
+def _read(kind: str, place: Path, device: torch.device, stop: threading.Event) -> Any:
     import diffusers
     import transformers
 
     dtype = torch.float16 if device.type == "cuda" else torch.float32
-    place = Path(folder)
     classes = {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL,
                "text_encoder": transformers.CLIPTextModel}
+    parts = {}
     try:
         for part in ("", "scheduler", "tokenizer"):
             inspection.check(place / part, _WHAT)
-        parts = {name: nets.read(cls, place, _WHAT, name, dtype=dtype) for name, cls in classes.items()}
+        for name, cls in classes.items():
+            slices.check(stop.is_set)
+            parts[name] = nets.read(cls, place, _WHAT, name, dtype=dtype)
         pipe = getattr(diffusers, _CLASSES[kind]).from_pretrained(place, local_files_only=True, **parts)
-    except ModelUnreadable:
+    except SDError:
         raise
     except Exception as error:
-        raise ModelUnreadable(f"The Marigold model in {folder} cannot be read.",
+        raise ModelUnreadable(f"The Marigold model in {place} cannot be read.",
                               "Download it again, or choose another source of the maps.", repr(error)) from error
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
@@ -53,7 +98,7 @@ def _pipeline(kind: str, folder: str, device: torch.device) -> Any:
 
 def release() -> None:
     """Free the weights. They are read again when they are needed."""
-    _pipeline.cache_clear()
+    _loaded.clear()
 
 
 def estimate(picture: Tensor, wraps: tuple[bool, bool], intrinsics: str, normals: str, device: torch.device,
@@ -67,20 +112,23 @@ def estimate(picture: Tensor, wraps: tuple[bool, bool], intrinsics: str, normals
         intrinsics: The folder of the weights for base colour, roughness and metallic.
         normals: The folder of the weights for normals; "" for a plain estimate of the slopes.
         device: Where the pipelines run.
-        check: Called between pieces; raises to stop.
+        check: Called between pieces, and while weights are read; raises to stop.
         progress: Called with the share that is done, 0 to 1.
 
     Raises:
+        PolicyForbids: The studio's policy does not allow the weights, by their name or licence.
         ModelUnreadable: Weights cannot be read, or are of another version.
     """
-    pipe = _pipeline("intrinsics", intrinsics, device)
+    for folder in filter(None, (intrinsics, normals)):
+        policy.current().check_model(folder, _WHAT)
+    pipe = _pipeline("intrinsics", intrinsics, device, check)
     places = _targets(pipe.target_properties, intrinsics)
     share = 0.6 if normals else 1.0
     maps = _whole(pipe, picture, wraps, check, lambda done: progress(done * share))
     base, roughness, metallic = (maps[:, channel:channel + count] for channel, count in places)
     if not normals:
         return Estimate(base, deterministic.estimate(picture, wraps).slope, None, roughness, metallic)
-    vectors = _whole(_pipeline("normals", normals, device), picture, wraps, check,
+    vectors = _whole(_pipeline("normals", normals, device, check), picture, wraps, check,
                      lambda done: progress(share + done * (1 - share))) * 2 - 1
     facing = vectors[:, 2:].clamp_min(_STEEP)
     slope = torch.cat((-vectors[:, :1] / facing, vectors[:, 1:2] / facing), 1)  # Marigold's y points up

@@ -2,16 +2,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from PIL import Image
 
-from ...core.tasks import PbrMaps
+from ...core.hub import name_of
+from ...core.image_origin import Origin, Part
+from ...core.tasks import MARIGOLD, PbrMaps
+from ...library.licences import licence_of
 from ...protocol.messages import Source
 from ..conditioning import sources
-from ..maps.material import Map, made_by, maps_of
+from ..maps.material import Map, made_by, maps_of, source_of
 
-__all__ = ["Map", "made_by", "of_image", "of_source"]
+__all__ = ["Map", "made_by", "of_image", "of_source", "with_estimators"]
+
+
+def with_estimators(origin: Origin | None, task: PbrMaps) -> Origin | None:
+    """Return an origin to which the foreign nets that a task's maps come from are added, with their licences."""
+    if origin is None or source_of(task) != MARIGOLD:
+        return origin
+    nets = tuple(Part("map estimator", name_of(folder), licence_of(folder).name)
+                 for folder in (task.intrinsics, task.normals) if folder)
+    return replace(origin, parts=(*origin.parts, *nets))
 
 
 def of_source(source: Source | None, task: PbrMaps, check: Callable[[], None], progress: Callable[[float], None],
