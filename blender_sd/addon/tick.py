@@ -14,8 +14,8 @@ from bpy.app.handlers import persistent
 from .. import scene
 from ..calls import content_credentials, engine_control, job_queue, styles
 from . import (
-    animation, downloads, escape, history, image_origin, installation, live, map_exporting, mask_painting, opening, policy,
-    presets, properties, render_restyling, state, status_bar, style_icons, task_prompts, visible,
+    animation, downloads, escape, history, image_origin, installation, live, map_exporting, mask_painting, opening,
+    policy, presets, properties, render_restyling, state, status_bar, style_icons, task_prompts, visible,
 )
 from .job_preview import JobPreview
 from .layout import tab_is_open, tabs

@@ -25,7 +25,9 @@ from ..library.model_paths import Resolved
 from ..core.webui_text import parameters_text
 from ..library.png import PARAMETERS_KEY, REQUEST_KEY
 from ..protocol import endings
-from ..protocol.messages import EngineConfig, Event, Finished, Generate, Ready, Result, Source, Unwrapped
+from ..protocol.messages import (
+    EngineConfig, Event, Finished, Generate, Ready, Result, Source, Unwrapped, sheet_first,
+)
 from . import quiet
 from .conditioning import controlnets
 from .image_calls import ImageCalls, pixels_of
@@ -126,7 +128,7 @@ class Engine(ImageCalls):
                     results = self._mapped_source(job, order.request.task)
                 else:
                     results = self._written(job, model_paths.resolve(order))
-                return Finished(order.job, tuple(_sheet_first(list(results))))
+                return Finished(order.job, tuple(sheet_first(list(results))))
 
         def explained(error: BaseException) -> SDError:
             blocked_word = isinstance(error, WordBlocked)  # its text is part of the prompt, which no log may hold
@@ -166,7 +168,7 @@ class Engine(ImageCalls):
                 if not isinstance(error, Exception) and not endings.is_panic(error):
                     raise  # Ctrl-C is the caller's
                 raise self._explained(error) from error
-        return [painted.image for painted in _sheet_first(pictures)]
+        return [painted.image for painted in sheet_first(pictures)]
 
     def _painted(self, job: Job, resolved: Resolved) -> Iterator[Painted]:
         rules = check_allowed(resolved, self._config)
@@ -256,8 +258,8 @@ class Engine(ImageCalls):
         painted = replace(job, message=replace(job.message, scenery=scenery, inputs=inputs))
         count = 0
         if not request.task.look:
-            over = replace(origin, kind=COMPOSITE)
-            for result in self._on_objects(painted, request, done, painter.repaint, over):
+            made = self._on_objects(painted, request, done, painter.repaint, replace(origin, kind=COMPOSITE))
+            for result in made:
                 count += 1
                 yield result
         sheet = contact_sheet(done.pictures)
@@ -299,13 +301,10 @@ class Engine(ImageCalls):
     def _mapped(self, job: Job, request: Request, task: PbrMaps, maps: Iterator[Map], origin: Origin | None,
                 before: int = 0) -> Iterator[Result]:
         """Yield a material's maps as results; `before` other results came first."""
-        from .tasks.pbr_maps import made_by, with_estimators
+        from .tasks.pbr_maps import results_of, with_estimators
 
-        for index, item in enumerate(maps, start=before + 1):
-            height, width = (item.image.shape[:2] if isinstance(item.image, np.ndarray) else item.image.size[::-1])
-            result = Result("", request, width, height, role=item.role, colour_space=item.colour_space,
-                            depth=item.depth, made_by=made_by(task))
-            yield self._kept(job, index, result, item.image, with_estimators(origin, task))
+        for index, (result, image) in enumerate(results_of(maps, request, task), start=before + 1):
+            yield self._kept(job, index, result, image, with_estimators(origin, task))
 
     def _onto(self, job: Job, request: Request, pictures: Sequence[Image.Image], settings: Bake, origin: Origin | None,
               progress: Callable[[float], None], before: int = 0, **options: Any) -> Iterator[Result]:
@@ -397,8 +396,3 @@ def _check_geometry() -> None:
         raise GeometryMissing(f"The package {name} is missing in the engine's Python.",
                               f"Install it with: {sys.executable} -m pip install {name}", str(error)) from error
     rays.check()
-
-
-def _sheet_first(results: Sequence[Any]) -> list[Any]:
-    """Return a grid's contact sheet, which is made last, first: it is what a person wants to see."""
-    return sorted(results, key=lambda result: result.role != SHEET)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -81,6 +81,11 @@ def main_result(results: Sequence[Result]) -> Result | None:
     """Return the result that a person wants to see first: a grid's contact sheet, or else the first picture; None for
     no results."""
     return next((result for result in results if result.role == SHEET), results[0] if results else None)
+
+
+def sheet_first(results: Sequence[Any]) -> list[Any]:
+    """Return a grid's contact sheet, which is made last, first: it is what a person wants to see."""
+    return sorted(results, key=lambda result: result.role != SHEET)
 
 
 def main_results(results: Sequence[Result]) -> list[Result]:

@@ -47,7 +47,7 @@ def _pipeline(kind: str, folder: str, device: torch.device, check: Callable[[], 
 
         def read() -> None:
             try:
-                result["pipe"] = _read(kind, Path(folder), device, stop)
+                result["pipe"] = _read(kind, folder, device, stop)
             except Exception as error:
                 result["error"] = error
 
@@ -72,14 +72,14 @@ def _wait(thread: threading.Thread | None, check: Callable[[], None]) -> None:
         thread.join(_POLL)
 
 
-def _read(kind: str, place: Path, device: torch.device, stop: threading.Event) -> Any:
+def _read(kind: str, folder: str, device: torch.device, stop: threading.Event) -> Any:
     import diffusers
     import transformers
 
     dtype = torch.float16 if device.type == "cuda" else torch.float32
     classes = {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL,
                "text_encoder": transformers.CLIPTextModel}
-    parts = {}
+    parts, place = {}, Path(folder)
     try:
         for part in ("", "scheduler", "tokenizer"):
             inspection.check(place / part, _WHAT)
@@ -90,7 +90,7 @@ def _read(kind: str, place: Path, device: torch.device, stop: threading.Event) -
     except SDError:
         raise
     except Exception as error:
-        raise ModelUnreadable(f"The Marigold model in {place} cannot be read.",
+        raise ModelUnreadable(f"The Marigold model in {folder} cannot be read.",
                               "Download it again, or choose another source of the maps.", repr(error)) from error
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)

@@ -1,21 +1,24 @@
 """Picture → the maps of a material. No model is loaded for it; `maps` has what makes them."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 from PIL import Image
 
 from ...core.hub import name_of
 from ...core.image_origin import Origin, Part
+from ...core.request import Request
 from ...core.tasks import MARIGOLD, PbrMaps
 from ...library.licences import licence_of
-from ...protocol.messages import Source
+from ...protocol.messages import Result, Source
 from ..conditioning import sources
 from ..maps.material import Map, made_by, maps_of, source_of
 
-__all__ = ["Map", "made_by", "of_image", "of_source", "with_estimators"]
+__all__ = ["Map", "made_by", "of_image", "of_source", "results_of", "with_estimators"]
+Picture = Image.Image | np.ndarray
 
 
 def with_estimators(origin: Origin | None, task: PbrMaps) -> Origin | None:
@@ -25,6 +28,14 @@ def with_estimators(origin: Origin | None, task: PbrMaps) -> Origin | None:
     nets = tuple(Part("map estimator", name_of(folder), licence_of(folder).name)
                  for folder in (task.intrinsics, task.normals) if folder)
     return replace(origin, parts=(*origin.parts, *nets))
+
+
+def results_of(maps: Iterable[Map], request: Request, task: PbrMaps) -> Iterator[tuple[Result, Picture]]:
+    """Yield maps as results of a request, without their pixels or files, each with its image."""
+    for item in maps:
+        height, width = item.image.shape[:2] if isinstance(item.image, np.ndarray) else item.image.size[::-1]
+        yield Result("", request, width, height, role=item.role, colour_space=item.colour_space, depth=item.depth,
+                     made_by=made_by(task)), item.image
 
 
 def of_source(source: Source | None, task: PbrMaps, check: Callable[[], None], progress: Callable[[float], None],
