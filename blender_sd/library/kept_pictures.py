@@ -86,7 +86,7 @@ class KeptPictures:
                 request = Request.from_json(head.text[REQUEST_KEY]) if head and REQUEST_KEY in head.text else None
             except (OSError, SDError):
                 continue  # it went meanwhile, or is not ours
-            if request is not None:
+            if head is not None and request is not None:
                 own = role_in(head.text) not in MAPS  # a material's maps have the request of their picture
                 self._known[name] = there[name], key_of(request) if own else "", request.model_digest
 
