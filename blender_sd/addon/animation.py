@@ -71,6 +71,8 @@ class SD_PG_animation(bpy.types.PropertyGroup):
         "scene"))
     place: EnumProperty(name="Bring Into", description="Where the finished frames go", items=PLACES, default="FOLDER")
     movie: BoolProperty(name="Movie", default=False, description="Also make a movie of the frames, beside their folder")
+    exr: BoolProperty(name="OpenEXR", default=False, description=(
+        "Also write OpenEXR files, scene-linear (linear Rec. 709), into a folder 'exr' beside the frames"))
     every_render: BoolProperty(name="Restyle Every Render", default=False, description=(
         "Restyle each still right after it was rendered, with the settings of the task Render"))
     keyframes: CollectionProperty(type=SD_PG_keyframe, name="Own Keyframes",

@@ -4,6 +4,7 @@ and makes a movie of the finished frames.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +14,9 @@ from ..core.errors import EngineDied, JobCancelled, OutputUnwritable
 from ..library.frame_files import is_movie
 from ..library.shots import ShotWriter
 from ..protocol import endings, png_arrays
-from ..protocol.messages import Cancelled, Encode, Event, Failed, Finished, Installed, Loading, Ready, Record, Source
+from ..protocol.messages import (
+    Cancelled, Encode, Event, Failed, Finished, Installed, Loading, Note, Ready, Record, Source,
+)
 from ..protocol.shots import KEYFRAMES, Shot, ShotOrder
 from ..session.process import ProcessPipeline
 from ..session.sequences import Emit
@@ -30,8 +33,9 @@ class SequenceWork:
         request: What is recorded, without a job's id; None if it was recorded already.
         order: What is asked of the engine.
         movie: The movie to make of the frames; "" for none.
+        linear: The folder for OpenEXR files; "" for none.
         source: The movie whose sound that gets; "" for none.
-        made_movie: The movie, once it is made.
+        more: The OpenEXR files and the movie, once they are made.
         keyframes: Pictures that a person made for frames.
         record_only: Whether nothing is painted.
     """
@@ -40,8 +44,9 @@ class SequenceWork:
     request: Record | None
     order: ShotOrder
     movie: str = ""
+    linear: str = ""
     source: str = ""
-    made_movie: str = ""
+    more: list[str] = field(default_factory=list)
     keyframes: dict[int, Source | Callable[[], Source]] = field(default_factory=dict)
     record_only: bool = False
 
@@ -58,15 +63,20 @@ class SequenceWork:
         return None if self.record_only else self._present()
 
     def finish(self, made: Finished, emit: Emit, cancelled: Callable[[], bool]) -> Finished:
-        """Make the movie, if one is wanted. Raises SDError."""
-        if self.movie and made.results:
+        """Make the movie and the OpenEXR files that are wanted. Raises SDError."""
+        if (self.movie or self.linear) and made.results:
             info = Shot(self.order.folder).info
-            emit(Loading(made.job, "Making the movie"))
+            if self.movie:
+                emit(Loading(made.job, "Making the movie"))
             sound = self.source if is_movie(self.source) else ""
             first = self.order.frames[0] if self.order.frames else info.frames[0]
-            self._run(Encode(made.job, tuple(result.path for result in made.results), self.movie, info.fps, sound,
-                             first - 1), emit, cancelled)
-            self.made_movie = self.movie
+            pictures = tuple(result.path for result in made.results)
+            self._run(Encode(made.job, pictures, self.movie, info.fps, sound, first - 1, self.linear), emit, cancelled)
+            if self.linear:
+                emit(Note(made.job, "The OpenEXR files are scene-linear (linear Rec. 709)."))
+                self.more += [os.path.join(self.linear, f"{os.path.splitext(os.path.basename(path))[0]}.exr")
+                              for path in pictures]
+            self.more += [self.movie] if self.movie else []
         return made
 
     def _write_keyframes(self) -> None:

@@ -30,6 +30,7 @@ SCENE = "SCENE"
 AUTO = "auto"
 BESIDE = "BESIDE"  # a movie beside the folder of its frames, with its name
 _FOLDER = "animations"  # in the output folder
+_LINEAR = "exr"  # in the folder of the frames
 _VARYING = ("strength", "guidance", "seed", "blend")
 
 
@@ -64,14 +65,14 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
                      output: str | os.PathLike | None = None, only: str = "", keyframes_only: bool = False,
                      keyframes: Mapping[int, Any] | None = None, of_scene: bool | None = None, link: str = AUTO,
                      prompts: Iterable[tuple[int, str]] | None = None, varying: Mapping[str, str] | None = None,
-                     size: tuple[int, int] | None = None, movie: str | os.PathLike | None = None, place: str = "",
-                     resume: bool = False, record_only: bool = False, **settings: Any) -> Job:
+                     size: tuple[int, int] | None = None, movie: str | os.PathLike | None = None, exr: bool = False,
+                     place: str = "", resume: bool = False, record_only: bool = False, **settings: Any) -> Job:
     """Paint over the frames of an animation so that what is painted stays on its surface. Return the job at once.
 
     A Blender without a window renders the frames from a copy of the open file and notes where all surfaces are; what
     you change meanwhile changes nothing. The job can be paused and resumed (`pause_job`, `resume_job`). Frames that are
     finished are never made again, also after a crash: the same call with `resume=True` goes on. `Job.outputs` are the
-    files of the frames, then the movie.
+    files of the frames, then the OpenEXR files and the movie.
 
     Args:
         prompt: What the frames should show.
@@ -92,6 +93,7 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
         size: Width and height of the results in pixels; None for the frames' own.
         movie: A movie to make of the frames, .mp4, .mov or .mkv, with the sound of a movie that is the source; "BESIDE"
             for one beside their folder.
+        exr: Whether to write OpenEXR files too, half float and scene-linear (linear Rec. 709), into a folder `exr`.
         place: "sequencer" or "compositor" to bring the frames in there.
         resume: Whether to go on with what `output` has of an earlier run, with the scene as it was then.
         record_only: Whether to leave it at recording, for machines that paint parts of it by `only` and `resume`.
@@ -117,7 +119,9 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
     film = "" if movie is None or keyframes_only else _movie(movie)
     folder = _output(output, order, resume)  # nothing is refused from here on
     work = SequenceWork(runtime.record_pipeline, None, ShotOrder(shot_folders.shot_in(folder), wanted, keyframes_only),
-                        f"{folder}.mp4" if film == BESIDE else film, asked.source if asked.source != SCENE else "")
+                        f"{folder}.mp4" if film == BESIDE else film,
+                        os.path.join(folder, _LINEAR) if exr and not keyframes_only else "",
+                        asked.source if asked.source != SCENE else "")
     notes = list(order.notes)
     if recorded is None:
         work.request = replace(_recording(asked, order, folder, link, prompts, varying, resume, notes),
@@ -363,7 +367,7 @@ def _brought_in(work: SequenceWork, placed: Any) -> Any:
         if placed is not None and paths and not work.order.keys_only:
             numbers = [int(Path(path).stem) for path in paths]
             placed(paths, numbers)
-        return [Path(path) for path in (*paths, work.made_movie) if path]
+        return [Path(path) for path in (*paths, *work.more)]
 
     return bring_in
 

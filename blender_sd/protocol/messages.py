@@ -237,15 +237,16 @@ class Record:
 
 @dataclass(frozen=True)
 class Encode:
-    """Make a movie of pictures, in a Blender without a window.
+    """Make a movie of pictures, or OpenEXR files, or both, in a Blender without a window.
 
     Attributes:
         job: The job's id.
         pictures: The files of the frames, in their order.
-        movie: The movie to write, .mp4 or .mkv or .mov.
+        movie: The movie to write, .mp4 or .mkv or .mov; "" for none.
         fps: Frames in a number of seconds.
         sound: The file whose sound the movie gets; "" for none.
         offset: Where in it the first frame lies, in frames.
+        linear: The folder for OpenEXR files in scene-linear light; "" for none.
     """
 
     job: str
@@ -254,6 +255,7 @@ class Encode:
     fps: tuple[int, ...] = (24, 1)
     sound: str = ""
     offset: int = 0
+    linear: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..core.errors import SourceUnusable
 from ..core.regions import from_fields
 from ..protocol import endings, serving
 from ..protocol.messages import Encode, Event, Installed, Note, Ready, Record, Stage
-from . import movies, shot_settings
+from . import linear_frames, movies, shot_settings
 from .shot_pictures import opened_pictures
 from .shot_recorder import Recording, record
 
@@ -103,5 +103,13 @@ def _controls_in(request: Record) -> tuple[tuple[int, str], ...]:
 
 def _encoded(request: Encode, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> Event:
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    movies.encode(request.pictures, request.movie, (request.fps[0], request.fps[1]), request.sound, request.offset)
-    return Installed(request.job, request.movie)
+    if request.linear:
+        total = len(request.pictures)
+        linear_frames.write_linear(request.pictures, request.linear, lambda done: emit(
+            Stage(request.job, "Writing OpenEXR", done, total)), cancelled)
+    if request.movie:
+        heard = movies.encode(request.pictures, request.movie, (request.fps[0], request.fps[1]), request.sound,
+                              request.offset)
+        if request.sound and not heard:
+            emit(Note(request.job, "The movie has no sound: its source has none, or this Blender is built without it."))
+    return Installed(request.job, request.movie or request.linear)

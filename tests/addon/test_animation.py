@@ -43,7 +43,7 @@ def test_a_click_hands_on_what_the_panel_says(asked):
     assert arguments == ("clay",)
     wanted = {"source": "SCENE", "link": "vector", "place": "sequencer", "movie": sequences.BESIDE, "output": None,
               "resume": False, "keyframes_only": False, "keyframes": {}, "varying": {}, "strength": 0.25,
-              "consistency": 0.75, "of_scene": False}
+              "consistency": 0.75, "of_scene": False, "exr": False}
     assert {name: keywords[name] for name in wanted} == wanted and "axes" not in keywords
     assert settings.animation.output == "/out/clay"
 

@@ -61,7 +61,7 @@ MESSAGES = [
     Verified("1", "{}"),
     Record("1", "/out/.shot", (-3, 1, 2), "/a.blend", True, "Scene", "/in/####.png", "vector", 16,
            ("strength=sd.strength",), '[[1, "clay"]]', True, ("0=depth",), "[]"),
-    Encode("1", ("/out/1.png", "/out/2.png"), "/out/a.mp4", (30000, 1001), "/in.mp4", 12),]
+    Encode("1", ("/out/1.png", "/out/2.png"), "/out/a.mp4", (30000, 1001), "/in.mp4", 12, "/out/exr"),]
 
 
 def test_two_hundred_masks_and_meshes_without_uvs_travel_together():

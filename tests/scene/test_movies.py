@@ -10,9 +10,11 @@ import bpy
 import numpy as np
 import pytest
 
-from blender_sd.core.errors import OutputUnwritable, SourceUnusable
+from blender_sd.core.errors import JobCancelled, OutputUnwritable, SourceUnusable
 from blender_sd.protocol.shots import FLOW, FRAMES, Shot
-from blender_sd.scene import movies, renders
+from blender_sd.scene import compat, exr, movies, renders
+from blender_sd.scene.linear_frames import write_linear
+from blender_sd.scene.sequence_placing import in_compositor, in_sequencer
 from blender_sd.scene.shot_pictures import opened_pictures
 from blender_sd.scene.shot_recorder import Recording, record
 
@@ -134,3 +136,38 @@ def test_broken_missing_and_larger_frames_are_named_or_left_out(frames, tmp_path
     assert recorded(True, tuple(range(1, 9))).frames == (1, 2, 4, 7, 8) and len(notes) == 3
     with pytest.raises(SourceUnusable, match="None of the frames"):
         recorded(True, (3, 5))
+
+
+def test_frames_become_linear_light_once(frames, tmp_path):
+    folder, told = str(tmp_path / "exr"), []
+    write_linear(frames[:2], folder, told.append, lambda: False)
+    light = exr.read_passes((tmp_path / "exr" / "0001.exr").read_bytes()).channels
+    assert told == [0, 1] and light["R"].dtype == np.float16
+    assert light["G"][-1, 0] == pytest.approx(0.2140, abs=0.002) and light["R"][0, 8] == 1  # of 0.5 in sRGB, and of 1
+    before = os.stat(tmp_path / "exr" / "0001.exr").st_mtime_ns
+    write_linear(frames[:2], folder, told.append, lambda: False)
+    assert os.stat(tmp_path / "exr" / "0001.exr").st_mtime_ns == before
+    with pytest.raises(JobCancelled):
+        write_linear(frames, folder, told.append, lambda: True)
+    with pytest.raises(OutputUnwritable, match="OpenEXR files cannot be written"):
+        write_linear(frames, str(tmp_path / "no" / "exr"), told.append, lambda: False)
+    assert not [scene for scene in bpy.data.scenes if "frames" in scene.name]
+
+
+def test_a_long_animation_goes_into_the_sequencer_in_parts(frames, tmp_path):
+    numbers = [*range(1, 2501), 2601]
+    scene = bpy.context.scene
+    names = in_sequencer(scene, [frames[0]] * len(numbers), numbers, "clay")
+    strips = compat.strips_of(scene)
+    assert [(strip.frame_final_start, len(strip.elements)) for strip in map(strips.get, names)] == [
+        (1, 1000), (1001, 1000), (2001, 500), (2601, 1)]
+    assert strips[names[2]].frame_final_end == 2601, "a picture stays until the next one"
+    assert len({strip.channel for strip in strips}) == 1
+
+
+def test_a_node_shows_each_frames_own_file(frames, tmp_path):
+    scene = bpy.context.scene
+    image = in_compositor(scene, frames[2:5], [3, 4, 5], "clay")
+    node, = [node for node in compat.made_compositor_of(scene).nodes if node.type == "IMAGE"]
+    assert node.image == image and image.source == "SEQUENCE" and image.filepath == frames[2]
+    assert (node.frame_start, node.frame_duration, node.frame_offset) == (3, 3, 2)

@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import sys
 import threading
+from pathlib import Path
 
 import bpy
 import pytest
@@ -99,3 +101,28 @@ def test_an_abort_from_another_thread_ends_it_at_once(blend, tmp_path):
     pipeline.abort()
     thread.join(10)
     assert not thread.is_alive() and isinstance(events[-1], Cancelled)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processes are killed by signal")
+def test_kills_at_any_moment_change_nothing(blend, tmp_path):
+    """Killed again and again, it ends with the files of an undisturbed run."""
+    def killed(pipeline: ProcessPipeline, request: Record, at: int) -> list:
+        events: list = []
+
+        def take(event: object) -> None:
+            events.append(event)
+            if isinstance(event, Stage) and event.done == at:
+                os.kill(pipeline.pid, signal.SIGKILL)
+
+        pipeline.run(request, take, lambda: False)
+        return events
+
+    def recorded(folder: str, kills: tuple[int, ...]) -> dict[str, bytes]:
+        pipeline = ProcessPipeline(sys.executable, EngineConfig(), role="record", limits=LIMITS)
+        request = Record("1", folder, tuple(range(1, 7)), blend, False, "Scene")
+        assert all(isinstance(killed(pipeline, request, at)[-1], Failed) for at in kills)
+        assert isinstance(run(pipeline, request)[-1], Installed)
+        pipeline.close()
+        return {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+    assert recorded(str(tmp_path / "a"), (1, 3)) == recorded(str(tmp_path / "b"), ())

@@ -43,7 +43,8 @@ class SD_OT_restyle_animation(bpy.types.Operator):
         def submit(seed: int):
             jobs.append(sequences.restyle_sequence(
                 settings.words(), seed=seed, keyframes_only=self.keyframes_only, regions=settings.region_inputs(),
-                movie=sequences.BESIDE if settings.animation.movie else None, **given, **keywords))
+                movie=sequences.BESIDE if settings.animation.movie else None,
+                exr=settings.animation.exr, **given, **keywords))
             return jobs[-1]
 
         done = start(self, context, submit)

@@ -49,6 +49,7 @@ class Animation(Panel):
             column.prop(own, "keep")
         column.prop(own, "place")
         column.prop(own, "movie")
+        column.prop(own, "exr")
         self._draw_strip(own)
         column = self.layout.column(align=True)
         column.operator("sd.restyle_animation", text="Preview Keyframes", icon="KEYFRAME").keyframes_only = True

@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--varying", action="append", type=_varying, metavar="SETTING=PATH",
                         help="a setting that follows a property of the scene, by its data path")
     parser.add_argument("--movie", metavar="FILE", help="a movie to make of the frames: .mp4, .mov or .mkv")
+    parser.add_argument("--exr", action="store_true", help="write OpenEXR files too, scene-linear (linear Rec. 709)")
     parser.add_argument("--blend", metavar="FILE", help="the .blend file to open first")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_machine(parser)
@@ -63,7 +64,8 @@ def run(asked: argparse.Namespace) -> int:
                 asked.prompt, asked.source, frames=asked.frames, output=os.path.abspath(os.path.expanduser(output)),
                 only=asked.only, resume=asked.resume, record_only=asked.record_only, link=asked.link,
                 keyframes_only=asked.keyframes_only, of_scene=asked.of_scene or None, prompts=asked.prompt_from,
-                varying=dict(asked.varying or ()) or None, movie=asked.movie, **given)
+                varying=dict(asked.varying or ()) or None, movie=asked.movie, exr=asked.exr,
+                **given)
             while not job.done and not interrupts.status:
                 runtime.wait(_PATIENCE)
                 runtime.pump(None)
