@@ -203,7 +203,7 @@ def test_grey_and_flat_pictures(engine, tmp_path):
     ending = run(engine, tmp_path, Source(encoded=(tmp_path / "grey.png").read_bytes()))[-1]
     assert isinstance(ending, Finished)
     notes: list[str] = []
-    flat = maps_of(np.full((64, 64, 3), 128, np.uint8), notes, map_source="estimated")
+    flat = maps_of(np.full((64, 64, 3), (200, 128, 40), np.uint8), notes, map_source="estimated")
     assert flat[HEIGHT].depth == 0.0 and any("one colour" in note for note in notes)
 
 

@@ -21,9 +21,7 @@ class Material(Panel):
     def draw(self, context) -> None:
         settings = context.scene.sd
         draw_settings(self.split(), settings, "material", family_in(context))
-        if settings.map_source == AUTO_SOURCE:
-            best = MAP_SOURCES[next(iter(material_maps.map_sources()))][0]
-            wrapped(self.layout, context, f"The maps are made by: {translated(best)}", "INFO")
+        draw_map_source(self.layout, context, settings)
         column = self.layout.column(align=True)
         column.scale_y = 1.2
         column.operator("sd.material", text="Material from Prompt", icon="MATERIAL")
@@ -46,6 +44,13 @@ class Material(Panel):
         box.operator("sd.export_maps", text="Export Maps", icon="EXPORT")
         if words := map_exporting.text():
             box.label(text=words, icon="INFO" if map_exporting.running() else "CHECKMARK", translate=False)
+
+
+def draw_map_source(layout, context, settings) -> None:
+    """Say what makes the maps where the settings leave it open."""
+    if settings.map_source == AUTO_SOURCE:
+        best = MAP_SOURCES[next(iter(material_maps.map_sources()))][0]
+        wrapped(layout, context, f"The maps are made by: {translated(best)}", "INFO")
 
 
 CLASSES = place(Material, *SIDEBARS)

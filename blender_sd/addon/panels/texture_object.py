@@ -4,6 +4,7 @@ from __future__ import annotations
 from ..layout import wrapped
 from ..translations.words import translated
 from .base import Panel, family_in, place
+from .material import draw_map_source
 from .parts import draw_settings
 
 
@@ -29,6 +30,8 @@ class TextureObject(Panel):
         column = self.split()
         column.prop(settings, "texture_mask")
         draw_settings(column, settings, "texture_object", family_in(context))
+        if settings.object_maps:
+            draw_map_source(self.layout, context, settings)
         column = self.layout.column(align=True)
         column.operator("sd.texture_object", text="Quick Look at One View", icon="HIDE_OFF").look = True
         row = column.row(align=True)

@@ -48,7 +48,7 @@ def refuse_normal_map(pixels: np.ndarray) -> None:
 def doubts(pixels: np.ndarray) -> list[str]:
     """Return notes on what makes a picture (H, W, 3) uint8 unlikely to be a material, for the person to judge."""
     height, width = pixels.shape[:2]
-    if float(pixels.std()) < 0.5:
+    if float(pixels.std((0, 1)).max()) < 0.5:
         return ["The picture has one colour throughout, so its maps are flat."]
     if min(height, width) < 8 * _BLOCKS:
         return ["The picture is small, so its maps show little detail."]
