@@ -25,6 +25,8 @@ _CHANNELS = 8  # base colour, the world vector of the slopes, roughness, metalli
 _READ = 1 << 15  # entries that are read from all views in turn
 _SHARPNESS = 4  # the power of a view's quality that is its weight, as for the mean of a bake
 _STEEPEST = 4.0  # slope
+_NO_AREA = 1e-14  # of a triangle's UVs
+_SAME_UV = 1 << 20  # steps of UVs in one unit: corners within one are the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,15 +179,17 @@ class MapBaker(Baker):
     def _in_tangents(self, world: np.ndarray) -> np.ndarray:
         """Return vectors by which the height grows (N×3, world) as unit normals in the tangents of the UVs."""
         texels, layout = self.texels, self.layout
-        along, up = tangents(layout.surface)
+        corners, hand = tangents(layout.surface)
         result = np.empty_like(world)
 
         def write(part: slice) -> None:
             triangle, normal = layout.triangle[texels.laid[part]], texels.normals[part]
-            right, top = _frames(normal, along[triangle], up[triangle])
+            places = layout.surface.vertices[layout.surface.triangles[triangle]]
+            weights = _barycentric(texels.points[part].astype(np.float64), places)
+            right = _unit(np.einsum("nc,ncj->nj", weights, corners[triangle]))
+            top = np.cross(normal, right) * hand[triangle, None]
             slope = np.stack([_dot(world[part], right), _dot(world[part], top)], 1).clip(-_STEEPEST, _STEEPEST)
-            vectors = np.concatenate([-slope, np.ones((len(slope), 1), np.float32)], 1)
-            result[part] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+            result[part] = _unit(np.concatenate([-slope, np.ones((len(slope), 1), np.float32)], 1))
 
         each(write, len(world), self.cancelled)
         return result
@@ -228,11 +232,23 @@ class _PreparedMaps(Prepared):
 
     def _prepare(self, number: int) -> Picture:
         picture, maps = super()._prepare(number), self._maps[number]
-        right, up = picture.view.axes[:2].astype(np.float32)
         more = np.zeros((picture.view.height + 2, picture.view.width + 2, _CHANNELS - 3), np.float32)
-        more[1:-1, 1:-1, :3] = maps.slope[..., :1] * right - maps.slope[..., 1:] * up
+        more[1:-1, 1:-1, :3] = _in_world(picture.view, maps.slope)
         more[1:-1, 1:-1, 3], more[1:-1, 1:-1, 4] = maps.roughness, maps.metallic
         return replace(picture, more=more.reshape(-1, _CHANNELS - 3))
+
+
+def _in_world(view: View, slope: np.ndarray) -> np.ndarray:
+    """Return H×W×3 vectors whose product with any step along the surface that a pixel sees is how much the height grows
+    over it: exact for any surface, since what is foreshortened is steeper in the picture by as much."""
+    right, up, forward = view.axes.astype(np.float32)
+    across, above = np.zeros(view.width, np.float32), np.zeros(view.height, np.float32)
+    if view.perspective:  # a step away from the camera moves a point on its ray, not straight ahead
+        across, above = (values.astype(np.float32) for values in view.slopes(np.arange(view.width),
+                                                                             np.arange(view.height)))
+    along_right = right - across[None, :, None] * forward
+    along_up = up - above[:, None, None] * forward
+    return slope[..., :1] * along_right - slope[..., 1:] * along_up
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -263,25 +279,40 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def tangents(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each triangle the directions in which u and v grow on it: T×3 float32 each, not of unit length; 0
-    where its UVs have no area."""
+    """Return the tangents of all corners as renderers smooth them (MikkTSpace, Mikkelsen 2008), T×3×3 float32 of unit
+    length, 0 where UVs have no area; and T float32, 1 where the UVs are handed as the surface is, −1 where mirrored.
+    """
     corners, uv = surface.vertices[surface.triangles], surface.uv
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     (u1, v1), (u2, v2) = (uv[:, 1] - uv[:, 0]).T, (uv[:, 2] - uv[:, 0]).T
     area = u1 * v2 - u2 * v1
-    scale = np.divide(1.0, area, out=np.zeros_like(area), where=np.abs(area) > 1e-14)[:, None]
-    along = (first * v2[:, None] - second * v1[:, None]) * scale
-    up = (second * u1[:, None] - first * u2[:, None]) * scale
-    return along.astype(np.float32), up.astype(np.float32)
+    hand = np.where(area < 0, -1, 1)
+    along = (first * v2[:, None] - second * v1[:, None]) * np.where(np.abs(area) > _NO_AREA, hand, 0)[:, None]
+    normals = surface.corner_normals.astype(np.float64)
+    flat = _unit(along[:, None] - normals * np.einsum("tcj,tj->tc", normals, along)[..., None])
+    edges = [_unit(np.roll(corners, -turn, 1) - corners) for turn in (1, 2)]
+    angles = np.arccos(np.clip((edges[0] * edges[1]).sum(-1), -1, 1))
+    grid = np.round(uv * _SAME_UV).astype(np.int64).reshape(-1, 2)
+    keys = np.column_stack([surface.welded.ravel(), grid, np.repeat(hand, 3)])
+    same = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+    total = np.stack([np.bincount(same, (flat * angles[..., None]).reshape(-1, 3)[:, axis]) for axis in range(3)], 1)
+    smooth = total[same].reshape(-1, 3, 3)
+    smooth = _unit(smooth - normals * (smooth * normals).sum(-1, keepdims=True))
+    return smooth.astype(np.float32), hand.astype(np.float32)
 
 
-def _frames(normal: np.ndarray, along: np.ndarray, up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return unit tangents and bitangents on normals (n×3 each), handed as the UVs are; 0 where they have no area."""
-    right = along - normal * _dot(along, normal)[:, None]
-    length = np.linalg.norm(right, axis=1, keepdims=True)
-    right = np.divide(right, length, out=np.zeros_like(right), where=length > 0)
-    top = np.cross(normal, right).astype(np.float32)
-    return right, top * np.sign(_dot(top, up))[:, None]
+def _barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Return the weights (n×3) of triangles' corners (n×3×3) at points on them."""
+    first, second, to = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], points - corners[:, 0]
+    a, b, c, d, e = _dot(first, first), _dot(first, second), _dot(second, second), _dot(to, first), _dot(to, second)
+    size = np.maximum(a * c - b * b, 1e-30)
+    across, up = (c * d - b * e) / size, (a * e - b * d) / size
+    return np.clip(np.stack([1 - across - up, across, up], 1), 0, 1)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
 
 
 def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
