@@ -351,13 +351,28 @@ def _recording(asked: _Asked, order: Order, folder: str, link: str, prompts: Any
         if scene.records_here():
             name = scene.name_of_scene()
         else:
-            copied, name, scripts, lost = scene.copy_scene(shot_folders.copy_folder(folder)) if not known else (
-                known, scene.name_of_scene(), scene.runs_scripts(), [])
-            blend, notes[len(notes):] = copied, lost
+            blend, name, scripts = _copy(folder, known, notes)
     return Record("", shot, asked.frames, blend, scripts, name if asked.of_scene else "",
                   "" if asked.source == SCENE else asked.source, link if asked.of_scene else "flow",
                   int(task.frame_bits), tuple(f"{key}={path}" for key, path in (varying or {}).items()),
                   json.dumps(listed), task.skip_broken)
+
+
+def _copy(folder: str, known: str, notes: list[str]) -> tuple[str, str, bool]:
+    """Return the saved copy of the scene, made unless it is `known`, the scene's name, and whether scripts in it may
+    run."""
+    scene, state = runtime.scene.sequences, str(runtime.folders.own_folder("copies.json"))
+    if known:
+        trusted = scene.runs_scripts() and shot_folders.is_trusted(state, known)
+        if not trusted:
+            notes.append("Scripts in the copy of the scene do not run: it was made elsewhere, or its file forbids "
+                         "them.")
+        return known, scene.name_of_scene(), trusted
+    blend, name, scripts, lost = scene.copy_scene(shot_folders.copy_folder(folder))
+    notes += lost
+    if scripts:
+        shot_folders.trust(state, blend)
+    return blend, name, scripts
 
 
 def _brought_in(work: SequenceWork, placed: Any) -> Any:

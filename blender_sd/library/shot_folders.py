@@ -1,6 +1,9 @@
 """Where the shot of an animation is kept: in a hidden folder beside the finished frames, until it is not needed."""
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import os
 import shutil
 
@@ -8,6 +11,10 @@ from ..core.errors import OutputUnwritable
 from ..protocol import shots
 from . import files
 
+log = logging.getLogger("blender_sd")
+
+_MOST_COPIES = 100  # that are remembered
+_BLOCK = 1 << 22  # bytes read at a time
 SHOT = ".shot"  # in the folder of the finished frames
 _COPY = "file"  # in that: the saved copy of the scene
 
@@ -54,6 +61,47 @@ def forget_shot(output: str) -> bool:
 def copy_folder(output: str) -> str:
     """Return where the saved copy of the scene lies in a shot."""
     return os.path.join(shot_in(output), _COPY)
+
+
+def trust(state: str, copy: str) -> None:
+    """Remember by its content that a saved copy is this computer's own, so that scripts in it may run again.
+
+    Args:
+        state: The file, in a folder of the add-on's own, that holds what was remembered.
+        copy: The .blend file.
+    """
+    known = [*_trusted(state), _digest(copy)][-_MOST_COPIES:]
+    try:
+        files.make_folders(os.path.dirname(state), private=True)
+        files.write_whole(state, json.dumps(known).encode(), private=True)
+    except OSError as error:
+        log.info("the copy cannot be remembered: %r", error)  # its scripts do not run when it is resumed
+
+
+def is_trusted(state: str, copy: str) -> bool:
+    """Return whether `trust` has remembered a saved copy, and nobody has changed it: others may write into an output
+    folder."""
+    return _digest(copy) in _trusted(state)
+
+
+def _trusted(state: str) -> list[str]:
+    try:
+        with open(state, encoding="utf-8") as file:
+            known = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [digest for digest in known if isinstance(digest, str)] if isinstance(known, list) else []
+
+
+def _digest(path: str) -> str:
+    whole = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                whole.update(block)
+    except OSError:
+        return ""
+    return whole.hexdigest()
 
 
 def saved_copy(output: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from .frame_surfaces import Part
 
+_MOST_VERTICES = 1 << 28  # of a mesh that is read
 _MOST_FORMS = 8  # of one object, until it counts as changing all the time
 
 
@@ -105,10 +106,11 @@ class ShotLayout:
             made.names, made.unstable = list(map(str, raw["names"])), set(map(str, raw["unstable"]))
             start = first = 0
             for fields in raw["entries"]:
-                entry = Entry(**fields)
+                entry = _checked(Entry(**fields), len(triangles))
                 made._note(entry, triangles[first:first + entry.triangles] - start)
                 start, first = start + entry.vertices, first + entry.triangles
-            if first != len(triangles) or set(made._numbers.values()) - set(range(len(made.names))):
+            whole = first == len(triangles) and (not first or int(triangles.max()) < start)
+            if not whole or set(made._numbers.values()) - set(range(len(made.names))):
                 raise ValueError("the layout does not fit its triangles")
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("no layout of a shot") from error
@@ -134,6 +136,16 @@ class ShotLayout:
         self._numbers[entry.key] = entry.number
         self._entries.append(entry)
         self._triangles.append(triangles)
+
+
+def _checked(entry: Entry, most: int) -> Entry:
+    """Return an entry that was read, if its values can be. Raises ValueError: a huge number would fill the memory."""
+    numbers = (entry.vertices, entry.triangles, entry.number)
+    if not all(type(number) is int and number >= 0 for number in numbers) or entry.triangles > most:
+        raise ValueError("an entry is out of range")
+    if entry.vertices > _MOST_VERTICES or type(entry.key) is not str or type(entry.signature) is not str:
+        raise ValueError("an entry is out of range")
+    return entry
 
 
 def described(unstable: Collection[str]) -> str:

@@ -1,6 +1,8 @@
 """Surfaces of a frame as its render sees them, and their one order for all frames of a shot."""
 from __future__ import annotations
 
+import json
+
 import bpy
 import numpy as np
 import pytest
@@ -142,6 +144,11 @@ def test_a_layout_comes_back_from_its_text(camera_scene):
     again = ShotLayout.from_json(layout.to_json(), layout.topology()[0])
     assert again.digest == layout.digest and np.array_equal(again.topology()[0], layout.topology()[0])
     assert np.array_equal(again.place(parts), vertices) and again.digest == layout.digest
-    for text in ("{}", "[]", "not json", '{"names": [], "unstable": [], "entries": [{"key": 1}]}'):
+    broken = ["{}", "[]", "not json", '{"names": [], "unstable": [], "entries": [{"key": 1}]}']
+    for name, value in (("vertices", 1 << 60), ("vertices", -1), ("triangles", 10 ** 9), ("number", 99), ("key", 5)):
+        raw = json.loads(layout.to_json())
+        raw["entries"][0][name] = value
+        broken.append(json.dumps(raw))
+    for text in broken:
         with pytest.raises(ValueError):
             ShotLayout.from_json(text, layout.topology()[0])
