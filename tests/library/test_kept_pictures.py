@@ -1,6 +1,9 @@
 """Pictures that are there already: found by their request, and never a map of a material in place of its picture."""
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("torch", reason="only where Blender's Python has the engine's packages")
 from PIL import Image
 
 from blender_sd.core.image_origin import Origin

@@ -8,10 +8,13 @@ import bpy
 import numpy as np
 import pytest
 
+pytest.importorskip("scipy")
+pytest.importorskip("embreex", reason="embreex has no wheel for this machine, or is not installed")
+
 from blender_sd import scene
-from blender_sd.engine.tasks.bake import sheet_of
 from blender_sd.geometry.bake import Settings
 from blender_sd.geometry.fusing import MapBaker, ViewMaps
+from blender_sd.geometry.sheets import Sheet
 from blender_sd.geometry.surface import Mesh, Surface
 from blender_sd.geometry.views import View
 from blender_sd.scene import materials
@@ -92,7 +95,7 @@ def test_cycles_reads_the_detail_as_it_was_meant(studio, tmp_path, scale, turn):
     grey = np.full((128, 128), 0.5, np.float32)
     base = np.dstack([grey, grey, grey, np.ones_like(grey)])
     maps = [ViewMaps(base, slopes_in(surface, view), grey, grey) for view in views]
-    baker = MapBaker(surface, [sheet_of(onto) for onto in given.sheets], Settings(soft=0))
+    baker = MapBaker(surface, [Sheet(onto.texture, onto.width, onto.height) for onto in given.sheets], Settings(soft=0))
     normal = baker.fuse(views, maps)[0][0].normal
     image = bpy.data.images.new("normal", 128, 128, float_buffer=True, is_data=True)
     pixels = np.ones((128, 128, 4), np.float32)
