@@ -9,46 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from ..core.common_settings import MAX_SIDE
-from ..core.errors import InvalidRequest, OutputUnwritable, SourceUnusable
-from ..core.frame_ranges import MAX_FRAMES, frames_in
+from ..core.errors import InvalidRequest, OutputUnwritable
+from ..core.frame_ranges import frames_in
 from ..core.names import suggestion
 from ..core.regions import MASK, as_fields
 from ..core.request_builder import checked_size
 from ..core.tasks import RESTYLE_SEQUENCE, RestyleSequence
-from ..library import files, frame_files, shot_folders
-from ..library.encoded import HEADER_BYTES, read_header
+from ..library import files, shot_folders
 from ..protocol.messages import Record
-from ..protocol.shots import LINKS, Shot, ShotInfo, ShotOrder
+from ..protocol.shots import LINKS, ShotOrder
 from ..session.job import Job
 from .arguments import scene_call, task_call
 from .runtime import runtime
+from .sequence_frames import SCENE, Asked, among, asked_for, of_recording, recorded_in
 from .sequence_work import SequenceWork
-from .source_pictures import check_source_size
 from .submission import Order, SourceLike, open_source, prepare, submit
 
-SCENE = "SCENE"
 AUTO = "auto"
 BESIDE = "BESIDE"  # a movie beside the folder of its frames, with its name
 _FOLDER = "animations"  # in the output folder
 _LINEAR = "exr"  # in the folder of the frames
 _VARYING = ("strength", "guidance", "seed", "blend")
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What a call asked for, checked: nothing was made yet.
-
-    Attributes:
-        source: SCENE, a movie, or a pattern with ####.
-        frames: All frames of the shot.
-        size: Their (width, height).
-        of_scene: Whether they show the open scene.
-    """
-
-    source: str
-    frames: tuple[int, ...]
-    size: tuple[int, int]
-    of_scene: bool
 
 
 @dataclass(frozen=True)
@@ -106,14 +87,14 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
     order = prepare(RESTYLE_SEQUENCE, prompt, settings)
     if link not in (AUTO, *LINKS):
         raise InvalidRequest(f"Frames cannot be linked by '{link:.40}'.", suggestion(link, (AUTO, *LINKS)))
-    asked = _asked(source, frames, of_scene, order)
-    recorded = _recorded(runtime.scene.local_path(output)) if resume and output is not None else None
+    asked = asked_for(source, frames, of_scene, order)
+    recorded = recorded_in(runtime.scene.local_path(output)) if resume and output is not None else None
     if recorded is not None:
-        asked = _of_recording(asked, recorded, frames is not None)
-    wanted = _among(frames_in(only), asked.frames) if only else asked.frames if recorded is not None else ()
+        asked = of_recording(asked, recorded, frames is not None)
+    wanted = among(frames_in(only), asked.frames) if only else asked.frames if recorded is not None else ()
     guides = _guides(order, asked)
     given = {number: open_source(picture) for number, picture in (keyframes or {}).items()}
-    _among(given, asked.frames)
+    among(given, asked.frames)
     placed = runtime.scene.sequences.placing(place, _label(order, asked)) if place else None
     _check_varying(varying or {})
     film = "" if movie is None or keyframes_only else _movie(movie)
@@ -147,7 +128,7 @@ def is_begun(output: str | os.PathLike) -> bool:
 def frames_of(output: str | os.PathLike) -> tuple[int, ...]:
     """Return the frames that were recorded for the frames in a folder, all of them; () if they were not, or not all.
     """
-    info = _recorded(runtime.scene.local_path(output))
+    info = recorded_in(runtime.scene.local_path(output))
     return info.frames if info is not None else ()
 
 
@@ -175,97 +156,10 @@ def forget_shot(output: str | os.PathLike) -> bool:
                                repr(error)) from None
 
 
-# ---- what is asked for -----------------------------------------------------------------------------------------------
+# ---- what is asked for ----------------------------------------------------------------------------------------------
 
 
-def _asked(source: Any, frames: Any, of_scene: bool | None, order: Order) -> _Asked:
-    """Return what is asked for. Raises SDError for frames that are not there."""
-    scene = runtime.scene.sequences
-    numbers = _numbers(frames)
-    if source == SCENE:
-        numbers = numbers or scene.range_of_scene()
-        if not numbers:
-            raise InvalidRequest("The scene has no frames: its range ends before it begins.", "Change its range.")
-        return _Asked(SCENE, numbers, scene.size_of_scene(numbers[0]), True)
-    if not isinstance(source, (str, os.PathLike)):
-        raise InvalidRequest("The source of an animation is \"SCENE\", a folder, a pattern or a movie.")
-    path = runtime.scene.local_path(source)
-    if os.path.isfile(path) and frame_files.is_movie(path):
-        size, count, _ = scene.facts_of_movie(path)
-        numbers = numbers or tuple(range(1, count + 1))
-        there: tuple[int, ...] = tuple(range(1, count + 1))
-    else:
-        path, there = _files(path)
-        numbers = numbers or tuple(range(there[0], there[-1] + 1))
-        size = _size_of(path, numbers, there)
-    task = order.request.task
-    assert isinstance(task, RestyleSequence)
-    if (missing := frame_files.gaps_in(there, numbers)) and not task.skip_broken:
-        raise SourceUnusable(f"Frames are missing: {missing}.", "Choose others; Skip Broken Frames leaves them out.")
-    check_source_size(size)
-    if of_scene:
-        scene.size_of_scene(numbers[0])
-    return _Asked(path, numbers, size, bool(of_scene))
-
-
-def _files(path: str) -> tuple[str, tuple[int, ...]]:
-    """Return the pattern of a folder, or of files that are named by one, and the numbers that are there."""
-    if os.path.isdir(path):
-        return frame_files.numbered_in(path)
-    folder, name = os.path.split(path)
-    if "#" not in name or not os.path.isdir(folder):
-        raise SourceUnusable(f"There is no folder, movie or pattern '{path}'.",
-                             "Give a folder, a movie, or a pattern such as shot_####.png.")
-    there = frame_files.numbers_of(path)
-    if not there:
-        raise SourceUnusable(f"No file is named by '{path}'.", "Check the pattern.")
-    return path, there
-
-
-def _size_of(pattern: str, numbers: tuple[int, ...], there: tuple[int, ...]) -> tuple[int, int]:
-    """Return (width, height) of the first frame that is there."""
-    known = set(there)
-    first = next((number for number in numbers if number in known), None)
-    if first is None:
-        raise SourceUnusable(f"None of the frames is there: {pattern}.", "Choose other frames.")
-    path = frame_files.with_frame(pattern, first)
-    try:
-        with open(path, "rb") as file:
-            header = read_header(file.read(HEADER_BYTES))
-    except OSError as error:
-        raise SourceUnusable(f"The file of frame {first} cannot be read: {path}.", "Choose another one.",
-                             repr(error)) from None
-    return (header.width, header.height) if header is not None else open_source(path)[1]
-
-
-def _numbers(frames: Any) -> tuple[int, ...]:
-    """Return the numbers of frames, rising; () for None. Raises InvalidRequest."""
-    if frames is None:
-        return ()
-    if isinstance(frames, str):
-        return tuple(sorted(frames_in(frames)))
-    given = list(frames)
-    if len(given) not in (2, 3):
-        raise InvalidRequest("Frames are (first, last) or (first, last, step).", "Or write them as \"1-48x2\".")
-    first, last, step = (*given, 1)[:3]
-    if last < first:
-        raise InvalidRequest(f"The frame range {first}-{last} runs backwards.", f"Write it as {last}-{first}.")
-    if step < 1 or (last - first) // step >= MAX_FRAMES:
-        raise InvalidRequest(f"The frame range {first}-{last} cannot have a step of {step}.",
-                             f"{MAX_FRAMES} frames are the most.")
-    return tuple(range(first, last + 1, step))
-
-
-def _among(wanted: Iterable[int], frames: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the wanted frames. Raises InvalidRequest for one that the animation does not have."""
-    listed, known = tuple(wanted), set(frames)
-    for number in listed:
-        if number not in known:
-            raise InvalidRequest(f"The animation has no frame {number}.", f"It has {frames[0]} to {frames[-1]}.")
-    return tuple(sorted(listed))
-
-
-def _guides(order: Order, asked: _Asked) -> _Guides:
+def _guides(order: Order, asked: Asked) -> _Guides:
     """Return what steers the frames. Raises SDError for a control or a region that cannot be had in each frame."""
     scene = runtime.scene
     made = _Guides((), "[]", {})
@@ -294,7 +188,7 @@ def _guides(order: Order, asked: _Asked) -> _Guides:
 # ---- where it goes ---------------------------------------------------------------------------------------------------
 
 
-def _label(order: Order, asked: _Asked) -> str:
+def _label(order: Order, asked: Asked) -> str:
     return order.label or order.request.prompt or Path(asked.source).name
 
 
@@ -336,7 +230,7 @@ def _movie(movie: Any) -> str:
     return path
 
 
-def _recording(asked: _Asked, order: Order, folder: str, link: str, prompts: Any, varying: Mapping[str, str] | None,
+def _recording(asked: Asked, order: Order, folder: str, link: str, prompts: Any, varying: Mapping[str, str] | None,
                resume: bool, notes: list[str]) -> Record:
     """Return what is recorded into `folder`; the saved copy of the scene lies there by then. Raises SDError."""
     scene, task = runtime.scene.sequences, order.request.task
@@ -385,22 +279,3 @@ def _brought_in(work: SequenceWork, placed: Any) -> Any:
         return [Path(path) for path in (*paths, *work.more)]
 
     return bring_in
-
-
-def _recorded(folder: str) -> ShotInfo | None:
-    """Return what holds for the shot that was recorded for the frames in a folder; None if it was not, or not all."""
-    try:
-        return Shot(shot_folders.shot_in(folder)).info if shot_folders.is_recorded(folder) else None
-    except SourceUnusable:
-        return None
-
-
-def _of_recording(asked: _Asked, recorded: ShotInfo, chosen: bool) -> _Asked:
-    """Return what is asked for where the frames are recorded already. Raises InvalidRequest for frames that are not
-    among them."""
-    asked = replace(asked, size=(recorded.width, recorded.height))
-    if not chosen:
-        return replace(asked, frames=recorded.frames)
-    if missing := frame_files.gaps_in(recorded.frames, asked.frames):
-        raise InvalidRequest(f"These frames were not recorded: {missing}.", "Choose others, or record again.")
-    return asked
