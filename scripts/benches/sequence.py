@@ -124,6 +124,8 @@ def judged(name: str, figures: dict, bars: dict, log: Callable[[str], None]) -> 
     own = judge.Judge(scene)
     clips = {"styled": _clip(KEPT / f"{name}-styled"), "free": _clip(KEPT / f"{name}-free"),
              "source": _clip(_shot(name) / "frames")}
+    clips = {kind: {frame: clip[frame] for frame in clips["free"]} for kind, clip in clips.items()}
+    figures[f"frames_{name}"] = len(clips["free"])
     for label, distance, limit in (("warp", 1, 0.10), ("long", 8, 0.15)):
         errors = {kind: own.warp_error(clip, distance) for kind, clip in clips.items()}
         ratio = errors["styled"] / errors["free"]
