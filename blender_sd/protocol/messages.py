@@ -229,10 +229,10 @@ class Record:
     link: str = "auto"
     bits: int = 8
     varying: tuple[str, ...] = ()
-    prompts: str = field(default="[]", metadata=_TEXT)
+    prompts: str = "[]"
     skip_broken: bool = False
     controls: tuple[str, ...] = ()
-    regions: str = field(default="[]", metadata=_TEXT)
+    regions: str = "[]"
 
 
 @dataclass(frozen=True)
