@@ -165,6 +165,9 @@ def _guides(order: Order, asked: Asked) -> _Guides:
     made = _Guides((), "[]", {})
     drawn, named = [], []
     for number, (control, image) in enumerate(order.controls):
+        if isinstance(image, str) and image in ("VIEWPORT", "RENDER"):
+            raise InvalidRequest("The controls of an animation are drawn from the camera, or the same in all frames.",
+                                 "Choose the camera or a picture.")
         if scene.is_drawn(control.kind, image) and image == "CAMERA":
             if not asked.of_scene:
                 raise InvalidRequest(f"There is no scene of which a {control.kind} picture could be drawn.",
@@ -236,7 +239,7 @@ def _recording(asked: Asked, order: Order, folder: str, link: str, prompts: Any,
     scene, task = runtime.scene.sequences, order.request.task
     assert isinstance(task, RestyleSequence)
     listed = sorted((int(frame), str(text)) for frame, text in prompts) if prompts is not None else list(
-        scene.marked_prompts(asked.frames[0], asked.frames[-1]) if asked.source == SCENE else ())
+        scene.marked_prompts(asked.frames[0], asked.frames[-1]) if asked.of_scene else ())
     known = shot_folders.saved_copy(folder) if resume else ""
     shot = shot_folders.shot_in(folder) if resume and os.path.isdir(shot_folders.shot_in(folder)) else (
         shot_folders.new_shot(folder))

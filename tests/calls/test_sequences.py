@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from blender_sd.core.errors import InvalidRequest, OutputUnwritable, SourceUnusable
+from blender_sd.core.regions import Region
 from blender_sd.library import png
 from blender_sd.library.shot_folders import is_recorded, saved_copy, shot_in
 from blender_sd.protocol.shots import Shot
@@ -152,6 +153,7 @@ def test_a_file_that_was_never_saved_and_one_that_was(sd, moving, settings, tmp_
     ({"movie": "/nowhere/a.mp4"}, OutputUnwritable, "no folder for the movie"),
     ({"place": "desk"}, InvalidRequest, "cannot be placed in 'desk'"),
     ({"resume": True}, InvalidRequest, "folder of the frames is needed"),
+    ({"regions": [(Region("object", "Nothing"), None)]}, SourceUnusable, "Nothing"),
 ])
 def test_bad_input_changes_nothing(sd, moving, settings, tmp_path, keywords, error, words):
     before = sorted(os.listdir(tmp_path))

@@ -43,6 +43,7 @@ class SD_OT_restyle_animation(bpy.types.Operator):
         def submit(seed: int):
             jobs.append(sequences.restyle_sequence(
                 settings.words(), seed=seed, keyframes_only=self.keyframes_only, regions=settings.region_inputs(),
+                controls=settings.control_inputs(),
                 movie=sequences.BESIDE if settings.animation.movie else None,
                 exr=settings.animation.exr, **given, **keywords))
             return jobs[-1]
