@@ -50,12 +50,12 @@ class Animation(Panel):
         column.prop(own, "place")
         column.prop(own, "movie")
         column.prop(own, "exr")
-        self._draw_strip(own)
         column = self.layout.column(align=True)
         column.operator("sd.restyle_animation", text="Preview Keyframes", icon="KEYFRAME").keyframes_only = True
         row = column.row(align=True)
         row.scale_y = 1.4
         row.operator("sd.restyle_animation", text="Restyle Animation", icon="RENDER_ANIMATION").keyframes_only = False
+        self._draw_strip(own)
         self.split().prop(own, "every_render")
         box = self.layout.box()
         wrapped(box, context, "If only the camera moves, texture the objects once and render: nothing flickers then.",
