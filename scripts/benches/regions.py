@@ -9,49 +9,69 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import common
 
 DESCRIPTION = "regions of 40 scenes: kept pixels, halo, own and neighbours' materials recognised, time"
-SCENES, SIDE, STEPS, SAMPLES = 40, 256, 12, 32
+SCENES, SIDE, STEPS, SAMPLES = 40, 256, 16, 32
 STRENGTH, GUIDANCE = 0.9, 5.0
 PATCH = 64  # pixels a side of what the scorer sees; what it was trained on
 HALO_REACH = 1.5  # pixels on both sides of the edge
+_AT_ONCE = 5  # scenes in a part
+_TIMES, _BLENDED = "times", "blended"
+_BLENDING = ("sd3", "flux", "z_image")  # families whose prompts of regions are painted side by side
+_PARTS = {f"scenes-{start + 1}-{start + _AT_ONCE}": range(start, start + _AT_ONCE)
+          for start in range(0, SCENES, _AT_ONCE)}
+PARTS = (*_PARTS, _TIMES, _BLENDED)  # each a few minutes on two cores; counts of several runs can be added
 
 
-def run(log: Callable[[str], None]) -> dict:
+def run(log: Callable[[str], None], parts: Sequence[str] = PARTS) -> dict:
     import numpy as np
 
+    figures: dict[str, float] = {}
+    bars: dict[str, dict] = {}
     with common.addon(in_thread=True) as sd:
         import bpy
 
         bpy.ops.wm.read_factory_settings(use_empty=True)
-        judge = _Judge()
-        totals: Counter[str] = Counter()
-        changed, halos = 0, []
-        for number in range(SCENES):
-            scene = _Scene(bpy, np.random.default_rng(9000 + number))
-            source = scene.render()
-            counts = _prompted(sd, scene, judge, number)
-            totals.update(counts)
-            wrong, halo = _kept(sd, scene, source, number)
-            changed += wrong
-            halos.append(halo)
-            log(f"scene {number + 1}: {counts}, {wrong} kept pixels changed, halo {halo:.2f}/255")
-        plain, regional = _times(sd, np, log)
+        numbers = [number for part in parts if part in _PARTS for number in _PARTS[part]]
+        if numbers:
+            _measure_scenes(sd, bpy, np, numbers, log, figures, bars)
+        if _TIMES in parts:
+            plain, regional = _times(sd, np, log)
+            figures |= {"time_plain_s": plain, "time_4_regions_s": regional, "time_factor": regional / plain}
+            bars["time_factor"] = common.bar(regional / plain, "<= 1.2")
+        if _BLENDED in parts:
+            figures |= _blended_times(sd, np, log)
+    return {"figures": figures, "bars": bars}
+
+
+def _measure_scenes(sd: Any, bpy: Any, np: Any, numbers: Sequence[int], log: Callable[[str], None],
+                    figures: dict[str, float], bars: dict[str, dict]) -> None:
+    """Add what the scenes of these numbers show to the figures and bars."""
+    judge = _Judge()
+    totals: Counter[str] = Counter()
+    changed, halos = 0, []
+    for number in numbers:
+        scene = _Scene(bpy, np.random.default_rng(9000 + number))
+        source = scene.render()
+        counts = _prompted(sd, scene, judge, number)
+        totals.update(counts)
+        wrong, halo = _kept(sd, scene, source, number)
+        changed += wrong
+        halos.append(halo)
+        log(f"scene {number + 1}: {counts}, {wrong} kept pixels changed, halo {halo:.2f}/255")
     share = {name: totals[name] / totals["regions"] for name in ("own", "leaks", "alone", "joined")}
-    figures = {
-        "regions": totals["regions"], "kept_pixels_changed": changed, "halo_mean": float(np.mean(halos)),
+    figures |= {
+        "scenes": len(numbers), **totals, "kept_pixels_changed": changed, "halo_mean": float(np.mean(halos)),
         "halo_worst_scene": float(np.max(halos)), "own_material": share["own"], "own_when_alone": share["alone"],
         "own_to_alone": share["own"] / max(share["alone"], 1e-9), "leak": share["leaks"],
-        "own_with_joined_prompts": share["joined"],
-        "time_plain_s": plain, "time_4_regions_s": regional, "time_factor": regional / plain}
-    return {"figures": figures, "bars": {
-        "kept_pixels_changed": common.bar(changed, "== 0"), "halo": common.bar(figures["halo_mean"], "<= 2"),
-        "own_to_alone": common.bar(figures["own_to_alone"], ">= 0.9"), "leak": common.bar(share["leaks"], "<= 0.05"),
-        "time_factor": common.bar(figures["time_factor"], "<= 1.2")}}
+        "own_with_joined_prompts": share["joined"]}
+    bars |= {"kept_pixels_changed": common.bar(changed, "== 0"), "halo": common.bar(figures["halo_mean"], "<= 2"),
+             "own_to_alone": common.bar(figures["own_to_alone"], ">= 0.9"),
+             "leak": common.bar(share["leaks"], "<= 0.05")}
 
 
 class _Scene:
@@ -224,14 +244,7 @@ def _kept(sd: Any, scene: _Scene, source: Any, seed: int) -> tuple[int, float]:
 
 def _times(sd: Any, np: Any, log: Callable[[str], None]) -> tuple[float, float]:
     """Return the median seconds of the same restyle without regions, and with four of different prompts."""
-    areas = []
-    for row in (0, 1):
-        for column in (0, 1):
-            area = np.zeros((SIDE, SIDE), np.uint8)
-            area[row * SIDE // 2 : (row + 1) * SIDE // 2, column * SIDE // 2 : (column + 1) * SIDE // 2] = 255
-            areas.append(area)
-    prompts = ("red brick", "green grass", "grey gravel", "brown wood")
-    regions = [sd.region(mask=area, prompt=prompt) for area, prompt in zip(areas, prompts, strict=True)]
+    regions = _quarters(sd, np)
     spent: dict[str, list[float]] = {"plain": [], "regional": []}
     for number in range(8):
         for name, given in (("plain", []), ("regional", regions)):
@@ -242,3 +255,40 @@ def _times(sd: Any, np: Any, log: Callable[[str], None]) -> tuple[float, float]:
     medians = {name: statistics.median(values) for name, values in spent.items()}
     log(f"seconds: {medians}")
     return medians["plain"], medians["regional"]
+
+
+def _blended_times(sd: Any, np: Any, log: Callable[[str], None]) -> dict[str, float]:
+    """Return how many times as long four regions take in families that blend predictions, with tiny random models."""
+    import tempfile
+    from pathlib import Path
+
+    from tests.support import tiny_transformers
+
+    regions, result = _quarters(sd, np), {}
+    with tempfile.TemporaryDirectory(prefix="sd-bench-") as folder:
+        for family in _BLENDING:
+            model = str(tiny_transformers.BUILDERS[family](Path(folder) / family))
+            spent: dict[bool, list[float]] = {False: [], True: []}
+            for number in range(4):
+                for regional in (False, True):
+                    start = time.perf_counter()
+                    sd.generate("white plaster", size=(SIDE, SIDE), seed=number, steps=STEPS, model=model,
+                                regions=regions if regional else [], target=lambda job: []).result()
+                    if number:
+                        spent[regional].append(time.perf_counter() - start)
+            plain, regional_time = (statistics.median(spent[regional]) for regional in (False, True))
+            result[f"time_factor_{family}"] = regional_time / plain
+            log(f"{family}: {plain:.2f} s, with 4 regions {regional_time:.2f} s")
+    return result
+
+
+def _quarters(sd: Any, np: Any) -> list:
+    """Return a region with a prompt of its own for each quarter of the picture."""
+    areas = []
+    for row in (0, 1):
+        for column in (0, 1):
+            area = np.zeros((SIDE, SIDE), np.uint8)
+            area[row * SIDE // 2 : (row + 1) * SIDE // 2, column * SIDE // 2 : (column + 1) * SIDE // 2] = 255
+            areas.append(area)
+    prompts = ("red brick", "green grass", "grey gravel", "brown wood")
+    return [sd.region(mask=area, prompt=prompt) for area, prompt in zip(areas, prompts, strict=True)]

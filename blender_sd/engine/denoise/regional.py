@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 from ...core.request import Request
 from ..conditioning import weighting
 from ..models.cache import Model
-from . import holding, regional_attention, regional_blending
+from . import holding, regional_attention, regional_blending, regional_norms
 from .latent_rolling import Rolling
 from .plan import Plan
 from .shares import of_prompts
@@ -61,9 +61,11 @@ class Regional:
             if plan.layout.numbers:
                 self.hold = stack.enter_context(holding.held(self._pipe, request, plan.layout, self._grid))
                 stack.enter_context(holding.weakened(request, plan.layout, plan.controls.nets, self._grid))
+            if self._texts:
+                whole = self._shares.with_rest()
+                stack.enter_context(regional_norms.by_region((model.denoiser, *plan.controls.nets), whole))
             if self.joined:
-                stack.enter_context(regional_attention.masked((model.denoiser, *plan.controls.nets), self._read,
-                                                              self._shares))
+                stack.enter_context(regional_attention.masked((model.denoiser, *plan.controls.nets), self._read, whole))
             elif self._texts:
                 words = regional_blending.words_of(
                     self._pipe, (model.denoiser, *plan.controls.nets), self._texts,

@@ -50,23 +50,22 @@ class Words:
 
 
 @contextmanager
-def masked(nets: Sequence[torch.nn.Module], words: Words, shares: Shares) -> Iterator[None]:
+def masked(nets: Sequence[torch.nn.Module], words: Words, whole: Shares) -> Iterator[None]:
     """Return a context in which UNets and their ControlNets read each region's words in its places alone.
 
     Args:
         nets: The UNet and its ControlNets.
         words: What made the arguments of the pipeline's call.
-        shares: Where each region's prompt holds.
+        whole: Where the picture's own prompt and each region's hold (`Shares.with_rest`).
     """
-    rest = (1 - shares.maps.sum(0, keepdim=True)).clamp(min=0)
-    whole = Shares(torch.cat([rest, shares.maps]), shares.grid)
-    handles = []
+    handles: list[Any] = []
+    scores = _Scores(whole)
     for net in nets:
         embedding = _Embedding(net, words, whole)
         handles += embedding.handles
         for part in net.modules():
             if isinstance(part, Attention) and part.is_cross_attention:
-                handles.append(part.register_forward_pre_hook(_Scores(whole), with_kwargs=True))
+                handles.append(part.register_forward_pre_hook(scores, with_kwargs=True))
                 if words.count <= _REMEMBERED:
                     handles += [_Remembered(part.to_k), _Remembered(part.to_v)]
     try:
@@ -103,6 +102,7 @@ class _Scores:
 
     def __init__(self, whole: Shares) -> None:
         self._whole = whole
+        self._made: dict[tuple, torch.Tensor] = {}
 
     def __call__(self, attention: Attention, args: tuple, options: dict) -> tuple[tuple, dict] | None:
         hidden = args[0] if args else options["hidden_states"]
@@ -113,9 +113,11 @@ class _Scores:
         known = self._whole.of_queries(places, hidden)
         if text is None or known is None or text.shape[1] % len(known):
             return None
-        scores = known.log().T.repeat_interleave(text.shape[1] // len(known), 1)
+        key = places, text.shape[1], hidden.dtype, hidden.device
+        if key not in self._made:
+            self._made[key] = known.log().T.repeat_interleave(text.shape[1] // len(known), 1)[None]
         # Expanded, not repeated: all heads share one copy
-        mask = scores[None].expand(hidden.shape[0] * attention.heads, -1, -1)
+        mask = self._made[key].expand(hidden.shape[0] * attention.heads, -1, -1)
         return args, {**options, "attention_mask": mask}
 
 
@@ -130,6 +132,7 @@ class _Embedding:
         self._words, self._whole = words, whole
         self._changes: list[torch.Tensor] = []  # of the time embedding, from the prompt's to each region's
         self._joined: torch.Tensor | None = None
+        self._embedding: torch.Tensor | None = None  # of this step
         self._inside = False
         self.handles: list[Any] = []
         kind = getattr(net.config, "addition_embed_type", None)
@@ -170,18 +173,25 @@ class _Embedding:
             value[-1, :len(pooled)] = pooled  # the last of the batch is the prompt's, before it the negative one's
             yield value
 
+    def _by_region(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Return the time embedding of the prompt and of each region, (1 + regions, B, C); all blocks share one."""
+        if self._embedding is not embedding:
+            self._embedding = embedding
+            self._values = torch.stack([embedding, *(embedding + change for change in self._changes)])
+        return self._values
+
     def _filling(self, field: _Field) -> Any:
         def before(block: ResnetBlock2D, args: tuple, options: dict) -> None:
             hidden = args[0] if args else options["input_tensor"]
-            embedding = args[1] if len(args) > 1 else options["temb"]
+            values = self._by_region(args[1] if len(args) > 1 else options["temb"])
             self._inside = True
             try:
-                made = [block.time_emb_proj(value if block.skip_time_act else block.nonlinearity(value))
-                        for value in (embedding, *(embedding + change for change in self._changes))]
+                made = block.time_emb_proj(values if block.skip_time_act else block.nonlinearity(values))
             finally:
                 self._inside = False
-            shares = self._whole.at(tuple(hidden.shape[-2:]), hidden)
-            field.value = torch.einsum("nbc,nhw->bchw", torch.stack(made), shares)
+            rows, columns = hidden.shape[-2:]
+            shares = self._whole.at((rows, columns), hidden).flatten(1)
+            field.value = (made.permute(1, 2, 0) @ shares).unflatten(-1, (rows, columns))
 
         return before
 

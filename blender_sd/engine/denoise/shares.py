@@ -25,6 +25,11 @@ class Shares:
         self.maps, self.grid = maps, grid
         self._sized: dict[tuple, torch.Tensor] = {}
 
+    def with_rest(self) -> Shares:
+        """Return these maps after one of what they leave of the picture; all are 1 together."""
+        rest = (1 - self.maps.sum(0, keepdim=True)).clamp(min=0)
+        return Shares(torch.cat([rest, self.maps]), self.grid)
+
     def at(self, size: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
         """Return the maps at `size` (rows, columns), with the type and on the device of `like`."""
         key = (*size, like.dtype, like.device)
