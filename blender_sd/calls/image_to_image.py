@@ -29,7 +29,7 @@ def restyle(source: Any, prompt: str, *, size: tuple[int, int] | None = None, **
     """
     order = with_regions(prepare(IMAGE_TO_IMAGE, prompt, settings), source)
     size = size and checked_size(size)
-    data, source_size = open_source(source, bool(order.regions))
+    data, source_size = open_source(source, bool(order.regions), any(region.keep for region, _ in order.regions))
     return submit(order, {"source": data}, size=size or source_size, covers=source_size, given=source)
 
 

@@ -17,7 +17,7 @@ from ..library import embedded_texts, foreign_settings, png
 from ..library.encoded import HEADER_BYTES, no_picture, read_header
 from ..library.foreign_settings import ForeignSettings
 from ..library.paths import open_plain
-from ..protocol import picture_arrays
+from ..protocol import light, picture_arrays
 from ..protocol.messages import Result, Source
 
 _OF_THE_SCENE = ("RENDER", "CAMERA", "VIEWPORT", "FACES")
@@ -60,8 +60,10 @@ def local_path(path: str | os.PathLike) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
 
-def open_source(source: Any, names: Sequence[str] = (), mattes: bool = False) -> tuple[SourceLike, tuple[int, int]]:
-    """Return a path, an array or a PIL image as a source, and its (width, height) in pixels. `mattes` is for renders.
+def open_source(source: Any, names: Sequence[str] = (), mattes: bool = False,
+                deep: bool = False) -> tuple[SourceLike, tuple[int, int]]:
+    """Return a path, an array or a PIL image as a source, and its (width, height) in pixels. `mattes` and
+    `deep` are for pictures that Blender opens.
 
     Raises:
         NeedsBlender: It is a picture of the scene, or a file that only Blender reads.
@@ -191,6 +193,8 @@ def _file(path: str, names: Sequence[str]) -> tuple[SourceLike, tuple[int, int]]
     header = read_header(data)
     if header is not None and header.plain:
         return partial(_read, path), (header.width, header.height)
+    if kept := light.size_of(data):
+        return partial(_read, path), kept
     if what := no_picture(data):
         raise SourceUnusable(f"The file '{path}' is {what}, not a picture that can be read.",
                              "Export it as PNG or JPEG, or choose another one.")

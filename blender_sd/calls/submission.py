@@ -164,10 +164,11 @@ def submit_request(request: Request, info: ModelInfo, inputs: dict[str, SourceLi
     return job
 
 
-def open_source(source: Any, mattes: bool = False) -> tuple[SourceLike, tuple[int, int]]:
+def open_source(source: Any, mattes: bool = False, deep: bool = False) -> tuple[SourceLike, tuple[int, int]]:
     """Return a source as it travels to the engine, and its size; `mattes`: whether a render that is made for it is to
-    tell objects and materials apart, for regions. Raises SourceUnusable."""
-    data, size = runtime.scene.open_source(source, mattes=mattes)
+    tell objects and materials apart, for regions; `deep`: whether values of more than 8 bits come too. Raises
+    SourceUnusable."""
+    data, size = runtime.scene.open_source(source, mattes=mattes, deep=deep)
     check_source_size(size)
     return data, size
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 from ..core.errors import EngineMissing, OutputUnwritable, SDError
 from ..core.names import DEVICES, FORBIDDEN
 from ..core.request import Request
+from ..core.roles import LIGHT
 from . import camera_frames, exits, units
 from .blend_files import open_blend
 from .interrupts import Interrupts
@@ -131,14 +133,17 @@ def _check_names(unit: Unit, request: Request, taken: dict[str, Unit]) -> None:
         raise NameUnusable(f"'{name:.60}' cannot be the name of a file.", "Leave out / \\ : * ? \" < > |.")
     if len(name.encode("utf-8", "replace")) > _LONGEST:
         raise NameUnusable(f"The name '{name:.40}…' is too long.", f"{_LONGEST} bytes are the most.")
-    for file in _names(name, request.pictures + bool(request.axes)):
+    for file in _names(name, [False] * (request.pictures + bool(request.axes))):
         if taken.setdefault(file.casefold(), unit) is not unit:
             raise NameUnusable(f"Two results are called '{file:.60}'.", "Give each a name of its own.")
 
 
-def _names(name: str, count: int) -> list[str]:
-    """Return the names of a unit's files, without their ending."""
-    return [name] if count == 1 else [f"{name}_{place}" for place in range(1, count + 1)]
+def _names(name: str, beside: Sequence[bool]) -> list[str]:
+    """Return the names of a unit's files, without their ending; `beside`: for each of them, whether it is called like
+    the one before."""
+    count = len(beside) - sum(beside)
+    places = itertools.accumulate(not same for same in beside)
+    return [name if count == 1 else f"{name}_{place}" for place in places]
 
 
 def _list(asked: argparse.Namespace, unit: Unit, order: Any) -> None:
@@ -268,13 +273,13 @@ class _Painter:
         self._check_share()
         kept = all(result.path in self._there for result in results)
         placed = []
-        names = _names(unit.name, len(results))
+        names = _names(unit.name, [result.role == LIGHT for result in results])
         for name, result in zip(names, results):
             if not result.path:
                 raise _unwritten(self._folder, notes)
             path = result.path
             if unit.name:
-                path = os.path.join(self._folder, f"{name}.png")
+                path = os.path.join(self._folder, name + os.path.splitext(result.path)[1])
             if path != result.path:
                 _name(result.path, path)
             placed.append((path, result))

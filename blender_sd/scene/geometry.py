@@ -17,7 +17,8 @@ import bpy
 import numpy as np
 
 from ..core.errors import SourceUnusable
-from . import compat, exr, handlers
+from ..protocol import exr_files
+from . import compat, handlers
 from .control_scene import Stage, stage
 from .views import View
 
@@ -75,14 +76,14 @@ def look(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = None
                 objects.astype(np.float32))
 
 
-def rendered(scene: bpy.types.Scene) -> exr.Passes:
+def rendered(scene: bpy.types.Scene) -> exr_files.Passes:
     """Render a scene that is configured to write its passes uncompressed, and return them. Raises SourceUnusable."""
     with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder:
         scene.render.filepath = os.path.join(folder, "numbers.exr")
         try:
             bpy.ops.render.render(scene=scene.name, write_still=True)
             with open(scene.render.filepath, "rb") as file:
-                return exr.read_passes(file.read())
+                return exr_files.read_passes(file.read())
         except (RuntimeError, OSError) as error:
             raise SourceUnusable(f"Blender could not render: {str(error).strip().removeprefix('Error: ')}",
                                  "Look at the render settings.") from None
@@ -110,7 +111,7 @@ def configure_exact(scene: bpy.types.Scene) -> None:
     layer.use_pass_z = layer.use_pass_normal = True
 
 
-def _numbers(passes: exr.Passes, made: Stage) -> np.ndarray:
+def _numbers(passes: exr_files.Passes, made: Stage) -> np.ndarray:
     """Return for each pixel the number of the object that it shows most of."""
     bits = np.ascontiguousarray(passes.channels["CryptoObject00.r"]).view(np.uint32)
     seen, places = np.unique(bits, return_inverse=True)

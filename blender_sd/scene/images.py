@@ -126,8 +126,9 @@ def load_result(result: Result, name: str = "") -> bpy.types.Image:
     if image.colorspace_settings.name != result.colour_space:
         image.colorspace_settings.name = result.colour_space
     image.pack()
+    ending = os.path.splitext(result.path)[1] or ".png"
     if image.packed_files:  # unpacking writes to this path; the seed keeps it unique
-        image.packed_files[0].filepath = f"//textures/{bpy.path.clean_name(image.name)}_{result.request.seed}.png"
+        image.packed_files[0].filepath = f"//textures/{bpy.path.clean_name(image.name)}_{result.request.seed}{ending}"
     marks.mark_loaded(image, marks.result_facts(result))
     return image
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import bpy
 import numpy as np
 
-from . import exr, geometry, handlers, renders
+from ..protocol import exr_files
+from . import geometry, handlers, renders
 from .control_scene import stage
 from .views import View
 
@@ -30,7 +31,7 @@ class Mattes(NamedTuple):
         aliases: What the things in it are called in the open file, where that is another name.
     """
 
-    passes: exr.Passes
+    passes: exr_files.Passes
     aliases: dict[str, str]
 
     def has(self, kind: str) -> bool:
@@ -70,7 +71,7 @@ def of_render(scene: bpy.types.Scene, kinds: Collection[str]) -> Mattes | None:
     if image is None:
         return None
     try:
-        passes = exr.read_passes(renders.passes_of(image, scene))
+        passes = exr_files.read_passes(renders.passes_of(image, scene))
     except (RuntimeError, ValueError, OSError):
         return None
     mattes = Mattes(passes, {})
@@ -81,7 +82,7 @@ def of_file(path: str) -> Mattes | None:
     """Return the mattes in an OpenEXR file; None if it holds none that can be read."""
     try:
         with open(path, "rb") as file:
-            mattes = Mattes(exr.read_passes(file.read()), {})
+            mattes = Mattes(exr_files.read_passes(file.read()), {})
     except (OSError, ValueError):
         return None
     return mattes if mattes.has(OBJECTS) or mattes.has(MATERIALS) else None

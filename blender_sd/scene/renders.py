@@ -18,9 +18,9 @@ from ..library.png import bare
 from ..protocol.messages import Source
 from . import compat, frames, handlers, pixels, stamps
 
-_NO_VIEW = {"view_transform": "Standard", "look": "None", "exposure": 0.0, "gamma": 1.0, "use_curve_mapping": False,
+NO_VIEW = {"view_transform": "Standard", "look": "None", "exposure": 0.0, "gamma": 1.0, "use_curve_mapping": False,
             "use_white_balance": False}  # white balance: since 4.3
-_VIEW = (*_NO_VIEW, "white_balance_temperature", "white_balance_tint")
+_VIEW = (*NO_VIEW, "white_balance_temperature", "white_balance_tint")
 _MATTES = ("use_pass_cryptomatte_object", "use_pass_cryptomatte_material")
 _POLL = 0.05  # seconds between looks at a running render
 _NO_RENDER = ("There is no Render Result yet.", "Render the scene first (F12), or choose Camera as the source.")
@@ -425,7 +425,7 @@ def _output_settings(scene: bpy.types.Scene, standard: bool, file_format: str = 
         if override:
             settings.color_management = "OVERRIDE"
             settings.display_settings.display_device = "sRGB"
-            _set(settings.view_settings, list(_NO_VIEW.items()) if standard else _values(scene.view_settings, _VIEW))
+            _set(settings.view_settings, list(NO_VIEW.items()) if standard else _values(scene.view_settings, _VIEW))
         yield
     finally:
         _set(settings, media)

@@ -13,16 +13,17 @@ from ..core.errors import SourceUnusable
 from ..core.names import closest, suggestion
 from ..library.encoded import HEADER_BYTES, no_picture, read_header
 from ..library.paths import open_plain
+from ..protocol import light as deep_sources
 from ..protocol import picture_arrays
 from ..protocol.messages import Source
-from . import frames, handlers, images, masks, renders, viewport
+from . import frames, handlers, images, light, masks, renders, viewport
 from .screens import RENDERED
 
 SourceLike = Source | Callable[[], Source]
 
 
 def open_source(source: Any, names: tuple[str, ...] = (),
-                mattes: bool = False) -> tuple[SourceLike, tuple[int, int]]:
+                mattes: bool = False, deep: bool = False) -> tuple[SourceLike, tuple[int, int]]:
     """Return a source, or a function that returns it on any thread, and its (width, height) in pixels.
 
     Args:
@@ -30,6 +31,7 @@ def open_source(source: Any, names: tuple[str, ...] = (),
             View as seen), or what `array_source` takes.
         names: What a caller takes besides these, for the hint if a name is mistyped.
         mattes: Whether a render that is made now is to write Cryptomatte, for regions.
+        deep: Whether to bring values of more than 8 bits too (`protocol.light`), for regions that are kept.
 
     Raises:
         SourceUnusable: There is no such picture, or it cannot be read.
@@ -38,16 +40,18 @@ def open_source(source: Any, names: tuple[str, ...] = (),
     scene = bpy.context.scene
     if isinstance(source, bpy.types.Image):
         if source.type in RENDERED:
-            return _with_size(renders.as_shown(source, scene))
-        return images.open_image(source)
+            return _with_light(_with_size(renders.as_shown(source, scene)), scene, deep)
+        return _opened(source, deep)
     if isinstance(source, str) and source == "CAMERA":
         frames.camera_of(scene)
         picture = handlers.after_render(scene, lambda: renders.render_camera(scene, mattes=mattes))
-        return (picture, source_size("CAMERA")) if isinstance(picture, handlers.Later) else _with_size(picture)
+        if isinstance(picture, handlers.Later):
+            return picture, source_size("CAMERA")
+        return _with_light(_with_size(picture), scene, deep)
     if isinstance(source, str) and source in _SCENE_SOURCES:
-        return _with_size(_SCENE_SOURCES[source](scene))
+        return _with_light(_with_size(_SCENE_SOURCES[source](scene)), scene, deep and source == "RENDER")
     if isinstance(source, (str, os.PathLike)):
-        return _file(images.local_path(source), (*_SCENE_SOURCES, *names))
+        return _file(images.local_path(source), (*_SCENE_SOURCES, *names), deep)
     return _with_size(array_source(source))
 
 
@@ -123,7 +127,18 @@ def _with_size(source: SourceLike) -> tuple[Source, tuple[int, int]]:
     return made, (width, height)
 
 
-def _file(path: str, names: Iterable[str]) -> tuple[SourceLike, tuple[int, int]]:
+def _with_light(opened: tuple[SourceLike, tuple[int, int]], scene: bpy.types.Scene,
+                deep: bool) -> tuple[SourceLike, tuple[int, int]]:
+    """Return an opened render, with its scene-linear values if `deep`."""
+    return (light.of_render(scene, opened[0]), opened[1]) if deep else opened
+
+
+def _opened(image: bpy.types.Image, deep: bool) -> tuple[SourceLike, tuple[int, int]]:
+    shown, size = images.open_image(image)
+    return (light.of_image(image, shown) if deep else shown), size
+
+
+def _file(path: str, names: Iterable[str], deep: bool) -> tuple[SourceLike, tuple[int, int]]:
     source = array_source(path, names)
     try:
         with open_plain(path) as file:
@@ -133,13 +148,15 @@ def _file(path: str, names: Iterable[str]) -> tuple[SourceLike, tuple[int, int]]
     header = read_header(data)
     if header is not None and header.plain:
         return source, (header.width, header.height)
+    if kept := deep_sources.size_of(data):  # a copy of a source that was restyled before
+        return source, kept
     if what := no_picture(data):
         raise SourceUnusable(f"The file '{path}' is {what}, not a picture that can be read.",
                              "Export it as PNG or JPEG, or choose another one.")
-    return _through_blender(path)
+    return _through_blender(path, deep)
 
 
-def _through_blender(path: str) -> tuple[SourceLike, tuple[int, int]]:
+def _through_blender(path: str, deep: bool) -> tuple[SourceLike, tuple[int, int]]:
     """Return a file of another format, such as EXR or 16-bit PNG, read by Blender."""
     try:
         image = bpy.data.images.load(path, check_existing=False)
@@ -148,7 +165,7 @@ def _through_blender(path: str) -> tuple[SourceLike, tuple[int, int]]:
     try:
         if not any(image.size) and image.type == "IMAGE":  # its type is known once it is loaded
             raise _unreadable(path, ValueError("Blender read no pixels"))
-        return images.open_image(image)
+        return _opened(image, deep)
     finally:
         bpy.data.images.remove(image)
 

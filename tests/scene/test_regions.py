@@ -11,8 +11,9 @@ import blender_sd as sd
 from blender_sd.core.errors import InvalidRequest, SDError, SourceUnusable
 from blender_sd.core.regions import Region
 from blender_sd.library.png import grey_png
+from blender_sd.protocol import exr_files
 from blender_sd.protocol.messages import Source
-from blender_sd.scene import compat, exr, mattes, regions, renders
+from blender_sd.scene import compat, mattes, regions, renders
 
 SIDE = 48
 
@@ -120,7 +121,7 @@ def test_damaged_files_are_no_crash(room, tmp_path):
     with pytest.raises(InvalidRequest, match="no scene"):
         opened([Region("object", "Cube")], str(path))
     with pytest.raises(ValueError):
-        exr.read_passes(path.read_bytes())
+        exr_files.read_passes(path.read_bytes())
     room.view_layers[0].use_pass_cryptomatte_object = True
     compat.multilayer_settings(room.render.image_settings)
     room.render.image_settings.exr_codec = "ZIP"

@@ -13,6 +13,11 @@ from .. import opening, tick
 from .start import first_refusal, refuse
 
 
+_NAVIGATION = {"MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "TRACKPADPAN", "TRACKPADZOOM", "MOUSEROTATE",
+               "MOUSESMARTZOOM", "MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "HOME"}
+_VIEWS = ("NUMPAD_", "NDOF_")  # how the names of other events that turn a view begin
+
+
 class _OfSelected:
     """Base of the operators that work on the selected region."""
 
@@ -49,7 +54,8 @@ class SD_OT_remove_region(_OfSelected, bpy.types.Operator):
 
 
 class SD_OT_pick_region(bpy.types.Operator):
-    """Click on something in the 3D View to make it a region. Esc or a right click ends it"""
+    bl_description = ("Click on something in the 3D View to make it a region. The view can be turned meanwhile. Esc or "
+                      "a right click ends it")
 
     bl_idname = "sd.pick_region"
     bl_label = "Stable Diffusion: Pick Region"
@@ -67,6 +73,8 @@ class SD_OT_pick_region(bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def modal(self, context, event):
+        if event.type in _NAVIGATION or event.type.startswith(_VIEWS):
+            return {"PASS_THROUGH"}  # the view can be turned to what is to be clicked on
         if event.type in {"ESC", "RIGHTMOUSE"}:
             context.window.cursor_modal_restore()
             return {"CANCELLED"}

@@ -27,6 +27,8 @@ class Live(Panel):
         if shown.running:
             column.operator("sd.keep_live", text=translated("Keep"), icon="FILE_TICK")
             wrapped(self.layout, context, shown.text, _ICONS.get(shown.state, "PAUSE"))
+        if any(region.enabled for region in context.scene.sd.regions):
+            wrapped(self.layout, context, "Live mode heeds no regions.", "INFO")
         self.layout.row().prop(settings, "source", expand=True)
         column = self.split()
         column.prop(settings, "mix", slider=True)

@@ -22,6 +22,8 @@ class Project(Panel):
         meshes = [obj for obj in context.selected_objects if obj.type == "MESH"]
         onto = "Onto the selected objects" if meshes else "Onto all objects in view"
         wrapped(self.layout, context, onto, "MESH_DATA")
+        if any(region.enabled for region in context.scene.sd.regions):
+            wrapped(self.layout, context, "Projections heed no regions.", "INFO")
         column = self.split()
         column.prop(context.scene.sd, "render_strength", slider=True)
         for name in ("project_objects", "project_single_user", "project_debug"):

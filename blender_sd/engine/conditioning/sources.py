@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ...core.errors import SourceUnusable
 from ...core.common_settings import MAX_SIDE, MIN_SIDE
-from ...protocol import picture_arrays
+from ...protocol import light, picture_arrays
 from ...protocol.messages import Source
 
 # What Blender reads too, as 8- or 16-bit pictures. A closed list: some of Pillow's readers start other programs.
@@ -73,6 +73,8 @@ _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*"
 
 def file_kind(encoded: bytes) -> str:
     """Return the usual file extension of an encoded source, "bin" if it is in none of `FORMATS`."""
+    if light.is_light(encoded[:64]):
+        return "exr"
     try:
         with Image.open(io.BytesIO(encoded), formats=_formats()) as image:
             return EXTENSIONS.get(image.format or "", "bin")
@@ -88,6 +90,13 @@ def _from_array(pixels: np.ndarray) -> Image.Image:
 
 
 def _from_file(encoded: bytes) -> Image.Image:
+    if (size := light.size_of(encoded[:64])) is not None:
+        _check_size(*size)
+        try:
+            return Image.fromarray(light.read(encoded).shown)
+        except ValueError as error:
+            raise SourceUnusable("The source image's file is damaged.", "Choose the picture again.",
+                                 repr(error)) from None
     try:
         with Image.open(io.BytesIO(encoded), formats=_formats()) as image:
             _check_size(*image.size)  # from the header: a decompression bomb is never unpacked

@@ -18,12 +18,12 @@ from PIL import Image, PngImagePlugin
 from ...core.errors import OutputUnwritable
 from ...core.image_origin import ORIGIN_KEY, Origin
 from ...core.request import Request
-from ...core.roles import MAPS, PICTURE
+from ...core.roles import LINEAR, MAPS, PICTURE
 from ...core.texts import file_stem
 from ...library import files
 from ...core.webui_text import parameters_text
 from ...library.png import PARAMETERS_KEY, REQUEST_KEY, ROLE_KEY
-from ...protocol import png_arrays
+from ...protocol import exr_files, light, png_arrays
 from ...protocol.messages import Source
 from ...protocol.serving import WRITING
 from ..conditioning import sources
@@ -94,6 +94,27 @@ def texts_of(request: Request, origin: Origin, marked: bool) -> PngImagePlugin.P
     if marked:
         texts.add_itxt("XML:com.adobe.xmp", xmp(origin))
     return texts
+
+
+def save_light(values: np.ndarray, picture: Path, request: Request, origin: Origin) -> Path:
+    """Write a picture's scene-linear light beside it, under its name, as OpenEXR. The file names its colour space and
+    holds the request and the origin.
+
+    Args:
+        values: H×W×4 float32, row 0 on top, scene-linear Rec. 709, alpha associated.
+        picture: The displayed picture's file.
+        request, origin: As for `save`.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        OutputUnwritable: The folder cannot be written.
+    """
+    if (values[..., 3] == 1).all():
+        values = values[..., :3]
+    texts = {light.SPACE: LINEAR, REQUEST_KEY: request.to_json(), ORIGIN_KEY: origin.to_json()}
+    return _write([picture.with_suffix(".exr")], lambda file, _: exr_files.write(values, file, texts))
 
 
 def save_input(source: Source, digest: str, folder: Path) -> None:

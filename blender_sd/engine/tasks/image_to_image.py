@@ -9,7 +9,7 @@ from ...protocol.messages import Source
 from ..conditioning import regions, sources
 from ..denoise import holding
 from ..denoise.plan import Plan
-from . import keeping
+from . import deep_keeping, keeping
 
 
 def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
@@ -33,24 +33,28 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
     canvas = sources.padded(picture, multiple, request.tiling)
     layout = keeping.within_alpha(regions.lay_out(request, inputs, size, canvas.size), alpha)
     repaint = None if layout.kept is None else keeping.repainted(layout)
+    deep, remark = deep_keeping.of_source(inputs.get("source"), size) if repaint is not None else (None, "")
+    layout_notes = (*layout.notes, *filter(None, (remark,)))
     if int(request.steps * strength) < 1 or (repaint is not None and not repaint.any()):
         notes = () if strength == 0 else (nothing_to_denoise(request),) if repaint is None or repaint.any() else (
             "Everything in the picture is kept: the source comes back unchanged.",)
-        return Plan({}, size, unchanged=sources.with_alpha(picture, alpha), notes=(*layout.notes, *notes))
+        unchanged = deep_keeping.with_depth(sources.with_alpha(picture, alpha), deep, None, layout)
+        return Plan({}, size, unchanged=unchanged, notes=(*layout_notes, *notes))
 
     def fit(other: Image.Image) -> Image.Image:
         return sources.padded(other, multiple, request.tiling)
 
     def finish(painted: Image.Image) -> Image.Image:
         new = painted.crop((0, 0, *size))
-        return sources.with_alpha(new if layout.kept is None else keeping.over(picture, new, layout), alpha)
+        result = sources.with_alpha(new if layout.kept is None else keeping.over(picture, new, layout), alpha)
+        return deep_keeping.with_depth(result, deep, new, layout)
 
     arguments = {"image": canvas, "strength": strength, "width": canvas.width, "height": canvas.height}
     mask = None
     if repaint is not None:
         mask = fit(Image.fromarray(repaint.astype(np.uint8) * 255).convert("RGB")).convert("L")
         arguments["mask_image"] = mask  # for pipelines that inpaint
-    return Plan(arguments, canvas.size, finish, notes=layout.notes, fit=fit, layout=layout, repaint=mask)
+    return Plan(arguments, canvas.size, finish, notes=layout_notes, fit=fit, layout=layout, repaint=mask)
 
 
 def nothing_to_denoise(request: Request) -> str:

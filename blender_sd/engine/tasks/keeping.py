@@ -47,6 +47,14 @@ def repainted(layout: Layout) -> np.ndarray:
     return layout.kept < _FULL
 
 
+def mixes(layout: Layout) -> np.ndarray:
+    """Return where kept and new are mixed: H×W bool."""
+    touched = (layout.kept > 0) & (layout.kept < _FULL)
+    if layout.fade is not None:
+        touched |= (layout.fade > 0) & (layout.kept < _FULL)
+    return touched
+
+
 def over(source: Image.Image, painted: Image.Image, layout: Layout) -> Image.Image:
     """Return the kept regions of `source` over `painted`, RGB pictures of one size.
 
@@ -55,16 +63,31 @@ def over(source: Image.Image, painted: Image.Image, layout: Layout) -> Image.Ima
     """
     below, above = np.asarray(painted), np.asarray(source)
     whole = layout.kept == _FULL
-    touched = (layout.kept > 0) & ~whole
-    if layout.fade is not None:
-        touched |= (layout.fade > 0) & ~whole
+    touched = mixes(layout)
     result = np.where(whole[..., None], above, below)
     if touched.any():
-        box = _box_of(touched)
-        fade = None if layout.fade is None else layout.fade[box]
-        mixed = _mixed(above[box], below[box], layout.kept[box], fade, touched[box])
-        result[touched] = colours.displayed(mixed)
+        result[touched] = colours.displayed(mixed(colours.linear(above)[..., :3], colours.linear(below)[..., :3],
+                                                  layout, touched))
     return Image.fromarray(result)
+
+
+def mixed(above: np.ndarray, below: np.ndarray, layout: Layout, touched: np.ndarray,
+          brightest: float = 1.0) -> np.ndarray:
+    """Return the colours of the pixels that are `touched` (H×W bool): kept and new by coverage, then the feather.
+
+    Args:
+        above: The source, H×W×3 float32, linear.
+        below: The new picture, likewise.
+        layout: What is kept.
+        touched: Where anything is mixed.
+        brightest: The largest value that a colour may have.
+
+    Returns:
+        N×3 float32, linear.
+    """
+    box = _box_of(touched)
+    fade = None if layout.fade is None else layout.fade[box]
+    return _mixed(above[box], below[box], layout.kept[box], fade, touched[box], brightest)
 
 
 def _box_of(touched: np.ndarray) -> tuple[slice, slice]:
@@ -73,33 +96,31 @@ def _box_of(touched: np.ndarray) -> tuple[slice, slice]:
     return tuple(slice(max(0, int(places[0]) - _REACH), int(places[-1]) + _REACH + 1) for places in (rows, columns))
 
 
-def _mixed(above: np.ndarray, below: np.ndarray, kept: np.ndarray, fade: np.ndarray | None,
-           where: np.ndarray) -> np.ndarray:
-    """Return the linear colours of the pixels `where` (H×W bool), N×3: kept and new by coverage, then the feather."""
-    light = colours.linear(above)[..., :3]
+def _mixed(light: np.ndarray, below: np.ndarray, kept: np.ndarray, fade: np.ndarray | None, where: np.ndarray,
+           brightest: float) -> np.ndarray:
     share = (kept / np.float32(_FULL))[..., None]
-    new = colours.linear(below)[..., :3][where]
-    mixed = own_colours(light, share)[where] * share[where] + new * (1 - share[where])
+    result = own_colours(light, share, brightest)[where] * share[where] + below[where] * (1 - share[where])
     if fade is not None:
-        mixed += (light[where] - mixed) * fade[where][:, None]
-    return mixed
+        result += (light[where] - result) * fade[where][:, None]
+    return result
 
 
-def own_colours(light: np.ndarray, share: np.ndarray) -> np.ndarray:
+def own_colours(light: np.ndarray, share: np.ndarray, brightest: float = 1.0) -> np.ndarray:
     """Return the colours of what covers the picture by `share`, without what shines through from behind it.
 
     Args:
         light: H×W×3 float32, linear.
         share: H×W×1 float32, 0 to 1.
+        brightest: The largest value that a colour may have.
 
     Returns:
-        H×W×3 float32, linear, 0 to 1; where nothing is covered, the nearest covered colours.
+        H×W×3 float32, linear, from 0; where nothing is covered, the nearest covered colours.
     """
     behind = 1 - share
     front, back = _near(light, share), _near(light, behind)
     # The smallest change of both colours that makes them mix to what is seen
     missing = (light - share * front - behind * back) / (share * share + behind * behind)
-    return np.clip(front + share * missing, 0, 1)
+    return np.clip(front + share * missing, 0, brightest)
 
 
 def _near(light: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Read OpenEXR files as Blender writes them, uncompressed or by ZIP, in plain numpy. No bpy.
+"""Read OpenEXR files as Blender writes them, uncompressed or by ZIP, and write pictures in scene-linear light, in plain
+numpy.
 
 Blender gives scripts only a render's combined picture. Format: https://openexr.com/en/latest/OpenEXRFileLayout.html
 (single part, scan lines).
@@ -6,15 +7,21 @@ Blender gives scripts only a render's combined picture. Format: https://openexr.
 from __future__ import annotations
 
 import json
+import struct
 import zlib
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-_MAGIC = b"v/1\x01"
+MAGIC = b"v/1\x01"
+OWN_KIND = "blender_sd"  # the type of attributes that only we read
 _TYPES = ("<u4", "<f2", "<f4")  # by a channel's number for its type
 _NONE, _ZIPS, _ZIP = 0, 2, 3  # compressions: of a row each, of 16 rows
 _ROWS = {_NONE: 1, _ZIPS: 1, _ZIP: 16}
+_FLOAT = 2  # a channel's number for float32
+_LEVEL = 4  # of zlib
+_REC709 = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)  # x and y of red, green, blue and white
 _MANIFEST = "/manifest"  # the end of a Cryptomatte attribute's name
 
 
@@ -40,8 +47,70 @@ def read_passes(data: bytes) -> Passes:
         raise ValueError("a damaged OpenEXR file") from error
 
 
+def read_attributes(data: bytes) -> dict[str, bytes]:
+    """Return the header's attributes. Raises ValueError for a file of another kind, or a damaged one."""
+    if data[:4] != MAGIC:
+        raise ValueError("not an OpenEXR file")
+    try:
+        return _attributes(data, 8)[0]
+    except (LookupError, ValueError) as error:
+        raise ValueError("a damaged OpenEXR file") from error
+
+
+def write(values: np.ndarray, file: BinaryIO, attributes: Mapping[str, bytes | str] | None = None) -> None:
+    """Write a picture as an OpenEXR file with 32 bits a value, packed by ZIP.
+
+    Args:
+        values: H×W×3 or H×W×4, row 0 on top, scene-linear Rec. 709, alpha associated.
+        file: Where it goes.
+        attributes: More attributes of the header: texts, or bytes of a kind of our own.
+
+    Raises:
+        ValueError: The array has another shape.
+    """
+    if values.ndim != 3 or values.shape[2] not in (3, 4) or 0 in values.shape:
+        raise ValueError(f"an array {values.shape} is no picture")
+    height, width, count = values.shape
+    order = sorted(zip("RGBA", range(count)))  # a row holds its channels one after the other, by name
+    kinds = b"".join(name.encode() + b"\0" + struct.pack("<iB3xii", _FLOAT, 0, 1, 1) for name, _ in order) + b"\0"
+    window = struct.pack("<4i", 0, 0, width - 1, height - 1)
+    header = [MAGIC + struct.pack("<i", 2)]
+    for name, value in (attributes or {}).items():
+        header.append(_attribute(name, "string", value.encode()) if isinstance(value, str) else
+                      _attribute(name, OWN_KIND, value))
+    for name, kind, value in (
+            ("channels", "chlist", kinds), ("chromaticities", "chromaticities", struct.pack("<8f", *_REC709)),
+            ("compression", "compression", bytes([_ZIP])), ("dataWindow", "box2i", window),
+            ("displayWindow", "box2i", window), ("lineOrder", "lineOrder", b"\0"),
+            ("pixelAspectRatio", "float", struct.pack("<f", 1)),
+            ("screenWindowCenter", "v2f", struct.pack("<2f", 0, 0)),
+            ("screenWindowWidth", "float", struct.pack("<f", 1))):
+        header.append(_attribute(name, kind, value))
+    start = b"".join(header) + b"\0"
+    rows = np.ascontiguousarray(values[..., [place for _, place in order]].transpose(0, 2, 1), "<f4")
+    step = _ROWS[_ZIP]
+    blocks = [_packed(rows[top : top + step].tobytes()) for top in range(0, height, step)]
+    places = len(start) + 8 * len(blocks) + np.concatenate(([0], np.cumsum([len(block) + 8 for block in blocks])[:-1]))
+    file.write(start + places.astype("<u8").tobytes())
+    for number, block in enumerate(blocks):
+        file.write(struct.pack("<ii", number * step, len(block)) + block)
+
+
+def _attribute(name: str, kind: str, value: bytes) -> bytes:
+    return name.encode() + b"\0" + kind.encode() + b"\0" + struct.pack("<i", len(value)) + value
+
+
+def _packed(raw: bytes) -> bytes:
+    """Return the bytes of a block as the format packs them: even ones before odd ones, then differences."""
+    values = np.frombuffer(raw, np.uint8)
+    mixed = np.concatenate((values[0::2], values[1::2])).astype(np.int16)
+    mixed[1:] = np.diff(mixed) + 128
+    packed = zlib.compress(mixed.astype(np.uint8).tobytes(), _LEVEL)
+    return packed if len(packed) < len(raw) else raw
+
+
 def _read(data: bytes) -> Passes:
-    if data[:4] != _MAGIC or data[5] & 0x12:
+    if data[:4] != MAGIC or data[5] & 0x12:
         raise ValueError("not an OpenEXR file of one part")
     attributes, position = _attributes(data, 8)
     compression = attributes["compression"][0]
