@@ -25,6 +25,22 @@ _REC709 = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)  # x and y of red, g
 _MANIFEST = "/manifest"  # the end of a Cryptomatte attribute's name
 
 
+class Header(NamedTuple):
+    """What is in a file, without its pixels.
+
+    Attributes:
+        channels: Their names, as in `Passes`.
+        names: The object or material of each Cryptomatte number.
+        layers: The names of the view layers.
+        size: (width, height) in pixels.
+    """
+
+    channels: tuple[str, ...]
+    names: dict[int, str]
+    layers: tuple[str, ...]
+    size: tuple[int, int]
+
+
 class Passes(NamedTuple):
     """The passes of a render.
 
@@ -37,6 +53,18 @@ class Passes(NamedTuple):
     channels: dict[str, np.ndarray]
     names: dict[int, str]
     layers: tuple[str, ...] = ()
+
+
+def read_header(data: bytes) -> Header:
+    """Return what is in a file, from its bytes or as many of the first as hold its header.
+
+    Raises:
+        ValueError: It is a file of another kind, a damaged one, or longer than these bytes show.
+    """
+    try:
+        return _header(data)[0]
+    except (LookupError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError("a damaged OpenEXR file") from error
 
 
 def read_passes(data: bytes) -> Passes:
@@ -109,7 +137,8 @@ def _packed(raw: bytes) -> bytes:
     return packed if len(packed) < len(raw) else raw
 
 
-def _read(data: bytes) -> Passes:
+def _header(data: bytes) -> tuple[Header, list[tuple[str, str]], int, int]:
+    """Return the header, each channel's whole name and type, the compression, and where the header ends."""
     if data[:4] != MAGIC or data[5] & 0x12:
         raise ValueError("not an OpenEXR file of one part")
     attributes, position = _attributes(data, 8)
@@ -117,20 +146,27 @@ def _read(data: bytes) -> Passes:
     if compression not in _ROWS:
         raise ValueError("an OpenEXR file of another compression than ZIP")
     left, top, right, bottom = np.frombuffer(attributes["dataWindow"], "<i4")
-    width, height = int(right - left) + 1, int(bottom - top) + 1
     kinds = _channels(attributes["channels"])
-    row = np.dtype([(name, kind, width) for name, kind in kinds])
-    blocks = -(-height // _ROWS[compression])
-    places = np.frombuffer(data, "<u8", blocks, position)
-    rows = np.concatenate([_block(data, int(place), compression, row, min(
-        _ROWS[compression], height - number * _ROWS[compression])) for number, place in enumerate(places)])
     names: dict[int, str] = {}
     for key, value in attributes.items():
         if key.endswith(_MANIFEST):
             # of an empty scene, Blender writes "}" alone
             names |= {int(number, 16): name for name, number in json.loads(value if value != b"}" else b"{}").items()}
     layers = dict.fromkeys(name.split(".", 1)[0] for name, _ in kinds if "." in name)
-    return Passes({name.split(".", 1)[-1]: rows[name] for name, _ in kinds}, names, tuple(layers))
+    header = Header(tuple(name.split(".", 1)[-1] for name, _ in kinds), names, tuple(layers),
+                    (int(right - left) + 1, int(bottom - top) + 1))
+    return header, kinds, compression, position
+
+
+def _read(data: bytes) -> Passes:
+    header, kinds, compression, position = _header(data)
+    width, height = header.size
+    row = np.dtype([(name, kind, width) for name, kind in kinds])
+    blocks = -(-height // _ROWS[compression])
+    places = np.frombuffer(data, "<u8", blocks, position)
+    rows = np.concatenate([_block(data, int(place), compression, row, min(
+        _ROWS[compression], height - number * _ROWS[compression])) for number, place in enumerate(places)])
+    return Passes({name.split(".", 1)[-1]: rows[name] for name, _ in kinds}, header.names, header.layers)
 
 
 def _block(data: bytes, place: int, compression: int, row: np.dtype, count: int) -> np.ndarray:

@@ -25,19 +25,18 @@ def of_image(image: bpy.types.Image, shown: Opened) -> Opened:
     if (image.type in RENDERED or not image.is_float or image.source not in ("FILE", "GENERATED")
             or image.colorspace_settings.is_data or not compat.works_in_rec709() or image.channels not in (3, 4)):
         return shown
-    width, height = image.size
-    buffer = np.empty(width * height * image.channels, np.float32)
-    image.pixels.foreach_get(buffer)
-    values = buffer.reshape(height, width, image.channels)[::-1]
     opaque = image.alpha_mode not in ("STRAIGHT", "PREMUL")
     bits = light.SIXTEEN if image.source == "FILE" and image.file_format in _WHOLE_NUMBERS else light.FLOAT
+    as_stored = bits == light.SIXTEEN and not image.is_dirty and image.colorspace_settings.name == "sRGB"
+    values = _stored(image) if as_stored else _values(image)
+    height, width = values.shape[:2]
 
     def whole() -> Source:
         full = np.ones((height, width, 4), np.float32)
         full[..., :3] = values[..., :3]
         if values.shape[2] == 4 and not opaque:
             full[..., 3] = values[..., 3]
-        if bits == light.SIXTEEN:
+        if bits == light.SIXTEEN and not as_stored:
             alpha = full[..., 3:]
             full[..., :3] = pixels.srgb_from_linear(np.divide(full[..., :3], alpha, out=full[..., :3].copy(),
                                                               where=alpha > 0))
@@ -63,6 +62,25 @@ def of_render(scene: bpy.types.Scene, shown: Opened) -> Opened:
         return _with(shown, full, view() if view is not None else None, light.FLOAT)
 
     return whole
+
+
+def _values(image: bpy.types.Image) -> np.ndarray:
+    """Return an image's own values, H×W×channels float32, row 0 on top."""
+    width, height = image.size
+    buffer = np.empty(width * height * image.channels, np.float32)
+    image.pixels.foreach_get(buffer)
+    return buffer.reshape(height, width, image.channels)[::-1]
+
+
+def _stored(image: bpy.types.Image) -> np.ndarray:
+    """Return the values in an image's file, as `_values` does: without the way to scene-linear light and back, which
+    would change the last of 16 bits."""
+    copy = image.copy()
+    try:
+        copy.colorspace_settings.name, copy.alpha_mode = "Non-Color", "CHANNEL_PACKED"
+        return _values(copy)
+    finally:
+        bpy.data.images.remove(copy)
 
 
 def _with(shown: Opened, values: np.ndarray, view: np.ndarray | None, bits: int) -> Source:

@@ -6,8 +6,9 @@ Specification: https://github.com/Psyop/Cryptomatte
 """
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 import bpy
 import numpy as np
@@ -19,39 +20,47 @@ from .views import View
 
 OBJECTS, MATERIALS = "CryptoObject", "CryptoMaterial"
 _SAMPLES = 16  # a pixel; the main thread waits for them
+_START = 1 << 20  # bytes; enough for the header of most files
 _LEVELS = 6  # things in one pixel
 _CYCLES = "CYCLES"
 
 
-class Mattes(NamedTuple):
-    """The mattes of a picture.
+@dataclass(frozen=True, eq=False)
+class Mattes:
+    """The mattes of a picture. Its pixels are read when they are first asked for, on any thread.
 
     Attributes:
-        passes: The passes of a file.
+        header: What is in it.
+        read: Reads its passes; raises ValueError or OSError if it is damaged or gone.
         aliases: What the things in it are called in the open file, where that is another name.
     """
 
-    passes: exr_files.Passes
-    aliases: dict[str, str]
+    header: exr_files.Header
+    read: Callable[[], exr_files.Passes]
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def passes(self) -> exr_files.Passes:
+        """The passes."""
+        return self.read()
 
     def has(self, kind: str) -> bool:
         """Return whether there are mattes of `kind` (OBJECTS or MATERIALS)."""
-        return f"{kind}00.r" in self.passes.channels
+        return f"{kind}00.r" in self.header.channels
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
-        height, width = next(iter(self.passes.channels.values())).shape
-        return width, height
+        return self.header.size
 
     @property
     def names(self) -> set[str]:
         """What is in the picture, of both kinds."""
-        return {self.aliases.get(name, name) for name in self.passes.names.values()}
+        return {self.aliases.get(name, name) for name in self.header.names.values()}
 
     def coverage(self, kind: str, names: Collection[str]) -> np.ndarray:
         """Return how much of each pixel the things called `names` cover: H×W float32, 0 to 1, row 0 on top."""
-        wanted = np.array([number for number, name in self.passes.names.items()
+        wanted = np.array([number for number, name in self.header.names.items()
                            if self.aliases.get(name, name) in names], np.uint32)
         width, height = self.size
         total = np.zeros((height, width), np.float32)
@@ -71,18 +80,17 @@ def of_render(scene: bpy.types.Scene, kinds: Collection[str]) -> Mattes | None:
     if image is None:
         return None
     try:
-        passes = exr_files.read_passes(renders.passes_of(image, scene))
+        data = renders.passes_of(image, scene)
+        mattes = Mattes(exr_files.read_header(data), partial(exr_files.read_passes, data))
     except (RuntimeError, ValueError, OSError):
         return None
-    mattes = Mattes(passes, {})
-    return mattes if len(passes.layers) == 1 and all(map(mattes.has, kinds)) else None
+    return mattes if len(mattes.header.layers) == 1 and all(map(mattes.has, kinds)) else None
 
 
 def of_file(path: str) -> Mattes | None:
     """Return the mattes in an OpenEXR file; None if it holds none that can be read."""
     try:
-        with open(path, "rb") as file:
-            mattes = Mattes(exr_files.read_passes(file.read()), {})
+        mattes = Mattes(_header_of(path), partial(_passes_in, path))
     except (OSError, ValueError):
         return None
     return mattes if mattes.has(OBJECTS) or mattes.has(MATERIALS) else None
@@ -111,4 +119,20 @@ def rendered(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = 
         else:
             cycles.pixel_filter_type, cycles.filter_width = "BLACKMAN_HARRIS", max(0.01, scene.render.filter_size)
         passes = geometry.rendered(made.scene)
-        return Mattes(passes, {stands: thing.name for stands, thing in made.names.items() if stands != thing.name})
+        header = exr_files.Header(tuple(passes.channels), passes.names, passes.layers, size)
+        return Mattes(header, lambda: passes,
+                      {stands: thing.name for stands, thing in made.names.items() if stands != thing.name})
+
+
+def _header_of(path: str) -> exr_files.Header:
+    with open(path, "rb") as file:
+        start = file.read(_START)
+        try:
+            return exr_files.read_header(start)
+        except ValueError:
+            return exr_files.read_header(start + file.read())
+
+
+def _passes_in(path: str) -> exr_files.Passes:
+    with open(path, "rb") as file:
+        return exr_files.read_passes(file.read())

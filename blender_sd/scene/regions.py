@@ -133,7 +133,11 @@ def _from_mattes(regions: Sequence[Region], source: Any, size: tuple[int, int]) 
     def draw(number: int) -> Source:
         with lock:  # masks are opened on several threads, and each needs the shares of others
             if not made:
-                made.update(_shares(layers, wanted))
+                try:
+                    made.update(_shares(layers, wanted))
+                except (ValueError, OSError) as error:
+                    raise SourceUnusable("The picture's Cryptomatte can no longer be read.", "Give the regions masks.",
+                                         str(error)) from None
         return _as_source(made[number])
 
     return {number: partial(draw, number) for number in wanted}

@@ -14,7 +14,7 @@ import numpy as np
 
 from blender_sd.core import hub, prompt_choices, prompt_steps, prompt_syntax, style_format, webui_text
 from blender_sd.library import engine_environment, foreign_settings, novelai_prompt, png
-from blender_sd.protocol import framing, shots
+from blender_sd.protocol import framing, light, shots
 from blender_sd.core.errors import (
     AssetUnusable, InvalidRequest, SourceUnusable, SDError, StyleUnusable,
 )
@@ -268,6 +268,16 @@ def read_lock(data: bytes) -> None:
             lock.read_lock(put("engine/lock.toml", data))
         except InvalidRequest as error:
             refused(error)
+
+
+@target("source of high depth", light.encoded(light.Light(
+    np.linspace(0, 3, 17 * 16 * 4, dtype=np.float32).reshape(17, 16, 4), np.zeros((17, 16, 4), np.uint8))))
+def read_light(data: bytes) -> None:
+    try:
+        read = light.read(data)
+    except ValueError:
+        return
+    assert read.shown.shape == read.values.shape
 
 
 @target("index page", b'<base href="https://a/b/"><a href="a-1-py3-none-any.whl#sha256=0">a</a>',
