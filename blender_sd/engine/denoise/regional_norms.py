@@ -55,18 +55,16 @@ class _Norm:
             return self._forward(value)
         norm, batch, channels = self._norm, len(value), value.shape[1]
         grouped = value.reshape(batch, norm.num_groups, channels // norm.num_groups, -1)
-        own = self._of_regions(torch.stack([
-            grouped.mean(2, dtype=torch.float32),
-            torch.linalg.vector_norm(grouped, dim=2, dtype=torch.float32).square_().div_(grouped.shape[2])]), shares)
-        mean, scale = own[0], (own[1] - own[0].square()).clamp(min=0).add(norm.eps).rsqrt()
-        # As a factor and a summand of each channel in each region: (B, C, regions)
-        factor = scale.repeat_interleave(grouped.shape[2], 1)
-        summand = -mean.repeat_interleave(grouped.shape[2], 1) * factor
+        exact = grouped.float()
+        mean, squares = self._of_regions(torch.stack([exact.mean(2), exact.square().mean(2)]), shares)
+        scale = (squares - mean.square()).clamp(min=0).add(norm.eps).rsqrt()
+        # As a factor and a summand of each group at each place
+        factor, summand = (torch.stack([scale, -mean * scale]).to(value.dtype) @ shares)[:, :, :, None]
+        result = torch.addcmul(summand, grouped, factor).reshape(value.shape)
         if norm.affine:
-            weight = norm.weight.float()[:, None]
-            factor, summand = factor * weight, summand * weight + norm.bias.float()[:, None]
-        factor, summand = (part.to(value.dtype) @ shares for part in (factor, summand))
-        return torch.addcmul(summand, value.reshape(factor.shape), factor).reshape(value.shape)
+            by_channel = (-1, *(1,) * (value.ndim - 2))
+            result = result.mul_(norm.weight.view(by_channel)).add_(norm.bias.view(by_channel))
+        return result
 
     def _of_regions(self, values: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         """Return the means of `values` (…, places) over each region: (…, regions) float32."""
