@@ -15,7 +15,7 @@ from PIL import Image
 from ..core.errors import GeometryMissing, InvalidRequest, OutputUnwritable, SDError, WordBlocked
 from ..core.image_origin import COMPOSITE, ORIGIN_KEY, Origin
 from ..core.request import Request
-from ..core.roles import CONTROL, LIGHT, LINEAR, SHEET
+from ..core.roles import CONTROL, SHEET
 from ..core.tasks import Bake, PbrMaps, RestyleSequence, TextureObject
 from ..core.version import generator
 from ..library import model_paths, policy
@@ -197,7 +197,9 @@ class Engine(ImageCalls):
             if index == 1:
                 first = painted
                 self._keep_inputs(job, request)
-            yield from self._in_its_depth(job, index, result, image, origin)
+            deep = image.info.pop(DEEP_KEY, None)
+            done = self._kept(job, index, result, image, origin, deep)
+            yield from output_pictures.with_light(done, deep, origin, job.note)
         if job.message.scenery is not None and first is not None:
             over = replace(origin, kind=COMPOSITE)
             job.loading("Baking")
@@ -209,22 +211,6 @@ class Engine(ImageCalls):
             maps = of_image(first.image, job.message.maps, job.check, lambda share: None, job.note,
                             devices.choose(self._config).torch)
             yield from self._mapped(job, first.request, job.message.maps, maps, origin, index)
-
-    def _in_its_depth(self, job: Job, index: int, result: Result, image: Image.Image,
-                      origin: Origin) -> Iterator[Result]:
-        """Yield a picture as `_kept` does; with 16 bits, or with a file of scene-linear light, if its source has them.
-        """
-        deep = image.info.pop(DEEP_KEY, None)
-        sixteen = deep is not None and deep.dtype == np.uint16
-        done = self._kept(job, index, result, image, origin, deep if sixteen else None)
-        yield done
-        if deep is not None and not sixteen and done.path:
-            try:
-                path = str(output_pictures.save_light(deep, Path(done.path), done.request, origin))
-            except OutputUnwritable as error:
-                job.note(f"{error.message}. The kept regions' scene-linear values were not written.")
-            else:
-                yield replace(done, path=path, role=LIGHT, colour_space=LINEAR)
 
     def _unwrap(self, job: Job) -> None:
         """Report the UVs of the meshes that have none."""
@@ -345,9 +331,9 @@ class Engine(ImageCalls):
         return self._config.marking or policy.current().marking
 
     def _kept(self, job: Job, index: int, result: Result, image: Image.Image | np.ndarray,
-              origin: Origin | None, sixteen: np.ndarray | None = None) -> Result:
+              origin: Origin | None, deep: np.ndarray | None = None) -> Result:
         """Return `result` with the file that it was written to, or with its pixels. `origin`: None if no model had a
-        part in it; `sixteen`: the same picture with 16 bits, for the file.
+        part in it; `deep`: see DEEP_KEY.
         """
         if not job.message.output:
             return replace(result, pixels=pixels_of(image))
@@ -356,7 +342,7 @@ class Engine(ImageCalls):
         finished = image_origin.finished(origin or Origin(generator()), filtered)
         sign = self._credentials.signing(result.request, job.message.inputs, finished, job.note) if marking else None
         try:
-            written = image if sixteen is None else sixteen
+            written = output_pictures.in_words(image, deep)
             path = str(output_pictures.save(written, Path(job.message.output), job.message.job, index, result.request,
                                             finished, marking, sign, result.role))
         except OutputUnwritable as error:  # the folder was fine before the painting, which may have taken long

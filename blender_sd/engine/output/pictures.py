@@ -8,7 +8,8 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,13 +19,13 @@ from PIL import Image, PngImagePlugin
 from ...core.errors import OutputUnwritable
 from ...core.image_origin import ORIGIN_KEY, Origin
 from ...core.request import Request
-from ...core.roles import LINEAR, MAPS, PICTURE
+from ...core.roles import LIGHT, LINEAR, MAPS, PICTURE
 from ...core.texts import file_stem
 from ...library import files
 from ...core.webui_text import parameters_text
 from ...library.png import PARAMETERS_KEY, REQUEST_KEY, ROLE_KEY
 from ...protocol import exr_files, light, png_arrays
-from ...protocol.messages import Source
+from ...protocol.messages import Result, Source
 from ...protocol.serving import WRITING
 from ..conditioning import sources
 from .image_origin import xmp
@@ -96,25 +97,36 @@ def texts_of(request: Request, origin: Origin, marked: bool) -> PngImagePlugin.P
     return texts
 
 
-def save_light(values: np.ndarray, picture: Path, request: Request, origin: Origin) -> Path:
-    """Write a picture's scene-linear light beside it, under its name, as OpenEXR. The file names its colour space and
-    holds the request and the origin.
+def in_words(image: Image.Image | np.ndarray, deep: np.ndarray | None) -> Image.Image | np.ndarray:
+    """Return what a picture's file holds: the picture in its source's depth if that is 16 bits, else `image`."""
+    return deep if deep is not None and deep.dtype == np.uint16 else image
+
+
+def with_light(result: Result, values: np.ndarray | None, origin: Origin,
+               note: Callable[[str], None]) -> Iterator[Result]:
+    """Yield a result, and after it the same picture in scene-linear light if it has that. It is written beside the
+    other, under its name, as OpenEXR; the file names its colour space and holds the request and the origin.
 
     Args:
-        values: H×W×4 float32, row 0 on top, scene-linear Rec. 709, alpha associated.
-        picture: The displayed picture's file.
-        request, origin: As for `save`.
-
-    Returns:
-        The file's path.
-
-    Raises:
-        OutputUnwritable: The folder cannot be written.
+        result: The picture as displayed; nothing is written beside one that has no file.
+        values: H×W×4 float32, row 0 on top, scene-linear Rec. 709, alpha associated; nothing is written for any other
+            picture.
+        origin: As for `save`.
+        note: Called with a text if the file cannot be written.
     """
+    yield result
+    if values is None or values.dtype != np.float32 or not result.path:
+        return
     if (values[..., 3] == 1).all():
         values = values[..., :3]
-    texts = {light.SPACE: LINEAR, REQUEST_KEY: request.to_json(), ORIGIN_KEY: origin.to_json()}
-    return _write([picture.with_suffix(".exr")], lambda file, _: exr_files.write(values, file, texts))
+    texts = {light.SPACE: LINEAR, REQUEST_KEY: result.request.to_json(), ORIGIN_KEY: origin.to_json()}
+    try:
+        path = _write([Path(result.path).with_suffix(".exr")],
+                      lambda file, _: exr_files.write(values, file, texts))
+    except OutputUnwritable as error:
+        note(f"{error.message}. The kept regions' scene-linear values were not written.")
+    else:
+        yield replace(result, path=str(path), role=LIGHT, colour_space=LINEAR)
 
 
 def save_input(source: Source, digest: str, folder: Path) -> None:
