@@ -1,8 +1,8 @@
 """Train the embedded starter model from nothing: ``python scripts/train_starter.py``.
 
-Stages, each resumable (run again to continue): data, classifier, vae, latents, decoder, unet, control, maps, export,
-evaluate. ``--stage`` runs only some of them, ``--minutes`` sets a stage's length in all (work done in earlier runs
-counts), as in
+Stages, each resumable (run again to continue): data, classifier, vae, latents, decoder, unet, control, maps, detail,
+export, evaluate. ``--stage`` runs only some of them, ``--minutes`` sets a stage's length in all (work done in earlier
+runs counts), as in
 
     python scripts/train_starter.py --stage unet --stage export --minutes unet=240
 
@@ -13,8 +13,8 @@ can continue from there, here with one more hour for the denoiser:
     unet=60
 
 Checkpoints and rendered data live in ``.cache/starter``; the result is ``blender_sd/models/starter`` and, beside it,
-its ControlNet ``starter_control`` and the estimator of material maps ``starter_maps``. Six to seven hours on two CPU
-cores; a CUDA device is used when there is one.
+its ControlNet ``starter_control``, the estimator of material maps ``starter_maps`` and the upscaler
+``starter_upscaler``. Eight to nine hours on two CPU cores; a CUDA device is used when there is one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-MINUTES = {"classifier": 8.0, "vae": 42.0, "decoder": 10.0, "unet": 180.0, "control": 35.0, "maps": 75.0}
-STAGES = ("data", "classifier", "vae", "latents", "decoder", "unet", "control", "maps", "export", "evaluate")
+MINUTES = {
+    "classifier": 8.0, "vae": 42.0, "decoder": 10.0, "unet": 180.0, "control": 35.0, "maps": 75.0, "detail": 120.0,
+}  # fmt: skip
+STAGES = ("data", "classifier", "vae", "latents", "decoder", "unet", "control", "maps", "detail", "export", "evaluate")
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -88,6 +90,12 @@ def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
         for process in writers:
             process.terminate()
         maps.export(CACHE)
+    elif stage == "detail":
+        from starter import detail
+
+        detail.prepare(CACHE / "detail", workers)
+        team.run(detail.train, CACHE, minutes[stage], size=1)
+        detail.export(CACHE)
     elif stage == "export":
         from starter import export
 

@@ -70,7 +70,7 @@ def _starter_default(item: Declared) -> Any:
     """Return the built-in model's default, so that the first click works well; without the model, the setting's."""
     of_model = {
         "width": "default_width", "height": "default_height", "steps": "steps", "guidance": "guidance",
-        "sampler": "sampler", "tile": "default_width"}
+        "sampler": "sampler", "tile": "default_width", "scale": "scale", "upscaler": "upscaler"}
     try:
         return getattr(models.find_model(STARTER), of_model[item.name]) if item.name in of_model else item.default
     except SDError:
@@ -146,7 +146,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         "Choose a new seed at every click. The seed shown is the last one used: switch this off to keep it"))
     upscale_scale: FloatProperty(name="Scale", default=2.0, min=1.0, max=8.0, soft_max=4.0, step=50, precision=2,
                                  description=("How many times as wide and as high the result is"))
-    upscaler: StringProperty(name=find("upscaler").setting.label,
+    upscaler: StringProperty(name=find("upscaler").setting.label, default=_starter_default(find("upscaler")),
                              search=lambda self, context, text: [item.name for item in models.upscalers()],
                              description="What enlarges before the model refines: an upscaler's name from the model "
                                          "folders, or its file or folder. Empty: plain resampling")
@@ -218,7 +218,8 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         return scene.prompt_in(self.prompt_text) if self.prompt_text is not None else self.prompt.strip()
 
     def suit_model(self) -> None:
-        """Set the size, steps, guidance and sampler that suit the chosen model."""
+        """Set the size, scale, steps, guidance, sampler and upscaler that suit the chosen model; an upscaler that a
+        person has chosen is kept."""
         try:
             info = models.find_model(self.model)
         except SDError:
@@ -226,6 +227,9 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         self.width, self.height = info.default_width, info.default_height
         self.tile = min(max(info.default_width, 64), 4096)
         self.steps, self.guidance, self.sampler = info.steps, info.guidance, info.sampler
+        self.feature_scale = info.scale
+        if self.upscaler in ("", STARTER):
+            self.upscaler = info.upscaler
 
     def keywords(self, task: str, words: Words | None = None) -> dict[str, Any]:
         """Return the keywords of the API's call for a task, as set in the panel; without seed, size and controls.

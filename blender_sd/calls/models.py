@@ -9,7 +9,7 @@ from ..core.request import Request
 from ..core.samplers import SAMPLERS
 from ..core.vocabulary import Vocabulary
 from ..library import model_choices
-from ..library.adapters import NamedFile, find_files, resolve_file
+from ..library.adapters import NamedFile, built_in, find_files, resolve_file
 from ..core.nets import IP_ADAPTER, LORA, STARTER, UPSCALER, VAE
 from ..library.controlnets import ControlNetInfo, find_controlnets
 from ..library.models import ModelInfo, Unusable
@@ -93,8 +93,10 @@ def ip_adapters() -> list[NamedFile]:
 
 
 def upscalers() -> list[NamedFile]:
-    """Return the upscalers that pictures can be enlarged with, from the model folders. Reads them again."""
-    return find_files(UPSCALER, runtime.folders.model_folders())
+    """Return the upscalers that pictures can be enlarged with: the built-in one, then those in the model folders. Reads
+    them again."""
+    own = built_in(UPSCALER)
+    return [*([own] if own is not None else []), *find_files(UPSCALER, runtime.folders.model_folders())]
 
 
 def vaes() -> list[NamedFile]:

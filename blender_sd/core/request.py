@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .choices import Choices
-from .common_settings import MAX_SIDE, CommonSettings
+from .common_settings import MAX_SIDE, MIN_SIDE, CommonSettings
 from .declarations import find
 from .errors import InvalidRequest
 from .names import suggestion
@@ -90,6 +90,16 @@ class Request(CommonSettings):
         """(width, height) of each finished picture in pixels, after the high-res fix if there is one."""
         scale = self.task.refine_scale if isinstance(self.task, TextToImage) else 1.0
         return min(MAX_SIDE, round(self.width * scale)), min(MAX_SIDE, round(self.height * scale))
+
+    @property
+    def first_size(self) -> tuple[int, int]:
+        """(width, height) in pixels of what the model paints, before it is enlarged: the request's own size, or less
+        where a picture from words has a scale."""
+        task, side = self.task, min(self.width, self.height)
+        painted = task.scale * task.native if isinstance(task, TextToImage) else 0.0
+        if not 0 < painted < side:
+            return self.width, self.height
+        return (max(MIN_SIDE, round(self.width * painted / side)), max(MIN_SIDE, round(self.height * painted / side)))
 
     @classmethod
     def of(cls, task: str, **settings: Any) -> Request:
@@ -183,14 +193,14 @@ class Request(CommonSettings):
     @property
     def upscaler(self) -> str:
         """The file or folder of the upscaler that the task uses; "" for none."""
-        unused = isinstance(self.task, TextToImage) and self.task.refine_scale <= 1
+        unused = isinstance(self.task, TextToImage) and self.first_size == self.final_size
         return "" if unused else getattr(self.task, "upscaler", "")
 
     @property
     def nets(self) -> list[tuple[str, str]]:
         """The nets that take part beside the model: each one's kind, and its file or folder.
 
-        The built-in ControlNet is called "starter".
+        The built-in ControlNet and upscaler are called "starter".
         """
         nets = [("LoRA", lora.file) for lora in self.loras]
         nets += [("ControlNet", control.model) for control in self.controls]

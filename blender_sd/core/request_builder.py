@@ -47,6 +47,8 @@ class Model(Protocol):
     guidance: float
     sampler: str
     multiple: int
+    scale: float
+    upscaler: str
     lacks: tuple[str, ...]
     choices: Choices
 
@@ -141,6 +143,8 @@ def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps
     filled: dict[str, Any] = {name: getattr(suited, name) for name in _FILLED}
     filled |= {"width": model.default_width, "height": model.default_height,
                "tile": min(max(model.default_width, 64), 4096),
+               "native": min(model.default_width, model.default_height), "scale": model.scale,
+               "upscaler": model.upscaler,
                "prediction": model.choices.prediction, "zero_snr": model.choices.zero_snr}
     filled = {name: value for name, value in filled.items() if name in _known(task)}
     filled |= {name: given.pop(name) for name in list(given) if name not in PARTS}
@@ -156,7 +160,7 @@ def build(task: str, prompt: str, keywords: Mapping[str, Any], look_ups: LookUps
         "axes": tuple(Axis(name, _values(values)) for name, values in _pairs(given.pop("axes", ()), "axes")),
         "controls": tuple(given.pop("controls", ())), "regions": regions})
     made, notes = _rounded(made, model)
-    return Built(_with_named(_without_upscaler(made), look_ups), model, notes)
+    return Built(_with_named(_without_idle(made), look_ups), model, notes)
 
 
 def check_names(task: str, keywords: Iterable[str], others: Iterable[str] = ()) -> None:
@@ -320,10 +324,12 @@ def _rounded(request: Request, model: Model) -> tuple[Request, tuple[str, ...]]:
         f"The size {request.width} × {request.height} was rounded to {width} × {height}, which this model can paint.",)
 
 
-def _without_upscaler(request: Request) -> Request:
-    """Return `request` without an upscaler that would have nothing to do."""
-    unused = isinstance(request.task, TextToImage) and not request.upscaler
-    return request.changed(upscaler="") if unused else request
+def _without_idle(request: Request) -> Request:
+    """Return `request` without what would have nothing to do: an upscaler where nothing is enlarged, and the model's
+    native size without a scale."""
+    if not isinstance(request.task, TextToImage):
+        return request
+    return request.changed(upscaler=request.upscaler, native=request.task.native if request.task.scale else 0)
 
 
 def _with_named(request: Request, look_ups: LookUps) -> Request:

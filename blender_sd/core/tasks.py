@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from . import part_prompts
 from .common_settings import MAX_SEED, MAX_SIDE, CommonSettings
-from .settings import PANEL, PIXELS, SHARE, STYLE, checked, setting_field
+from .settings import LIST, PANEL, PIXELS, SHARE, STYLE, checked, setting_field
 
 TEXT_TO_IMAGE = "text_to_image"
 IMAGE_TO_IMAGE = "image_to_image"
@@ -110,7 +110,10 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class TextToImage(Task):
-    """A picture from words, enlarged and refined if `refine_scale` is above 1 (high-res fix)."""
+    """A picture from words, enlarged and refined if `refine_scale` is above 1 (high-res fix).
+
+    With a `scale`, it is painted at that many times the model's native size and enlarged to its own.
+    """
 
     name = TEXT_TO_IMAGE
     label = "Text to Image"
@@ -119,6 +122,15 @@ class TextToImage(Task):
     doing = "paint from words alone"
     regional = True
 
+    scale: float = setting_field(
+        0.0, "Scale",
+        "How many pictures of the model's own size fit across this one: 1 paints at that size and adds detail up to "
+        "the picture's size, 2 paints twice as many features; at 0 all pixels are painted, and features keep their "
+        "size in pixels", (PANEL, STYLE, LIST), low=0.0, high=16.0, soft_high=4.0, step=50, digits=2, axis=10,
+        example="1, 2, 4", prop="feature_scale", group="size", neutral=True)
+    native: int = setting_field(
+        0, "Native Size", "The side in pixels of pictures that the model was made for; 0 if that does not matter",
+        low=0, high=MAX_SIDE, unit=PIXELS)
     refine_scale: float = setting_field(
         1.0, "Enlarge", "Paint small, then enlarge by this factor and refine (high-res fix); 1 leaves it out", (PANEL,),
         low=1.0, high=8.0, soft_high=4.0, step=50, digits=2, prop="refine_scale", a1111="Hires upscale", neutral=True)

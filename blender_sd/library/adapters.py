@@ -12,8 +12,8 @@ from ..core.errors import ModelNotFound, ModelUnreadable
 from ..core.few_steps import FewSteps
 from ..core.names import name_key, suggestion
 from . import model_folders
-from ..core.nets import EMBEDDING, IP_ADAPTER, LORA, UPSCALER, VAE, VAE_PART
-from .checkpoints import PICKLES, SUFFIX, UPSCALER_PIPELINES, VAE_CLASSES
+from ..core.nets import EMBEDDING, IP_ADAPTER, LORA, STARTER, UPSCALER, VAE, VAE_PART
+from .checkpoints import PICKLES, STARTER_UPSCALER_FILE, SUFFIX, UPSCALER_PIPELINES, VAE_CLASSES
 from .model_folders import INDEX, few_steps_at, files_in, full_path, kind_at, places, read_json, refuse_elsewhere
 
 _CONFIG = "config.json"
@@ -26,7 +26,7 @@ class NamedFile:
 
     Attributes:
         name: Its name without the ending.
-        file: Its path, or that of its folder.
+        file: Its path, or that of its folder; "starter" for the built-in upscaler.
     """
 
     name: str
@@ -65,6 +65,8 @@ def resolve_file(kind: str, name_or_path: str, folders: Iterable[str]) -> NamedF
         ModelUnreadable: It is a pickle file or a file of another kind.
     """
     wanted, folders = name_or_path.strip().strip("\"'"), list(folders)
+    if name_key(wanted) == STARTER and (net := built_in(kind)):
+        return net
     refuse_elsewhere(wanted, folders)
     path = full_path(wanted)
     if wanted and os.path.isfile(path):
@@ -89,6 +91,11 @@ def resolve_file(kind: str, name_or_path: str, folders: Iterable[str]) -> NamedF
     raise ModelNotFound(f"There is no {_WORDS[kind]} called '{wanted:.200}'.",
                         suggestion(key, (each.name for each in known),
                                    "Put its .safetensors file into one of the model folders."))
+
+
+def built_in(kind: str) -> NamedFile | None:
+    """Return the file of a kind that the add-on brings with it, or None."""
+    return NamedFile("Starter", STARTER) if kind == UPSCALER and os.path.isfile(STARTER_UPSCALER_FILE) else None
 
 
 def _named_with_folder(kind: str, key: str, folders: Iterable[str]) -> NamedFile | None:

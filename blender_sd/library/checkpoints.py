@@ -24,6 +24,7 @@ PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 _MODELS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models")
 CONFIGS = os.path.join(_MODELS, "configs")
 STARTER_FOLDER, STARTER_CONTROL_FOLDER = os.path.join(_MODELS, "starter"), os.path.join(_MODELS, "starter_control")
+STARTER_UPSCALER_FILE = os.path.join(_MODELS, "starter_upscaler", "starter_x2.safetensors")
 SD15, SD2, SDXL = "sd15", "sd2", "sdxl"
 VAE_CLASSES = ("AutoencoderKL", "AutoencoderTiny", "AsymmetricAutoencoderKL", "AutoencoderKLFlux2",
                "AutoencoderKLQwenImage", "AutoencoderDC")

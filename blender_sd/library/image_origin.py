@@ -212,4 +212,4 @@ def _base(path: str) -> str:
 def _parts_of(request: Request) -> Iterator[Part]:
     for kind, file in request.nets:
         yield Part(kind, os.path.splitext(_base(file))[0],
-                   STARTER_LICENCE if (kind, file) == ("ControlNet", STARTER) else "")
+                   STARTER_LICENCE if file == STARTER else "")

@@ -12,6 +12,7 @@ from ..core.families import Family, family_of
 from ..core.few_steps import FewSteps
 from ..core.common_settings import MAX_SIDE, MIN_SIDE
 from ..core.request import Request, round_size
+from ..core.tasks import TextToImage
 from . import own_files
 from ..core.nets import STARTER
 from .checkpoints import STARTER_FOLDER, UPSCALER_PIPELINES
@@ -27,7 +28,8 @@ class ModelInfo:
     sides of a picture are multiples of `multiple` pixels. The defaults are what the model works best with; `text` is
     one line on it. `few_steps`: what kind of few-step model it is (`core.few_steps`), "" for none. `base_model`: of a
     file that holds a transformer alone, or a checkpoint that lacks parts, the folder or file of the model that lends
-    them; `lacks`: the parts that none lends. `choices`: what a person has chosen for it (`library.model_choices`)."""
+    them; `lacks`: the parts that none lends. `scale`: that of its pictures from words; `upscaler`: what enlarges its
+    pictures, "" for resampling. `choices`: what a person has chosen for it (`library.model_choices`)."""
 
     id: str
     name: str
@@ -41,6 +43,8 @@ class ModelInfo:
     sampler: str
     text: str
     few_steps: str = ""
+    scale: float = 0.0
+    upscaler: str = ""
     base_model: str = ""
     lacks: tuple[str, ...] = ()
     choices: Choices = NOTHING
@@ -177,6 +181,7 @@ def _recommended(info: ModelInfo) -> ModelInfo:
         checked = Request(
             width=width, height=height, steps=own.get("steps", info.steps), guidance=own.get("guidance", info.guidance),
             sampler=own.get("sampler", info.sampler))
+        scale = TextToImage(scale=own.get("scale", info.scale)).scale
     except InvalidRequest as error:
         raise unreadable(info.folder, OWN, str(error)) from error
     name, text = own.get("name", info.name), own.get("text", info.text)
@@ -184,7 +189,8 @@ def _recommended(info: ModelInfo) -> ModelInfo:
         raise unreadable(info.folder, OWN, "name and text must be text")
     return replace(
         info, name=_line(name, 80), text=_line(text, 300), default_width=checked.width, default_height=checked.height,
-        steps=checked.steps, guidance=checked.guidance, sampler=checked.sampler)
+        steps=checked.steps, guidance=checked.guidance, sampler=checked.sampler, scale=scale,
+        upscaler=STARTER if own.get("upscaler") == STARTER else "")  # a file's maker names no other file here
 
 
 def _line(text: str, longest: int) -> str:

@@ -13,7 +13,7 @@ from ..core.errors import InvalidRequest, ModelNotFound, SDError
 from ..core.request import Request
 from ..protocol.messages import Generate
 from ..core.nets import STARTER
-from .checkpoints import STARTER_CONTROL_FOLDER, STARTER_FOLDER
+from .checkpoints import STARTER_CONTROL_FOLDER, STARTER_FOLDER, STARTER_UPSCALER_FILE
 from .own_files import BLOBS, SNAPSHOTS
 
 
@@ -81,12 +81,13 @@ def resolve(message: Generate) -> Resolved:
     real_request = dataclasses.replace(
         request,
         loras=tuple(dataclasses.replace(lora, file=real(lora.file)) for lora in request.loras if lora.counts),
-        controls=tuple(dataclasses.replace(control, model=real(_control(control.model))) if control.weight else control
+        controls=tuple(dataclasses.replace(control, model=real(place_of("ControlNet", control.model)))
+                       if control.weight else control
                        for control in request.controls),
         embeddings=tuple(dataclasses.replace(embedding, file=real(embedding.file)) for embedding in request.embeddings),
         ip_adapter=request.ip_adapter and real(request.ip_adapter), vae=request.vae and real(request.vae))
     if hasattr(request.task, "upscaler"):
-        real_request = real_request.changed(upscaler=request.upscaler and real(request.upscaler))
+        real_request = real_request.changed(upscaler=request.upscaler and real(place_of("upscaler", request.upscaler)))
     real_message = dataclasses.replace(message, request=real_request, folder=folder,
                                        base_model=message.base_model and real(message.base_model))
     return Resolved(real_message, _missing(real_message))
@@ -108,11 +109,20 @@ def used(request: Request) -> list[tuple[str, str]]:
 
     Those of weight 0 do not take part.
     """
-    return dataclasses.replace(
+    taking_part = dataclasses.replace(
         request, loras=tuple(lora for lora in request.loras if lora.counts),
-        controls=tuple(dataclasses.replace(control, model=_control(control.model))
-                       for control in request.controls if control.weight)).nets
+        controls=tuple(control for control in request.controls if control.weight))
+    return [(kind, place_of(kind, name)) for kind, name in taking_part.nets]
 
 
-def _control(name: str) -> str:
-    return STARTER_CONTROL_FOLDER if name == STARTER else name
+def place_of(kind: str, name: str) -> str:
+    """Return the file or folder of a net that a request names: its name, except for the built-in ones.
+
+    Args:
+        kind: As in `Request.nets`.
+        name: The name in the request.
+    """
+    return _BUILT_IN.get(kind, name) if name == STARTER else name
+
+
+_BUILT_IN = {"ControlNet": STARTER_CONTROL_FOLDER, "upscaler": STARTER_UPSCALER_FILE}  # nets that are called "starter"

@@ -22,7 +22,6 @@ from ..core.policy import MAX_BYTES, Filter, Rules, broken, parse_rules
 from ..core.request import Request
 from . import model_paths
 from ..core.nets import STARTER
-from .checkpoints import STARTER_CONTROL_FOLDER
 from .licences import licence_of
 
 VARIABLE = "SD_POLICY"
@@ -151,7 +150,7 @@ class Policy:
         for folder in (place, base_model) if base_model else (place,):
             self.check_model(folder)
         for kind, net in request.nets:
-            file = model_paths.real(STARTER_CONTROL_FOLDER if (kind, net) == ("ControlNet", STARTER) else net)
+            file = model_paths.real(model_paths.place_of(kind, net))
             if kind == "upscaler" and os.path.isdir(file):
                 self.check_model(file, kind)  # a Stable Diffusion model that enlarges
             else:

@@ -22,6 +22,8 @@ ADVICE = {
     "steps": 20,
     "guidance": 3.0,
     "sampler": "dpmpp_2m",
+    "scale": 1.0,
+    "upscaler": "starter",
     "text": "The built-in texture model: small, offline, for walls, floors, fabrics and other materials",
 }
 

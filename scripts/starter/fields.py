@@ -151,12 +151,14 @@ def gradient(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return dx, dy
 
 
-def shade(albedo: np.ndarray, height: np.ndarray, relief: float, gloss: float) -> np.ndarray:
+def shade(
+    albedo: np.ndarray, height: np.ndarray, relief: float, gloss: float, reach: float = 2.5
+) -> np.ndarray:
     """Light a surface from the upper left.
 
     ``albedo`` (H, W, 3) sRGB 0…1, ``height`` (H, W) 0…1, ``relief`` the height range in pixels, ``gloss`` 0…1 the
     strength of the highlight (Blinn–Phong with a half vector between light and viewer). Hollows are darkened by an
-    estimate of occlusion: how far a pixel lies below its blurred neighbourhood.
+    estimate of occlusion: how far a pixel lies below its neighbourhood, blurred over ``reach`` pixels.
     """
     dx, dy = gradient(height * relief)
     length = np.sqrt(dx * dx + dy * dy + 1.0)
@@ -165,7 +167,7 @@ def shade(albedo: np.ndarray, height: np.ndarray, relief: float, gloss: float) -
     half = light + np.array([0.0, 0.0, 1.0], np.float32)
     half = half / np.linalg.norm(half)
     facing = np.clip((-dx * half[0] - dy * half[1] + half[2]) / length, 0.0, 1.0)
-    below = np.clip(blur(height, 2.5) - height, 0.0, 1.0) * min(relief, 6.0)
+    below = np.clip(blur(height, reach) - height, 0.0, 1.0) * min(relief, 6.0)
     level = (0.42 + 0.84 * np.clip(diffuse, 0.0, 1.0)) * (1.0 - np.clip(0.30 * below, 0.0, 0.6))
     lit = albedo * level[..., None]
     if gloss:

@@ -75,16 +75,17 @@ def sample(rng: np.random.Generator, family: str | None = None) -> Spec:
     )
 
 
-def render(spec: Spec, size: int) -> tuple[np.ndarray, np.ndarray]:
+def render(spec: Spec, size: int, zoom: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Render a spec at ``size`` pixels.
 
     Returns the lit picture (size, size, 3), float32 sRGB 0…1, and its height map (size, size), float32 0…1; row 0 is
-    the top. The picture's feature size depends on the spec alone: a larger picture shows more of the material.
+    the top. The picture's feature size depends on the spec and ``zoom`` alone: a larger picture shows more of the
+    material, and ``zoom`` times the size at ``zoom`` shows the same part in finer detail, with the same bricks.
     """
-    large = size * SUPERSAMPLE
-    surface = _DRAW[spec.family](Kit(spec, large, SUPERSAMPLE))
+    large, scale = size * SUPERSAMPLE, SUPERSAMPLE * zoom
+    surface = _DRAW[spec.family](Kit(spec, large, scale))
     height = np.clip(surface.height, 0.0, 1.0).astype(np.float32)
-    picture = shade(surface.albedo.astype(np.float32), height, surface.relief * SUPERSAMPLE, surface.gloss)
+    picture = shade(surface.albedo.astype(np.float32), height, surface.relief * scale, surface.gloss, 2.5 * zoom)
     if surface.glow is not None:
         picture = np.clip(picture + surface.glow, 0.0, 1.0)
     return halve(picture), halve(height)

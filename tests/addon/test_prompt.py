@@ -234,7 +234,7 @@ def test_an_upscaler_from_the_panel(addon, pipeline, lora, tmp_path):
     header = json.dumps({"model.1.sub.0.RDB1.conv1.0.weight": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}})
     file = tmp_path / "4x-Sharp.safetensors"
     file.write_bytes(len(header).to_bytes(8, "little") + header.encode())
-    assert [one.name for one in models.upscalers()] == ["4x-Sharp"]
+    assert [one.name for one in models.upscalers()] == ["Starter", "4x-Sharp"]
     addon.prompt, addon.upscaler, addon.upscaler_noise = "wall", "4x-sharp", 40
     bpy.ops.sd.generate()
     addon.refine_scale = 2.0

@@ -25,6 +25,8 @@ class Model:
     guidance: float = 6.5
     sampler: str = "euler"
     multiple: int = 8
+    scale: float = 0.0
+    upscaler: str = ""
     lacks: tuple[str, ...] = ()
     choices: Choices = NOTHING
 
@@ -70,6 +72,22 @@ def test_what_is_open_suits_the_model():
     assert (request.model, request.model_name, request.model_digest) == ("/models/wall", "Wall", "sha256:1")
     assert request.task == TextToImage(tile=640) and made(steps=None, guidance=2).guidance == 2.0
     assert made("inpaint", full_res=True).task == Inpaint(full_res=True, tile=640)
+
+
+def test_a_scale_and_the_upscaler_that_suit_the_model():
+    files = LookUps(Model(scale=1.0, upscaler="up"), {"up": File("/up"), "other": File("/other")})
+    large = made(width=1280, height=2560, look_ups=files)
+    assert (large.task.scale, large.task.native, large.upscaler) == (1.0, 640, "/up")
+    assert large.first_size == (640, 1280) and large.final_size == (1280, 2560)
+    assert made(width=1280, height=1280, scale=1.5, look_ups=files).first_size == (960, 960)
+    assert made(width=1280, height=1280, upscaler="other", look_ups=files).upscaler == "/other"
+    small = made(look_ups=files)
+    assert small.first_size == (640, 768) and small.task.upscaler == "", "nothing is enlarged"
+    whole = made(width=1280, height=1280, scale=0, look_ups=files)
+    assert whole.first_size == (1280, 1280) and (whole.task.native, whole.task.upscaler) == (0, "")
+    assert made(width=1280, height=1280, refine_scale=2, look_ups=files).final_size == (2560, 2560)
+    assert made("upscale", look_ups=files).task.upscaler == "/up" and not made(
+        "upscale", upscaler="", look_ups=files).task.upscaler
 
 
 def test_seeds_are_drawn_where_they_are_open():

@@ -7,11 +7,13 @@ import unicodedata
 import pytest
 
 from blender_sd.core import prompt_choices
-from blender_sd.core.nets import EMBEDDING, IP_ADAPTER, LORA, UPSCALER
+from blender_sd.core.nets import EMBEDDING, IP_ADAPTER, LORA, STARTER, UPSCALER
 from blender_sd.core.errors import InvalidRequest, ModelNotFound, ModelUnreadable
 from blender_sd.library import wildcards
 from blender_sd.library.models import find_models, resolve_model
-from blender_sd.library.adapters import find_files, resolve_file
+from blender_sd.library.adapters import NamedFile, built_in, find_files, resolve_file
+from blender_sd.library.checkpoints import STARTER_UPSCALER_FILE
+from blender_sd.library.licences import licence_of
 from tests.support.model_files import KOHYA, safetensors
 
 
@@ -166,6 +168,12 @@ def test_upscalers_are_recognised_by_their_layers(tmp_path, names):
     file = safetensors(tmp_path / "upscale_models" / "4x-Sharp.safetensors", *names)
     assert [(one.name, one.file) for one in find_files(UPSCALER, [str(tmp_path)])] == [("4x-Sharp", file)]
     assert resolve_file(UPSCALER, "4x-sharp", [str(tmp_path)]).file == file and not find_files(LORA, [str(tmp_path)])
+
+
+@pytest.mark.parametrize("name", ["starter", " Starter "])
+def test_the_built_in_upscaler(tmp_path, name):
+    assert resolve_file(UPSCALER, name, [str(tmp_path)]) == built_in(UPSCALER) == NamedFile("Starter", STARTER)
+    assert built_in(LORA) is None and licence_of(STARTER_UPSCALER_FILE).name == "CC0-1.0"
 
 
 def test_an_upscaler_of_an_unknown_kind_can_be_named_by_its_file(tmp_path):

@@ -76,8 +76,15 @@ def test_the_makers_recommendation(tmp_path):
     assert read_model(make_model(tmp_path / "b", own={"size": 256})).default_height == 256
 
 
+@pytest.mark.parametrize(("upscaler", "expected"), [("starter", "starter"), ("//share/net.safetensors", ""), (3, "")])
+def test_a_recommended_scale_and_upscaler(upscaler, expected, tmp_path):
+    """A maker may recommend the built-in upscaler, and no file, which could lie on another computer."""
+    model = read_model(make_model(tmp_path / "model", own={"scale": 1.5, "upscaler": upscaler}))
+    assert (model.scale, model.upscaler) == (1.5, expected)
+
+
 @pytest.mark.parametrize("own", [
-    {"size": "big"}, {"size": [1, 2, 3]}, {"size": 0}, {"steps": 0}, {"sampler": "magic"}, {"name": 3}, {"name": " "}, [],  # noqa: E501
+    {"size": "big"}, {"size": [1, 2, 3]}, {"size": 0}, {"steps": 0}, {"scale": -1}, {"scale": "1"}, {"sampler": "magic"}, {"name": 3}, {"name": " "}, [],  # noqa: E501
 ])
 def test_a_broken_recommendation(own, tmp_path):
     with pytest.raises(ModelUnreadable, match="blender_sd.json is broken"):

@@ -1,5 +1,7 @@
 """Enlarge a picture with an upscaler to any size, in pieces, so that memory stays what one piece needs.
 
+A network that doubles enlarges eight times in three passes over the whole picture.
+
 A piece is cut with a margin that the upscaler sees but whose result is discarded. Beyond the picture's border lies the
 opposite side where the picture tiles, otherwise its mirror image. So a network that knows nothing of tiling enlarges a
 seamless texture without a seam.
@@ -21,6 +23,7 @@ from .upscaler import Pieces, Upscaler
 
 log = logging.getLogger(__name__)
 _SMALLEST = 64  # pixels; pieces are not made smaller than this when memory runs out
+_LEFT = 1.3  # what resampling may enlarge after the last pass of an upscaler
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,19 @@ class _Grid:
 
 def count(source: tuple[int, int], request: Request, upscaler: Upscaler) -> int:
     """Return in how many pieces a picture of the size `source` (width, height) is brought to the request's size."""
-    return len(_Grid.of(source, (request.width, request.height), upscaler.pieces, request.tiling).tiles.places)
+    sizes = [source, *_sizes(source, (request.width, request.height), upscaler)]
+    return sum(len(_Grid.of(before, after, upscaler.pieces, request.tiling).tiles.places)
+               for before, after in zip(sizes, sizes[1:]))
+
+
+def _sizes(source: tuple[int, int], wanted: tuple[int, int], upscaler: Upscaler) -> list[tuple[int, int]]:
+    """Return the size after each pass of the upscaler over the whole picture; resampling does what little is left."""
+    sizes, size = [], source
+    while upscaler.repeats and max(
+            want / (side * upscaler.scale) for want, side in zip(wanted, size, strict=True)) > _LEFT:
+        size = (size[0] * upscaler.scale, size[1] * upscaler.scale)
+        sizes.append(size)
+    return [*sizes, wanted]
 
 
 def enlarge(picture: Image.Image, request: Request, upscaler: Upscaler, listener: Listener,
@@ -106,6 +121,24 @@ def enlarge(picture: Image.Image, request: Request, upscaler: Upscaler, listener
         listener: Hears of one step for each piece.
         shown: Makes a preview of the whole picture from the grid of tiles, a finished tile (H×W×3 uint8) and its place.
     """
+    total, done = count(picture.size, request, upscaler), 0
+    *between, wanted = _sizes(picture.size, (request.width, request.height), upscaler)
+    for size in between:
+        part = replace(request, width=size[0], height=size[1])
+        before = done
+        done += count(picture.size, part, upscaler)
+        picture = _pass(picture, part, upscaler, _within(listener, before, total), lambda *_: None)
+    return _pass(picture, request, upscaler, _within(listener, done, total), shown)
+
+
+def _within(listener: Listener, before: int, total: int) -> Listener:
+    """Return a listener for one of several passes, which has `before` pieces before it; there are `total` in all."""
+    return replace(listener, step=lambda number, _count, preview: listener.step(
+        min(before + number, total), total, preview))
+
+
+def _pass(picture: Image.Image, request: Request, upscaler: Upscaler, listener: Listener, shown: Callable
+          ) -> Image.Image:
     pieces = upscaler.pieces  # made smaller when memory runs out
     while True:
         grid = _Grid.of(picture.size, (request.width, request.height), pieces, request.tiling)

@@ -35,11 +35,13 @@ class Upscaler:
         name: The name for messages.
         scale: The factor of both sides.
         pieces: How it takes pictures.
+        repeats: Whether it may go over its own result once more where a picture is enlarged further than by `scale`.
     """
 
     name: str
     scale: int
     pieces: Pieces
+    repeats: bool = False
 
     def enlarged(self, piece: Image.Image, number: int, request: Request, check: Check) -> Image.Image:
         """Return a piece of a picture exactly `scale` times as large.

@@ -44,6 +44,11 @@ class Net(Upscaler):
 
     pieces = Pieces(256, 16, 16)
 
+    @property
+    def repeats(self) -> bool:  # type: ignore[override]
+        """Whether it enlarges at all: there are nets that only restore."""
+        return self.scale > 1
+
     def __init__(self, name: str, net: Any, device: Device) -> None:
         self.name = name
         self.scale = net.scale

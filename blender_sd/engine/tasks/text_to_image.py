@@ -1,4 +1,4 @@
-"""Text → image, with a second, larger pass if the request asks for one (high-res fix)."""
+"""Text → image, enlarged in a second pass if the request has a scale, or asks for the high-res fix."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -28,19 +28,21 @@ def prepare(request: Request, inputs: dict[str, Source], multiple: int) -> Plan:
         raise InvalidRequest(
             f"This model cannot paint {size[0]} × {size[1]} pixels: both sides must be multiples of {multiple}.",
             f"Use {width} × {height}.")
-    layout = regions.lay_out(request, inputs, size, size)
-    return Plan({"width": request.width, "height": request.height}, size, refine=_refining(request), layout=layout,
+    painted = size if request.first_size == size else round_size(*request.first_size, multiple)
+    layout = regions.lay_out(request, inputs, painted, painted)
+    return Plan({"width": painted[0], "height": painted[1]}, painted, refine=_enlarging(request), layout=layout,
                 notes=layout.notes)
 
 
-def _refining(request: Request) -> Request | None:
-    """Return the request of the high-res fix's second pass, with the same prompt over the enlarged picture; None
-    without one.
+def _enlarging(request: Request) -> Request | None:
+    """Return the request of the second pass, which enlarges and, for the high-res fix, refines with the same prompt;
+    None without one.
     """
     task = request.task
-    if task.refine_scale <= 1.0:
+    if request.first_size == request.final_size:
         return None
     width, height = request.final_size
-    second = Upscale(strength=task.refine_strength, tile=task.tile, upscaler=task.upscaler,
+    strength = task.refine_strength if task.refine_scale > 1.0 else 0.0
+    second = Upscale(strength=strength, tile=task.tile, upscaler=task.upscaler,
                      upscaler_noise=task.upscaler_noise)
     return replace(request, task=second, width=width, height=height)
