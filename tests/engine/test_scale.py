@@ -6,6 +6,7 @@ import pytest
 
 from blender_sd.core.nets import STARTER
 from blender_sd.engine.denoise.upscalers import Net
+from blender_sd.library.checkpoints import STARTER_FOLDER
 from blender_sd.protocol.messages import Source
 from tests.support.engine import small
 from tests.support.requests import as_sent
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 def wall(**changes):
-    return small(STARTER, tiling="xy", **changes)
+    return small(STARTER_FOLDER, tiling="xy", **changes)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_a_scale_paints_small_and_adds_detail(run, passes):
     assert (result.width, result.height) == (256, 256) and as_sent(result.request) == wanted and len(passes) == 2
     first = pixels_of(run(wall())[-1].results[0])
     source = Source(pixels=np.dstack([first, np.full(first.shape[:2], 255, np.uint8)]))
-    alone = run(order(STARTER, 256, 256, strength=0.0, upscaler=STARTER, tiling="xy"), source=source)[-1].results[0]
+    alone = run(order(STARTER_FOLDER, 256, 256, strength=0.0, upscaler=STARTER, tiling="xy"), source=source)[-1].results[0]
     assert np.array_equal(pixels_of(result), pixels_of(alone))
 
 
@@ -53,7 +54,7 @@ def test_a_net_that_doubles_goes_over_its_own_result(run, passes):
     waves = 128 + 60 * np.sin(np.arange(32) * 2 * np.pi / 16)
     pixels = np.repeat(((waves[None] + waves[:, None]) / 2)[..., None], 4, 2).astype(np.uint8)
     pixels[..., 3] = 255
-    result = run(order(STARTER, 256, 256, strength=0.0, upscaler=STARTER, tiling="xy"), source=Source(pixels=pixels))
+    result = run(order(STARTER_FOLDER, 256, 256, strength=0.0, upscaler=STARTER, tiling="xy"), source=Source(pixels=pixels))
     large = pixels_of(result[-1].results[0])[..., :3].astype(int)
     assert [size[0] for size in passes] == [64, 96, 160]
     for axis in (0, 1):
@@ -62,7 +63,7 @@ def test_a_net_that_doubles_goes_over_its_own_result(run, passes):
 
 
 def test_the_last_little_is_resampled(run, passes):
-    run(order(STARTER, 80, 60, strength=0.0, upscaler=STARTER), source=Source(pixels=opaque(32, 24)))
+    run(order(STARTER_FOLDER, 80, 60, strength=0.0, upscaler=STARTER), source=Source(pixels=opaque(32, 24)))
     assert len(passes) == 1
 
 
@@ -72,7 +73,7 @@ def test_detail_is_added(run):
     source = Source(pixels=np.dstack([first, np.full(first.shape[:2], 255, np.uint8)]))
 
     def fine(upscaler):
-        made = pixels_of(run(order(STARTER, 128, 128, strength=0.0, upscaler=upscaler, tiling="xy"),
+        made = pixels_of(run(order(STARTER_FOLDER, 128, 128, strength=0.0, upscaler=upscaler, tiling="xy"),
                              source=source)[-1].results[0])[..., :3].mean(2)
         power = np.abs(np.fft.fft2(made)) ** 2
         f = np.abs(np.fft.fftfreq(128))
