@@ -34,7 +34,8 @@ def test_a_scale_paints_small_and_adds_detail(run, passes):
     assert (result.width, result.height) == (256, 256) and as_sent(result.request) == wanted and len(passes) == 2
     first = pixels_of(run(wall())[-1].results[0])
     source = Source(pixels=np.dstack([first, np.full(first.shape[:2], 255, np.uint8)]))
-    alone = run(order(STARTER_FOLDER, 256, 256, strength=0.0, upscaler=STARTER, tiling="xy"), source=source)[-1].results[0]
+    larger = order(STARTER_FOLDER, 256, 256, strength=0.0, upscaler=STARTER, tiling="xy")
+    alone = run(larger, source=source)[-1].results[0]
     assert np.array_equal(pixels_of(result), pixels_of(alone))
 
 
@@ -54,8 +55,8 @@ def test_a_net_that_doubles_goes_over_its_own_result(run, passes):
     waves = 128 + 60 * np.sin(np.arange(32) * 2 * np.pi / 16)
     pixels = np.repeat(((waves[None] + waves[:, None]) / 2)[..., None], 4, 2).astype(np.uint8)
     pixels[..., 3] = 255
-    result = run(order(STARTER_FOLDER, 256, 256, strength=0.0, upscaler=STARTER, tiling="xy"), source=Source(pixels=pixels))
-    large = pixels_of(result[-1].results[0])[..., :3].astype(int)
+    larger = order(STARTER_FOLDER, 256, 256, strength=0.0, upscaler=STARTER, tiling="xy")
+    large = pixels_of(run(larger, source=Source(pixels=pixels))[-1].results[0])[..., :3].astype(int)
     assert [size[0] for size in passes] == [64, 96, 160]
     for axis in (0, 1):
         steps = np.abs(np.diff(large, axis=axis, append=large.take([0], axis))).mean(tuple({0, 1, 2} - {axis}))
