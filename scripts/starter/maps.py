@@ -28,25 +28,37 @@ from blender_sd.engine.maps.network import MapNet  # noqa: E402
 FOLDER = ROOT / "blender_sd" / "models" / "starter_maps"
 BATCH = 8  # of each worker
 _PEAK = 1.5e-3
+_RARER = 2.2  # times as many pixels are no metal; metal counts that much more, so that neither is preferred
 
 
 def loss_of(estimate: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """The weighted sum of what is wrong with a batch's maps, and its parts."""
-    slope = lighting.slopes(truth["height"])
     height = integrate(estimate["slope"], estimate["height"])
     level = truth["height"] - truth["height"].mean((2, 3), keepdim=True)
-    spread = level.std((2, 3), keepdim=True) + 0.3
-    normal = lighting.normals(slope)
+    normal = lighting.normals(lighting.slopes(truth["height"]))
+    error = (estimate["base"] - truth["base"]).square().mean((1, 2, 3))  # of each picture, as in decibels
     parts = {
         "base": 4.0 * F.l1_loss(estimate["base"], truth["base"])
-        + 2.0 * F.l1_loss(estimate["base"].mean((2, 3)), truth["base"].mean((2, 3))),
+        + 2.0 * F.l1_loss(estimate["base"].mean((2, 3)), truth["base"].mean((2, 3)))
+        + 0.1 * (error + 1e-4).log().mean(),
         "normal": 2.0 * F.l1_loss(lighting.normals(estimate["slope"]), normal)
         + 1.0 * F.l1_loss(lighting.normals(lighting.slopes(height)), normal),
-        "height": 0.35 * ((height - level) / spread).abs().mean(),
+        "height": _height_loss(height, level),
         "roughness": 1.5 * F.l1_loss(estimate["roughness"], truth["roughness"]),
-        "metallic": 0.35 * F.binary_cross_entropy_with_logits(estimate["metallic"], truth["metallic"]),
+        "metallic": 0.35 * F.binary_cross_entropy_with_logits(
+            estimate["metallic"], truth["metallic"], torch.where(truth["metallic"] > 0.5, _RARER, 1.0)
+        ),
     }
     return sum(parts.values()), {name: float(value.detach()) for name, value in parts.items()}
+
+
+def _height_loss(height: Tensor, level: Tensor) -> Tensor:
+    """What is wrong with heights whose means are zero: their size, and, where there is relief, their shape."""
+    deviation = level.std((2, 3), keepdim=True)
+    energies = (height.square().mean((1, 2, 3)) + 1e-3) * (level.square().mean((1, 2, 3)) + 1e-3)
+    unlike = 1.0 - (height * level).mean((1, 2, 3)) / energies.sqrt()
+    shaped = (deviation.flatten() > 0.3).float()
+    return 0.35 * ((height - level) / (deviation + 0.3)).abs().mean() + 0.3 * (unlike * shaped).mean()
 
 
 def _optimiser(net: MapNet) -> torch.optim.Optimizer:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 # Weight of the height beside the slopes, as the square of a frequency in radians per pixel: what is longer than about
-# a hundred pixels follows the height, because slopes err most there.
-TRUST = 0.004
+# thirty pixels follows the height, because slopes err most there.
+TRUST = 0.05
 BOTH = (True, True)
 _OPENNESS = ((2.0, 1.2), (4.5, 1.2), (10.0, 1.2))  # scales of occlusion in pixels, and how much each counts
 
