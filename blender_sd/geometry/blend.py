@@ -9,8 +9,9 @@ import numpy as np
 from .gather import Reading
 
 # The mean's weights are quality to the power 4, the best view's to the power 12: a view that is better by a tenth then
-# has 76 % of the weight, so that borders are narrow, but no steps. Pictures that agree make no steps, and the power 24
-# keeps more of their details.
+# has 76 % of the weight, so that borders are narrow, but no steps. Pictures that agree make hardly any, and the power
+# 32 keeps more of their details; such weights are relative to the best so far, as float32 holds no others.
+_AGREED = np.float32(32)
 _LEAST = np.float32(1e-35)  # of those weights, which float32 still holds
 NO_VIEW = np.iinfo(np.uint16).max
 
@@ -21,7 +22,7 @@ class Blend:
 
     Attributes:
         sums: N×8 float32: the sum of the colours with sharp weights, which the best view dominates, the weights' sum,
-            and both with soft weights.
+            and both with soft weights. Of pictures that agree, sharp weights are shares of the best view's.
         quality: N float32, the best quality so far; 0 where no view was.
         view: N uint16, the view that has it; NO_VIEW for none.
         agreed: Whether the pictures show the same where they overlap.
@@ -42,13 +43,19 @@ class Blend:
         """Add what the view numbered `view` shows. Threads may add readings of different entries at once."""
         entries, quality = reading.entries, reading.quality
         mean = (quality * quality) ** 2
-        best = sharpened(mean)
-        best = np.maximum(best * best if self.agreed else best, _LEAST)
+        so_far = np.take(self.sums, entries, 0)
+        if self.agreed:
+            before = np.take(self.quality, entries)
+            highest = np.maximum(before, quality)
+            so_far[:, :4] *= ((before / highest) ** _AGREED)[:, None]
+            best = (quality / highest) ** _AGREED
+        else:
+            best = np.maximum(sharpened(mean), _LEAST)
         rows = np.empty((len(entries), 8), np.float32)
         for start, weight in ((0, best), (4, mean)):
             np.multiply(reading.colours, weight[:, None], out=rows[:, start : start + 3])
             rows[:, start + 3] = weight
-        rows += np.take(self.sums, entries, 0)
+        rows += so_far
         self.sums[entries] = rows
         better = quality > np.take(self.quality, entries)
         self.quality[entries[better]] = quality[better]
