@@ -16,8 +16,9 @@ from ..core.regions import MASK, as_fields
 from ..core.request_builder import checked_size
 from ..core.tasks import RESTYLE_SEQUENCE, RestyleSequence
 from ..library import files, shot_folders
+from ..library.shots import ShotWriter
 from ..protocol.messages import Record
-from ..protocol.shots import LINKS, ShotOrder
+from ..protocol.shots import LINKS, Course, Shot, ShotInfo, ShotOrder
 from ..session.job import Job
 from .arguments import scene_call, task_call
 from .runtime import runtime
@@ -104,7 +105,9 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
                         os.path.join(folder, _LINEAR) if exr and not keyframes_only else "",
                         asked.source if asked.source != SCENE else "")
     notes = list(order.notes)
-    if recorded is None:
+    if recorded is not None:
+        _refresh(folder, recorded, _prompts(prompts, asked), varying or {})
+    else:
         work.request = replace(_recording(asked, order, folder, link, prompts, varying, resume, notes),
                                controls=guides.controls, regions=guides.regions)
     work.keyframes = {number: opened for number, (opened, _) in given.items()}
@@ -238,8 +241,6 @@ def _recording(asked: Asked, order: Order, folder: str, link: str, prompts: Any,
     """Return what is recorded into `folder`; the saved copy of the scene lies there by then. Raises SDError."""
     scene, task = runtime.scene.sequences, order.request.task
     assert isinstance(task, RestyleSequence)
-    listed = sorted((int(frame), str(text)) for frame, text in prompts) if prompts is not None else list(
-        scene.marked_prompts(asked.frames[0], asked.frames[-1]) if asked.of_scene else ())
     known = shot_folders.saved_copy(folder) if resume else ""
     shot = shot_folders.shot_in(folder) if resume and os.path.isdir(shot_folders.shot_in(folder)) else (
         shot_folders.new_shot(folder))
@@ -252,7 +253,30 @@ def _recording(asked: Asked, order: Order, folder: str, link: str, prompts: Any,
     return Record("", shot, asked.frames, blend, scripts, name if asked.of_scene else "",
                   "" if asked.source == SCENE else asked.source, link if asked.of_scene else "flow",
                   int(task.frame_bits), tuple(f"{key}={path}" for key, path in (varying or {}).items()),
-                  json.dumps(listed), task.skip_broken)
+                  json.dumps(_prompts(prompts, asked)), task.skip_broken)
+
+
+def _prompts(prompts: Iterable[tuple[int, str]] | None, asked: Asked) -> list[tuple[int, str]]:
+    """Return pairs of a frame and the prompt from there on: those of the call, or else of the timeline's markers."""
+    if prompts is not None:
+        return sorted((int(frame), str(text)) for frame, text in prompts)
+    if not asked.of_scene:
+        return []
+    return list(runtime.scene.sequences.marked_prompts(asked.frames[0], asked.frames[-1]))
+
+
+def _refresh(folder: str, recorded: ShotInfo, prompts: list[tuple[int, str]], varying: Mapping[str, str]) -> None:
+    """Bring the settings of a recorded shot up to date: prompts, and what is keyframed now. What is driven stays as it
+    was recorded. Raises OutputUnwritable."""
+    shot = Shot(shot_folders.shot_in(folder))
+    values = runtime.scene.sequences.keyframed_in_scene(tuple(varying.items()), recorded.frames)
+    kept = {name: values.get(name, getattr(shot.course, name)) for name in _VARYING if name in varying}
+    regions = {int(name[8:]): values.get(name, shot.course.regions.get(int(name[8:]), {})) for name in varying
+               if name not in _VARYING}
+    try:
+        ShotWriter(shot.folder).course(Course(**kept, regions=regions, prompts=tuple(prompts)))
+    except OSError as error:
+        raise OutputUnwritable(f"The folder {folder} is read-only.", "Choose another.", repr(error)) from None
 
 
 def _copy(folder: str, known: str, notes: list[str]) -> tuple[str, str, bool]:

@@ -10,12 +10,12 @@ from ..core.errors import InvalidRequest, SourceUnusable
 from ..core.names import suggestion
 from ..protocol.messages import Record
 from . import frames, movies, saved_copy, sequence_placing, shot_process, shot_recorder
-from .shot_settings import animated_paths
+from .shot_settings import animated_paths, keyframed
 from .targets import identity, lookup, push_undo
 
 __all__ = [
-    "animated_in_panel", "copy_scene", "facts_of_movie", "marked_prompts", "name_of_scene", "placing", "range_of_scene",
-    "record_here", "records_here", "runs_scripts", "size_of_scene"]
+    "animated_in_panel", "copy_scene", "facts_of_movie", "keyframed_in_scene", "marked_prompts", "name_of_scene",
+    "placing", "range_of_scene", "record_here", "records_here", "runs_scripts", "size_of_scene"]
 
 _PLACES: dict[str, Callable] = {"sequencer": sequence_placing.in_sequencer,
                                 "compositor": sequence_placing.in_compositor}
@@ -53,6 +53,11 @@ def marked_prompts(frame_first: int, frame_last: int) -> tuple[tuple[int, str], 
 def animated_in_panel(names: Sequence[str]) -> tuple[str, ...]:
     """Return which settings of the open scene's panel are keyframed or driven, as texts for `Record.varying`."""
     return animated_paths(bpy.context.scene, names)
+
+
+def keyframed_in_scene(varying: Sequence[tuple[str, str]], frames: Sequence[int]) -> dict[str, dict[int, float]]:
+    """Return the values of settings that are keyframed in the open scene; see `shot_settings.keyframed`."""
+    return keyframed(bpy.context.scene, varying, frames)
 
 
 def records_here() -> bool:

@@ -33,6 +33,7 @@ from .control import control_source
 from .frame_surfaces import surfaces_of_frame
 from .regions import open_regions
 from .shot_layout import ShotLayout, described
+from .shot_settings import within
 
 AUTO = "auto"
 LAYOUT = "layout.json"
@@ -233,7 +234,7 @@ class _Recorder:
             except ValueError:
                 raise SourceUnusable(f"The scene has no property '{path:.60}' for {name}.",
                                      "Name one by its data path.") from None
-            self._values[name][number] = int(value) if name == "seed" else float(value)
+            self._values[name][number] = within(name, value)
 
     def _course(self) -> Course:
         regions = {int(name.removeprefix("regions/")): values for name, values in self._values.items()

@@ -126,6 +126,13 @@ def test_settings_follow_properties_and_markers_hold_prompts(sd, moving, setting
                         **settings).result(PATIENCE)
     course = Shot(shot_in(str(tmp_path / "out"))).course
     assert course.strength == pytest.approx({1: 0.1, 2: 0.2, 3: 0.3}) and course.prompts == ((2, "bronze"),)
+    moving.timeline_markers[0].name = "prompt: gold"
+    moving["guide"] = 2.0
+    moving.keyframe_insert('["guide"]', frame=1)
+    sd.restyle_sequence("clay", output=tmp_path / "out", resume=True, record_only=True, varying={
+        "strength": '["how strong"]', "guidance": '["guide"]'}, **settings).result(PATIENCE)
+    again = Shot(shot_in(str(tmp_path / "out"))).course
+    assert again.prompts == ((2, "gold"),) and again.guidance[3] == 2 and again.strength == course.strength
 
 
 def test_a_file_that_was_never_saved_and_one_that_was(sd, moving, settings, tmp_path):

@@ -50,6 +50,19 @@ def test_keyframes_and_drivers_are_seen_with_the_add_on_and_without(panel):
     assert {curve.data_path for curve in shot_settings.compat.fcurves_of(panel)} == {"sd.strength", "sd.guidance"}
 
 
+def test_keyframes_are_read_without_going_to_their_frames(panel):
+    animate(panel)
+    pairs = (("strength", "sd.strength"), ("guidance", "sd.guidance"), ("seed", "sd.seed"))
+    panel.frame_set(3)
+    values = shot_settings.keyframed(panel, pairs, (1, 6, 11, 500))
+    assert values == {"strength": pytest.approx({1: 0, 6: 0.5, 11: 1, 500: 1})} and panel.frame_current == 3
+
+
+def test_values_stay_within_their_limits():
+    assert shot_settings.within("strength", 1.2) == 1 and shot_settings.within("regions/0", -3) == 0
+    assert shot_settings.within("seed", 7.6) == 8 and shot_settings.within("guidance", 1e9) == 100
+
+
 def test_what_is_no_setting_is_refused():
     assert shot_settings.varying_of(('strength=["a=b"]',)) == (("strength", '["a=b"]'),)
     for text in ("strength", "=a", "strength="):
