@@ -197,8 +197,7 @@ class Engine(ImageCalls):
             if index == 1:
                 first = painted
                 self._keep_inputs(job, request)
-            deep = image.info.pop(DEEP_KEY, None)
-            done = self._kept(job, index, result, image, origin, deep)
+            done = self._kept(job, index, result, image, origin, deep := image.info.pop(DEEP_KEY, None))
             yield from output_pictures.with_light(done, deep, origin, job.note)
         if job.message.scenery is not None and first is not None:
             over = replace(origin, kind=COMPOSITE)
@@ -333,8 +332,7 @@ class Engine(ImageCalls):
     def _kept(self, job: Job, index: int, result: Result, image: Image.Image | np.ndarray,
               origin: Origin | None, deep: np.ndarray | None = None) -> Result:
         """Return `result` with the file that it was written to, or with its pixels. `origin`: None if no model had a
-        part in it; `deep`: see DEEP_KEY.
-        """
+        part in it; `deep`: see DEEP_KEY."""
         if not job.message.output:
             return replace(result, pixels=pixels_of(image))
         marking = self._marking and origin is not None
@@ -342,9 +340,8 @@ class Engine(ImageCalls):
         finished = image_origin.finished(origin or Origin(generator()), filtered)
         sign = self._credentials.signing(result.request, job.message.inputs, finished, job.note) if marking else None
         try:
-            written = output_pictures.in_words(image, deep)
-            path = str(output_pictures.save(written, Path(job.message.output), job.message.job, index, result.request,
-                                            finished, marking, sign, result.role))
+            path = str(output_pictures.save(image, Path(job.message.output), job.message.job, index, result.request,
+                                            finished, marking, sign, result.role, deep))
         except OutputUnwritable as error:  # the folder was fine before the painting, which may have taken long
             job.note(f"{error.message}. What could not be written is in the open file alone: save that, or the image.")
             return replace(result, pixels=pixels_of(image))

@@ -244,6 +244,9 @@ def _kept(sd: Any, scene: _Scene, source: Any, seed: int) -> tuple[int, float]:
 
 def _times(sd: Any, np: Any, log: Callable[[str], None]) -> tuple[float, float]:
     """Return the median seconds of the same restyle without regions, and with four of different prompts."""
+    import bpy
+
+    _Scene(bpy, np.random.default_rng(9000)).render()
     regions = _quarters(sd, np)
     spent: dict[str, list[float]] = {"plain": [], "regional": []}
     for number in range(8):

@@ -24,7 +24,8 @@ def by_region(nets: Sequence[torch.nn.Module], whole: Shares) -> Iterator[None]:
         nets: A denoiser and its ControlNets; those without group norms are left as they are.
         whole: The shares of all regions and of the rest, which are 1 together everywhere.
     """
-    changed = [_Norm(part, whole) for net in nets if isinstance(net, torch.nn.Module)
+    room = _Room()
+    changed = [_Norm(part, whole, room) for net in nets if isinstance(net, torch.nn.Module)
                for part in net.modules() if isinstance(part, torch.nn.GroupNorm)]
     try:
         yield
@@ -33,11 +34,24 @@ def by_region(nets: Sequence[torch.nn.Module], whole: Shares) -> Iterator[None]:
             norm.remove()
 
 
+class _Room:
+    """Hold the squares that norms need for a moment: fresh memory for each would take longer than the squares."""
+
+    def __init__(self) -> None:
+        self._kept: torch.Tensor | None = None
+
+    def squares(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the squares of a tensor, valid until the next call."""
+        if self._kept is None or self._kept.numel() < value.numel() or self._kept.device != value.device:
+            self._kept = torch.empty(value.numel(), device=value.device)
+        return torch.mul(value, value, out=self._kept[:value.numel()].view(value.shape))
+
+
 class _Norm:
     """Stand in the place of a group norm's `forward`."""
 
-    def __init__(self, norm: torch.nn.GroupNorm, whole: Shares) -> None:
-        self._norm, self._whole = norm, whole
+    def __init__(self, norm: torch.nn.GroupNorm, whole: Shares, room: _Room) -> None:
+        self._norm, self._whole, self._room = norm, whole, room
         self._own, self._forward = norm.__dict__.get("forward"), norm.forward
         norm.forward = self._normalised
 
@@ -56,7 +70,7 @@ class _Norm:
         norm, batch, channels = self._norm, len(value), value.shape[1]
         grouped = value.reshape(batch, norm.num_groups, channels // norm.num_groups, -1)
         exact = grouped.float()
-        mean, squares = self._of_regions(torch.stack([exact.mean(2), exact.square().mean(2)]), shares)
+        mean, squares = self._of_regions(torch.stack([exact.mean(2), self._room.squares(exact).mean(2)]), shares)
         scale = (squares - mean.square()).clamp(min=0).add(norm.eps).rsqrt()
         # As a factor and a summand of each group at each place
         factor, summand = (torch.stack([scale, -mean * scale]).to(value.dtype) @ shares)[:, :, :, None]

@@ -45,7 +45,8 @@ def check_folder(folder: Path) -> None:
 
 
 def save(image: Image.Image | np.ndarray, folder: Path, job: str, index: int, request: Request, origin: Origin,
-         marked: bool = True, sign: Callable[[bytes, str], bytes] | None = None, role: str = PICTURE) -> Path:
+         marked: bool = True, sign: Callable[[bytes, str], bytes] | None = None, role: str = PICTURE,
+         deep: np.ndarray | None = None) -> Path:
     """Write an image as PNG. The file appears under its name only when it is complete and on the disk.
 
     The file holds A1111's `parameters`, the whole request (`blender_sd`), the origin, and what it is if no picture.
@@ -61,6 +62,8 @@ def save(image: Image.Image | np.ndarray, folder: Path, job: str, index: int, re
         marked: Whether to add XMP saying that a model painted it.
         sign: Takes a PNG's bytes and title and returns the PNG with content credentials; raises nothing.
         role: What it is (`core.roles`).
+        deep: The same picture in the depth of its source (`protocol.light.DEEP_KEY`); one of 16 bits is written in its
+            place.
 
     Returns:
         The file's path.
@@ -68,6 +71,8 @@ def save(image: Image.Image | np.ndarray, folder: Path, job: str, index: int, re
     Raises:
         OutputUnwritable: The folder is missing or full, or cannot be written.
     """
+    if deep is not None and deep.dtype == np.uint16:
+        image = deep
     texts = texts_of(request, origin, marked)
     if role != PICTURE:
         texts.add_text(ROLE_KEY, role)
@@ -95,11 +100,6 @@ def texts_of(request: Request, origin: Origin, marked: bool) -> PngImagePlugin.P
     if marked:
         texts.add_itxt("XML:com.adobe.xmp", xmp(origin))
     return texts
-
-
-def in_words(image: Image.Image | np.ndarray, deep: np.ndarray | None) -> Image.Image | np.ndarray:
-    """Return what a picture's file holds: the picture in its source's depth if that is 16 bits, else `image`."""
-    return deep if deep is not None and deep.dtype == np.uint16 else image
 
 
 def with_light(result: Result, values: np.ndarray | None, origin: Origin,
