@@ -36,6 +36,7 @@ next(a for a in bpy.context.window.screen.areas if a.type == "VIEW_3D").spaces.a
 bpy.ops.ed.undo_push(message="ready")
 """)
     blender.open_tab("SD")
+    blender.open_only("Seed Walk")  # which folds those above, so that the panel is on the screen
     blender.open_only("Material")
     blender.find_text("Material from Prompt")
     return blender
