@@ -33,6 +33,7 @@ from .tasks import keeping
 from .tasks.restyle_sequence import Stage
 
 log = logging.getLogger(__name__)
+_UNTIL = 0.4  # of the steps: blending makes soft, and what differs between keyframes later has one owner anyway
 _SEVERAL = ("Flux2KleinPipeline", "QwenImageEditPlusPipeline")  # take several references
 _SHARP = 40.0  # the power of quality in the weights of the last step that is blended
 
@@ -122,7 +123,7 @@ class Brush:
             batch=min(self.job.request.task.batch or fits, fits),
             noise=None if cells is None else AttachedNoise(cells, height // scale, width // scale),
             begins=tuple(1 - own / max(steps) for own in steps) if len(set(steps)) > 1 else (),
-            turning=self._turning(model, frames))
+            turning=self._turning(model, frames), until=_UNTIL)
         pictures = self._carried_out(model, pipe, plain, plan, group)
         return [self._passed(guard, frame, picture.crop((0, 0, *self.stage.size)))
                 for frame, picture in zip(frames, pictures)]

@@ -160,7 +160,7 @@ def _recognised(clip: dict[int, Any], family: str) -> float:
     import numpy as np
     from PIL import Image
 
-    from .texture import material_share
+    from ._texture.compared import material_share
 
     squares = [picture[top:top + _PATCH, left:left + _PATCH] for picture in clip.values()
                for top in range(0, picture.shape[0] - _PATCH + 1, _PATCH // 2)

@@ -49,6 +49,7 @@ class Together:
             it were painted at a lower strength. () for all of them.
         turning: For each view another prompt, and how far its own turns into that: the embeddings lie between. () for
             none.
+        until: The share of the steps up to which views are blended.
     """
 
     prompts: tuple[str, ...]
@@ -64,6 +65,7 @@ class Together:
     noise: SurfaceNoise | None = None
     begins: tuple[float, ...] = ()
     turning: tuple[tuple[str, float], ...] = ()
+    until: float = UNTIL
 
     @property
     def count(self) -> int:
@@ -165,8 +167,8 @@ class _Agreement:
         together, result = self._together, x0
         if together.blend:
             self._blend = self._blend or SurfaceBlend(together.links, x0.device)
-            if share < UNTIL:
-                result = self._blend(result, SOFT + (together.sharp - SOFT) * share / UNTIL)
+            if share < together.until:
+                result = self._blend(result, SOFT + (together.sharp - SOFT) * share / together.until)
         keep = self._keep(share, x0)
         if keep is not None and together.pictures:
             if self._kept is None:
