@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
 import pytest
 
 import blender_sd as sd
+from blender_sd.addon.operators.regions import SD_OT_pick_region
 from blender_sd.calls import models
 from blender_sd.core.errors import SourceUnusable
 from blender_sd.core.families import family_of
@@ -15,7 +17,9 @@ from blender_sd.core.regions import Region
 from blender_sd.core.request import Request
 from blender_sd.core.tasks import ImageToImage
 from tests.addon.conftest import MODEL
+from tests.support import panels
 from tests.support.addon import cube
+from tests.support.panels import wide  # noqa: F401  (a fixture)
 
 
 def added(settings, kind="OBJECT", **values):
@@ -111,3 +115,19 @@ def test_a_style_takes_named_regions_and_gives_them_where_their_things_are(addon
     assert any("'Gone'" in note for note in job.notes)
     assert sd.generate("x", style="Shop").request.regions == ()
     sd.cancel_all()
+
+
+@pytest.mark.parametrize(("kind", "value", "passes"), [
+    ("WHEELUPMOUSE", "PRESS", True), ("MIDDLEMOUSE", "PRESS", True), ("NUMPAD_7", "PRESS", True),
+    ("NDOF_MOTION", "NOTHING", True), ("X", "PRESS", False), ("LEFTMOUSE", "RELEASE", False)])
+def test_the_view_can_be_turned_while_a_region_is_picked(addon, kind, value, passes):
+    answer = SD_OT_pick_region.modal(None, bpy.context, SimpleNamespace(type=kind, value=value))
+    assert answer == ({"PASS_THROUGH"} if passes else {"RUNNING_MODAL"})
+
+
+def test_panels_say_where_regions_count_for_nothing(addon):
+    words = ("Live mode heeds no regions.", "Projections heed no regions.")
+    names = "SD_PT_view3d_live", "SD_PT_view3d_project"
+    assert not any(text in panels.draw(panels.panel(name)).texts for text, name in zip(words, names))
+    added(addon, thing=cube())
+    assert all(text in panels.draw(panels.panel(name)).texts for text, name in zip(words, names))
