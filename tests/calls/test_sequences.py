@@ -12,8 +12,8 @@ from blender_sd.core.errors import InvalidRequest, OutputUnwritable, SourceUnusa
 from blender_sd.core.regions import Region
 from blender_sd.library import png
 from blender_sd.library.shot_folders import is_recorded, saved_copy, shot_in
+from blender_sd.protocol import exr_files
 from blender_sd.protocol.shots import Shot
-from blender_sd.scene import exr
 from tests.support.calls import PATIENCE, run_until
 
 pytestmark = [pytest.mark.bpy, pytest.mark.slow]
@@ -106,7 +106,7 @@ def test_frames_and_a_movie_become_a_movie(sd, moving, settings, tmp_path):
     assert paths[-1] == movie and [path.suffix for path in paths] == 3 * [".png"] + 3 * [".exr"] + [".mp4"]
     assert any("linear Rec. 709" in note for note in job.notes)
     image = bpy.data.images.load(str(paths[0]))
-    shown, light = np.array(image.pixels[:4])[0], exr.read_passes(paths[3].read_bytes()).channels["R"][-1, 0]
+    shown, light = np.array(image.pixels[:4])[0], exr_files.read_passes(paths[3].read_bytes()).channels["R"][-1, 0]
     assert ((shown + 0.055) / 1.055) ** 2.4 == pytest.approx(float(light), abs=0.01) or shown < 0.04
     assert Shot(shot_in(str(tmp_path / "out"))).info.link == "flow"
     again = sd.restyle_sequence("clay", movie, frames=(2, 3), output=tmp_path / "again", **settings).result(PATIENCE)

@@ -12,6 +12,7 @@ from blender_sd.calls.runtime import runtime
 from blender_sd.cli import exits
 from blender_sd.cli.commands import animate
 from blender_sd.cli.main import all_commands, main
+from blender_sd.core.errors import SourceUnusable
 from blender_sd.protocol.shots import Shot
 
 pytestmark = pytest.mark.bpy
@@ -46,7 +47,7 @@ def test_options_reach_the_call(command, monkeypatch, tmp_path):
 
     def call(*arguments, **keywords):
         asked.update(keywords, arguments=arguments)
-        raise sequences.SourceUnusable("No such thing.")
+        raise SourceUnusable("No such thing.")
 
     monkeypatch.setattr(sequences, "restyle_sequence", call)
     status, _ = command("SCENE", "clay", "--output", str(tmp_path / "out"), "--frames", "1-8x2", "--only", "3",

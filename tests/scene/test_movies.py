@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from blender_sd.core.errors import JobCancelled, OutputUnwritable, SourceUnusable
+from blender_sd.protocol import exr_files
 from blender_sd.protocol.shots import FLOW, FRAMES, Shot
-from blender_sd.scene import compat, exr, movies, renders
+from blender_sd.scene import compat, movies, renders
 from blender_sd.scene.linear_frames import write_linear
 from blender_sd.scene.sequence_placing import in_compositor, in_sequencer
 from blender_sd.scene.shot_pictures import opened_pictures
@@ -141,7 +142,7 @@ def test_broken_missing_and_larger_frames_are_named_or_left_out(frames, tmp_path
 def test_frames_become_linear_light_once(frames, tmp_path):
     folder, told = str(tmp_path / "exr"), []
     write_linear(frames[:2], folder, told.append, lambda: False)
-    light = exr.read_passes((tmp_path / "exr" / "0001.exr").read_bytes()).channels
+    light = exr_files.read_passes((tmp_path / "exr" / "0001.exr").read_bytes()).channels
     assert told == [0, 1] and light["R"].dtype == np.float16
     assert light["G"][-1, 0] == pytest.approx(0.2140, abs=0.002) and light["R"][0, 8] == 1  # of 0.5 in sRGB, and of 1
     before = os.stat(tmp_path / "exr" / "0001.exr").st_mtime_ns
