@@ -142,7 +142,7 @@ def _names(name: str, beside: Sequence[bool]) -> list[str]:
     """Return the names of a unit's files, without their ending; `beside`: for each of them, whether it is called like
     the one before."""
     count = len(beside) - sum(beside)
-    places = itertools.accumulate(not same for same in beside)
+    places = itertools.accumulate(int(not same) for same in beside)
     return [name if count == 1 else f"{name}_{place}" for place in places]
 
 

@@ -235,3 +235,10 @@ def test_workers_share_one_queue(no_blender, monkeypatch, tmp_path):
     assert main(["restyle", str(tmp_path / "a#.png"), "x", "--frames", "0-7", "--workers", "2", "--steps", "5",
                  "--output", str(tmp_path / "out"), "--quiet"]) == 0
     assert len(names(tmp_path / "out")) == 8 and all(len(engine.runs) >= 2 for engine in engines)
+
+
+def test_a_picture_in_scene_linear_light_is_called_like_the_displayed_one():
+    from blender_sd.cli.painting import _names
+
+    assert _names("moss", [False, True]) == ["moss", "moss"]
+    assert _names("moss", [False, True, False, True]) == ["moss_1", "moss_1", "moss_2", "moss_2"]
