@@ -2,14 +2,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
 import pytest
 
 from blender_sd import scene
-from blender_sd.core.errors import InvalidRequest, ModelNotFound, SourceUnusable
+from blender_sd.calls import material_maps
+from blender_sd.core.errors import InvalidRequest, ModelNotFound, PolicyForbids, SourceUnusable
 from blender_sd.core.roles import BASE_COLOUR, MAPS, NORMAL
+from blender_sd.library.marigold import INTRINSICS, Weights
 from tests.support.calls import PATIENCE
 from tests.support.pictures import colours, generated
 
@@ -79,6 +82,18 @@ def test_bad_input_starts_nothing(sd, small, call, keywords, error):
         else:
             sd.pbr_maps(image, **keywords)
     assert (len(sd.jobs()), len(bpy.data.materials)) == before
+
+
+def test_weights_that_the_policy_forbids_are_passed_over(sd, monkeypatch):
+    def forbid(place, kind):
+        raise PolicyForbids(f"It forbids the {kind} in {place}.", "Choose another.")
+
+    monkeypatch.setattr(material_maps.runtime.models, "marigold", lambda: (Weights("/marigold", INTRINSICS),))
+    assert material_maps.map_task("auto", "16", 1.0, "xy").intrinsics == "/marigold"
+    monkeypatch.setattr(material_maps, "policy", lambda: SimpleNamespace(check_model=forbid))
+    assert material_maps.map_task("auto", "16", 1.0, "xy").intrinsics == ""
+    with pytest.raises(PolicyForbids, match="Marigold"):
+        material_maps.map_task("marigold", "16", 1.0, "xy")
 
 
 def test_a_normal_map_changes_nothing(sd):
