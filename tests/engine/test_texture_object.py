@@ -146,7 +146,7 @@ def _disagreement(links, values):
 
 
 def test_finished_views_show_what_the_best_of_them_does(texture, monkeypatch):
-    """Each side of a sphere that only one view shows best stays as it was painted; elsewhere views show the same."""
+    """Where one view is the best, its details stay as they were painted; elsewhere views show the same."""
     from blender_sd.engine.denoise import many_views
 
     before, after, pixels = [], [], []
@@ -167,7 +167,7 @@ def test_finished_views_show_what_the_best_of_them_does(texture, monkeypatch):
     quality = pixels[0].quality
     best = pixels[0].pixel[quality[:, 0] > 1.1 * quality[:, 1:].max(1), 0]
     flat = [value.permute(0, 2, 3, 1).reshape(-1, 3)[best] for value in (one, other)]
-    assert len(best) > 1000 and (flat[0] - flat[1]).abs().max() <= 1
+    assert len(best) > 1000 and (flat[0] - flat[1]).std() < 0.1 * flat[0].std(), "only what varies slowly is levelled"
 
 
 def test_the_same_seed_gives_the_same_texture_and_another_one_does_not(texture):

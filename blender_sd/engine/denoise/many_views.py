@@ -25,6 +25,7 @@ from .shared_attention import Sharing, micro_batches, shared
 SOFT, SHARP = 4.0, 200.0
 UNTIL = 0.8  # the share of the steps up to which views are blended
 NEIGHBOURS = 2
+_LEVEL = 0.1  # of a view's side: the width over which differences between finished views are levelled
 
 Preview = Callable[[Any, torch.Tensor], None]
 
@@ -98,12 +99,14 @@ class Together:
         """Return the finished views, RGB, each with what the best view shows of its points.
 
         The agreement of latents ends with their squares, so finished pictures still differ in detail. The bake would
-        mix what differs where the best view changes, which blurs it.
+        mix what differs where the best view changes, which blurs it. What varies slowly comes from the mean of the
+        views, as in the bake, so that nothing steps where the best one changes.
         """
         if self.pixel_links is None or not self.blend:
             return list(pictures)
         values = torch.stack([_tensor(picture) for picture in pictures])
-        values = SurfaceBlend(self.pixel_links, torch.device("cpu"))(values, SHARP)
+        values = _best(SurfaceBlend(self.pixel_links, torch.device("cpu")), self.pixel_links, values, SHARP)
+        values = values.clamp(-1, 1)
         return [Image.fromarray(np.rint((value.permute(1, 2, 0).numpy() + 1) * 127.5).astype(np.uint8))
                 for value in values]
 
@@ -168,7 +171,9 @@ class _Agreement:
         if together.blend:
             self._blend = self._blend or SurfaceBlend(together.links, x0.device)
             if share < together.until:
-                result = self._blend(result, SOFT + (together.sharp - SOFT) * share / together.until)
+                power = SOFT + (together.sharp - SOFT) * share / together.until
+                result = (self._blend(result, power) if together.pixel_links is None else
+                          _best(self._blend, together.links, result, power))
         keep = self._keep(share, x0)
         if keep is not None and together.pictures:
             if self._kept is None:
@@ -187,6 +192,24 @@ class _Agreement:
         keep = x0.new_zeros((x0.shape[0], 1, *x0.shape[-2:])) if together.keep is None else together.keep.to(x0).clone()
         keep[waiting] = 1
         return keep
+
+
+def _best(blend: SurfaceBlend, links: Links, values: torch.Tensor, power: float) -> torch.Tensor:
+    """Return V×C×H×W values with the details of the best view; what varies slowly comes from the mean of the views."""
+    best = blend(values, power)
+    seen = torch.zeros(len(values) * links.height * links.width)
+    seen[torch.from_numpy(links.pixel[:, 0])] = 1
+    seen = seen.reshape(len(values), 1, links.height, links.width).to(values)
+    return best + seen * _spread((blend(values, SOFT) - best) * seen, seen)
+
+
+def _spread(values: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Return V×C×H×W values averaged over what is `seen` round each pixel, V×1×H×W of 0 and 1."""
+    side = max(3, round(min(values.shape[-2:]) * _LEVEL)) // 2 * 2 + 1
+    total, count = values, seen
+    for _ in range(3):  # near a bell curve
+        total, count = (torch.nn.functional.avg_pool2d(part, side, 1, side // 2) for part in (total, count))
+    return total / count.clamp(min=1e-6)
 
 
 def _blocks(denoiser: Any) -> list[torch.nn.Module]:
