@@ -268,7 +268,7 @@ def _blended_times(sd: Any, np: Any, log: Callable[[str], None]) -> dict[str, fl
     from tests.support import tiny_transformers
 
     regions, result = _quarters(sd, np), {}
-    with tempfile.TemporaryDirectory(prefix="sd-bench-") as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True, prefix="sd-bench-") as folder:
         for family in _BLENDING:
             model = str(tiny_transformers.BUILDERS[family](Path(folder) / family))
             spent: dict[bool, list[float]] = {False: [], True: []}
