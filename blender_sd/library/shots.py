@@ -18,8 +18,10 @@ class ShotWriter:
     """
 
     def __init__(self, folder: str) -> None:
-        """Make the folder in an existing one, or go on in it."""
+        """Make the folder in an existing one, or go on in it, without what processes that were killed left there."""
         files.make_folder(folder)
+        for place, *_ in os.walk(folder):
+            files.sweep(place)
         self.folder = folder
         self._topologies: set[str] = set()
 

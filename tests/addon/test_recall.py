@@ -154,6 +154,8 @@ def test_recall_fills_in_all_that_the_panel_has(addon, task):
                if PANEL in declared.setting.uses and declared.task in ("", task) and declared.kind != "str"
                and declared.name not in ("width", "height")}
     changes["variation_seed"] = MAX_SEED  # another program's
+    if "scale" in changes:
+        changes["native"] = 64  # of the model
     wanted = Request.of(task, prompt="old stone", width=64, height=64, **changes)
     addon.fill_from(wanted)
     apart = {"strength": addon_declared.exact(addon, "slot_strength")} if task == "image_to_image" else {}

@@ -52,7 +52,7 @@ def test_a_texture_counts_though_a_sheet_of_views_comes_first(addon, space, monk
     _paint(addon)
     result, = sd.jobs()[-1].results
     sheet = replace(result, role=SHEET, path=f"{result.path}.sheet.png")
-    whole = SimpleNamespace(id="of a whole object", state="finished", results=(sheet, result))
+    whole = SimpleNamespace(id="of a whole object", state="finished", results=(sheet, result), frames=0)
     monkeypatch.setattr(visible.job_queue, "jobs", lambda: [whole])
     space.shading.type, space.shading.color_type = "SOLID", "MATERIAL"
     visible.update()

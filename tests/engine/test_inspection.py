@@ -29,7 +29,7 @@ READERS = {
     "engine/models/cache.py": ["_read"],
     "engine/output/safety_filter.py": ["_read_checker", "_read_classifier"],
     "engine/models/vision.py": ["__init__"],
-    "engine/maps/marigold.py": ["_pipeline"],
+    "engine/maps/marigold.py": ["_read"],
 }
 HELD = ("engine/models/nets.py", "engine/models/single_file.py", "engine/denoise/upscalers.py")
 
