@@ -207,7 +207,7 @@ def _output(output: Any, order: Order, resume: bool) -> str:
         name = "".join(sign if sign.isalnum() else "_" for sign in order.request.prompt[:40]).strip("_") or "animation"
         output = next(path for number in range(1, MAX_SIDE) if not os.path.exists(
             path := parent / (name if number == 1 else f"{name}_{number}")))
-    folder = runtime.scene.local_path(output)
+    folder = os.path.abspath(runtime.scene.local_path(output))  # without a slash at its end: a movie goes beside it
     try:
         files.make_folders(folder)
     except OSError as error:
@@ -226,7 +226,7 @@ def _check_varying(varying: Mapping[str, str]) -> None:
 def _movie(movie: Any) -> str:
     if movie == BESIDE:
         return BESIDE
-    path = runtime.scene.local_path(movie)
+    path = os.path.abspath(runtime.scene.local_path(movie))
     if not path.lower().endswith((".mp4", ".mov", ".mkv")):
         raise InvalidRequest(f"A movie cannot be written as '{os.path.basename(path):.60}'.",
                              "Use .mp4, .mov or .mkv.")

@@ -8,6 +8,7 @@ import bpy
 import numpy as np
 import pytest
 
+from blender_sd.calls import sequences
 from blender_sd.core.errors import InvalidRequest, OutputUnwritable, SourceUnusable
 from blender_sd.core.regions import Region
 from blender_sd.library import png
@@ -144,6 +145,13 @@ def test_a_file_that_was_never_saved_and_one_that_was(sd, moving, settings, tmp_
     sd.restyle_sequence("clay", output=tmp_path / "b", record_only=True, **settings).result(PATIENCE)
     copy = saved_copy(str(tmp_path / "b"))
     assert os.path.basename(copy) == "mine.blend" and os.path.isdir(copy.replace("mine.blend", "blendcache_mine"))
+
+
+def test_paths_may_be_relative_and_end_with_a_slash(sd, moving, settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sequences._movie("a.mp4") == str(tmp_path / "a.mp4")
+    job = sd.restyle_sequence("clay", output=f"out{os.sep}", record_only=True, movie="BESIDE", **settings)
+    assert job.cancel() and job.folder == str(tmp_path / "out")
 
 
 @pytest.mark.parametrize(("keywords", "error", "words"), [
