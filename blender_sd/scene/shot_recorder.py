@@ -204,9 +204,9 @@ class _Recorder:
             self._link = FLOW
             self._note("The camera is panoramic, so motion is estimated from the pictures (optical flow).")
             return
-        before = self._layout.digest
+        before = self._layout.digest, len(self._layout.unstable)
         vertices = self._layout.place(seen.parts)
-        if self._layout.digest != before or not self._writer_knows():
+        if (self._layout.digest, len(self._layout.unstable)) != before or not self._writer_knows():
             self._keep_layout()
         self._writer.surface(number, vertices, *self._layout.topology(), seen.lens)
 

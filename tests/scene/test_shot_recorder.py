@@ -101,6 +101,8 @@ def test_a_mesh_that_changes_all_the_time_leaves_it_to_the_vector_pass(moving, t
     what = Recording(folder=str(tmp_path / "shot"), frames=tuple(range(1, 11)))
     assert record(moving, what, note=notes.append).link == VECTOR
     assert "'Cube' changes" in notes[0] and Shot(what.folder).vectors(10) is not None
+    os.remove(os.path.join(what.folder, "shot.json"))
+    assert record(moving, what).link == VECTOR, "it was stopped once all frames were rendered"
 
 
 def test_nothing_with_a_surface_leaves_it_to_the_vector_pass(moving, tmp_path):
