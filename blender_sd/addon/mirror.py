@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..session.transfers import Transfer
 
 _ENDINGS = {"finished": "Finished", "cancelled": "Cancelled", "failed": "Failed"}
+_TURNS = {"queued": 1, "paused": 2}  # which of them comes first; 0 for those that run
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,10 @@ class Newest:
 
 
 def current_job(jobs: list[Job]) -> Job | None:
-    """Return the job that Cancel and the progress bar apply to: the running one, or else the first that waits."""
-    waiting = [job for job in jobs if not job.done]
-    return next((job for job in waiting if job.state != "queued"), waiting[0] if waiting else None)
+    """Return the job that Cancel and the progress bar apply to: the running one, or else the first that waits, or else
+    the first that is paused."""
+    waiting = sorted((job for job in jobs if not job.done), key=lambda job: _TURNS.get(job.state, 0))
+    return waiting[0] if waiting else None
 
 
 def _in_turn(jobs: list[Job]) -> list[Job]:

@@ -54,8 +54,8 @@ def _turn() -> float:
     history.watch(tab_is_open)
     _show(checking and came)
     soonest = live.turn() or IDLE
-    if any(not job.done for job in jobs) or history.busy() or image_origin.busy() or task_prompts.busy(
-            ) or map_exporting.running():
+    going = any(not job.done and job.state != "paused" for job in jobs)
+    if going or history.busy() or image_origin.busy() or task_prompts.busy() or map_exporting.running():
         return min(BUSY, soonest)
     if live.running():
         return soonest

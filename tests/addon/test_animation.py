@@ -5,7 +5,9 @@ import bpy
 import pytest
 
 from blender_sd.addon import animation, render_restyling, tick
+from blender_sd.addon.mirror import current_job
 from blender_sd.calls import job_queue, sequences
+from blender_sd.core.request import Request
 from blender_sd.library import png
 from blender_sd.session.job import Job
 
@@ -21,8 +23,6 @@ def asked(addon, camera_scene, monkeypatch):
             return True
 
     def call(*arguments, **keywords):
-        from blender_sd.core.request import Request
-
         job = Job("1", Request.of("restyle_sequence"), Owner(), "clay")
         job.folder = "/out/clay"
         calls.append((arguments, keywords, job))
@@ -101,6 +101,14 @@ def test_a_job_is_paused_and_resumed_by_one_button(addon, monkeypatch):
     monkeypatch.setattr(sequences, "pause_job", lambda job: not done and (done.append("pause") or True))
     assert bpy.ops.sd.pause_job(job_id="7") == {"FINISHED"} and bpy.ops.sd.pause_job(job_id="7") == {"FINISHED"}
     assert done == ["pause", "resume"] and bpy.ops.sd.pause_job(job_id="7") == {"CANCELLED"}
+
+
+def test_a_paused_job_does_not_hide_the_one_that_runs():
+    paused, waits, runs = (Job(name, Request.of("restyle_sequence"), None) for name in ("paused", "queued", "running"))
+    for job in (paused, waits, runs):
+        job.state = job.id
+    assert current_job([paused, waits, runs]) is runs and current_job([paused, waits]) is waits
+    assert current_job([paused]) is paused and current_job([]) is None
 
 
 def test_every_still_is_restyled_once_it_has_ended(addon, camera_scene, monkeypatch):
