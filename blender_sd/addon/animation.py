@@ -148,6 +148,8 @@ def icon_of(path: str) -> int:
 
 @persistent
 def _forget(*_: object) -> None:
+    global _job
+    _job = None
     strip.clear()
 
 

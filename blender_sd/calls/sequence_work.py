@@ -36,7 +36,7 @@ class SequenceWork:
         linear: The folder for OpenEXR files; "" for none.
         source: The movie whose sound that gets; "" for none.
         more: The OpenEXR files and the movie, once they are made.
-        keyframes: Pictures that a person made for frames.
+        keyframes: Pictures that a person made for frames; None for those that the shot has.
         record_only: Whether nothing is painted.
     """
 
@@ -47,7 +47,7 @@ class SequenceWork:
     linear: str = ""
     source: str = ""
     more: list[str] = field(default_factory=list)
-    keyframes: dict[int, Source | Callable[[], Source]] = field(default_factory=dict)
+    keyframes: dict[int, Source | Callable[[], Source]] | None = None
     record_only: bool = False
 
     def record(self, job: str, emit: Emit, cancelled: Callable[[], bool]) -> ShotOrder | None:
@@ -80,8 +80,11 @@ class SequenceWork:
         return made
 
     def _write_keyframes(self) -> None:
-        """Write the person's pictures beside the frames that they stand for."""
+        """Write the person's pictures beside the frames that they stand for, and delete those of an earlier run."""
+        if self.keyframes is None:
+            return
         writer = ShotWriter(self.order.folder)
+        writer.keep(KEYFRAMES, self.keyframes)
         for number, given in self.keyframes.items():
             source = given() if callable(given) else given
             data = source.encoded

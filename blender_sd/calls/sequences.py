@@ -66,6 +66,7 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
         only: Which of them to make now, as `frames`; "" for all. The others count for the result as if they were made.
         keyframes_only: Whether to make only the keyframes: a preview of the style.
         keyframes: Pictures (as `source` of `restyle`) that you painted or chose for some frames; the others follow.
+            None for those of an earlier run.
         of_scene: Whether files or a movie show the open scene from its camera, so that its surfaces can be used.
         link: How points are found again in other frames: "surface" (exact), "vector" (Blender's Vector pass), "flow"
             (estimated from the pictures), or "auto" for the most exact that there is.
@@ -98,6 +99,8 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
     among(given, asked.frames)
     placed = runtime.scene.sequences.placing(place, _label(order, asked)) if place else None
     _check_varying(varying or {})
+    width, height = checked_size(size) if size else asked.size
+    order.request.changed(width=width, height=height)
     film = "" if movie is None or keyframes_only else _movie(movie)
     folder = _output(output, order, resume)  # nothing is refused from here on
     work = SequenceWork(runtime.record_pipeline, None, ShotOrder(shot_folders.shot_in(folder), wanted, keyframes_only),
@@ -110,15 +113,15 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
     else:
         work.request = replace(_recording(asked, order, folder, link, prompts, varying, resume, notes),
                                controls=guides.controls, regions=guides.regions)
-    work.keyframes = {number: opened for number, (opened, _) in given.items()}
+    work.keyframes = None if keyframes is None else {number: opened for number, (opened, _) in given.items()}
     work.record_only = record_only
     if work.request is not None and runtime.scene.sequences.records_here():
         runtime.scene.sequences.record_here(work.request, runtime.tell, notes.append, runtime.interrupted)
         work.request = None
     order.label, order.notes = _label(order, asked), notes
     order.target = _brought_in(work, placed)
-    order.controls = order.regions = ()  # their pictures are in the shot, or in `guides`
-    job = submit(order, guides.inputs, size=checked_size(size) if size else asked.size, sequence=work, output=folder)
+    order.controls, order.regions, order.reference = (), (), None  # their pictures are in the shot, or in `guides`
+    job = submit(order, guides.inputs, size=(width, height), sequence=work, output=folder)
     job.folder = folder
     return job
 
@@ -166,6 +169,8 @@ def _guides(order: Order, asked: Asked) -> _Guides:
     """Return what steers the frames. Raises SDError for a control or a region that cannot be had in each frame."""
     scene = runtime.scene
     made = _Guides((), "[]", {})
+    if order.reference is not None:
+        made.inputs["reference"], _ = open_source(order.reference)
     drawn, named = [], []
     for number, (control, image) in enumerate(order.controls):
         if isinstance(image, str) and image in ("VIEWPORT", "RENDER"):

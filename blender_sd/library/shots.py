@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 
 import numpy as np
 
@@ -28,6 +29,14 @@ class ShotWriter:
     def picture(self, kind: str, frame: int, data: bytes) -> None:
         """Write a frame's PNG of a kind: `shots.FRAMES`, `shots.KEYFRAMES`, "controls/0", "regions/0", …"""
         self._write(f"{kind}/{shots.file_name(frame)}.png", data)
+
+    def keep(self, kind: str, frames: Collection[int]) -> None:
+        """Delete the pictures of a kind, except those of `frames`."""
+        names = {f"{shots.file_name(frame)}.png" for frame in frames}
+        folder = os.path.join(self.folder, kind)
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            if name.endswith(".png") and name not in names:
+                os.remove(os.path.join(folder, name))
 
     def surface(self, frame: int, vertices: np.ndarray, triangles: np.ndarray, objects: np.ndarray, lens: Lens) -> None:
         """Write what a frame's camera sees.

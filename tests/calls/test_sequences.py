@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from blender_sd.calls import sequences
+from blender_sd.calls.sequence_work import SequenceWork
 from blender_sd.core.errors import InvalidRequest, OutputUnwritable, SourceUnusable
 from blender_sd.core.regions import Region
 from blender_sd.library import png
 from blender_sd.library.shot_folders import is_recorded, saved_copy, shot_in
 from blender_sd.protocol import exr_files
-from blender_sd.protocol.shots import Shot
+from blender_sd.protocol.messages import Source
+from blender_sd.protocol.shots import Shot, ShotOrder
 from tests.support.calls import PATIENCE, run_until
 
 pytestmark = [pytest.mark.bpy, pytest.mark.slow]
@@ -147,6 +149,19 @@ def test_a_file_that_was_never_saved_and_one_that_was(sd, moving, settings, tmp_
     assert os.path.basename(copy) == "mine.blend" and os.path.isdir(copy.replace("mine.blend", "blendcache_mine"))
 
 
+def test_keyframes_of_an_earlier_run_stay_unless_others_are_given(tmp_path):
+    png_bytes = png.grey_png(8, 8, bytes(64))
+
+    def write(keyframes) -> list[str]:
+        work = SequenceWork(None, None, ShotOrder(str(tmp_path)), keyframes=keyframes, record_only=True)
+        work.record("1", None, None)
+        return sorted(os.listdir(tmp_path / "keyframes"))
+
+    both = {1: Source(encoded=png_bytes), 2: Source(encoded=png_bytes)}
+    assert write(both) == write(None) == ["000001.png", "000002.png"]
+    assert write({2: both[2]}) == ["000002.png"] and write({}) == []
+
+
 def test_paths_may_be_relative_and_end_with_a_slash(sd, moving, settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert sequences._movie("a.mp4") == str(tmp_path / "a.mp4")
@@ -166,6 +181,7 @@ def test_paths_may_be_relative_and_end_with_a_slash(sd, moving, settings, tmp_pa
     ({"varying": {"steps": "a"}}, InvalidRequest, "cannot follow"),
     ({"movie": "a.gif"}, InvalidRequest, "cannot be written as 'a.gif'"),
     ({"movie": "/nowhere/a.mp4"}, OutputUnwritable, "no folder for the movie"),
+    ({"size": (64, 0)}, InvalidRequest, "Height"),
     ({"place": "desk"}, InvalidRequest, "cannot be placed in 'desk'"),
     ({"resume": True}, InvalidRequest, "folder of the frames is needed"),
     ({"regions": [(Region("object", "Nothing"), None)]}, SourceUnusable, "Nothing"),

@@ -73,8 +73,6 @@ class Animation(Panel):
 
     def _draw_strip(self, own) -> None:
         """Draw the keyframes of the last preview, and what stands for some of them."""
-        if not animation.strip:
-            return
         grid = self.layout.grid_flow(row_major=True, columns=3, even_columns=True, align=True)
         for frame, path in animation.strip:
             cell = grid.column(align=True)
@@ -87,6 +85,7 @@ class Animation(Panel):
             row = self.layout.row(align=True)
             row.label(text=translated(f"Frame {item.frame}"))
             row.template_ID(item, "image", open="image.open")
+            row.operator("sd.own_keyframe", text="", icon="X").frame = item.frame
 
 
 CLASSES = place(Animation, "view3d")
