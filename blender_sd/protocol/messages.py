@@ -207,7 +207,7 @@ class Record:
         frames: The numbers of the frames, rising.
         blend: The .blend file; "" if there is no scene.
         scripts: Whether scripts in that file may run.
-        scene: The name of its scene.
+        scene: The name of its scene; "" if the pictures of `source` do not show it.
         source: A movie or a pattern of files with #### for the frame's number, whose pictures are taken; "" to render.
         link: One of `shots.LINKS`, or "auto".
         bits: 8 or 16 bits for each value of rendered frames.

@@ -45,7 +45,8 @@ class Recorder:
 
 
 def opened_scene(blend: str, name: str, scripts: bool) -> bpy.types.Scene:
-    """Open a .blend file and return its scene of that name; without a file, a new one.
+    """Open a .blend file and return its scene of that name, "" for the one it was saved with; without a file, a new
+    scene.
 
     Raises SourceUnusable if the file cannot be opened, or has no such scene.
     """
@@ -57,7 +58,7 @@ def opened_scene(blend: str, name: str, scripts: bool) -> bpy.types.Scene:
     except RuntimeError as error:
         raise SourceUnusable(f"The saved copy of the scene cannot be opened: {blend}", "Start again.",
                              str(error)) from None
-    scene = bpy.data.scenes.get(name)
+    scene = bpy.data.scenes.get(name) if name else bpy.context.scene
     if scene is None:
         raise SourceUnusable(f"The saved copy has no scene called '{name:.60}'.", "Start again.")
     if bpy.context.window is not None:

@@ -49,6 +49,11 @@ def test_it_records_a_saved_copy_and_reports_each_frame(blend, tmp_path):
         shot = Shot(folder)
         assert shot.info.link == "surface" and shot.course.strength[3] == pytest.approx(0.3)
         assert shot.course.prompts == ((2, "clay"),)
+        source = os.path.join(folder, "frames", "######.png")
+        run(pipeline, Record("2", str(tmp_path / "files"), (1, 2, 3), blend, False, "", source,
+                             varying=('strength=["strength"]',)))
+        files = Shot(str(tmp_path / "files"))
+        assert files.info.link == "flow" and files.course.strength[3] == pytest.approx(0.3)
         again = run(pipeline, Record("2", folder, (1, 2, 3), blend, False, "gone"))
         assert isinstance(again[-1], Failed) and "no scene called 'gone'" in again[-1].message
     finally:
