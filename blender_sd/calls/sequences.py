@@ -102,6 +102,8 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
     width, height = checked_size(size) if size else asked.size
     order.request.changed(width=width, height=height)
     film = "" if movie is None or keyframes_only else _movie(movie)
+    if output is not None and not resume:
+        _check_free(output)
     folder = _output(output, order, resume)  # nothing is refused from here on
     work = SequenceWork(runtime.record_pipeline, None, ShotOrder(shot_folders.shot_in(folder), wanted, keyframes_only),
                         f"{folder}.mp4" if film == BESIDE else film,
@@ -220,6 +222,16 @@ def _output(output: Any, order: Order, resume: bool) -> str:
     if not os.access(folder, os.W_OK):
         raise OutputUnwritable(f"The folder {folder} is read-only.", "Choose another.")
     return folder
+
+
+def _check_free(output: Any) -> None:
+    """Raise InvalidRequest if a job that has not ended makes its frames in a folder: a new recording would delete the
+    one that it reads."""
+    folder = os.path.normcase(os.path.abspath(runtime.scene.local_path(output)))
+    for job in runtime.session.jobs if runtime.session is not None else ():
+        if job.folder and not job.done and os.path.normcase(job.folder) == folder:
+            raise InvalidRequest(f"'{job.label:.40}' is still being made in {job.folder}.",
+                                 "Wait until it has ended, cancel it, or choose another folder.")
 
 
 def _check_varying(varying: Mapping[str, str]) -> None:

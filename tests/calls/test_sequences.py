@@ -166,7 +166,10 @@ def test_paths_may_be_relative_and_end_with_a_slash(sd, moving, settings, tmp_pa
     monkeypatch.chdir(tmp_path)
     assert sequences._movie("a.mp4") == str(tmp_path / "a.mp4")
     job = sd.restyle_sequence("clay", output=f"out{os.sep}", record_only=True, movie="BESIDE", **settings)
-    assert job.cancel() and job.folder == str(tmp_path / "out")
+    assert job.folder == str(tmp_path / "out")
+    with pytest.raises(InvalidRequest, match="still being made"):
+        sd.restyle_sequence("bronze", output="out", **settings)
+    assert job.cancel()
 
 
 @pytest.mark.parametrize(("keywords", "error", "words"), [
