@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -110,6 +110,8 @@ def encode(pictures: Sequence[str], movie: str, fps: tuple[int, int], sound: str
             bpy.ops.render.render(animation=True, scene=scene.name)
             files.replace(fresh, movie)
         except (RuntimeError, OSError) as error:
+            with suppress(OSError):
+                os.remove(fresh)
             raise OutputUnwritable(f"The movie cannot be written: {movie}.",
                                    "Free some space, or choose another folder; the frames are there.",
                                    str(error)) from None

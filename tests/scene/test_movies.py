@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from blender_sd.core.errors import JobCancelled, OutputUnwritable, SourceUnusable
+from blender_sd.library import files
 from blender_sd.protocol import exr_files
 from blender_sd.protocol.shots import FLOW, FRAMES, Shot
 from blender_sd.scene import compat, movies, renders
@@ -56,7 +57,11 @@ def frames(tmp_path) -> list[str]:
     return [save(folder / f"{number:04d}.png", picture(number)) for number in range(1, 9)]
 
 
-def test_a_movie_comes_back_as_it_was_written(frames, tmp_path):
+def full(*_: object) -> None:
+    raise OSError("No space left on device")
+
+
+def test_a_movie_comes_back_as_it_was_written(frames, tmp_path, monkeypatch):
     movie = str(tmp_path / "a.mp4")
     assert not movies.encode(frames, movie, (30000, 1001))
     assert movies.facts_of(movie) == ((WIDTH, HEIGHT), 8, (30000, 1001)) and os.listdir(tmp_path) != []
@@ -66,6 +71,9 @@ def test_a_movie_comes_back_as_it_was_written(frames, tmp_path):
             assert np.abs(shown(read(number), tmp_path) - picture(number)).mean() < 0.02
         with pytest.raises(SourceUnusable, match="8 frames, and no frame 9"):
             read(9)
+    monkeypatch.setattr(files, "replace", full)
+    with pytest.raises(OutputUnwritable, match="cannot be written"):
+        movies.encode(frames, movie, (24, 1))
     assert not [scene for scene in bpy.data.scenes if "movie" in scene.name] and not bpy.data.movieclips
     assert not [name for name in os.listdir(tmp_path) if ".part" in name]
 
