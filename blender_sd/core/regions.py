@@ -91,9 +91,9 @@ def from_fields(raw: object) -> tuple[Region, Any]:
 
 
 def as_fields(region: Region) -> dict[str, Any]:
-    """Return what `from_fields` reads, for a region that a name finds."""
+    """Return what `from_fields` reads, for a region without a mask."""
     own = {name: value for name in _OWN if (value := getattr(region, name)) != getattr(Region, name)}
-    return {region.kind: region.name, **own}
+    return {region.kind: region.name or True, **own}
 
 
 def by_precedence(regions: Sequence[Region]) -> list[int]:
