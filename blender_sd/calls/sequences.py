@@ -12,7 +12,7 @@ from ..core.common_settings import MAX_SIDE
 from ..core.errors import InvalidRequest, OutputUnwritable
 from ..core.frame_ranges import frames_in
 from ..core.names import suggestion
-from ..core.regions import MASK, as_fields
+from ..core.regions import MASK, REGION_KINDS, as_fields
 from ..core.request_builder import checked_size
 from ..core.tasks import RESTYLE_SEQUENCE, RestyleSequence
 from ..library import files, shot_folders
@@ -102,7 +102,10 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
     width, height = checked_size(size) if size else asked.size
     order.request.changed(width=width, height=height)
     film = "" if movie is None or keyframes_only else _movie(movie)
-    if output is not None and not resume:
+    contents = _contents(asked, order, guides)
+    if output is not None and resume:
+        _check_recorded(output, contents)
+    elif output is not None:
         _check_free(output)
     folder = _output(output, order, resume)  # nothing is refused from here on
     work = SequenceWork(runtime.record_pipeline, None, ShotOrder(shot_folders.shot_in(folder), wanted, keyframes_only),
@@ -115,6 +118,7 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
     else:
         work.request = replace(_recording(asked, order, folder, link, prompts, varying, resume, notes),
                                controls=guides.controls, regions=guides.regions)
+        shot_folders.note_contents(folder, contents)
     work.keyframes = None if keyframes is None else {number: opened for number, (opened, _) in given.items()}
     work.record_only = record_only
     if work.request is not None and runtime.scene.sequences.records_here():
@@ -232,6 +236,25 @@ def _check_free(output: Any) -> None:
         if job.folder and not job.done and os.path.normcase(job.folder) == folder:
             raise InvalidRequest(f"'{job.label:.40}' is still being made in {job.folder}.",
                                  "Wait until it has ended, cancel it, or choose another folder.")
+
+
+def _contents(asked: Asked, order: Order, guides: _Guides) -> dict[str, str]:
+    """Return what a shot is of, by the names that messages have for it; alike on all machines of a farm. Where the
+    order has no controls or regions, those of the shot do not count."""
+    made = {"frames": "/".join(asked.source.replace("\\", "/").split("/")[-2:])}
+    if order.controls:
+        made["controls"] = " ".join(guides.controls)
+    if order.regions:
+        made["regions"] = " ".join(f"{number}={kind}:{fields[kind]}" for number, fields in json.loads(guides.regions)
+                                   for kind in REGION_KINDS if kind in fields)
+    return made
+
+
+def _check_recorded(output: Any, contents: dict[str, str]) -> None:
+    """Raise InvalidRequest if the shot to go on with is of something else: its pictures would be taken for these."""
+    if name := shot_folders.differs(runtime.scene.local_path(output), contents):
+        raise InvalidRequest(f"What was recorded in {output} has other {name}.",
+                             "Record it again: leave out `resume`, or switch off Use Recorded Frames.")
 
 
 def _check_varying(varying: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ _MOST_COPIES = 100  # that are remembered
 _BLOCK = 1 << 22  # bytes read at a time
 SHOT = ".shot"  # in the folder of the finished frames
 _COPY = "file"  # in that: the saved copy of the scene
+_CONTENTS = "contents.json"  # and what the shot is of
 
 
 def shot_in(output: str) -> str:
@@ -56,6 +57,27 @@ def forget_shot(output: str) -> bool:
         return False
     shutil.rmtree(folder)
     return True
+
+
+def note_contents(output: str, contents: dict[str, str]) -> None:
+    """Write down what the shot of an output folder is of, for `differs`. Raises OutputUnwritable."""
+    try:
+        files.write_whole(os.path.join(shot_in(output), _CONTENTS), json.dumps(contents).encode())
+    except OSError as error:
+        raise OutputUnwritable(f"The output folder {output} cannot be written to.", "Choose another folder.",
+                               repr(error)) from None
+
+
+def differs(output: str, contents: dict[str, str]) -> str:
+    """Return the first of `contents` that the shot of an output folder has otherwise; "" for none, or no shot."""
+    try:
+        with open(os.path.join(shot_in(output), _CONTENTS), encoding="utf-8") as file:
+            known = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return ""
+    if not isinstance(known, dict):
+        return ""
+    return next((name for name, value in contents.items() if known.get(name, "") != value), "")
 
 
 def copy_folder(output: str) -> str:

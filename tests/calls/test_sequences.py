@@ -169,6 +169,9 @@ def test_paths_may_be_relative_and_end_with_a_slash(sd, moving, settings, tmp_pa
     assert job.folder == str(tmp_path / "out")
     with pytest.raises(InvalidRequest, match="still being made"):
         sd.restyle_sequence("bronze", output="out", **settings)
+    kept = [sd.region(object="Cube", keep=True)]
+    with pytest.raises(InvalidRequest, match="has other regions"):
+        sd.restyle_sequence("bronze", output="out", resume=True, regions=kept, **settings)
     assert job.cancel()
 
 

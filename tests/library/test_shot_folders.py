@@ -33,3 +33,14 @@ def test_a_copy_that_somebody_exchanged_is_not_trusted(tmp_path):
         (tmp_path / "own" / "copies.json").write_bytes(nonsense)
         assert not shot_folders.is_trusted(state, str(copy))
     assert not shot_folders.is_trusted(state, str(tmp_path / "gone.blend"))
+
+
+def test_what_a_shot_is_of_is_known_again(tmp_path):
+    shot_folders.new_shot(str(tmp_path))
+    assert not shot_folders.differs(str(tmp_path), {"frames": "SCENE"}), "nothing was written down"
+    shot_folders.note_contents(str(tmp_path), {"frames": "SCENE"})
+    assert not shot_folders.differs(str(tmp_path), {"frames": "SCENE", "controls": ""})
+    assert shot_folders.differs(str(tmp_path), {"frames": "SCENE", "controls": "0=depth"}) == "controls"
+    assert shot_folders.differs(str(tmp_path), {"frames": "plates/a.mp4"}) == "frames"
+    (tmp_path / ".shot" / "contents.json").write_bytes(b"[1]")
+    assert not shot_folders.differs(str(tmp_path), {"frames": "SCENE"})
