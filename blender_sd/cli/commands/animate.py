@@ -61,7 +61,7 @@ def run(asked: argparse.Namespace) -> int:
         runtime.interrupted = lambda: bool(interrupts.status)
         try:
             job = restyle_sequence(
-                asked.prompt, asked.source, frames=asked.frames, output=os.path.abspath(os.path.expanduser(output)),
+                asked.prompt, asked.source, frames=asked.frames, output=os.path.expanduser(output),
                 only=asked.only, resume=asked.resume, record_only=asked.record_only, link=asked.link,
                 keyframes_only=asked.keyframes_only, of_scene=asked.of_scene or None, prompts=asked.prompt_from,
                 varying=dict(asked.varying or ()) or None, movie=asked.movie, exr=asked.exr,
