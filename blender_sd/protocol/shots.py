@@ -44,6 +44,7 @@ INFO, SETTINGS = "shot.json", "settings.json"
 MAX_FRAMES = 100_000
 _MAX_TEXT = 64 << 20  # bytes of a JSON file
 _MAX_ARRAYS = 2 << 30  # bytes of the arrays of a file, unpacked
+_MAX_NAME = 1024  # bytes of the array of a topology's name
 _LENS = ("scale_x", "scale_y", "centre_x", "centre_y", "width", "height", "perspective", "near", "far")
 
 
@@ -199,7 +200,8 @@ class Shot:
             return ""
         try:
             with zipfile.ZipFile(path) as packed, packed.open("topology.npy") as file:
-                return bytes(np.lib.format.read_array(file, allow_pickle=False)).decode("ascii", "replace")
+                name = np.lib.format.read_array(io.BytesIO(file.read(_MAX_NAME)), allow_pickle=False)
+                return bytes(name).decode("ascii", "replace")
         except Exception as error:  # as in `_arrays`
             raise _broken(path, repr(error)) from None
 
@@ -210,8 +212,8 @@ class Shot:
         if not os.path.exists(path):
             return None
         vectors = _arrays(_bytes(path), path, {"vectors": (np.float32, 3)})["vectors"]
-        if vectors.shape != (self.info.height, self.info.width, 4):
-            raise _broken(path, f"its vectors are {vectors.shape}")
+        if vectors.shape != (self.info.height, self.info.width, 4) or not np.isfinite(vectors).all():
+            raise _broken(path, f"its vectors are {vectors.shape}, or not finite")
         return vectors
 
     def files(self, frame: int) -> list[str]:
@@ -232,7 +234,7 @@ class Shot:
         return read_topology(_bytes(path), path, name)
 
 
-# ---- reading and writing of single files ----------------------------------------------------------------------------
+# ---- single files ----------------------------------------------------------------------------------------------------
 
 
 def info_bytes(info: ShotInfo) -> bytes:
@@ -243,10 +245,9 @@ def info_bytes(info: ShotInfo) -> bytes:
 def read_info(data: bytes) -> ShotInfo:
     """Return what shot.json holds. Raise SourceUnusable."""
     raw = _json(data, INFO)
-    raw.pop("format")
     try:
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                                  for name, value in raw.items() if name != "format"}
         info = ShotInfo(**values)
     except TypeError as error:
         raise _broken(INFO, str(error)) from None
@@ -309,8 +310,7 @@ def topology_bytes(topology: Topology) -> bytes:
 
 def read_topology(data: bytes, path: str, name: str) -> Topology:
     """Return what a topology's file holds. Raise SourceUnusable."""
-    arrays = _arrays(data, path, {"triangles": (np.int32, 2), "objects": (np.int32, 1)})
-    triangles, objects = arrays["triangles"], arrays["objects"]
+    triangles, objects = _arrays(data, path, {"triangles": (np.int32, 2), "objects": (np.int32, 1)}).values()
     if triangles.shape != (len(objects), 3) or len(objects) and min(int(triangles.min()), int(objects.min())) < 0:
         raise _broken(path, "its triangles make no surface")
     return Topology(name, triangles, objects)
@@ -332,13 +332,11 @@ def read_surface(data: bytes, path: str) -> tuple[np.ndarray, str, Lens]:
         raise _broken(path, "it is no surface")
     if not (np.isfinite(arrays["lens"]).all() and np.isfinite(arrays["vertices"]).all()):
         raise _broken(path, "a number is not finite")
-    rest = dict(zip(_LENS, numbers[12:]))
+    rest: dict[str, Any] = dict(zip(_LENS, numbers[12:]))
     if not (1 <= rest["width"] <= MAX_SIDE and 1 <= rest["height"] <= MAX_SIDE):
         raise _broken(path, "its camera has no size")
-    lens = Lens(tuple(numbers[:3]), tuple(numbers[3:12]), rest["scale_x"], rest["scale_y"], rest["centre_x"],
-                rest["centre_y"], int(rest["width"]), int(rest["height"]), bool(rest["perspective"]), rest["near"],
-                rest["far"])
-    return arrays["vertices"], name, lens
+    rest |= {"width": int(rest["width"]), "height": int(rest["height"]), "perspective": bool(rest["perspective"])}
+    return arrays["vertices"], name, Lens(tuple(numbers[:3]), tuple(numbers[3:12]), **rest)
 
 
 def vectors_bytes(vectors: np.ndarray) -> bytes:

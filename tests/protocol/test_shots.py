@@ -86,3 +86,18 @@ def test_no_array_is_unpickled(folder):
     with pytest.raises(SourceUnusable):
         shots.read_surface(packed.getvalue(), "a.npz")
     assert not os.path.exists(os.path.join(folder, "sprung"))
+
+
+def test_vectors_that_are_not_finite_are_refused(folder):
+    vectors = np.ones((48, 64, 4), np.float32)
+    vectors[3, 4, 0] = np.nan
+    ShotWriter(folder).vectors(2, vectors)
+    with pytest.raises(SourceUnusable):
+        Shot(folder).vectors(2)
+
+
+def test_a_name_of_a_topology_is_read_no_further_than_names_are_long(folder):
+    path = os.path.join(folder, "surface", "000002.npz")
+    np.savez_compressed(path, topology=np.full(1 << 20, 65, np.uint8))
+    with pytest.raises(SourceUnusable):
+        Shot(folder).topology(2)
