@@ -87,3 +87,12 @@ def test_what_is_no_picture_and_what_comes_later_is_normalised_as_before(norm):
     assert "forward" not in vars(norm)
     with regional_norms.by_region([torch.nn.LayerNorm(8), object()], halves()):
         pass
+
+
+@torch.no_grad()
+def test_a_net_that_is_given_twice_is_left_as_it_was(norm):
+    value = two_parts(3)
+    once = by_region(norm, value, halves())
+    with regional_norms.by_region([norm, norm], halves()):
+        assert torch.equal(norm(value), once)
+    assert "forward" not in norm.__dict__

@@ -61,15 +61,16 @@ class Regional:
             if plan.layout.numbers:
                 self.hold = stack.enter_context(holding.held(self._pipe, request, plan.layout, self._grid))
                 stack.enter_context(holding.weakened(request, plan.layout, plan.controls.nets, self._grid))
+            nets = tuple(dict.fromkeys((model.denoiser, *plan.controls.nets)))  # two controls may share a net
             if self._texts:
                 whole = self._shares.with_rest()
-                stack.enter_context(regional_norms.by_region((model.denoiser, *plan.controls.nets), whole))
+                stack.enter_context(regional_norms.by_region(nets, whole))
             if self.joined:
-                stack.enter_context(regional_attention.masked((model.denoiser, *plan.controls.nets), self._read, whole))
+                stack.enter_context(regional_attention.masked(nets, self._read, whole))
             elif self._texts:
                 words = regional_blending.words_of(
-                    self._pipe, (model.denoiser, *plan.controls.nets), self._texts,
-                    lambda text, step, steps: arguments(step, steps, text), request.steps)
+                    self._pipe, nets, self._texts, lambda text, step, steps: arguments(step, steps, text),
+                    request.steps)
                 torch.manual_seed(request.seed)  # starting may have drawn from this generator
                 stack.enter_context(regional_blending.blended(model.denoiser, self._pipe.scheduler, words, self._shares,
                                                               rolling))

@@ -21,12 +21,14 @@ def by_region(nets: Sequence[torch.nn.Module], whole: Shares) -> Iterator[None]:
     """Return a context in which the group norms of `nets` heed the regions.
 
     Args:
-        nets: A denoiser and its ControlNets; those without group norms are left as they are.
+        nets: A denoiser and its ControlNets, of which two may be the same net; those without group norms are left as
+            they are.
         whole: The shares of all regions and of the rest, which are 1 together everywhere.
     """
     room = _Room()
-    changed = [_Norm(part, whole, room) for net in nets if isinstance(net, torch.nn.Module)
-               for part in net.modules() if isinstance(part, torch.nn.GroupNorm)]
+    norms = dict.fromkeys(part for net in nets if isinstance(net, torch.nn.Module)
+                          for part in net.modules() if isinstance(part, torch.nn.GroupNorm))
+    changed = [_Norm(norm, whole, room) for norm in norms]
     try:
         yield
     finally:
