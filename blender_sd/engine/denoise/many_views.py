@@ -208,8 +208,14 @@ def _spread(values: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
     side = max(3, round(min(values.shape[-2:]) * _LEVEL)) // 2 * 2 + 1
     total, count = values, seen
     for _ in range(3):  # near a bell curve
-        total, count = (torch.nn.functional.avg_pool2d(part, side, 1, side // 2) for part in (total, count))
+        total, count = _pooled(total, side), _pooled(count, side)
     return total / count.clamp(min=1e-6)
+
+
+def _pooled(values: torch.Tensor, side: int) -> torch.Tensor:
+    """Return means over squares; rows and then columns, as squares at once take `side` times as long."""
+    rows = torch.nn.functional.avg_pool2d(values, (side, 1), 1, (side // 2, 0))
+    return torch.nn.functional.avg_pool2d(rows, (1, side), 1, (0, side // 2))
 
 
 def _blocks(denoiser: Any) -> list[torch.nn.Module]:
