@@ -86,6 +86,7 @@ class Stage:
         Raises:
             SourceUnusable: A file is missing or broken.
             InvalidRequest: A frame is wanted that the shot does not have.
+            JobCancelled: The job was cancelled.
         """
         self.shot, self.request, self._cancelled = Shot(order.folder), request, cancelled
         info = self.shot.info
@@ -170,6 +171,7 @@ class Stage:
     def _broken(self) -> dict[int, str]:
         result = {}
         for frame in self.shot.info.frames:
+            carrying.check(self._cancelled)
             try:
                 self._opened(frame)
             except SourceUnusable as error:
