@@ -204,9 +204,14 @@ class Moment:
 
     def place(self, points: Points) -> np.ndarray:
         """Return where points on the surface lie in this frame, N×3 in the box; directions of points beyond."""
-        corners = self.vertices[self.triangles[np.maximum(points.triangle, 0)]]
-        placed = np.einsum("nij,ni->nj", corners, points.weights)
+        placed = np.einsum("nij,ni->nj", self._corners(points), points.weights)
         return np.where((points.triangle == NOTHING)[:, None], points.weights, placed)
+
+    def _corners(self, points: Points) -> np.ndarray:
+        """Return the corners of the points' triangles, N×3×3; any for points beyond."""
+        if not len(self.triangles):
+            return np.zeros((len(points.triangle), 3, 3))
+        return self.vertices[self.triangles[np.maximum(points.triangle, 0)]]
 
     def find(self, points: Points, cancelled: Cancelled = never) -> Found:
         """Return where this frame sees points of a frame with the same topology."""
@@ -224,7 +229,7 @@ class Moment:
 
     def _find(self, points: Points) -> tuple[np.ndarray, ...]:
         view, beyond = self.view, points.triangle == NOTHING
-        corners = self.vertices[self.triangles[np.maximum(points.triangle, 0)]]
+        corners = self._corners(points)
         place = np.einsum("nij,ni->nj", corners, points.weights)
         local = view.camera_points(np.where(beyond[:, None], points.weights + view.origin, place))
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

@@ -136,3 +136,14 @@ def test_links_tie_the_same_points():
     assert tied.mean() > 0.1 and (own // size != other // size).all()
     same = triangles[own] == triangles[other]
     assert same.mean() > 0.8 and np.abs(places[own] - places[other])[same].mean() < 0.05
+
+
+def test_a_scene_without_surfaces_is_found_by_its_directions():
+    view = meshes.camera((0, -4, 1), size=32)
+    nothing = topology_of(np.zeros((0, 3)), np.zeros(0))
+    posed = Posed(np.zeros((0, 3), np.float32), nothing, None)
+    here, there = (Moment(posed, view, Box.round(posed)) for _ in range(2))
+    found = there.find(here.points)
+    assert (here.points.label == BEYOND).all() and (found.quality > 0).all()
+    assert np.allclose(found.x, np.tile(np.arange(32) + 0.5, 32))
+    assert np.isfinite(there.place(here.points)).all()
