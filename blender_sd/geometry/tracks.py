@@ -19,7 +19,8 @@ _BACK = 1.0  # pixels by which the way back may miss
 _BACK_SHARE = 0.05  # and by which share of the way
 _FAR = 50.0  # frames over which a point counts half
 _LATER = 0.5  # how much a frame after counts, against one before
-_HELD = 24  # fields in memory
+_HELD = 1 << 30  # bytes of fields in memory
+_FEWEST = 24  # fields in memory at least
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,14 @@ class Tracks:
         self.size = size
         self.place = {frame: number for number, frame in enumerate(frames)}
         self._frames, self._picture, self._vectors = list(frames), picture, vectors
-        self.field = functools.lru_cache(_HELD)(self._field)
+        self.field = functools.lru_cache(max(_FEWEST, _HELD // (8 * size[0] * size[1])))(self._field)
 
     def _field(self, number: int, step: int) -> np.ndarray:
         """Return where the pixels of the frame at a place go in the next one (`step` 1) or the one before (−1)."""
         frame = self._frames[number]
         if self._vectors is not None:
             vectors = self._vectors(frame)
-            return vectors[..., 2:] if step > 0 else vectors[..., :2]
+            return (vectors[..., 2:] if step > 0 else vectors[..., :2]).copy()  # the other half is not kept with it
         return optical_flow(self._picture(frame), self._picture(self._frames[number + step]))
 
     def follow(self, x: np.ndarray, y: np.ndarray, start: int, end: int, cancelled: Cancelled = never

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blender_sd.engine.tasks.restyle_sequence import Stage
 from blender_sd.protocol import shots
 from blender_sd.protocol.messages import Cancelled, Failed, Finished, FrameDone, Note, Step
 from blender_sd.protocol.shots import Course
@@ -215,3 +216,12 @@ def test_a_cancel_within_a_step_ends_it(restyle, shot):
 
     events = restyle(shot, steps=50, strength=1.0, cancelled=cancelled)
     assert isinstance(events[-1], Cancelled)
+
+
+def test_frames_of_one_stretch_are_followed_along_the_same_ways(tmp_path):
+    scene = scenes.small(4, cuts=(3,))
+    folder = scene.write(str(tmp_path / "shot"), link=shots.FLOW, surfaces=False)
+    message = scenes.order(folder, "sd", "")
+    stage = Stage(message.shot, message.request, lambda: False)
+    ways = {frame: stage.moment(frame)._tracks for frame in (1, 2, 3, 4)}
+    assert ways[1] is ways[2] and ways[3] is ways[4] and ways[1] is not ways[3]

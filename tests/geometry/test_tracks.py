@@ -63,3 +63,17 @@ def test_optical_flow_sees_the_motion():
     ways = tracks()
     found = Tracked(ways, 5).find(Tracked(ways, 4).points)
     assert (found.quality > 0).mean() > 0.8
+
+
+def test_the_frames_of_a_stretch_share_what_is_read():
+    read = []
+
+    def vectors(frame):
+        read.append(frame)
+        return vectors_of(frame)
+
+    ways = tracks(vectors)
+    for _ in range(2):
+        for start in (3, 4, 5):
+            Tracked(ways, 6).find(Tracked(ways, start).points)
+    assert len(read) == 6  # three steps, each there and back

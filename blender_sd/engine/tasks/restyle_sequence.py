@@ -106,6 +106,7 @@ class Stage:
         self.source = functools.lru_cache(_HELD)(self._source)
         self.moment = functools.lru_cache(_HELD)(self._moment)
         self._boxes: dict[int, tuple[Box, np.ndarray]] = {}
+        self._ways: dict[int, Tracks] = {}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -220,11 +221,14 @@ class Stage:
         return self._boxes[stretch.number]
 
     def _tracks(self, stretch: Stretch) -> Tracks:
+        """Return the ways through a stretch, which all its frames share: each keeps much in memory."""
         def picture(frame: int) -> np.ndarray:
             return self.source(frame)[0]
 
-        vectors = self._vectors if stretch.link == VECTOR else None
-        return Tracks(stretch.frames, self.size, picture, vectors)
+        if stretch.number not in self._ways:
+            vectors = self._vectors if stretch.link == VECTOR else None
+            self._ways = {stretch.number: Tracks(stretch.frames, self.size, picture, vectors)}
+        return self._ways[stretch.number]
 
     def _vectors(self, frame: int) -> np.ndarray:
         vectors, (width, height) = self.shot.vectors(frame), self.size
