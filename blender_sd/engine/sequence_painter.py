@@ -75,6 +75,7 @@ class SequencePainter:
         self._base = _digest(_VERSION, kept_pictures.key_of(resolved.request.changed(
             strength=0.0, batch=0, frame_bits="8", skip_broken=False, consistency=0.0, prompt="", seed=0, guidance=0)))
         self._files: dict[str, str] = {}
+        self._shared: dict[int, str] = {}
         self._digests: dict[int, str] = {}
         self._kept: set[int] = set()
         self._pictures: dict[int, np.ndarray] = {}  # keyframes that were read last
@@ -121,10 +122,10 @@ class SequencePainter:
         stretch = self.stage.stretch(frame)
         if stretch.keys or self.job.request.task.consistency == 0:
             return stretch
-        digest = _digest(self._base, stretch.frames, [
+        digest = _digest(self._base, stretch.frames, stretch.link, [
             (name, os.path.getsize(path), os.stat(path).st_mtime_ns) for number in stretch.frames
             for name in self.stage.shot.files(number) for path in [os.path.join(self.stage.shot.folder, name)]],
-            [(request.guidance, request.seed) for request in map(self.stage.settings, stretch.frames)])
+            [self.stage.alike(number) for number in stretch.frames])
         known = self._store.noted(_PLAN)
         known = known if isinstance(known, dict) else {}
         if digest in known:
@@ -149,6 +150,7 @@ class SequencePainter:
 
     def _file_digest(self, name: str) -> str:
         if name not in self._files:
+            self.job.check()
             with open(os.path.join(self.stage.shot.folder, name), "rb") as file:
                 self._files[name] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._files[name]
@@ -164,12 +166,25 @@ class SequencePainter:
             parts = [[self._input_digest(member), [self._digests[anchor] for anchor in stretch.anchors[member]
                                                    if anchor not in group.frames]] for member in group.frames]
             for member in group.frames:
-                self._digests[member] = _digest(self._base, member, stretch.link, parts)
+                self._digests[member] = _digest(self._base, member, self._shared_digest(stretch), parts)
         return self._digests[key]
+
+    def _shared_digest(self, stretch: Stretch) -> str:
+        """Return what all of a stretch is made from: the surface whose cells its noise is attached to, or all pictures
+        and vectors, along which points are followed."""
+        if stretch.number not in self._shared:
+            kinds = ((shots.SURFACES, stretch.frames[:1]),) if stretch.link == shots.SURFACE else (
+                (shots.FRAMES, stretch.frames), (shots.VECTORS, stretch.frames))
+            names = [name for kind, frames in kinds for frame in frames for name in self.stage.shot.files(frame)
+                     if name.startswith(f"{kind}/")]
+            self._shared[stretch.number] = _digest(stretch.link, [self._file_digest(name) for name in names])
+        return self._shared[stretch.number]
 
     def _final_digest(self, frame: int) -> str:
         task, stretch = self.job.request.task, self._planned(frame)
         own = [self._base, frame, task.frame_bits, task.consistency, self._input_digest(frame)]
+        if task.consistency > 0:
+            own.append(self._shared_digest(stretch))
         return _digest(*own, [self._key_digest(key) for key in keyframing.near(stretch.keys, frame)])
 
     # ---- frames ----------------------------------------------------------------------------------------------------

@@ -180,6 +180,20 @@ def test_without_surfaces_frames_are_tracked(restyle, tmp_path, link, how):
     assert all(np.abs(made[frame].astype(int) - made[1]).mean() < 2 for frame in made)
 
 
+def test_frames_that_are_followed_through_a_changed_one_are_made_again(restyle, tmp_path):
+    folder = scenes.small(5, step=0.0).write(str(tmp_path / "shot"), link=shots.VECTOR, surfaces=False)
+    writer = scenes.ShotWriter(folder)
+    for frame in range(1, 6):
+        writer.vectors(frame, np.zeros((64, 64, 4), np.float32))
+    finished(restyle(folder, key_distance=4))
+    moved = np.zeros((64, 64, 4), np.float32)
+    moved[20:40, 20:40] = 0.6
+    writer.vectors(2, moved)
+    finished(restyle(folder, key_distance=4))
+    finished(restyle(folder, key_distance=4, to="fresh"))
+    assert equal(pixels(tmp_path / "out"), pixels(tmp_path / "fresh"))
+
+
 def test_half_consistent_frames_are_painted_over_once_more(restyle, shot, tmp_path):
     finished(restyle(shot, steps=4, strength=1.0))
     finished(restyle(shot, to="half", steps=4, strength=1.0, consistency=0.5))

@@ -254,10 +254,11 @@ class Stage:
 
         keys = keyframing.spread(stretch.frames, self.request.task.key_distance, fixed)
         stretch.keys = keyframing.densified(stretch.frames, keys, fresh)
-        stretch.groups = keyframing.grouped(stretch.keys, fixed, self._alike, GROUP)
+        stretch.groups = keyframing.grouped(stretch.keys, fixed, self.alike, GROUP)
         self._choose_anchors(stretch)
 
-    def _alike(self, frame: int) -> tuple:
+    def alike(self, frame: int) -> tuple:
+        """Return what keyframes that are painted together have in common."""
         request = self.settings(frame)
         return request.guidance, request.seed, self.region_weights(frame)
 
