@@ -63,7 +63,7 @@ def read_header(data: bytes) -> Header:
     """
     try:
         return _header(data)[0]
-    except (LookupError, TypeError, AttributeError, OverflowError) as error:
+    except (LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError("a damaged OpenEXR file") from error
 
 
@@ -71,7 +71,7 @@ def read_passes(data: bytes) -> Passes:
     """Return the passes in a file's bytes. Raises ValueError for a file of another kind, or a damaged one."""
     try:
         return _read(data)
-    except (LookupError, TypeError, AttributeError, OverflowError, zlib.error) as error:
+    except (LookupError, TypeError, AttributeError, OverflowError, RecursionError, zlib.error) as error:
         raise ValueError("a damaged OpenEXR file") from error
 
 

@@ -76,9 +76,10 @@ def read(data: bytes) -> Light:
     attributes = exr_files.read_attributes(data)
     if not is_light(data) or not {_SHOWN, _BITS} <= attributes.keys():
         raise ValueError("no source of ours")
-    channels = exr_files.read_passes(data).channels
-    if not set("RGBA") <= channels.keys():
+    header = exr_files.read_header(data)
+    if header.size != size_of(data[:64]) or sorted(header.channels) != sorted("RGBA"):  # before much is unpacked
         raise ValueError("a damaged source")
+    channels = exr_files.read_passes(data).channels
     values = np.stack([channels[name] for name in "RGBA"], -1).astype(np.float32)
     shown = _unpacked(attributes[_SHOWN][8:], (*values.shape[:2], 4))
     view = _unpacked(attributes[_VIEW], (_SIDE, _SIDE, _SIDE, 3)) if _VIEW in attributes else None

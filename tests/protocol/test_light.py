@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -60,3 +61,15 @@ def test_other_files_and_damaged_ones_are_refused():
     for data in (b"", plain, whole[:90], whole[:400], whole[:-200], renamed):
         with pytest.raises(ValueError):
             light.read(data)
+
+
+def test_a_source_that_would_be_larger_than_it_says_is_not_unpacked():
+    whole = light.encoded(light.Light(values(), np.zeros((37, 29, 4), np.uint8)))
+    window = struct.pack("<4i", 0, 0, 28, 36)
+    larger = whole.replace(window, struct.pack("<4i", 0, 0, 1 << 20, 1 << 20))
+    assert larger != whole
+    with pytest.raises(ValueError, match="damaged source"):
+        light.read(larger)
+    nested = written(values(), **{"cryptomatte/1/manifest": "[" * 200_000})
+    with pytest.raises(ValueError):
+        exr_files.read_header(nested)
