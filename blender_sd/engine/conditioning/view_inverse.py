@@ -14,6 +14,7 @@ from ...geometry import colours
 from ...protocol import light
 
 _ROUNDS = 12
+_AT_ONCE = 1 << 18  # colours; each takes about half a kilobyte
 _DAMPING = 1e-4  # for places where a channel hardly changes what is displayed
 
 
@@ -32,14 +33,17 @@ def scene_linear(shown: np.ndarray, view: np.ndarray | None) -> np.ndarray:
     packed = shown.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     different, places = np.unique(packed, return_inverse=True)
     wanted = np.stack([different >> 16, different >> 8 & 255, different & 255], -1).astype(np.float32) / 255
-    return _inverse(wanted, view.astype(np.float32) / 255)[places.reshape(shown.shape[:2])]
+    view = view.astype(np.float32) / 255
+    nearest = cKDTree(view.reshape(-1, 3))
+    values = np.concatenate([_inverse(wanted[start : start + _AT_ONCE], view, nearest)
+                             for start in range(0, len(wanted), _AT_ONCE)])
+    return values[places.reshape(shown.shape[:2])]
 
 
-def _inverse(wanted: np.ndarray, view: np.ndarray) -> np.ndarray:
-    """Return the scene-linear values that `view` displays most like `wanted`, both 0 to 1: N×3."""
+def _inverse(wanted: np.ndarray, view: np.ndarray, nearest: cKDTree) -> np.ndarray:
+    """Return the scene-linear values that `view`, whose samples `nearest` finds, displays most like `wanted`: N×3."""
     side = len(view)
-    flat = view.reshape(-1, 3)
-    best = np.stack(np.unravel_index(cKDTree(flat).query(wanted)[1], (side,) * 3), -1).astype(np.float32)
+    best = np.stack(np.unravel_index(nearest.query(wanted)[1], (side,) * 3), -1).astype(np.float32)
     place, error = best.copy(), np.full(len(wanted), np.inf, np.float32)
     for _ in range(_ROUNDS):
         now, slope = _displayed(place, view)
