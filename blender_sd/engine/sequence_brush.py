@@ -125,8 +125,8 @@ class Brush:
             begins=tuple(1 - own / max(steps) for own in steps) if len(set(steps)) > 1 else (),
             turning=self._turning(model, frames), until=_UNTIL)
         pictures = self._carried_out(model, pipe, plain, plan, group)
-        return [self._passed(guard, frame, picture.crop((0, 0, *self.stage.size)))
-                for frame, picture in zip(frames, pictures)]
+        return [self._passed(guard, frame, picture.crop((0, 0, *self.stage.size))) if own else base
+                for frame, picture, base, own in zip(frames, pictures, bases, steps)]
 
     def _carried_out(self, model: Model, pipe: Any, request: Request, plan: Plan, group: Together
                      ) -> list[Image.Image]:
