@@ -36,7 +36,7 @@ class ShotWriter:
         folder = os.path.join(self.folder, kind)
         for name in os.listdir(folder) if os.path.isdir(folder) else ():
             if name.endswith(".png") and name not in names:
-                os.remove(os.path.join(folder, name))
+                files.remove_in(folder, name)
 
     def surface(self, frame: int, vertices: np.ndarray, triangles: np.ndarray, objects: np.ndarray, lens: Lens) -> None:
         """Write what a frame's camera sees.

@@ -111,7 +111,7 @@ def encode(pictures: Sequence[str], movie: str, fps: tuple[int, int], sound: str
             files.replace(fresh, movie)
         except (RuntimeError, OSError) as error:
             with suppress(OSError):
-                os.remove(fresh)
+                files.remove(fresh)
             raise OutputUnwritable(f"The movie cannot be written: {movie}.",
                                    "Free some space, or choose another folder; the frames are there.",
                                    str(error)) from None
