@@ -376,7 +376,7 @@ class RestyleSequence(Task):
                             "at 1 it is painted on the surface", (PANEL,), low=0.0, high=1.0, unit=SHARE,
         group="restyle_sequence")
     key_distance: int = setting_field(
-        10, "Keyframe Distance", "Frames between two keyframes, which the model paints whole; more of them are painted "
+        10, "Key Distance", "Frames between two keyframes, which the model paints whole; more of them are painted "
                                  "where much comes into view", (PANEL,), low=1, high=100, soft_high=24,
         group="restyle_sequence")
     follow_light: float = setting_field(
@@ -386,7 +386,7 @@ class RestyleSequence(Task):
         True, "Share Attention", "Let keyframes look at their neighbors while they are painted; only with SD 1.5, SD 2 "
                                  "and SDXL", (PANEL,), group="restyle_sequence")
     batch: int = setting_field(
-        0, "Keyframes at Once", "How many keyframes the model denoises at a time; 0 for as many as fit into memory",
+        0, "Keys at Once", "How many keyframes the model denoises at a time; 0 for as many as fit into memory",
         (PANEL,), low=0, high=64, group="restyle_sequence")
     frame_bits: str = setting_field(
         "8", "Bits", "Bits of each value of the finished frames", (PANEL,), choices=("8", "16"),

@@ -56,7 +56,7 @@ class Animation(Panel):
         row.scale_y = 1.4
         row.operator("sd.restyle_animation", text="Restyle Animation", icon="RENDER_ANIMATION").keyframes_only = False
         self._draw_strip(own)
-        self.split().prop(own, "every_render")
+        self.layout.prop(own, "every_render")
         box = self.layout.box()
         wrapped(box, context, "If only the camera moves, texture the objects once and render: nothing flickers then.",
                 "INFO")
