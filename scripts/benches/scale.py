@@ -3,7 +3,8 @@
     features        the number of features across a picture at 512² against that at 2048²; 1 is the same wall
     fine            the power in the upper half of the frequencies of a 2048² picture against a real render of its
                     prompt at that size
-    seam_…          the step across the border of a 2048² picture against the steps inside
+    seam_…          the step across the border of a 2048² picture against those inside between painted pixels
+    grid_…          these steps against all others: above 1, the pixels of what was painted show as a grid
     seconds_…       of a picture of each size; `cost_…`: against 512²
     memory_2048_mb  the peak memory of a process that paints one picture of 2048², with all libraries
 """
@@ -49,7 +50,8 @@ def run(log: Callable[[str], None]) -> dict:
             real = [materials.render(replace(spec, seed=8_100_000 + turn), NATIVE, 2048 // NATIVE)[0]
                     for turn in range(2)]
             row["fine"] = fine(pictures[2048]) / float(np.mean([fine(picture) for picture in real]))
-            row["seam_x"], row["seam_y"] = evaluate.seam_ratio(pictures[2048][None])
+            for axis, name in ((1, "x"), (0, "y")):
+                row[f"seam_{name}"], row[f"grid_{name}"] = seam_and_grid(pictures[2048], axis)
             rows.append(row)
             log(f"{family}: " + ", ".join(f"{key} {value:.2f}" for key, value in row.items()))
     figures = {key: float(np.median([row[key] for row in rows])) for key in rows[0]}
@@ -64,6 +66,7 @@ def run(log: Callable[[str], None]) -> dict:
         "fine detail, at most": common.bar(figures["fine"], "<= 1.3"),
         "seam, at least": common.bar(min(figures["seam_x"], figures["seam_y"]), ">= 0.9"),
         "seam, at most": common.bar(max(figures["seam_x"], figures["seam_y"]), "<= 1.1"),
+        "grid": common.bar(max(figures["grid_x"], figures["grid_y"]), "<= 1.1"),
         "1024² in times of 512²": common.bar(figures["cost_1024"], "<= 5"),
         "2048² in times of 512²": common.bar(figures["cost_2048"], "<= 20"),
     }
@@ -78,6 +81,19 @@ def fine(picture: Any) -> float:
     power = (np.abs(np.fft.fft2(picture - picture.mean((0, 1)), axes=(0, 1))) ** 2).sum(-1) / size**4
     f = np.abs(np.fft.fftfreq(size))
     return float(power[np.maximum(f[:, None], f) > 0.25].sum())
+
+
+def seam_and_grid(picture: Any, axis: int) -> tuple[float, float]:
+    """Return the step across the border, and that between painted pixels, both against what they are compared with."""
+    import numpy as np
+
+    steps = np.abs(np.diff(picture, axis=axis, append=picture.take([0], axis))).mean(
+        tuple(each for each in range(3) if each != axis))
+    factor = len(steps) // NATIVE
+    borders = np.arange(len(steps)) % factor == factor - 1
+    inside = borders.copy()
+    inside[-1] = False
+    return float(steps[-1] / steps[inside].mean()), float(steps[inside].mean() / steps[~borders].mean())
 
 
 def paint_once() -> None:
