@@ -27,7 +27,7 @@ from ..calls.runtime import runtime
 from ..core.errors import SDError
 from ..core.roles import BASE_COLOUR, HEIGHT, METALLIC, NORMAL, OCCLUSION, ROUGHNESS
 from ..library.history_entries import HistoryEntry, matching, over_budget
-from ..protocol.messages import main_results
+from ..protocol.pictures import main_results
 from . import opening, state as panel_state
 from .translations.words import translated
 

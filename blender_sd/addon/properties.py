@@ -146,10 +146,9 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         "Choose a new seed at every click. The seed shown is the last one used: switch this off to keep it"))
     upscale_scale: FloatProperty(name="Scale", default=2.0, min=1.0, max=8.0, soft_max=4.0, step=50, precision=2,
                                  description=("How many times as wide and as high the result is"))
-    upscaler: StringProperty(name=find("upscaler").setting.label, default=_starter_default(find("upscaler")),
-                             search=lambda self, context, text: [item.name for item in models.upscalers()],
-                             description="What enlarges before the model refines: an upscaler's name from the model "
-                                         "folders, or its file or folder. Empty: plain resampling")
+    upscaler: _setting("upscaler", search=lambda self, context, text: [item.name for item in models.upscalers()],
+                       description="What enlarges before the model refines: an upscaler's name from the model "
+                                   "folders, or its file or folder. Empty: plain resampling")
     target: EnumProperty(name="Target", description="Where the finished picture goes", items=TARGETS, default="AUTO")
     slot_strength: _setting("strength")
     render_strength: _setting("strength")
@@ -218,8 +217,7 @@ class SD_PG_settings(bpy.types.PropertyGroup):
         return scene.prompt_in(self.prompt_text) if self.prompt_text is not None else self.prompt.strip()
 
     def suit_model(self) -> None:
-        """Set the size, scale, steps, guidance, sampler and upscaler that suit the chosen model; an upscaler that a
-        person has chosen is kept."""
+        """Set what suits the chosen model; an upscaler that a person has chosen is kept."""
         try:
             info = models.find_model(self.model)
         except SDError:

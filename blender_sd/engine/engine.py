@@ -27,8 +27,9 @@ from ..library.png import PARAMETERS_KEY, REQUEST_KEY
 from ..protocol import endings
 from ..protocol.light import DEEP_KEY
 from ..protocol.messages import (
-    EngineConfig, Event, Finished, Generate, Ready, Result, Source, Unwrapped, sheet_first,
+    EngineConfig, Event, Finished, Generate, Ready, Result, Source, Unwrapped,
 )
+from ..protocol.pictures import sheet_first
 from . import quiet
 from .conditioning import controlnets
 from .image_calls import ImageCalls, pixels_of

@@ -5,18 +5,17 @@ one of ENDINGS.
 """
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
 from ..core.errors import SDError, WordBlocked, error_of_kind
 from ..core.request import Request
-from ..core.roles import MAPS, PICTURE, SHEET, SRGB
 from ..core.tasks import PbrMaps
 from .engine_config import EngineConfig
+from .pictures import Result, Source
+from .sequence_messages import Encode, FrameDone, Record
 from .shots import ShotOrder
 from .surfaces import Bare, Scenery
 
@@ -26,74 +25,6 @@ PAINT, FETCH, INSTALL, CHECK, VERIFY, RECORD = "paint", "fetch", "install", "che
 
 PROSE = "prose"  # in a field's metadata: a text for people, which may be of any length
 _TEXT = {PROSE: True}
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """An input picture of a request, as it is sent.
-
-    Attributes:
-        pixels: H×W×4 uint8, row 0 on top, sRGB as displayed, straight alpha; or None.
-        encoded: The bytes of a PNG, JPEG, … file with the picture; or None.
-    """
-
-    pixels: np.ndarray | None = None
-    encoded: bytes | None = None
-
-    def digest(self) -> str:
-        r"""Return its name in the request: "sha256:…" of the encoded bytes, or of "HxWxC\n" (ASCII) and the pixels."""
-        if self.encoded is not None:
-            return f"sha256:{hashlib.sha256(self.encoded).hexdigest()}"
-        if self.pixels is None:
-            raise ValueError("an input picture has neither pixels nor encoded bytes")
-        digest = hashlib.sha256("x".join(map(str, self.pixels.shape)).encode("ascii") + b"\n")
-        digest.update(np.ascontiguousarray(self.pixels).data.cast("B"))
-        return f"sha256:{digest.hexdigest()}"
-
-
-@dataclass(frozen=True)
-class Result:
-    """One finished picture.
-
-    Attributes:
-        path: Its file; "" if the request named no folder or that became unwritable.
-        request: The picture's own request (`Request.single`).
-        width, height: Its size in pixels.
-        pixels: H×W×4 uint8, row 0 on top, straight alpha; only if there is no file.
-        role: What it is: PICTURE, SHEET or CONTROL of `core.roles`.
-        colour_space: How its values are meant: one of `core.roles.COLOUR_SPACES`.
-        depth: Of a height map: the metres between black and white; 0 for all else.
-        made_by: Of a material's map: what estimated it, in words; "" for all else.
-    """
-
-    path: str
-    request: Request
-    width: int
-    height: int
-    pixels: np.ndarray | None = field(default=None, compare=False, repr=False)
-    role: str = PICTURE
-    colour_space: str = SRGB
-    depth: float = 0.0
-    made_by: str = ""
-
-
-def main_result(results: Sequence[Result]) -> Result | None:
-    """Return the result that a person wants to see first: a grid's contact sheet, or else the first picture; None for
-    no results."""
-    return next((result for result in results if result.role == SHEET), results[0] if results else None)
-
-
-def sheet_first(results: Sequence[Any]) -> list[Any]:
-    """Return a grid's contact sheet, which is made last, first: it is what a person wants to see."""
-    return sorted(results, key=lambda result: result.role != SHEET)
-
-
-def main_results(results: Sequence[Result]) -> list[Result]:
-    """Return the results that stand for a job: all but the maps of a material, of which its picture stands for them,
-    or else its base colour."""
-    maps = {result.role for result in results} & {*MAPS[1:]}
-    hidden = {*MAPS} if maps and any(result.role == PICTURE for result in results) else {*MAPS[1:]}
-    return [result for result in results if result.role not in hidden]
 
 
 # ---- to the engine -------------------------------------------------------------------------------------------------
@@ -198,67 +129,6 @@ class Verify:
 
 
 @dataclass(frozen=True)
-class Record:
-    """Make a shot's folder, or what is missing of it, in a Blender without a window.
-
-    Attributes:
-        job: The job's id.
-        folder: The shot's folder; its parent must exist.
-        frames: The numbers of the frames, rising.
-        blend: The .blend file; "" if there is no scene.
-        scripts: Whether scripts in that file may run.
-        scene: The name of its scene; "" if the pictures of `source` do not show it.
-        source: A movie or a pattern of files with #### for the frame's number, whose pictures are taken; "" to render.
-        link: One of `shots.LINKS`, or "auto".
-        bits: 8 or 16 bits for each value of rendered frames.
-        varying: Settings that follow properties of the scene, each as "setting=data path".
-        prompts: As JSON: pairs of a frame and the prompt from there on.
-        skip_broken: Whether frames of `source` that are missing, damaged or of another size are left out.
-        controls: Control pictures that are drawn of each frame, each as "number=kind".
-        regions: As JSON: pairs of a region's number in the request and its fields, for regions that are looked for in
-            each frame.
-    """
-
-    job: str
-    folder: str
-    frames: tuple[int, ...]
-    blend: str = ""
-    scripts: bool = False
-    scene: str = ""
-    source: str = ""
-    link: str = "auto"
-    bits: int = 8
-    varying: tuple[str, ...] = ()
-    prompts: str = "[]"
-    skip_broken: bool = False
-    controls: tuple[str, ...] = ()
-    regions: str = "[]"
-
-
-@dataclass(frozen=True)
-class Encode:
-    """Make a movie of pictures, or OpenEXR files, or both, in a Blender without a window.
-
-    Attributes:
-        job: The job's id.
-        pictures: The files of the frames, in their order.
-        movie: The movie to write, .mp4 or .mkv or .mov; "" for none.
-        fps: Frames in a number of seconds.
-        sound: The file whose sound the movie gets; "" for none.
-        offset: Where in it the first frame lies, in frames.
-        linear: The folder for OpenEXR files in scene-linear light; "" for none.
-    """
-
-    job: str
-    pictures: tuple[str, ...]
-    movie: str
-    fps: tuple[int, ...] = (24, 1)
-    sound: str = ""
-    offset: int = 0
-    linear: str = ""
-
-
-@dataclass(frozen=True)
 class Cancel:
     """Cancel a job."""
 
@@ -326,29 +196,6 @@ class Step:
     steps: int
     image: int
     images: int
-    preview: np.ndarray | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class FrameDone:
-    """Report a frame of a sequence that is on disk, whether it was made now or was there already.
-
-    Attributes:
-        job: The job's id.
-        frame: Its number.
-        path: Its file.
-        done: How many of the wanted frames are on disk.
-        total: How many are wanted.
-        key: Whether it is a keyframe.
-        preview: h×w×3 uint8 sRGB, row 0 on top; or None.
-    """
-
-    job: str
-    frame: int
-    path: str
-    done: int
-    total: int
-    key: bool = False
     preview: np.ndarray | None = None
 
 

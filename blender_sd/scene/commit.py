@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 import bpy
 
 from ..core.errors import SDError
-from ..protocol.messages import Result, main_result
+from ..protocol.pictures import Result, main_result
 from . import images, targets
 
 
 def commit(target: targets.Target, results: Sequence[Result], label: str = "",
            placed: Callable[[targets.Placement], None] = lambda placement: None) -> list[bpy.types.Image]:
-    """Load results as image datablocks and put the main one (`messages.main_result`) where `target` says.
+    """Load results as image datablocks and put the main one (`pictures.main_result`) where `target` says.
 
     Args:
         target: Where the main picture goes.

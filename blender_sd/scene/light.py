@@ -12,7 +12,7 @@ import numpy as np
 
 from ..protocol import exr_files, light
 from ..protocol.messages import Source
-from . import compat, pixels, renders
+from . import compat, pixels, render_output, renders
 from .screens import RENDERED
 
 Opened = Source | Callable[[], Source]
@@ -114,7 +114,7 @@ def _is_plain(scene: bpy.types.Scene) -> bool:
     view = scene.view_settings
     return scene.display_settings.display_device == "sRGB" and (
         scene.render.image_settings.color_management != "OVERRIDE") and all(
-        getattr(view, name) == value for name, value in renders.NO_VIEW.items() if hasattr(view, name))
+        getattr(view, name) == value for name, value in render_output.NO_VIEW.items() if hasattr(view, name))
 
 
 def _view(scene: bpy.types.Scene) -> Callable[[], np.ndarray]:

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
 
 import bpy
 
 from ..core.errors import NoRender, SourceUnusable
-from ..library.png import bare
 from ..protocol.messages import Source
 from . import compat, frames, handlers, pixels, stamps
+from .render_output import as_png, as_targa, set_values, values_of
 
-NO_VIEW = {"view_transform": "Standard", "look": "None", "exposure": 0.0, "gamma": 1.0, "use_curve_mapping": False,
-            "use_white_balance": False}  # white balance: since 4.3
-_VIEW = (*NO_VIEW, "white_balance_temperature", "white_balance_tint")
 _MATTES = ("use_pass_cryptomatte_object", "use_pass_cryptomatte_material")
 _POLL = 0.05  # seconds between looks at a running render
 _NO_RENDER = ("There is no Render Result yet.", "Render the scene first (F12), or choose Camera as the source.")
@@ -82,10 +78,11 @@ def render_camera(scene: bpy.types.Scene, size: tuple[int, int] | None = None,
     """
     handlers.check_render()
     frames.camera_of(scene)
-    before = _values(scene.render, ("resolution_x", "resolution_y", "resolution_percentage"))
+    before = values_of(scene.render, ("resolution_x", "resolution_y", "resolution_percentage"))
     try:
         if size is not None:
-            _set(scene.render, [("resolution_x", size[0]), ("resolution_y", size[1]), ("resolution_percentage", 100)])
+            set_values(scene.render, [("resolution_x", size[0]), ("resolution_y", size[1]),
+                                      ("resolution_percentage", 100)])
         set_back = _as_one_picture(scene, mattes)
         try:
             with handlers.unheard_by_callers():
@@ -94,7 +91,7 @@ def render_camera(scene: bpy.types.Scene, size: tuple[int, int] | None = None,
         finally:
             set_back()
     finally:
-        _set(scene.render, before)
+        set_values(scene.render, before)
     return render_result_source(scene)
 
 
@@ -112,20 +109,6 @@ def render_as_png(scene: bpy.types.Scene, bits: int = 8) -> bytes:
         raise _failed(error) from None
     finally:
         set_back()
-
-
-def as_png(image: bpy.types.Image, scene: bpy.types.Scene, bits: int, standard: bool) -> bytes:
-    """Return `image` as a PNG in sRGB, RGBA with straight alpha, of so many `bits`, without Blender's notes in it.
-
-    It goes through `scene`'s view transform, or through none (`standard`). Raises RuntimeError or OSError if it cannot
-    be read.
-    """
-    with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder, _output_settings(
-            scene, standard, "PNG", bits):
-        path = os.path.join(folder, "frame.png")
-        image.save_render(path, scene=scene)
-        with open(path, "rb") as file:
-            return bare(file.read())
 
 
 def as_rendered_png(bits: int, scene: bpy.types.Scene) -> bytes:
@@ -178,8 +161,8 @@ def passes_of(image: bpy.types.Image, scene: bpy.types.Scene) -> bytes:
     Raises RuntimeError or OSError if there are none.
     """
     settings = scene.render.image_settings
-    before = _values(settings, ("file_format", "color_mode", "color_depth", "exr_codec", "use_exr_interleave"))
-    media = _values(settings, ("media_type",))
+    before = values_of(settings, ("file_format", "color_mode", "color_depth", "exr_codec", "use_exr_interleave"))
+    media = values_of(settings, ("media_type",))
     with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder:
         path = os.path.join(folder, "passes.exr")
         try:
@@ -187,8 +170,8 @@ def passes_of(image: bpy.types.Image, scene: bpy.types.Scene) -> bytes:
             settings.color_depth, settings.exr_codec = "32", "NONE"
             image.save_render(path, scene=scene)
         finally:
-            _set(settings, media)
-            _set(settings, before)
+            set_values(settings, media)
+            set_values(settings, before)
         with open(path, "rb") as file:
             return file.read()
 
@@ -237,12 +220,12 @@ def _as_one_picture(scene: bpy.types.Scene, mattes: bool = False) -> Callable[[]
     render, camera = scene.render, frames.camera_of(scene)
     cropped = render.use_border and render.use_crop_to_border
     wanted = {"use_multiview": False, "use_sequencer": False, "use_stamp": False, "use_border": cropped}
-    before, seen_by = _values(render, tuple(wanted)), scene.camera
+    before, seen_by = values_of(render, tuple(wanted)), scene.camera
     layer = frames.layer_of(scene)
-    passes = _values(layer, _MATTES)
-    _set(render, list(wanted.items()))
+    passes = values_of(layer, _MATTES)
+    set_values(render, list(wanted.items()))
     if mattes:
-        _set(layer, [(name, True) for name in _MATTES])
+        set_values(layer, [(name, True) for name in _MATTES])
     used = _render_one_layer(scene) if render.use_single_layer else {}
     other = frames.stand_in(camera, scene) if camera.type != "CAMERA" else None
     if other is not None:
@@ -250,9 +233,9 @@ def _as_one_picture(scene: bpy.types.Scene, mattes: bool = False) -> Callable[[]
 
     def set_back() -> None:
         with suppress(ReferenceError):
-            _set(scene.render, before)
+            set_values(scene.render, before)
             scene.camera = seen_by
-            _set(layer, passes)
+            set_values(layer, passes)
             if used:
                 scene.render.use_single_layer = True
                 _use_layers(scene, used)
@@ -353,7 +336,7 @@ def _written(image: bpy.types.Image, scene: bpy.types.Scene, standard: bool) -> 
     if image.type == "RENDER_RESULT":
         return _rendered(image, scene, standard)
     try:
-        data = _targa(image, scene, standard)
+        data = as_targa(image, scene, standard)
     except (RuntimeError, OSError) as error:
         raise SourceUnusable(f"The image '{image.name}' has no pixels.", "Choose another image.", str(error)) from None
     return lambda: Source(pixels=pixels.from_targa(data))
@@ -368,7 +351,7 @@ def _rendered(image: bpy.types.Image, scene: bpy.types.Scene, standard: bool) ->
         for number in (first, *(number for number in range(len(slots)) if number != first)):
             slots.active_index = number
             try:
-                pictures[number] = _targa(image, scene, standard)
+                pictures[number] = as_targa(image, scene, standard)
             except (RuntimeError, OSError) as error:
                 reason = str(error)
             if number in pictures:
@@ -385,59 +368,3 @@ def _rendered(image: bpy.types.Image, scene: bpy.types.Scene, standard: bool) ->
                              "Choose the one that you mean in the Image Editor.")
     data, = pictures.values()
     return lambda: Source(pixels=pixels.from_targa(data))
-
-
-def _targa(image: bpy.types.Image, scene: bpy.types.Scene, standard: bool) -> bytes:
-    """Return `image` as a Targa file; of a stereoscopic image, the first eye's."""
-    with tempfile.TemporaryDirectory(prefix="blender_sd-",
-                                     ignore_cleanup_errors=True) as folder, _output_settings(scene, standard):
-        try:
-            image.save_render(os.path.join(folder, "shown.tga"), scene=scene)
-        except RuntimeError:  # Blender also says so where it has written a file for each eye
-            if not os.listdir(folder):
-                raise
-        names = [f"shown{suffix}.tga" for suffix in ("", *(view.file_suffix for view in scene.render.views))]
-        path = next((path for name in names if os.path.exists(path := os.path.join(folder, name))),
-                    os.path.join(folder, names[0]))
-        with open(path, "rb") as file:
-            return file.read()
-
-
-@contextmanager
-def _output_settings(scene: bpy.types.Scene, standard: bool, file_format: str = "TARGA_RAW",
-                     bits: int = 8) -> Iterator[None]:
-    """Return a context in which `scene`'s output is plain RGBA in sRGB, of so many `bits`.
-
-    It goes through the scene's view transform, or through none (`standard`).
-    """
-    render, settings = scene.render, scene.render.image_settings
-    # Switching to OVERRIDE copies the scene's settings over the artist's own, so never switch back and forth.
-    override = standard or settings.color_management == "OVERRIDE" or scene.display_settings.display_device != "sRGB"
-    names = ("views_format", "file_format", "color_mode", "color_depth", "color_management")
-    before = [(render, _values(render, ("dither_intensity",))), (settings, _values(settings, names)),
-              (settings.display_settings, _values(settings.display_settings, ("display_device",))),
-              (settings.view_settings, _values(settings.view_settings, _VIEW))]
-    media = compat.still_picture_settings(settings)
-    try:
-        _set(settings, [("views_format", "INDIVIDUAL"), ("file_format", file_format), ("color_mode", "RGBA"),
-                        ("color_depth", str(bits))])
-        render.dither_intensity = 0.0
-        if override:
-            settings.color_management = "OVERRIDE"
-            settings.display_settings.display_device = "sRGB"
-            _set(settings.view_settings, list(NO_VIEW.items()) if standard else _values(scene.view_settings, _VIEW))
-        yield
-    finally:
-        _set(settings, media)
-        for owner, values in before:
-            _set(owner, values)
-
-
-def _values(owner: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
-    return [(name, getattr(owner, name)) for name in names if hasattr(owner, name)]
-
-
-def _set(owner: Any, values: list[tuple[str, Any]]) -> None:
-    for name, value in values:
-        if hasattr(owner, name):
-            setattr(owner, name, value)

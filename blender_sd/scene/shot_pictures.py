@@ -10,7 +10,7 @@ import bpy
 from ..core.errors import SourceUnusable
 from ..library import png
 from ..library.frame_files import is_movie, with_frame
-from . import movies, renders
+from . import movies, render_output
 
 Pictures = Callable[[int], bytes | None]
 
@@ -21,7 +21,7 @@ def opened_pictures(source: str, skip_broken: bool, note: Callable[[str], None]
     """Return a context with a function that returns the PNG of a frame, and the frame rate; None for none.
 
     The function raises SourceUnusable for a frame that cannot be read, and names it; with `skip_broken` it returns None
-    and `note` is told.
+    and `note` receives their names.
 
     Args:
         source: A movie, or the pattern of files with #### for the frame's number.
@@ -67,7 +67,7 @@ def _file(path: str, number: int) -> bytes:
         image = bpy.data.images.load(path, check_existing=False)
         if not image.size[0]:  # Blender reads the file here
             raise RuntimeError("no pixels")
-        return renders.as_png(image, bpy.context.scene, 16 if image.is_float else 8, standard=True)
+        return render_output.as_png(image, bpy.context.scene, 16 if image.is_float else 8, standard=True)
     except (RuntimeError, OSError) as error:
         raise _broken(path, number, str(error)) from None
     finally:

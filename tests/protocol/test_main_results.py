@@ -5,7 +5,7 @@ import pytest
 
 from blender_sd.core.request import Request
 from blender_sd.core.roles import BASE_COLOUR, MAPS, METALLIC, NORMAL, PICTURE, ROUGHNESS, SHEET
-from blender_sd.protocol.messages import Result, main_results
+from blender_sd.protocol.pictures import Result, main_results
 
 
 @pytest.mark.parametrize(("roles", "shown"), [

@@ -14,7 +14,7 @@ from blender_sd.core.errors import JobCancelled, OutputUnwritable, SourceUnusabl
 from blender_sd.library import files
 from blender_sd.protocol import exr_files
 from blender_sd.protocol.shots import FLOW, FRAMES, Shot
-from blender_sd.scene import compat, movies, renders
+from blender_sd.scene import compat, movies, render_output
 from blender_sd.scene.linear_frames import write_linear
 from blender_sd.scene.sequence_placing import in_compositor, in_sequencer
 from blender_sd.scene.shot_pictures import opened_pictures
@@ -119,7 +119,7 @@ def test_other_kinds_of_files_become_display_pixels(tmp_path):
     with opened_pictures(os.path.join(tmp_path, "####.exr"), False, print) as (read, _):
         png = read(1)
     (tmp_path / "0002.png").write_bytes(png)
-    again = renders.as_png(bpy.data.images.load(str(tmp_path / "0002.png")), bpy.context.scene, 8, standard=True)
+    again = render_output.as_png(bpy.data.images.load(str(tmp_path / "0002.png")), bpy.context.scene, 8, standard=True)
     assert png[24] == 16
     assert shown(again, tmp_path)[0, 0, 0] == pytest.approx(1.055 * light ** (1 / 2.4) - 0.055, abs=0.005)  # sRGB
 
@@ -148,18 +148,18 @@ def test_broken_missing_and_larger_frames_are_named_or_left_out(frames, tmp_path
 
 
 def test_frames_become_linear_light_once(frames, tmp_path):
-    folder, told = str(tmp_path / "exr"), []
-    write_linear(frames[:2], folder, told.append, lambda: False)
+    folder, heard = str(tmp_path / "exr"), []
+    write_linear(frames[:2], folder, heard.append, lambda: False)
     light = exr_files.read_passes((tmp_path / "exr" / "0001.exr").read_bytes()).channels
-    assert told == [0, 1] and light["R"].dtype == np.float16
+    assert heard == [0, 1] and light["R"].dtype == np.float16
     assert light["G"][-1, 0] == pytest.approx(0.2140, abs=0.002) and light["R"][0, 8] == 1  # of 0.5 in sRGB, and of 1
     before = os.stat(tmp_path / "exr" / "0001.exr").st_mtime_ns
-    write_linear(frames[:2], folder, told.append, lambda: False)
+    write_linear(frames[:2], folder, heard.append, lambda: False)
     assert os.stat(tmp_path / "exr" / "0001.exr").st_mtime_ns == before
     with pytest.raises(JobCancelled):
-        write_linear(frames, folder, told.append, lambda: True)
+        write_linear(frames, folder, heard.append, lambda: True)
     with pytest.raises(OutputUnwritable, match="OpenEXR files cannot be written"):
-        write_linear(frames, str(tmp_path / "no" / "exr"), told.append, lambda: False)
+        write_linear(frames, str(tmp_path / "no" / "exr"), heard.append, lambda: False)
     assert not [scene for scene in bpy.data.scenes if "frames" in scene.name]
 
 

@@ -1,0 +1,91 @@
+"""Define the messages that restyle animations: what is recorded and made of them, and the frames that are finished.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Record:
+    """Make a shot's folder, or what is missing of it, in a Blender without a window.
+
+    Attributes:
+        job: The job's id.
+        folder: The shot's folder; its parent must exist.
+        frames: The numbers of the frames, rising.
+        blend: The .blend file; "" if there is no scene.
+        scripts: Whether scripts in that file may run.
+        scene: The name of its scene; "" if the pictures of `source` do not show it.
+        source: A movie or a pattern of files with #### for the frame's number, whose pictures are taken; "" to render.
+        link: One of `shots.LINKS`, or "auto".
+        bits: 8 or 16 bits for each value of rendered frames.
+        varying: Settings that follow properties of the scene, each as "setting=data path".
+        prompts: As JSON: pairs of a frame and the prompt from there on.
+        skip_broken: Whether frames of `source` that are missing, damaged or of another size are left out.
+        controls: Control pictures that are drawn of each frame, each as "number=kind".
+        regions: As JSON: pairs of a region's number in the request and its fields, for regions that are looked for in
+            each frame.
+    """
+
+    job: str
+    folder: str
+    frames: tuple[int, ...]
+    blend: str = ""
+    scripts: bool = False
+    scene: str = ""
+    source: str = ""
+    link: str = "auto"
+    bits: int = 8
+    varying: tuple[str, ...] = ()
+    prompts: str = "[]"
+    skip_broken: bool = False
+    controls: tuple[str, ...] = ()
+    regions: str = "[]"
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Make a movie of pictures, or OpenEXR files, or both, in a Blender without a window.
+
+    Attributes:
+        job: The job's id.
+        pictures: The files of the frames, in their order.
+        movie: The movie to write, .mp4 or .mkv or .mov; "" for none.
+        fps: Frames in a number of seconds.
+        sound: The file whose sound the movie gets; "" for none.
+        offset: Where in it the first frame lies, in frames.
+        linear: The folder for OpenEXR files in scene-linear light; "" for none.
+    """
+
+    job: str
+    pictures: tuple[str, ...]
+    movie: str
+    fps: tuple[int, ...] = (24, 1)
+    sound: str = ""
+    offset: int = 0
+    linear: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class FrameDone:
+    """Report a frame of a sequence that is on disk, whether it was made now or was there already.
+
+    Attributes:
+        job: The job's id.
+        frame: Its number.
+        path: Its file.
+        done: How many of the wanted frames are on disk.
+        total: How many are wanted.
+        key: Whether it is a keyframe.
+        preview: h×w×3 uint8 sRGB, row 0 on top; or None.
+    """
+
+    job: str
+    frame: int
+    path: str
+    done: int
+    total: int
+    key: bool = False
+    preview: np.ndarray | None = None
