@@ -4,13 +4,18 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import SDError
+from .interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from ..session.job import Job
 
 _EVERY = 10.0  # seconds between two lines about the same picture, where there is no terminal
 _REDRAWN = 0.1  # seconds between two drawings of the bar
 _BAR = 24  # characters
+_PATIENCE = 0.2  # seconds between looks at the signals
 
 
 def fail(error: SDError, status: int, as_json: bool, where: str = "") -> int:
@@ -32,6 +37,16 @@ def end(as_json: bool, status: int, made: int = 0, failed: int = 0, cancelled: i
     if as_json:
         record("end", status=status, made=made, kept=0, failed=failed, cancelled=cancelled)
     return status
+
+
+def wait(job: Job, progress: Progress, interrupts: Interrupts) -> None:
+    """Show how far a single job is until it has ended, or a signal has come."""
+    from ..calls.runtime import runtime
+
+    while not job.done and not interrupts.status:
+        runtime.wait(_PATIENCE)
+        runtime.pump(None)
+        progress.show(0, job.label, job.text, job.progress, job.eta)
 
 
 class Progress:

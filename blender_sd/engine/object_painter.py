@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from ..core import part_prompts
-from ..core.errors import InvalidRequest, JobCancelled, SDError
+from ..core.errors import InvalidRequest, SDError
 from ..core.families import Family
 from ..core.request import Request
 from ..core.tasks import (
@@ -37,12 +37,12 @@ from ..protocol.surfaces import Lens
 from .conditioning import controlnets
 from .denoise import many_views
 from .denoise.many_views import Together
-from .denoise.painting import Listener, paint_views
+from .denoise.painting import Listener
 from .denoise.passes import pipes
 from .denoise.plan import Plan
 from .denoise.previews import SHARE
 from .image_calls import pixels_of
-from .memory import acceleration, budget, devices
+from .memory import budget, devices
 from .models import embeddings
 from .models.cache import Model
 from .painter import Job, Painter
@@ -140,7 +140,10 @@ class ObjectPainter:
             tuple(pictures), _kept(stage.masks(), scale) if stage.masked else None, tuple(controls),
             request.task.share, batch)
         shown = _Shown(self.job, model, MeshPreview(stage, scale), self.config.preview_px if not guard else 0)
-        results = self._carried_out(model, pipe, plain, plan, group, shown)
+        listener = Listener(self.job.check, shown.step, self.job.note, 0)
+        results = self.painter.views_carried_out(
+            self.job, model, pipe, plain, plan, listener, group,
+            lambda batch: f"Memory ran out; the views start again, {batch} at a time.", shown.take)
         return self._passed(guard, results)
 
     def _pixel_links(self, stage: Stage) -> Links | None:
@@ -153,28 +156,6 @@ class ObjectPainter:
                           "Smaller views agree fully.")
             return None
         return link(stage.surface, stage.views, self.job.cancelled, most=3, between=True, sights=stage.sights)
-
-    def _carried_out(self, model: Model, pipe: Any, request: Request, plan: Plan, group: Together, shown: _Shown
-                     ) -> list[Image.Image]:
-        """Return the views; where memory runs out, they start again in smaller batches."""
-        listener = Listener(self.job.check, shown.step, self.job.note, 0)
-        while True:
-            try:
-                return paint_views(model, pipe, request, plan, listener, group, shown.take)
-            except Exception as error:
-                if isinstance(error, JobCancelled):
-                    raise
-                if budget.is_out_of_memory(error) and group.batch > 1:
-                    log.warning("memory ran out while painting views", exc_info=error)
-                    group = replace(group, batch=max(1, group.batch // 2))
-                    text = f"Memory ran out; the views start again, {group.batch} at a time."
-                else:
-                    text = "" if budget.is_out_of_memory(error) else acceleration.disable(model)
-                    if not text:
-                        raise
-                del error
-            self.painter.release()
-            self.job.note(text)
 
     def _read(self, request: Request, number: int, pictures: tuple[Image.Image, ...]) -> list[Image.Image]:
         """Return what a ControlNet reads of each view."""

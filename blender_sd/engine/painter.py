@@ -23,7 +23,8 @@ from ..protocol import framing
 from ..protocol.messages import EngineConfig, Event, Generate, Loading, Note, Source, Step
 from .conditioning import controlnets, reference
 from .conditioning.prompts import labelled
-from .denoise.painting import Listener, notes_before
+from .denoise.many_views import Preview, Together
+from .denoise.painting import Listener, notes_before, paint_views
 from .denoise import regional
 from .denoise.passes import carry_out, pipes
 from .denoise.plan import NOTHING, Plan
@@ -264,6 +265,35 @@ class Painter:
                     self.loader.library.drop(model)
                 raise failed
             listener.note(f"Memory ran out; the picture starts again. {text}.")
+
+    def views_carried_out(self, job: Job, model: Model, pipe: Any, request: Request, plan: Plan, listener: Listener,
+                          group: Together, again: Callable[[int], str], preview: Preview = lambda *_: None
+                          ) -> list[Image.Image]:
+        """Return views that are painted together. Where memory runs out, they start again in smaller batches; if
+        something fails, without acceleration.
+
+        Args:
+            job: Hears what happens.
+            model, pipe, request, plan, listener, group, preview: As for `paint_views`.
+            again: Returns what the person reads where so many views at a time start again.
+        """
+        while True:
+            try:
+                return paint_views(model, pipe, request, plan, listener, group, preview)
+            except Exception as error:
+                if isinstance(error, JobCancelled):
+                    raise
+                if budget.is_out_of_memory(error) and group.batch > 1:
+                    group = replace(group, batch=max(1, group.batch // 2))
+                    text = again(group.batch)
+                else:
+                    text = "" if budget.is_out_of_memory(error) else acceleration.disable(model)
+                    if not text:
+                        raise
+                log.warning("painting views failed", exc_info=error)
+                del error
+            self.release()
+            job.note(text)
 
     def _needs_tiled_vae(self, model: Model, pipe: Any, size: tuple[int, int]) -> bool:
         """Return whether a picture fits only if its VAE works in tiles. Raises OutOfMemory if it never fits."""

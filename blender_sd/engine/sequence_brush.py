@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..core.errors import JobCancelled, SDError
+from ..core.errors import SDError
 from ..core.request import Request
 from ..core.tasks import IMAGE_TO_IMAGE, ImageToImage
 from ..geometry import motion
@@ -21,11 +21,11 @@ from ..protocol.messages import EngineConfig, Source, Step
 from .conditioning import controlnets, regions, sources
 from .denoise.agreeing import AttachedNoise
 from .denoise.many_views import Together
-from .denoise.painting import Listener, paint_views
+from .denoise.painting import Listener
 from .denoise.passes import pipes
 from .denoise.plan import Plan
 from .image_calls import pixels_of
-from .memory import acceleration, budget
+from .memory import budget
 from .models import embeddings
 from .models.cache import Model
 from .painter import Job, Painter
@@ -119,35 +119,16 @@ class Brush:
             links=motion.linked(moments, cancelled=self.job.cancelled), pixel_links=None, sharp=_SHARP,
             pictures=tuple(plan.fit(Image.fromarray(base)) for base in bases),
             keep=_kept(keep, scale, (width, height)) if any(part.any() for part in keep) else None,
-            controls=self._controls(plain, plan, frames, bases), share=self.job.request.task.share,
+            controls=self._controls(plain, plan, frames), share=self.job.request.task.share,
             batch=min(self.job.request.task.batch or fits, fits),
             noise=None if cells is None else AttachedNoise(cells, height // scale, width // scale),
             begins=tuple(1 - own / max(steps) for own in steps) if len(set(steps)) > 1 else (),
             turning=self._turning(model, frames), until=_UNTIL)
-        pictures = self._carried_out(model, pipe, plain, plan, group)
+        pictures = self.painter.views_carried_out(
+            self.job, model, pipe, plain, plan, self._listener(), group,
+            lambda batch: f"Memory ran out; the keyframes start again, {batch} at a time.")
         return [self._passed(guard, frame, picture.crop((0, 0, *self.stage.size))) if own else base
                 for frame, picture, base, own in zip(frames, pictures, bases, steps)]
-
-    def _carried_out(self, model: Model, pipe: Any, request: Request, plan: Plan, group: Together
-                     ) -> list[Image.Image]:
-        """Return the painted frames; where memory runs out, they start again in smaller batches."""
-        while True:
-            try:
-                return paint_views(model, pipe, request, plan, self._listener(), group, lambda *_: None)
-            except Exception as error:
-                if isinstance(error, JobCancelled):
-                    raise
-                if budget.is_out_of_memory(error) and group.batch > 1:
-                    group = replace(group, batch=max(1, group.batch // 2))
-                    text = f"Memory ran out; the keyframes start again, {group.batch} at a time."
-                else:
-                    text = "" if budget.is_out_of_memory(error) else acceleration.disable(model)
-                    if not text:
-                        raise
-                log.warning("painting keyframes failed", exc_info=error)
-                del error
-            self.painter.release()
-            self.job.note(text)
 
     def _worded(self, model: Model, text: str) -> str:
         request = self.stage.request.changed(prompt=text)
@@ -160,8 +141,7 @@ class Brush:
             return ()
         return tuple((self._worded(model, after), share) for _, after, share in words)
 
-    def _controls(self, request: Request, plan: Plan, frames: Sequence[int], bases: Sequence[np.ndarray]
-                  ) -> tuple[tuple[Image.Image, ...], ...]:
+    def _controls(self, request: Request, plan: Plan, frames: Sequence[int]) -> tuple[tuple[Image.Image, ...], ...]:
         """Return for each ControlNet what it reads of each frame."""
         each = []
         for number, control in enumerate(self.stage.request.controls):

@@ -179,18 +179,13 @@ def _seen(surface: Surface, sight: Sight, other: Sight, start: int, own: np.ndar
         keep &= (x >= 0) & (y >= 0) & (x < view.width) & (y < view.height)
     index = np.flatnonzero(keep)
     column, row = np.floor(x[index]).astype(np.int64), np.floor(y[index]).astype(np.int64)
-    right, up = view.slopes(column.astype(np.float64), row.astype(np.float64))
     depth = hits.depth[row + 1, column + 1].astype(np.float64)
-    normal, plane = normal[index], plane[index]
     length = (local[index, 2] if view.perspective else 1.0) / view.scales()  # of a pixel there
-    with np.errstate(invalid="ignore"):
-        if view.perspective:
-            off = np.abs(depth * (normal[:, 0] * right + normal[:, 1] * up + normal[:, 2]) - plane)
-        else:
-            off = np.abs(normal[:, 0] * right + normal[:, 1] * up + normal[:, 2] * depth - plane)
-        near = (hits.regions[row + 1, column + 1] == sight.region[index]) & (off < _ON_SURFACE * length)
+    off = view.off_plane(column, row, depth, normal[index], plane[index])
+    near = (hits.regions[row + 1, column + 1] == sight.region[index]) & (off < _ON_SURFACE * length)
     index, column, row = index[near], column[near], row[near]
-    free = ~_blocked(surface, view, sight.points[index] + sight.normals[index] * _LIFT)
+    lifted = sight.points[index] + sight.normals[index] * _LIFT
+    free = ~surface.rays.blocked(lifted, view.eye_ends(lifted))
     index, column, row = index[free], column[free], row[free]
     there = row * view.width + column
     result = _Row(own.copy(), np.zeros(len(own), np.float32), np.zeros((len(own), 2), np.float32))
@@ -209,16 +204,6 @@ def _seen(surface: Surface, sight: Sight, other: Sight, start: int, own: np.ndar
     result.pixel[index] = corner[:, 1] * view.width + corner[:, 0] + start
     result.offset[index] = place - corner
     return result
-
-
-def _blocked(surface: Surface, view: View, points: np.ndarray) -> np.ndarray:
-    """Return which points are hidden from a view."""
-    depth = view.camera_points(points)[:, 2:]
-    if view.perspective:
-        ends = view.origin + (points - view.origin) * (view.near / np.maximum(depth, 1e-12))
-    else:
-        ends = points - view.axes[2] * np.maximum(depth - view.near, 0)
-    return surface.rays.blocked(points, ends)
 
 
 def carried(surface: Surface, sights: Sequence[Sight], number: int, pictures: Mapping[int, np.ndarray]

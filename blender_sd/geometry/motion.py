@@ -269,32 +269,17 @@ class Moment:
                 any_ |= same
                 all_ &= same
         column, row = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-        right, up = view.slopes(column.astype(np.float64), row.astype(np.float64))
-        depth = depths[row, column].astype(np.float64)
         length = (local[:, 2] if view.perspective else 1.0) / view.scales()  # of a pixel there
-        with np.errstate(invalid="ignore"):
-            if view.perspective:
-                off = np.abs(depth * (across[:, 0] * right + across[:, 1] * up + across[:, 2]) - plane)
-            else:
-                off = np.abs(across[:, 0] * right + across[:, 1] * up + across[:, 2] * depth - plane)
-        on = off < _ON_SURFACE * length
+        on = view.off_plane(column, row, depths[row, column].astype(np.float64), across, plane) < _ON_SURFACE * length
         beyond = points.triangle[at] == NOTHING
         sure = hits[row, column] == points.triangle[at]
         sure |= all_ & on & (self.edges[row, column] > 1)
         seen = np.where(beyond, any_, sure)
         doubt = np.flatnonzero(~beyond & ~sure & any_ & ((self.edges[row, column] <= 2) | on))
         side = np.where((label[doubt] & 1) == 1, 1.0, -1.0)[:, None]
-        seen[doubt] = ~self._blocked(place[doubt] + normal[doubt] * side * _LIFT)
+        lifted = place[doubt] + normal[doubt] * side * _LIFT
+        seen[doubt] = ~self.rays.blocked(lifted, view.eye_ends(lifted))
         return seen
-
-    def _blocked(self, points: np.ndarray) -> np.ndarray:
-        view = self.view
-        depth = view.camera_points(points)[:, 2:]
-        if view.perspective:
-            ends = view.origin + (points - view.origin) * (view.near / np.maximum(depth, 1e-12))
-        else:
-            ends = points - view.axes[2] * np.maximum(depth - view.near, 0)
-        return self.rays.blocked(points, ends)
 
 
 def _solved(corners: np.ndarray, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, ...]:

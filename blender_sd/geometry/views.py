@@ -71,6 +71,29 @@ class View:
             return self.origin + directions * self.near, directions
         return self.origin + across + self.axes[2] * self.near, self.axes[2][None]
 
+    def eye_ends(self, points: np.ndarray) -> np.ndarray:
+        """Return where the segments end (N×3) that lead from positions towards the camera, as far as it draws."""
+        depth = self.camera_points(points)[:, 2:]
+        if self.perspective:
+            return self.origin + (points - self.origin) * (self.near / np.maximum(depth, 1e-12))
+        return points - self.axes[2] * np.maximum(depth - self.near, 0)
+
+    def off_plane(self, columns: np.ndarray, rows: np.ndarray, depth: np.ndarray, normal: np.ndarray, plane: np.ndarray
+                  ) -> np.ndarray:
+        """Return how far what pixels see lies off planes.
+
+        Args:
+            columns, rows: N whole numbers, the pixels.
+            depth: N, what is seen there.
+            normal: N×3, the planes' normals along the camera's axes.
+            plane: N, the planes' offsets: the product of normals and positions on them.
+        """
+        right, up = self.slopes(columns.astype(np.float64), rows.astype(np.float64))
+        with np.errstate(invalid="ignore"):
+            if self.perspective:
+                return np.abs(depth * (normal[:, 0] * right + normal[:, 1] * up + normal[:, 2]) - plane)
+            return np.abs(normal[:, 0] * right + normal[:, 1] * up + normal[:, 2] * depth - plane)
+
     def scales(self) -> float:
         """Return the pixels per unit of length, at depth 1 for a perspective camera."""
         return float(np.sqrt(self.scale[0] * self.scale[1]))

@@ -11,7 +11,7 @@ from ...core.errors import SDError
 from ...core.tasks import RESTYLE_SEQUENCE
 from .. import animation, tick
 from ..declared import exact
-from .start import can_do, first_refusal, refuse, start
+from .start import can_do, first_refusal, refuse, start, without_grid
 
 
 class SD_OT_restyle_animation(bpy.types.Operator):
@@ -36,8 +36,8 @@ class SD_OT_restyle_animation(bpy.types.Operator):
             given = settings.animation.keywords()
         except SDError as error:
             return refuse(self, error)
-        keywords = {name: value for name, value in settings.keywords(RESTYLE_SEQUENCE).items() if name != "axes"}
-        keywords["strength"] = exact(settings, "restyle_sequence_strength")
+        keywords = {**without_grid(settings.keywords(RESTYLE_SEQUENCE)),
+                    "strength": exact(settings, "restyle_sequence_strength")}
         jobs = []
 
         def submit(seed: int):

@@ -57,6 +57,11 @@ def start(operator: bpy.types.Operator | None, context: bpy.types.Context, submi
     return {"FINISHED"}
 
 
+def without_grid(keywords: dict[str, Any]) -> dict[str, Any]:
+    """Return the keywords of a call that makes no grids."""
+    return {name: value for name, value in keywords.items() if name != "axes"}
+
+
 def refuse(operator: bpy.types.Operator | None, error: SDError) -> set[str]:
     """Show `error` in the panel and report it.
 

@@ -8,7 +8,7 @@ from ...calls import texturing
 from ...core.platforms import without_embree
 from ...core.tasks import TEXTURE_OBJECT
 from ..texture_choices import texture_mask, texture_views
-from .start import can_do, first_refusal, start
+from .start import can_do, first_refusal, start, without_grid
 
 
 class SD_OT_texture_object(bpy.types.Operator):
@@ -37,11 +37,7 @@ class SD_OT_texture_object(bpy.types.Operator):
             meshes, settings.words(), size=settings.texture_size, views=texture_views(context),
             view_size=settings.width, mask=texture_mask(context), look=self.look, seed=seed,
             controls=settings.control_inputs(), map_source=settings.map_source, map_bits=settings.map_bits,
-            **_without_grid(settings.keywords(TEXTURE_OBJECT))))
-
-
-def _without_grid(keywords: dict) -> dict:
-    return {name: value for name, value in keywords.items() if name != "axes"}
+            **without_grid(settings.keywords(TEXTURE_OBJECT))))
 
 
 CLASSES = (SD_OT_texture_object,)

@@ -11,13 +11,12 @@ from .. import exits
 from ..interrupts import Interrupts
 from ..options import add_machine, add_settings, settings_in
 from ..painting import check_machine, set_up
-from ..reporting import Progress, end, fail, record
+from ..reporting import Progress, end, fail, record, wait
 
 if TYPE_CHECKING:
     from ...session.job import Job
 
 HELP = "restyle an animation: the scene's, a folder of frames, or a movie"
-_PATIENCE = 0.2  # seconds between looks at the signals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,10 +65,7 @@ def run(asked: argparse.Namespace) -> int:
                 keyframes_only=asked.keyframes_only, of_scene=asked.of_scene or None, prompts=asked.prompt_from,
                 varying=dict(asked.varying or ()) or None, movie=asked.movie, exr=asked.exr,
                 **given)
-            while not job.done and not interrupts.status:
-                runtime.wait(_PATIENCE)
-                runtime.pump(None)
-                progress.show(job.frames_done, job.label, job.text, job.progress, job.eta)
+            wait(job, progress, interrupts)
         except JobCancelled:  # while this Blender rendered
             return end(asked.json, interrupts.status, cancelled=1)
         finally:

@@ -12,13 +12,12 @@ from ..blend_files import whole_path
 from ..interrupts import Interrupts
 from ..options import add_machine, add_settings, settings_in
 from ..painting import set_up
-from ..reporting import Progress, end, fail, record
+from ..reporting import Progress, end, fail, record, wait
 
 if TYPE_CHECKING:
     from ...session.job import Job
 
 HELP = "make a material with all its maps, from words or from a picture"
-_PATIENCE = 0.2  # seconds between looks at the signals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,10 +80,7 @@ def _finished(asked: argparse.Namespace, job: Job) -> int:
     progress = Progress(1, asked.quiet)
     with Interrupts() as interrupts:
         try:
-            while not job.done and not interrupts.status:
-                runtime.wait(_PATIENCE)
-                runtime.pump(None)
-                progress.show(0, job.label, job.text, job.progress, job.eta)
+            wait(job, progress, interrupts)
             if interrupts.status:
                 return end(asked.json, interrupts.status, cancelled=1)
             outputs = job.result()

@@ -11,14 +11,13 @@ from .. import exits
 from ..interrupts import Interrupts
 from ..options import add_machine, add_settings, settings_in
 from ..painting import set_up
-from ..reporting import Progress, end, fail, record
+from ..reporting import Progress, end, fail, record, wait
 from ..units import controls_of, source_of
 
 if TYPE_CHECKING:
     from ...session.job import Job
 
 HELP = "paint the textures of whole objects from every side"
-_PATIENCE = 0.2  # seconds between looks at the signals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +60,7 @@ def run(asked: argparse.Namespace) -> int:
                 views=_views(asked.views), view_size=asked.view_size, mask=mask,
                 source=None if asked.source is None else source_of(asked.source),
                 prompts=dict(asked.part or ()), map_source=asked.map_source, **given)
-            while not job.done and not interrupts.status:
-                runtime.wait(_PATIENCE)
-                runtime.pump(None)
-                progress.show(0, job.label, job.text, job.progress, job.eta)
+            wait(job, progress, interrupts)
         finally:
             progress.close()
             runtime.shutdown()
