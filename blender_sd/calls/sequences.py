@@ -184,7 +184,7 @@ def _guides(order: Order, asked: Asked) -> _Guides:
                                  "Choose the camera or a picture.")
         if scene.is_drawn(control.kind, image) and image == "CAMERA":
             if not asked.of_scene:
-                raise InvalidRequest(f"There is no scene of which a {control.kind} picture could be drawn.",
+                raise InvalidRequest(f"A {control.kind} picture needs a scene that it can be drawn from.",
                                      "Leave the control out, or say that the frames show the open scene.")
             drawn.append(f"{number}={control.kind}")
         elif image != "CAMERA":  # of that, the engine takes the frame itself

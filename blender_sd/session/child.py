@@ -61,7 +61,7 @@ def environment(role: str = PAINT) -> dict[str, str]:
     Blender's own Python settings are removed, and access tokens too except for the role that downloads. For the role
     that paints the network is switched off.
     """
-    # a Python with bpy may be told by them where that is
+    # these variables may say where a Python finds bpy
     left_out = _SCRUBBED if role == FETCH else _TOKENS if role == RECORD else (*_SCRUBBED, *_TOKENS)
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**kept, **_ALWAYS, **_SET[role]}
@@ -76,7 +76,7 @@ class Child:
         python: The interpreter.
         boot: The path of `protocol/boot.py`.
         role: The role of the process (see `protocol.messages`).
-        blender: What `python` is told before the script, if it is Blender: options that end with "--python".
+        blender: Options for `python` before the script, if it is Blender; they end with "--python".
 
     Attributes:
         received: The number of messages received so far, with heartbeats.

@@ -5,7 +5,7 @@ program that reads those reads it. It learns from materials rendered large: what
 half of the time as the starter's autoencoder gives it back, and what it must paint is the render. Renders at two, four
 and eight times the ordinary scale make one network right for all passes of a repeated enlargement.
 
-Squared errors alone would teach it blur, since fine grain cannot be foretold. So it must also match the energy of each
+Squared errors alone would teach it blur, since fine grain cannot be predicted. So it must also match the energy of each
 band of frequencies in every neighbourhood, features of the judge, and a second network that tells renders from its
 pictures.
 """
@@ -35,7 +35,7 @@ BATCH = 8
 PEAK = 6e-4
 _FIRST_SEED = 400_000_000
 _ALONE = 0.25  # the share of the training without the second network
-_WEIGHTS = {"pixels": 1.0, "energy": 0.6, "features": 0.5, "told": 0.04}
+_WEIGHTS = {"pixels": 1.0, "energy": 0.6, "features": 0.5, "convinced": 0.04}
 
 
 class Doubler(nn.Module):
@@ -209,7 +209,7 @@ class Trainer:
                      "energy": sum(F.l1_loss(a, b) for a, b in zip(energies(painted), energies(target), strict=True)),
                      "features": _likeness(levels(self.judge, painted), levels(self.judge, target))}  # fmt: skip
             if contested:
-                parts["told"] = -self.critic(painted).float().mean()
+                parts["convinced"] = -self.critic(painted).float().mean()
         loss = sum(_WEIGHTS[name] * part for name, part in parts.items())
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()

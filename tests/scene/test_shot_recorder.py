@@ -74,9 +74,9 @@ def test_finished_frames_are_never_made_again(moving, tmp_path, monkeypatch):
     with pytest.raises(JobCancelled):
         record(moving, what, cancelled=lambda: next(stop))
     assert made == [1, 2] and not os.path.exists(tmp_path / "shot" / "shot.json")
-    told = []
-    record(moving, what, tell=lambda *progress: told.append(progress))
-    assert made == [1, 2, 3] and told == [("Rendering", number, 3) for number in range(3)]
+    heard = []
+    record(moving, what, tell=lambda *progress: heard.append(progress))
+    assert made == [1, 2, 3] and heard == [("Rendering", number, 3) for number in range(3)]
     shot = Shot(what.folder)
     assert np.allclose(shot.surface(3).vertices - shot.surface(1).vertices, (2, 0, 1))
 

@@ -32,7 +32,7 @@ class Shot:
 
 
 class Painting:
-    """A script for `Scripted` that paints three frames, of which it remembers those that are there."""
+    """A script for `Scripted` that paints three frames and remembers those that are there."""
 
     def __init__(self) -> None:
         self.there: list[int] = []

@@ -21,7 +21,7 @@ def by_region(nets: Sequence[torch.nn.Module], whole: Shares) -> Iterator[None]:
     """Return a context in which the group norms of `nets` heed the regions.
 
     Args:
-        nets: A denoiser and its ControlNets, of which two may be the same net; those without group norms are left as
+        nets: A denoiser and its ControlNets, some perhaps twice; those without group norms are left as
             they are.
         whole: The shares of all regions and of the rest, which are 1 together everywhere.
     """
