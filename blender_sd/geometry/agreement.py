@@ -29,7 +29,8 @@ class Sight:
         view: The camera, in the unit box.
         hits: What its pixels see, with a border.
         pixel: n int64, pixels that see a front face with a texture, counted row by row.
-        points, normals: n×3 float64 in the unit box.
+        points, normals: n×3 float64 in the unit box; the normals are those of the triangles.
+        smooth: n×3 float64, normals that are smooth over facets: by these the quality is judged, as in the bake.
         region: n int32 (`Surface.regions`).
         edges: (H+2)×(W+2) uint8, pixels to the next edge.
     """
@@ -41,6 +42,7 @@ class Sight:
     triangle: np.ndarray
     points: np.ndarray
     normals: np.ndarray
+    smooth: np.ndarray
     region: np.ndarray
 
     def facing(self) -> np.ndarray:
@@ -62,7 +64,7 @@ def look(surface: Surface, view: View, cancelled: Cancelled = never) -> Sight:
         right, up = right * depth, up * depth
     points = view.origin + right[:, None] * view.axes[0] + up[:, None] * view.axes[1] + depth[:, None] * view.axes[2]
     return Sight(view, hits, edge_distance(hits, view), row * view.width + column, triangle, points,
-                 surface.normals[triangle], surface.regions[triangle])
+                 surface.normals[triangle], surface.smooth_normals(triangle, points), surface.regions[triangle])
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,7 @@ def link(surface: Surface, views: Sequence[View], cancelled: Cancelled = never, 
     for number, sight in enumerate(sights):
         check(cancelled)
         own = sight.pixel + number * size
-        quality = _quality(sight, sight.points, sight.normals, sight.pixel, fade)
+        quality = _quality(sight, sight.points, sight.smooth, sight.pixel, fade)
         seen = [_Row(own, quality, np.zeros((len(own), 2), np.float32))]
         seen += [_seen(surface, sight, other, place * size, own, between, fade) for place, other in enumerate(sights)
                  if place != number]
@@ -172,7 +174,9 @@ def _seen(surface: Surface, sight: Sight, other: Sight, start: int, own: np.ndar
     local = view.camera_points(sight.points)
     normal = sight.normals @ view.axes.T
     plane = np.einsum("ij,ij->i", normal, local)
-    cos = -plane / np.maximum(np.linalg.norm(local, axis=1), 1e-12) if view.perspective else -normal[:, 2]
+    smooth = sight.smooth @ view.axes.T
+    cos = -np.einsum("ij,ij->i", smooth, local) / np.maximum(
+        np.linalg.norm(local, axis=1), 1e-12) if view.perspective else -smooth[:, 2]
     with np.errstate(divide="ignore", invalid="ignore"):
         x, y = view.pixels(local)
         keep = (cos > LEAST_COS) & (local[:, 2] > view.near) & (local[:, 2] < view.far)
@@ -189,7 +193,7 @@ def _seen(surface: Surface, sight: Sight, other: Sight, start: int, own: np.ndar
     index, column, row = index[free], column[free], row[free]
     there = row * view.width + column
     result = _Row(own.copy(), np.zeros(len(own), np.float32), np.zeros((len(own), 2), np.float32))
-    result.quality[index] = _quality(other, sight.points[index], sight.normals[index], there, fade)
+    result.quality[index] = _quality(other, sight.points[index], sight.smooth[index], there, fade)
     result.pixel[index] = there + start
     if not between:
         return result
@@ -226,7 +230,7 @@ def carried(surface: Surface, sights: Sequence[Sight], number: int, pictures: Ma
         better = row.quality > best
         values[better] = _read(picture, row.pixel[better], row.offset[better])
         best[better] = row.quality[better]
-    own = _quality(sight, sight.points, sight.normals, sight.pixel, FADE)
+    own = _quality(sight, sight.points, sight.smooth, sight.pixel, FADE)
     shape = sight.view.height, sight.view.width
     colours, known = np.zeros((shape[0] * shape[1], 3), np.float32), np.zeros(shape[0] * shape[1], bool)
     colours[sight.pixel], known[sight.pixel] = values, best > _AS_WELL * own

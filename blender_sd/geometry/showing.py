@@ -46,19 +46,7 @@ def textured(surface: Surface, sight: Sight, sheets: Sequence[Sheet], images: Se
 
 def coordinates(surface: Surface, sight: Sight) -> np.ndarray:
     """Return the texture coordinates of what a view's pixels see, n×2."""
-    return np.einsum("nij,ni->nj", surface.uv[sight.triangle], _weights(surface, sight))
-
-
-def _weights(surface: Surface, sight: Sight) -> np.ndarray:
-    """Return the barycentric weights of what the pixels see, n×3."""
-    corners = surface.vertices[surface.triangles[sight.triangle]]
-    one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    to = sight.points - corners[:, 0]
-    a, b, c = ((one * one).sum(1), (one * other).sum(1), (other * other).sum(1))
-    d, e = (to * one).sum(1), (to * other).sum(1)
-    area = np.maximum(a * c - b * b, 1e-30)
-    second, third = (c * d - b * e) / area, (a * e - b * d) / area
-    return np.stack([1 - second - third, second, third], 1)
+    return np.einsum("nij,ni->nj", surface.uv[sight.triangle], surface.weights(sight.triangle, sight.points))
 
 
 def _bilinear(image: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:

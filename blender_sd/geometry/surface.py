@@ -92,6 +92,22 @@ class Surface:
         corners = self.vertices[self.triangles[triangles]]
         return np.einsum("nij,ni->nj", corners, weights)
 
+    def weights(self, triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return the barycentric weights (N×3) of positions (N×3) on `triangles` (N)."""
+        corners = self.vertices[self.triangles[triangles]]
+        one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+        to = points - corners[:, 0]
+        a, b, c = ((one * one).sum(1), (one * other).sum(1), (other * other).sum(1))
+        d, e = (to * one).sum(1), (to * other).sum(1)
+        area = np.maximum(a * c - b * b, 1e-30)
+        second, third = (c * d - b * e) / area, (a * e - b * d) / area
+        return np.stack([1 - second - third, second, third], 1)
+
+    def smooth_normals(self, triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return the normals (N×3, unit length) at positions (N×3) on `triangles` (N), smooth over facets."""
+        normal = np.einsum("nij,ni->nj", self.corner_normals[triangles], self.weights(triangles, points))
+        return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+
     def in_box(self, points: np.ndarray) -> np.ndarray:
         """Return world positions in the unit box."""
         return (np.asarray(points, np.float64) - self.centre) / self.scale
