@@ -13,7 +13,7 @@ from ..session.job import Job
 from .arguments import task_call
 from .material_maps import map_task
 from .runtime import runtime
-from .submission import open_source, prepare, submit
+from .submission import Order, open_source, prepare, submit
 
 if TYPE_CHECKING:
     import bpy
@@ -60,26 +60,45 @@ def texture_object(objects: Iterable[bpy.types.Object | str] | bpy.types.Object 
     Raises:
         SDError: An object, a view, the mask or a setting cannot be used.
     """
-    scene = runtime.scene
-    meshes = _objects(objects)
-    side, given = checked_size((size, size)), dict(settings)
-    named, cameras = _views(views)
-    if not cameras:
-        given["sides"] = named
-    if given.get("axes"):
+    scene, meshes = runtime.scene, _objects(objects)
+    side, (named, cameras) = checked_size((size, size)), _views(views)
+    if settings.get("axes"):
         raise InvalidRequest("Objects have no grids.", "Leave `axes` out, or texture copies of the object.")
     plan = scene.prepare_bake(meshes, side)
     parts = _parts(prompts or {}, scene.baked_names(plan))
-    order = prepare(TEXTURE_OBJECT, prompt, {**given, "parts": parts, "look": look})
+    sides = {} if cameras else {"sides": named}
+    order = _order(prompt, {**settings, **sides, "parts": parts, "look": look}, view_size)
+    request, task = order.request, order.request.task
+    assert isinstance(task, TextureObject)
+    maps = _checked_maps(plan, task, mask, map_source, map_bits) if task.maps and not look else None
+    lenses = scene.cameras_of(cameras, [(request.width, request.height)] * len(cameras))
+    order.label = order.label or prompt or f"Texture {', '.join(obj.name for obj in meshes)}"
+    if not look and order.target is None:
+        order.target = lambda job: scene.place_baked(plan, job.results, order.label)
+    job = submit(order, _inputs(plan, task, source, mask), given=source, scenery=plan.seen_by(lenses), maps=maps)
+    if not look:
+        job.covers = lambda: scene.textured_faces(plan)
+    return job
+
+
+def _order(prompt: str, settings: dict[str, Any], view_size: int | None) -> Order:
+    """Return what is to be submitted, without pictures for its controls: the engine draws those of every view.
+
+    Raises:
+        SDError: A setting cannot be used.
+    """
+    order = prepare(TEXTURE_OBJECT, prompt, settings)
     if view_size is not None:
         order.request = order.request.changed(width=view_size, height=view_size)
     for control, _ in order.controls:
         if control.kind not in _CONTROLS:
             raise InvalidRequest(f"Views have no {control.kind} pictures.", f"Use one of: {', '.join(_CONTROLS)}.")
     order.controls = ()
-    task = order.request.task
-    assert isinstance(task, TextureObject)
-    maps = _checked_maps(plan, task, mask, map_source, map_bits) if task.maps and not look else None
+    return order
+
+
+def _inputs(plan: Any, task: TextureObject, source: Any, mask: Any) -> dict[str, Any]:
+    """Return the pictures that go with a request: what the textures show now, and what is repainted of them."""
     inputs: dict[str, Any] = {}
     if source is not None:
         opened, _ = open_source(source)
@@ -87,17 +106,8 @@ def texture_object(objects: Iterable[bpy.types.Object | str] | bpy.types.Object 
     elif task.strength < 1 or mask is not None or not task.fill:
         inputs |= plan.existing()
     if mask is not None:
-        inputs |= scene.texture_masks(plan, mask)
-    request = order.request
-    lenses = scene.cameras_of(cameras, [(request.width, request.height)] * len(cameras))
-    label = order.label or prompt or f"Texture {', '.join(obj.name for obj in meshes)}"
-    if not look and order.target is None:
-        order.target = lambda job: scene.place_baked(plan, job.results, label)
-    order.label = label
-    job = submit(order, inputs, given=source, scenery=plan.seen_by(lenses), maps=maps)
-    if not look:
-        job.covers = lambda: scene.textured_faces(plan)
-    return job
+        inputs |= runtime.scene.texture_masks(plan, mask)
+    return inputs
 
 
 def _checked_maps(plan: Any, task: TextureObject, mask: Any, source: str, bits: str) -> PbrMaps:

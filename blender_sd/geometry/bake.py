@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from . import fill, gather, harmonise, seams
+from . import closing, fill, gather, harmonise, seams
 from .blend import NO_VIEW, Blend
 from .cells import divide
 from .colours import displayed, linear
@@ -20,6 +20,7 @@ from .texels import table
 from .views import View, cast
 
 _LEVEL = 12  # steps over which differences between views are levelled: about 30 texels
+_REACH = 8  # texels over which what is corrected where the best view changes falls to a third
 _READ = 1 << 16  # entries that are read from all pictures in turn
 
 # Called with the number of a sheet, its picture (H×W×3 uint8 sRGB, row 0 on top) and which of its texels no view saw
@@ -38,7 +39,8 @@ class Settings:
         close_seams: Whether to make colours agree across the seams of UV islands.
         dilation: Texels round UV islands that get the border's colours.
         fade: Pixels from an edge at which a view's quality is full.
-        agreed: Whether the pictures show the same where they overlap, so that there are hardly any steps to soften.
+        agreed: Whether the pictures show the same where they overlap. Then each texel is read from its best view alone,
+            and what steps remain between views are closed, not softened.
     """
 
     soft: int = 1
@@ -140,6 +142,8 @@ class Baker:
             self._read(blend, group, prepared.of(group), gains, offsets, shows)
         if self.texels.overlapping:
             blend = self._resolve(blend)
+        if self.settings.agreed:
+            self._close(blend, prepared, gains, offsets)
         inside = self.texels.inside
         return blend, Report(
             coverage=float(blend.seen[inside].mean()) if inside.any() else 0.0,
@@ -165,6 +169,31 @@ class Baker:
 
         first, share = numbers.start / len(shows), len(numbers) / len(shows)
         each(read, texels.count, self.cancelled, _READ, lambda done: self.progress(0.3 + 0.5 * (first + share * done)))
+
+    def _close(self, blend: Blend, prepared: Prepared, gains: np.ndarray, offsets: np.ndarray) -> None:
+        """Close the steps where the best view changes, in the best views' colours."""
+        pairs = closing.neighbours(self.texels)
+        view = blend.view[pairs]
+        border = np.flatnonzero((view[0] != view[1]) & (view != NO_VIEW).all(0))
+        change = np.zeros((pairs.shape[1], 3), np.float32)
+        differences = []
+        for entries, others, sign in zip(pairs[:, border], view[::-1, border], (1, -1)):
+            colours = self._shown(prepared, entries, others, gains, offsets)
+            differences.append(sign * (colours - blend.best(entries)))
+        change[border] = closing.change_of(differences[0], differences[1], view[:, border])
+        blend.change_best(closing.corrections(self.texels.count, pairs, change, _REACH, self.cancelled))
+
+    def _shown(self, prepared: Prepared, entries: np.ndarray, views: np.ndarray, gains: np.ndarray,
+               offsets: np.ndarray) -> np.ndarray:
+        """Return what one of the `views` (n) shows of each of the `entries` (n): n×3, NaN where it does not see it."""
+        result = np.full((len(entries), 3), np.nan, np.float32)
+        for group in prepared.groups:
+            for number, picture in zip(group, prepared.of(group)):
+                check(self.cancelled)
+                mine = np.flatnonzero(views == number)
+                reading = gather.read_part(self.texels.chosen(entries[mine]), picture)
+                result[mine[reading.entries]] = reading.colours[:, :3] * gains[number] + offsets[number]
+        return result
 
     def _levels(self, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
         """Return the gain and offset of each view: V×3 float32 each."""

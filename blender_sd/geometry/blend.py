@@ -9,9 +9,7 @@ import numpy as np
 from .gather import Reading
 
 # The mean's weights are quality to the power 4, the best view's to the power 12: a view that is better by a tenth then
-# has 76 % of the weight, so that borders are narrow, but no steps. Pictures that agree make hardly any, and the power
-# 32 keeps more of their details; such weights are relative to the best so far, as float32 holds no others.
-_AGREED = np.float32(32)
+# has 76 % of the weight, so that borders are narrow, but no steps. Of pictures that agree only the best is taken.
 _LEAST = np.float32(1e-35)  # of those weights, which float32 still holds
 NO_VIEW = np.iinfo(np.uint16).max
 
@@ -44,20 +42,16 @@ class Blend:
         entries, quality = reading.entries, reading.quality
         mean = (quality * quality) ** 2
         so_far = np.take(self.sums, entries, 0)
+        better = quality > np.take(self.quality, entries)
+        best = better.astype(np.float32) if self.agreed else np.maximum(sharpened(mean), _LEAST)
         if self.agreed:
-            before = np.take(self.quality, entries)
-            highest = np.maximum(before, quality)
-            so_far[:, :4] *= ((before / highest) ** _AGREED)[:, None]
-            best = (quality / highest) ** _AGREED
-        else:
-            best = np.maximum(sharpened(mean), _LEAST)
+            so_far[better, :4] = 0
         rows = np.empty((len(entries), 8), np.float32)
         for start, weight in ((0, best), (4, mean)):
             np.multiply(reading.colours, weight[:, None], out=rows[:, start : start + 3])
             rows[:, start + 3] = weight
         rows += so_far
         self.sums[entries] = rows
-        better = quality > np.take(self.quality, entries)
         self.quality[entries[better]] = quality[better]
         self.view[entries[better]] = view
 
@@ -74,13 +68,17 @@ class Blend:
         """Return the sums of `entries` alone."""
         return Blend(self.sums[entries], self.quality[entries], self.view[entries], self.agreed)
 
-    def best(self, part: slice = slice(None)) -> np.ndarray:
+    def best(self, part: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Return the best view's colours, feathered where another view takes over: n×3; 0 where there is none."""
         return _colours(self.sums[part, :4])
 
     def mean(self, part: slice = slice(None)) -> np.ndarray:
         """Return the mean of the colours, weighted by quality: n×3; 0 where there is none."""
         return _colours(self.sums[part, 4:])
+
+    def change_best(self, change: np.ndarray) -> None:
+        """Add N×3 to the best view's colours."""
+        self.sums[:, :3] += change * self.sums[:, 3:4]
 
 
 def sharpened(mean: np.ndarray) -> np.ndarray:

@@ -149,6 +149,13 @@ def test_sub_panels_follow_their_parents():
         known.add(cls.bl_idname)
 
 
+def test_no_two_panels_of_a_sidebar_have_the_same_place():
+    for prefix in ("SD_PT_view3d_", "SD_PT_image_", "SD_PT_shader_"):
+        places = {cls.__name__: cls.bl_order for cls in PANELS if cls.bl_idname.startswith(prefix)
+                  and not hasattr(cls, "bl_parent_id") and hasattr(cls, "bl_order")}
+        assert len(places) > 2 and len(set(places.values())) == len(places), places
+
+
 def test_without_an_engine_there_is_only_the_set_up(addon):
     setup = bpy.context.window_manager.sd_setup
     alone = [cls for cls in _CLASSES if issubclass(cls, SetUp)]

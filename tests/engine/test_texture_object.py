@@ -1,6 +1,7 @@
 """Whole objects, painted from every side: every family, agreement that adds nothing, masks, memory, cancel."""
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +19,7 @@ from blender_sd.engine.tasks.bake import bake
 from blender_sd.geometry import agreement, cameras, memory
 from blender_sd.geometry.surface import Surface
 from blender_sd.library import control_groups
-from blender_sd.protocol.messages import Cancelled, Failed, Finished, Note, Step
+from blender_sd.protocol.messages import Cancelled, Failed, Finished, Loading, Note, Step
 from tests.support import meshes, objects
 
 TOGETHER = ("sd", "sd2", "taesd", "sdxl", "sd3", "flux", "flux_schnell", "z_image", "qwen_image", "sana", "sana_sprint")
@@ -152,9 +153,9 @@ def test_finished_views_show_what_the_best_of_them_does(texture, monkeypatch):
     before, after, pixels = [], [], []
     own = many_views.Together.agreed
 
-    def agreed(self, pictures):
+    def agreed(self, pictures, check):
         before.extend(pictures)
-        after.extend(own(self, pictures))
+        after.extend(own(self, pictures, check))
         pixels.append(self.pixel_links)
         return after
 
@@ -255,6 +256,15 @@ def test_small_batches_change_little(texture):
     assert np.abs(baked(texture()) - shared).mean() < 25
 
 
+def test_a_model_too_large_for_all_views_says_how_many_it_sees_before_it_starts(texture, monkeypatch):
+    monkeypatch.setattr("blender_sd.engine.memory.budget.views_at_once", lambda *_: 3)
+    events = texture()
+    told = [number for number, event in enumerate(events) if isinstance(event, Note)
+            and event.text == "The model sees 3 of 4 views at a time, because memory is short."]
+    steps = [number for number, event in enumerate(events) if isinstance(event, Step)]
+    assert told and told[0] < steps[0] and baked(events).std() > 1
+
+
 def test_bakes_keep_to_a_containers_memory(texture, monkeypatch):
     monkeypatch.setattr(control_groups, "memory", lambda: (1 << 30, (1 << 30) - (150 << 20)))
     assert texture()[-1].kind == OutOfMemory.kind
@@ -336,6 +346,28 @@ def test_cancelling_within_a_step_ends_without_a_result(texture, tmp_path):
     events = texture(steps=50, cancelled=lambda: bool(seen), on_event=lambda event: seen.append(event) if isinstance(
         event, Step) and event.step == 2 else None)
     assert isinstance(events[-1], Cancelled) and not list(tmp_path.glob("*.png"))
+
+
+def _as_long(events, count):
+    return len(events) >= count
+
+
+@pytest.mark.slow
+def test_cancelling_at_any_stage_ends_without_a_result(texture, tmp_path):
+    """Each time the job is cancelled as soon as it has reported one thing more: loading, looking, a step, baking."""
+    everything = {"steps": 2, "paint_unseen": True, "texture_refine": 0.5, "sides": "front,back"}
+    stages = texture(**everything)
+    assert isinstance(stages[-1], Finished)
+    texts = [event.text for event in stages if isinstance(event, Loading)]
+    assert {"Looking at the objects", "Baking"} <= set(texts), texts
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    for count in range(1, len(stages)):
+        reported = []
+        events = texture(on_event=reported.append, cancelled=partial(_as_long, reported, count), **everything)
+        assert isinstance(events[-1], Cancelled), (count, events[-1])
+        assert len(events) <= count + 2, "it goes on for more than a step"
+    assert not list(tmp_path.glob("*.png"))
 
 
 def test_without_its_objects_a_request_is_refused(engine, families, tmp_path):

@@ -3,15 +3,12 @@
 There is a file for each group of panels. Rarely needed settings are popovers (`Popover` in `base`). `draw` only reads.
 
 The tab's order (`bl_order`): 0 prompt and button; 10 live mode; 20 settings; 30 controls, reference and regions; 40
-operations on an image; 50 the queue; 55 the history; 60 materials. The gaps are for more.
+operations on images, objects and animations; 50 the queue; 55 the history; 60 styles and assets. No two have the same.
 """
-from . import (
-    animation, assets, history, image_origin, installation, live, main, material, models, project, queue, quick,
-    regions, results, settings, slot, steering, styles, tabs, texture_object, vocabulary,
-)
+from importlib import import_module
+from pkgutil import iter_modules
 
-CLASSES = (*vocabulary.CLASSES, *styles.CLASSES, *main.CLASSES, *results.CLASSES, *live.CLASSES, *settings.CLASSES,
-           *steering.CLASSES, *regions.CLASSES, *slot.CLASSES, *texture_object.CLASSES, *project.CLASSES,
-           *animation.CLASSES,
-           *material.CLASSES, *queue.CLASSES, *history.CLASSES, *image_origin.CLASSES, *assets.CLASSES,
-           *models.CLASSES, *tabs.CLASSES, *quick.CLASSES, *installation.CLASSES)
+_MODULES = [import_module(f".{found.name}", __package__) for found in iter_modules(__path__)]
+# Blender takes a sub-panel only if it knows its parent.
+CLASSES = tuple(sorted((cls for module in _MODULES for cls in getattr(module, "CLASSES", ())),
+                       key=lambda cls: hasattr(cls, "bl_parent_id")))

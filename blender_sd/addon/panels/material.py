@@ -15,7 +15,7 @@ class Material(Panel):
     """Materials with all their maps, from the prompt or from an image."""
 
     bl_label = "Material"
-    bl_order = 45
+    bl_order = 47
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context) -> None:

@@ -105,14 +105,18 @@ class SurfaceBlend:
             power: Of the views' quality in their weights: 1 for a mean, high for the best view alone.
         """
         views, channels, height, width = values.shape
-        flat = values.permute(0, 2, 3, 1).reshape(-1, channels)
-        weights = torch.from_numpy(self._links.weights(power)).to(flat)
-        total = flat[self._pixels[:, 0]] * weights[:, :1]
-        for column in range(1, weights.shape[1]):
-            total += self._read(flat, column) * weights[:, column : column + 1]
-        result = flat.clone()
+        weights = torch.from_numpy(self._links.weights(power)).to(values)
+        total = sum(part * weights[:, column, None] for column, part in enumerate(self.read(values)))
+        result = values.permute(0, 2, 3, 1).reshape(-1, channels).clone()
         result[self._pixels[:, 0]] = total
         return result.reshape(views, height, width, channels).permute(0, 3, 1, 2)
+
+    def read(self, values: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield what the linked views show of the points of all pixels that see the surface, M×C: first their own."""
+        flat = values.permute(0, 2, 3, 1).reshape(-1, values.shape[1])
+        yield flat[self._pixels[:, 0]]
+        for column in range(1, self._pixels.shape[1]):
+            yield self._read(flat, column)
 
     def _read(self, flat: torch.Tensor, column: int) -> torch.Tensor:
         pixels = self._pixels[:, column]

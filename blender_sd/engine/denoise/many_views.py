@@ -16,16 +16,15 @@ from ...geometry.slices import Cancelled
 from ...geometry.surface import Surface
 from ...geometry.views import View
 from ..models.cache import Model
-from . import latents
+from . import composing, latents
 from .agreeing import SurfaceBlend, SurfaceNoise, agreeing, packed, unpacked
 from .shared_attention import Sharing, micro_batches, shared
 
 # The power of quality in the weights, at the first and the last blended step. A mean of details that differ is blurred:
 # in the end, the best view has its way up to the next pixel.
-SOFT, SHARP = 4.0, 200.0
+SOFT, SHARP = composing.MEAN, 200.0
 UNTIL = 0.8  # the share of the steps up to which views are blended
 NEIGHBOURS = 2
-_LEVEL = 0.1  # of a view's side: the width over which differences between finished views are levelled
 
 Preview = Callable[[Any, torch.Tensor], None]
 
@@ -95,18 +94,20 @@ class Together:
             given[name] = shown if len(self.controls) > 1 else [one for one, in shown]
         return given
 
-    def agreed(self, pictures: Sequence[Image.Image]) -> list[Image.Image]:
+    def agreed(self, pictures: Sequence[Image.Image], check: Callable[[], None]) -> list[Image.Image]:
         """Return the finished views, RGB, each with what the best view shows of its points.
 
-        The agreement of latents ends with their squares, so finished pictures still differ in detail. The bake would
-        mix what differs where the best view changes, which blurs it. What varies slowly comes from the mean of the
-        views, as in the bake, so that nothing steps where the best one changes.
+        The agreement of latents ends with their squares, so finished pictures still differ in detail. A bake that mixes
+        them is blurred, and one that does not has steps where the best view changes (see `composing`).
+
+        Args:
+            pictures: The finished views.
+            check: Raises to cancel.
         """
         if self.pixel_links is None or not self.blend:
             return list(pictures)
         values = torch.stack([_tensor(picture) for picture in pictures])
-        values = _best(SurfaceBlend(self.pixel_links, torch.device("cpu")), self.pixel_links, values, SHARP)
-        values = values.clamp(-1, 1)
+        values = composing.composed(self.pixel_links, values, check).clamp(-1, 1)
         return [Image.fromarray(np.rint((value.permute(1, 2, 0).numpy() + 1) * 127.5).astype(np.uint8))
                 for value in values]
 
@@ -196,26 +197,7 @@ class _Agreement:
 
 def _best(blend: SurfaceBlend, links: Links, values: torch.Tensor, power: float) -> torch.Tensor:
     """Return V×C×H×W values with the details of the best view; what varies slowly comes from the mean of the views."""
-    best = blend(values, power)
-    seen = torch.zeros(len(values) * links.height * links.width)
-    seen[torch.from_numpy(links.pixel[:, 0])] = 1
-    seen = seen.reshape(len(values), 1, links.height, links.width).to(values)
-    return best + seen * _spread((blend(values, SOFT) - best) * seen, seen)
-
-
-def _spread(values: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """Return V×C×H×W values averaged over what is `seen` round each pixel, V×1×H×W of 0 and 1."""
-    side = max(3, round(min(values.shape[-2:]) * _LEVEL)) // 2 * 2 + 1
-    total, count = values, seen
-    for _ in range(3):  # near a bell curve
-        total, count = _pooled(total, side), _pooled(count, side)
-    return total / count.clamp(min=1e-6)
-
-
-def _pooled(values: torch.Tensor, side: int) -> torch.Tensor:
-    """Return means over squares; rows and then columns, as squares at once take `side` times as long."""
-    rows = torch.nn.functional.avg_pool2d(values, (side, 1), 1, (side // 2, 0))
-    return torch.nn.functional.avg_pool2d(rows, (1, side), 1, (0, side // 2))
+    return composing.levelled(blend(values, power), blend(values, SOFT), links)
 
 
 def _blocks(denoiser: Any) -> list[torch.nn.Module]:

@@ -109,7 +109,7 @@ def paint_views(model: Model, pipe: Any, request: Request, plan: Plan, listener:
         together: The views.
         preview: Called with the pipeline and the predicted clean latents after each step.
     """
-    return together.agreed(_painted(model, pipe, request, plan, listener, together, preview))
+    return together.agreed(_painted(model, pipe, request, plan, listener, together, preview), listener.check)
 
 
 def _painted(model: Model, pipe: Any, request: Request, plan: Plan, listener: Listener,

@@ -1,0 +1,74 @@
+"""A whole object textured in a real window, as a person meets it: the panel, the views, the texture on the cube."""
+from __future__ import annotations
+
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.support.window.harness import BlenderWindow
+
+pytestmark = pytest.mark.newest
+
+ENGINE_START = 240  # seconds; torch on a busy machine
+WORN = """
+cube = bpy.data.objects["Cube"]
+nodes = cube.active_material.node_tree.nodes if cube.active_material else ()
+result = [node.image.name for node in nodes if node.type == "TEX_IMAGE" and node.image]
+"""
+
+
+@pytest.fixture(scope="module")
+def window(blender: BlenderWindow) -> BlenderWindow:
+    """Blender with the cube in material preview, small views, and the panel Texture Object alone open."""
+    blender.run_script(f"""
+from bl_ext.user_default import blender_sd as sd
+prefs = bpy.context.preferences.addons["bl_ext.user_default.blender_sd"].preferences
+prefs.engine_python, prefs.threads = {sys.executable!r}, 1
+settings = bpy.context.scene.sd
+settings.prompt, settings.width, settings.height, settings.steps, settings.seed = "red brick wall", 128, 128, 8, 3
+settings.texture_size, settings.more_views = 256, 0
+cube = bpy.data.objects["Cube"]
+bpy.context.view_layer.objects.active = cube
+cube.select_set(True)
+next(a for a in bpy.context.window.screen.areas if a.type == "VIEW_3D").spaces.active.shading.type = "MATERIAL"
+bpy.ops.ed.undo_push(message="ready")
+""")
+    blender.open_tab("SD")
+    blender.open_only("Seed Walk")  # which folds those above, so that the panel is on the screen
+    blender.open_only("Texture Object")
+    blender.find_text("Front Right")
+    blender.screenshot("panel")
+    return blender
+
+
+def _reds(window: BlenderWindow, name: str) -> float:
+    """The share of the viewport's pixels, left of the sidebar, that are clearly red."""
+    left, top, right, bottom = window.area()["regions"]["WINDOW"]
+    with Image.open(window.screenshot(name)) as picture:
+        view = picture.convert("RGB").crop((left, top, min(right, window.sidebar()[0]), bottom))
+    pixels = list(view.getdata())
+    return sum(red > 1.25 * max(green, blue) and red > 60 for red, green, blue in pixels) / len(pixels)
+
+
+def test_sides_are_chosen_by_clicks(window):
+    window.click_text("Back Right", window.sidebar())
+    window.wait_for("not bpy.context.scene.sd.texture_sides[3]", 5)
+    window.click_text("Back Right", window.sidebar())
+    window.wait_for("bpy.context.scene.sd.texture_sides[3]", 5)
+
+
+def test_the_button_textures_the_cube_and_it_is_seen(window):
+    assert window.run_script(WORN) == [] and _reds(window, "before") < 0.01
+    window.click_text("Texture Object", window.sidebar(), nth=1)  # the first is the panel's header
+    window.wait_for("len(sd.jobs()) == 1 and sd.jobs()[-1].done", ENGINE_START)
+    assert window.run_script("result = str(sd.jobs()[-1].error)") == "None"
+    window.wait_for(lambda: len(window.run_script(WORN)) == 1, 30, "the texture on the cube")
+    window.wait_for(lambda: _reds(window, "textured") > 0.01, 60, "red bricks in the viewport")
+
+
+def test_one_undo_step_takes_it_off(window):
+    window.run_script("bpy.ops.ed.undo()")
+    window.wait_for(lambda: window.run_script(WORN) == [], 10, "the cube as it was")
+    window.run_script("bpy.ops.ed.redo()")
+    window.wait_for(lambda: len(window.run_script(WORN)) == 1, 10, "the texture again")
