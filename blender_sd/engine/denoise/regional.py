@@ -64,9 +64,9 @@ class Regional:
             nets = tuple(dict.fromkeys((model.denoiser, *plan.controls.nets)))  # two controls may share a net
             if self._texts:
                 whole = self._shares.with_rest()
-                stack.enter_context(regional_norms.by_region(nets, whole))
+                norms = stack.enter_context(regional_norms.by_region(nets, whole))
             if self.joined:
-                stack.enter_context(regional_attention.masked(nets, self._read, whole))
+                stack.enter_context(regional_attention.masked(nets, self._read, whole, norms))
             elif self._texts:
                 words = regional_blending.words_of(
                     self._pipe, nets, self._texts, lambda text, step, steps: arguments(step, steps, text),

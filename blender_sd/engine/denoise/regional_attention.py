@@ -16,9 +16,11 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 
 from ..conditioning import weighting
+from .regional_norms import Norms
 from .shares import Shares
 
 _REMEMBERED = 8  # prompts of regions at most whose keys and values are kept from step to step
+_SCALE_SHIFT = "scale_shift"  # residual blocks whose time embedding is a factor and a summand of their second norm
 _TEXT, _TEXT_TIME = "text", "text_time"  # UNets whose time embedding reads words: all of them, or pooled ones (SDXL)
 
 
@@ -50,18 +52,19 @@ class Words:
 
 
 @contextmanager
-def masked(nets: Sequence[torch.nn.Module], words: Words, whole: Shares) -> Iterator[None]:
+def masked(nets: Sequence[torch.nn.Module], words: Words, whole: Shares, norms: Norms) -> Iterator[None]:
     """Return a context in which UNets and their ControlNets read each region's words in its places alone.
 
     Args:
         nets: The UNet and its ControlNets.
         words: What made the arguments of the pipeline's call.
         whole: Where the picture's own prompt and each region's hold (`Shares.with_rest`).
+        norms: The group norms of these networks by the same regions.
     """
     handles: list[Any] = []
     scores = _Scores(whole)
     for net in nets:
-        embedding = _Embedding(net, words, whole)
+        embedding = _Embedding(net, words, whole, norms)
         handles += embedding.handles
         for part in net.modules():
             if isinstance(part, Attention) and part.is_cross_attention:
@@ -128,8 +131,8 @@ class _Embedding:
         handles: Of the hooks.
     """
 
-    def __init__(self, net: torch.nn.Module, words: Words, whole: Shares) -> None:
-        self._words, self._whole = words, whole
+    def __init__(self, net: torch.nn.Module, words: Words, whole: Shares, norms: Norms) -> None:
+        self._words, self._whole, self._norms = words, whole, norms
         self._changes: list[torch.Tensor] = []  # of the time embedding, from the prompt's to each region's
         self._joined: torch.Tensor | None = None
         self._embedding: torch.Tensor | None = None  # of this step
@@ -189,9 +192,11 @@ class _Embedding:
                 made = block.time_emb_proj(values if block.skip_time_act else block.nonlinearity(values))
             finally:
                 self._inside = False
-            rows, columns = hidden.shape[-2:]
-            shares = self._whole.at((rows, columns), hidden).flatten(1)
-            field.value = (made.permute(1, 2, 0) @ shares).unflatten(-1, (rows, columns))
+            if block.time_embedding_norm == _SCALE_SHIFT:
+                self._norms.modulate(block.norm2, made)
+                field.value = made.new_zeros(*made.shape[1:], 1, 1)
+            else:
+                field.value = _laid_out(made, self._whole.at(tuple(hidden.shape[-2:]), hidden))
 
         return before
 
@@ -199,8 +204,14 @@ class _Embedding:
         return lambda _module, _args, output: output if self._inside else field
 
 
+def _laid_out(values: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """Return `values` (regions, B, C) over the picture by maps (regions, rows, columns): (B, C, rows, columns)."""
+    return torch.matmul(maps.flatten(1).T, values.transpose(0, 1)).transpose(1, 2).unflatten(2, maps.shape[1:])
+
+
 class _Field:
-    """Stand for what a residual block makes of its time embedding, (B, C): it is spread over the picture already."""
+    """Stand for what a residual block makes of its time embedding, (B, C): what it adds to the picture, or nothing
+    where the norm behind it has it already."""
 
     value: torch.Tensor
 

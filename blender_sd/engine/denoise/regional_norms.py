@@ -3,6 +3,10 @@
 A group norm divides by the spread of the whole picture. Where regions show different things, the calmest of them would
 be scaled by the liveliest, and each would come out as a mixture that none of the prompts asks for. So the sums run over
 each region alone, as they would if the picture showed nothing else; at soft edges the results mix by the shares.
+
+Sums are products of a matrix regions × places with the picture, and what a norm does to a place is a product of its
+shares with a table regions × channels. So a norm reads the picture three times, whatever the number of regions, and
+leaves it in the memory layout that it has.
 """
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ _FEW = 4  # places; a region of so many leans as much on the whole picture as on
 
 
 @contextmanager
-def by_region(nets: Sequence[torch.nn.Module], whole: Shares) -> Iterator[None]:
+def by_region(nets: Sequence[torch.nn.Module], whole: Shares) -> Iterator[Norms]:
     """Return a context in which the group norms of `nets` heed the regions.
 
     Args:
@@ -25,36 +29,80 @@ def by_region(nets: Sequence[torch.nn.Module], whole: Shares) -> Iterator[None]:
             they are.
         whole: The shares of all regions and of the rest, which are 1 together everywhere.
     """
-    room = _Room()
-    norms = dict.fromkeys(part for net in nets if isinstance(net, torch.nn.Module)
-                          for part in net.modules() if isinstance(part, torch.nn.GroupNorm))
-    changed = [_Norm(norm, whole, room) for norm in norms]
+    norms = Norms(nets, whole)
     try:
-        yield
+        yield norms
     finally:
-        for norm in changed:
+        norms.remove()
+
+
+class Norms:
+    """The group norms of some networks, by region."""
+
+    def __init__(self, nets: Sequence[torch.nn.Module], whole: Shares) -> None:
+        """Change the norms; see `by_region`."""
+        weights = _Weights(whole)
+        found = dict.fromkeys(part for net in nets if isinstance(net, torch.nn.Module)
+                              for part in net.modules() if isinstance(part, torch.nn.GroupNorm))
+        self._changed = {part: _Norm(part, weights) for part in found}
+
+    def modulate(self, norm: torch.nn.GroupNorm, change: torch.Tensor) -> None:
+        """Have the next output of `norm` multiplied by 1 + a factor and shifted, each region by its own.
+
+        Args:
+            norm: A norm of the networks that gets a picture with rows and columns.
+            change: The factors and, behind them, the summands of its channels, (regions, B, 2 C).
+        """
+        self._changed[norm].change = change
+
+    def remove(self) -> None:
+        """Leave the norms as they were."""
+        for norm in self._changed.values():
             norm.remove()
 
 
-class _Room:
-    """Hold the squares that norms need for a moment: fresh memory for each would take longer than the squares."""
+class _Weights:
+    """What norms of one picture share: weights of its places, and memory for squares, since fresh memory for each would
+    take longer than the squares."""
 
-    def __init__(self) -> None:
-        self._kept: torch.Tensor | None = None
+    def __init__(self, whole: Shares) -> None:
+        self._whole = whole
+        self._made: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._room: torch.Tensor | None = None
+
+    def of(self, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return for what a norm gets, (B, C, rows, columns) or (B, C, places), by how much each place counts in each
+        region's mean, regions × places float32, and the shares of each place, places × regions; None where that is no
+        picture."""
+        key = (*value.shape[2:], value.dtype, value.device)
+        if key not in self._made:
+            shares = (self._whole.at(tuple(value.shape[2:]), value).flatten(1) if value.ndim == 4 else
+                      self._whole.of_queries(value.shape[-1], value) if value.ndim == 3 else None)
+            if shares is None:
+                return None
+            exact = shares.float()
+            weights = (exact + _FEW / shares.shape[1]) / (exact.sum(1, keepdim=True) + _FEW)
+            self._made[key] = weights, shares.T.contiguous()
+        return self._made[key]
 
     def squares(self, value: torch.Tensor) -> torch.Tensor:
-        """Return the squares of a tensor, valid until the next call."""
-        if self._kept is None or self._kept.numel() < value.numel() or self._kept.device != value.device:
-            self._kept = torch.empty(value.numel(), device=value.device)
-        return torch.mul(value, value, out=self._kept[:value.numel()].view(value.shape))
+        """Return the squares of a float32 tensor in its memory layout, valid until the next call."""
+        if self._room is None or self._room.numel() < value.numel() or self._room.device != value.device:
+            self._room = torch.empty(value.numel(), device=value.device)
+        return torch.mul(value, value, out=self._room[:value.numel()].as_strided(value.shape, value.stride()))
 
 
 class _Norm:
-    """Stand in the place of a group norm's `forward`."""
+    """Stand in the place of a group norm's `forward`.
 
-    def __init__(self, norm: torch.nn.GroupNorm, whole: Shares, room: _Room) -> None:
-        self._norm, self._whole, self._room = norm, whole, room
+    Attributes:
+        change: Of its next output by region (`Norms.modulate`).
+    """
+
+    def __init__(self, norm: torch.nn.GroupNorm, weights: _Weights) -> None:
+        self._norm, self._weights = norm, weights
         self._own, self._forward = norm.__dict__.get("forward"), norm.forward
+        self.change: torch.Tensor | None = None
         norm.forward = self._normalised
 
     def remove(self) -> None:
@@ -66,29 +114,42 @@ class _Norm:
 
     def _normalised(self, value: torch.Tensor) -> torch.Tensor:
         """Return what `torch.nn.GroupNorm` does for (B, C, rows, columns) or (B, C, places), by region."""
-        shares = self._shares(value)
-        if shares is None:
+        weights = self._weights.of(value)
+        if weights is None:
             return self._forward(value)
-        norm, batch, channels = self._norm, len(value), value.shape[1]
-        grouped = value.reshape(batch, norm.num_groups, channels // norm.num_groups, -1)
-        exact = grouped.float()
-        mean, squares = self._of_regions(torch.stack([exact.mean(2), self._room.squares(exact).mean(2)]), shares)
+        places, shares = _by_place(value), weights[1]
+        factor, summand = (_spread(table.to(value.dtype), shares, places) for table in self._tables(places, weights[0]))
+        return torch.addcmul(summand, places, factor).transpose(1, 2).unflatten(2, value.shape[2:])
+
+    def _tables(self, places: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what (B, places, C) is multiplied by and what is added, for each region and channel: (B, regions, C).
+        """
+        norm, exact = self._norm, places.float()
+        mean, squares = (torch.matmul(weights, part).unflatten(2, (norm.num_groups, -1)).mean(3, keepdim=True)
+                         for part in (exact, self._weights.squares(exact)))
         scale = (squares - mean.square()).clamp(min=0).add(norm.eps).rsqrt()
-        # As a factor and a summand of each group at each place
-        factor, summand = (torch.stack([scale, -mean * scale]).to(value.dtype) @ shares)[:, :, :, None]
-        result = torch.addcmul(summand, grouped, factor).reshape(value.shape)
+        factor, summand = scale, -mean * scale
         if norm.affine:
-            by_channel = (-1, *(1,) * (value.ndim - 2))
-            result = result.mul_(norm.weight.view(by_channel)).add_(norm.bias.view(by_channel))
-        return result
+            by_group = (norm.num_groups, -1)
+            weight, bias = norm.weight.float().view(by_group), norm.bias.float().view(by_group)
+            factor, summand = factor * weight, summand * weight + bias
+        else:
+            factor, summand = (part.expand(-1, -1, -1, places.shape[2] // norm.num_groups) for part in (factor, summand))
+        factor, summand = factor.flatten(2), summand.flatten(2)
+        if self.change is not None:
+            more, shift = self.change.transpose(0, 1).float().chunk(2, 2)
+            self.change = None
+            factor, summand = torch.addcmul(factor, factor, more), torch.addcmul(summand + shift, summand, more)
+        return factor, summand
 
-    def _of_regions(self, values: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-        """Return the means of `values` (…, places) over each region: (…, regions) float32."""
-        shares = shares.float()
-        return (values @ shares.T + values.mean(-1, keepdim=True) * _FEW) / (shares.sum(1) + _FEW)
 
-    def _shares(self, value: torch.Tensor) -> torch.Tensor | None:
-        """Return the shares as regions × places for what a norm gets; None where that is not a picture."""
-        if value.ndim == 4:
-            return self._whole.at(tuple(value.shape[-2:]), value).flatten(1)
-        return self._whole.of_queries(value.shape[-1], value) if value.ndim == 3 else None
+def _by_place(value: torch.Tensor) -> torch.Tensor:
+    """Return (B, C, …) as (B, places, C), without a copy if its memory allows."""
+    return value.flatten(2).transpose(1, 2)
+
+
+def _spread(table: torch.Tensor, shares: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return `table` (B, regions, C) over the places, (B, places, C), in the memory layout of `like`."""
+    if like.stride(2) == 1:
+        return torch.matmul(shares, table)
+    return torch.matmul(table.transpose(1, 2), shares.T).transpose(1, 2)
