@@ -96,3 +96,19 @@ def test_a_net_that_is_given_twice_is_left_as_it_was(norm):
     with regional_norms.by_region([norm, norm], halves()):
         assert torch.equal(norm(value), once)
     assert "forward" not in norm.__dict__
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@torch.no_grad()
+def test_a_region_has_a_factor_and_a_summand_of_its_own_once(norm, layout):
+    value = two_parts(3).contiguous(memory_format=layout)
+    change = torch.zeros(2, 2, 16)  # regions × batch × factors and summands
+    change[1, :, :8], change[1, :, 8:] = 0.5, 2.0
+    with regional_norms.by_region([norm], halves()) as norms:
+        plain = norm(value)
+        norms.modulate(norm, change)
+        made, after = norm(value), norm(value)
+    assert made.is_contiguous(memory_format=layout)
+    assert torch.allclose(made[..., :SIDE // 2], plain[..., :SIDE // 2], atol=1e-5)
+    assert torch.allclose(made[..., SIDE // 2:], plain[..., SIDE // 2:] * 1.5 + 2, atol=1e-4)
+    assert torch.equal(after, plain)

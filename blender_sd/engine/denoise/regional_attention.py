@@ -1,9 +1,8 @@
 """Prompts of regions in a UNet: each place of the picture reads the words of its own region.
 
-All prompts are given to the network side by side. In every cross-attention the scores of a region's words are lowered
-by the logarithm of its share of the place: words of other regions do not count at all, and at soft edges the regions
-mix by their shares. Some UNets also read the words in their time embedding, which would hold for the whole picture; it
-is laid out by the same shares in each residual block.
+All prompts are given to the network side by side, and each place reads the words of its own regions in every
+cross-attention (`regional_reading`). Some UNets also read the words in their time embedding, which would hold for the
+whole picture; it is laid out by the same shares in each residual block.
 """
 from __future__ import annotations
 
@@ -17,6 +16,7 @@ from diffusers.models.resnet import ResnetBlock2D
 
 from ..conditioning import weighting
 from .regional_norms import Norms
+from .regional_reading import Readings
 from .shares import Shares
 
 _REMEMBERED = 8  # prompts of regions at most whose keys and values are kept from step to step
@@ -62,13 +62,13 @@ def masked(nets: Sequence[torch.nn.Module], words: Words, whole: Shares, norms: 
         norms: The group norms of these networks by the same regions.
     """
     handles: list[Any] = []
-    scores = _Scores(whole)
+    readings = Readings(whole)
     for net in nets:
         embedding = _Embedding(net, words, whole, norms)
         handles += embedding.handles
         for part in net.modules():
             if isinstance(part, Attention) and part.is_cross_attention:
-                handles.append(part.register_forward_pre_hook(scores, with_kwargs=True))
+                handles.append(_Reader(part, readings))
                 if words.count <= _REMEMBERED:
                     handles += [_Remembered(part.to_k), _Remembered(part.to_v)]
     try:
@@ -78,19 +78,16 @@ def masked(nets: Sequence[torch.nn.Module], words: Words, whole: Shares, norms: 
             handle.remove()
 
 
-class _Remembered:
-    """Have a layer that reads words read the same ones only once, and not at every step: there are many of them."""
+class _Instead:
+    """Stand in the place of a layer's `forward` until `remove` is called."""
 
     def __init__(self, layer: torch.nn.Module) -> None:
         self._layer, self._own = layer, layer.__dict__.get("forward")
         self._forward = layer.forward
-        self._read: tuple[torch.Tensor, torch.Tensor] | None = None
-        layer.forward = self._once
+        layer.forward = self._called
 
-    def _once(self, words: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
-        if self._read is None or self._read[0] is not words:
-            self._read = words, self._forward(words, *args, **options)
-        return self._read[1]
+    def _called(self, *args: Any, **options: Any) -> Any:
+        raise NotImplementedError
 
     def remove(self) -> None:
         """Leave the layer as it was."""
@@ -100,28 +97,36 @@ class _Remembered:
             self._layer.forward = self._own
 
 
-class _Scores:
-    """Give a cross-attention what is added to its scores."""
+class _Remembered(_Instead):
+    """Have a layer that reads words read the same ones only once, and not at every step: there are many of them."""
 
-    def __init__(self, whole: Shares) -> None:
-        self._whole = whole
-        self._made: dict[tuple, torch.Tensor] = {}
+    _read: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def __call__(self, attention: Attention, args: tuple, options: dict) -> tuple[tuple, dict] | None:
+    def _called(self, words: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        if self._read is None or self._read[0] is not words:
+            self._read = words, self._forward(words, *args, **options)
+        return self._read[1]
+
+
+class _Reader(_Instead):
+    """Have a cross-attention read the words of each place's own regions."""
+
+    def __init__(self, attention: Attention, readings: Readings) -> None:
+        super().__init__(attention)
+        self._readings = readings
+
+    def _called(self, *args: Any, **options: Any) -> Any:
         hidden = args[0] if args else options["hidden_states"]
         text = args[1] if len(args) > 1 else options.get("encoder_hidden_states")
         if isinstance(text, tuple):  # an IP-Adapter's image is beside it
             text = text[0]
-        places = hidden.shape[1] if hidden.ndim == 3 else hidden.shape[-2] * hidden.shape[-1]
-        known = self._whole.of_queries(places, hidden)
-        if text is None or known is None or text.shape[1] % len(known):
-            return None
-        key = places, text.shape[1], hidden.dtype, hidden.device
-        if key not in self._made:
-            self._made[key] = known.log().T.repeat_interleave(text.shape[1] // len(known), 1)[None]
+        reading = self._readings.of(hidden, text) if text is not None else None
+        if reading is None:
+            return self._forward(*args, **options)
         # Expanded, not repeated: all heads share one copy
-        mask = self._made[key].expand(hidden.shape[0] * attention.heads, -1, -1)
-        return args, {**options, "attention_mask": mask}
+        mask = reading.mask.expand(hidden.shape[0] * self._layer.heads, -1, -1)
+        with reading:
+            return self._forward(*args, **{**options, "attention_mask": mask})
 
 
 class _Embedding:

@@ -4,14 +4,15 @@ A group norm divides by the spread of the whole picture. Where regions show diff
 be scaled by the liveliest, and each would come out as a mixture that none of the prompts asks for. So the sums run over
 each region alone, as they would if the picture showed nothing else; at soft edges the results mix by the shares.
 
-Sums are products of a matrix regions × places with the picture, and what a norm does to a place is a product of its
-shares with a table regions × channels. So a norm reads the picture three times, whatever the number of regions, and
-leaves it in the memory layout that it has.
+Sums are products of a matrix regions × places with the picture, and what a norm does to a place is looked up in a table
+of a few rows. So a norm reads the picture three times, whatever the number of regions, and leaves it in the memory
+layout that it has.
 """
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 
@@ -61,18 +62,31 @@ class Norms:
             norm.remove()
 
 
+class _Places(NamedTuple):
+    """The places of a picture at one resolution.
+
+    Attributes:
+        weights: How much each counts in each region's mean, regions × places, float32.
+        kinds: The shares that occur, kinds × regions: mostly a place is of one region alone.
+        number: Which of them each place has.
+    """
+
+    weights: torch.Tensor
+    kinds: torch.Tensor
+    number: torch.Tensor
+
+
 class _Weights:
     """What norms of one picture share: weights of its places, and memory for squares, since fresh memory for each would
     take longer than the squares."""
 
     def __init__(self, whole: Shares) -> None:
         self._whole = whole
-        self._made: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._made: dict[tuple, _Places] = {}
         self._room: torch.Tensor | None = None
 
-    def of(self, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Return for what a norm gets, (B, C, rows, columns) or (B, C, places), by how much each place counts in each
-        region's mean, regions × places float32, and the shares of each place, places × regions; None where that is no
+    def of(self, value: torch.Tensor) -> _Places | None:
+        """Return what a norm that gets `value`, (B, C, rows, columns) or (B, C, places), needs; None if that is no
         picture."""
         key = (*value.shape[2:], value.dtype, value.device)
         if key not in self._made:
@@ -82,7 +96,8 @@ class _Weights:
                 return None
             exact = shares.float()
             weights = (exact + _FEW / shares.shape[1]) / (exact.sum(1, keepdim=True) + _FEW)
-            self._made[key] = weights, shares.T.contiguous()
+            kinds, number = shares.T.unique(dim=0, return_inverse=True)
+            self._made[key] = _Places(weights, kinds, number)
         return self._made[key]
 
     def squares(self, value: torch.Tensor) -> torch.Tensor:
@@ -114,17 +129,18 @@ class _Norm:
 
     def _normalised(self, value: torch.Tensor) -> torch.Tensor:
         """Return what `torch.nn.GroupNorm` does for (B, C, rows, columns) or (B, C, places), by region."""
-        weights = self._weights.of(value)
-        if weights is None:
+        places = self._weights.of(value)
+        if places is None:
             return self._forward(value)
-        places, shares = _by_place(value), weights[1]
-        factor, summand = (_spread(table.to(value.dtype), shares, places) for table in self._tables(places, weights[0]))
-        return torch.addcmul(summand, places, factor).transpose(1, 2).unflatten(2, value.shape[2:])
+        pixels = value.flatten(2).transpose(1, 2)  # no copy if channels lie last
+        factor, summand = (_spread(table.to(value.dtype), places, pixels)
+                           for table in self._tables(pixels, places.weights))
+        return torch.addcmul(summand, pixels, factor).transpose(1, 2).unflatten(2, value.shape[2:])
 
-    def _tables(self, places: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _tables(self, pixels: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what (B, places, C) is multiplied by and what is added, for each region and channel: (B, regions, C).
         """
-        norm, exact = self._norm, places.float()
+        norm, exact = self._norm, pixels.float()
         mean, squares = (torch.matmul(weights, part).unflatten(2, (norm.num_groups, -1)).mean(3, keepdim=True)
                          for part in (exact, self._weights.squares(exact)))
         scale = (squares - mean.square()).clamp(min=0).add(norm.eps).rsqrt()
@@ -134,7 +150,8 @@ class _Norm:
             weight, bias = norm.weight.float().view(by_group), norm.bias.float().view(by_group)
             factor, summand = factor * weight, summand * weight + bias
         else:
-            factor, summand = (part.expand(-1, -1, -1, places.shape[2] // norm.num_groups) for part in (factor, summand))
+            by_group = (-1, -1, -1, pixels.shape[2] // norm.num_groups)
+            factor, summand = factor.expand(by_group), summand.expand(by_group)
         factor, summand = factor.flatten(2), summand.flatten(2)
         if self.change is not None:
             more, shift = self.change.transpose(0, 1).float().chunk(2, 2)
@@ -143,13 +160,9 @@ class _Norm:
         return factor, summand
 
 
-def _by_place(value: torch.Tensor) -> torch.Tensor:
-    """Return (B, C, …) as (B, places, C), without a copy if its memory allows."""
-    return value.flatten(2).transpose(1, 2)
-
-
-def _spread(table: torch.Tensor, shares: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def _spread(table: torch.Tensor, places: _Places, like: torch.Tensor) -> torch.Tensor:
     """Return `table` (B, regions, C) over the places, (B, places, C), in the memory layout of `like`."""
+    mixed = torch.matmul(places.kinds, table)
     if like.stride(2) == 1:
-        return torch.matmul(shares, table)
-    return torch.matmul(table.transpose(1, 2), shares.T).transpose(1, 2)
+        return mixed.index_select(1, places.number)
+    return mixed.transpose(1, 2).index_select(2, places.number).transpose(1, 2)
