@@ -18,7 +18,7 @@ from ..library.encoded import HEADER_BYTES, no_picture, read_header
 from ..library.foreign_settings import ForeignSettings
 from ..library.paths import open_plain
 from ..protocol import light, picture_arrays
-from ..protocol.messages import Result, Source
+from ..protocol.messages import Outline, Result, Source
 
 _OF_THE_SCENE = ("RENDER", "CAMERA", "VIEWPORT", "FACES")
 _MOST = 1 << 27  # bytes of a file in which settings are looked for
@@ -99,7 +99,8 @@ def is_there(region: Region) -> bool:
     return region.kind == MASK
 
 
-def open_regions(regions: Sequence[tuple[Region, Any]], source: Any, size: tuple[int, int]) -> list[SourceLike]:
+def open_regions(regions: Sequence[tuple[Region, Any]], source: Any, size: tuple[int, int],
+                 render: Callable[[Outline], None] | None = None) -> list[SourceLike]:
     """Return the mask of each region as a source. Raises as `open_source` does."""
     return [open_mask(mask, size) for _, mask in regions]
 

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +68,7 @@ class Runtime:
         self._licences: Licences | None = None
         self._history: History | None = None
         self._styles: StyleFolder | None = None
+        self._helpers: set[ProcessPipeline] = set()
         self._start_transfers()
 
     # ---- the parts ---------------------------------------------------------------------------------------------------
@@ -183,6 +184,8 @@ class Runtime:
         session, self.session = self.session, None
         if session is not None:
             self.scene.give_up()
+            for pipeline in tuple(self._helpers):
+                pipeline.abort()
             session.shutdown()
 
     # ---- settings and the engine -------------------------------------------------------------------------------------
@@ -258,6 +261,16 @@ class Runtime:
         program = bpy.app.binary_path
         options = ("--background", "--offline-mode", "--python") if program else ()
         return ProcessPipeline(program or sys.executable, EngineConfig(), role=RECORD, blender=options, limits=_PATIENT)
+
+    @contextmanager
+    def helper(self, pipeline: ProcessPipeline) -> Iterator[ProcessPipeline]:
+        """Return a context in which a process helps a job, on any thread; it is closed at the end, or by `shutdown`."""
+        self._helpers.add(pipeline)
+        try:
+            yield pipeline
+        finally:
+            self._helpers.discard(pipeline)
+            pipeline.close()
 
     def role_pipeline(self, role: str, python: str, engine: EngineConfig | None = None) -> ProcessPipeline:
         """Return what does the work of `role` (see `protocol.messages`) with the interpreter `python`."""

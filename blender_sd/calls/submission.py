@@ -15,7 +15,7 @@ from ..protocol.messages import Source
 from ..session.job import Job
 from ..session.sequences import Sequence
 from ..session.worker import SceneryOrReader
-from . import policy
+from . import outlines, policy
 from .arguments import ControlInput, Place, RegionInput
 from .look_ups import LOOK_UPS
 from .runtime import runtime
@@ -128,7 +128,8 @@ def submit(order: Order, inputs: dict[str, SourceLike], *, size: tuple[int, int]
     if order.reference is not None:
         inputs["reference"], _ = open_source(order.reference)
     for number, mask in enumerate(runtime.scene.open_regions(
-            order.regions, given, covers or (request.width, request.height)) if order.regions else ()):
+            order.regions, given, covers or (request.width, request.height),
+            outlines.render) if order.regions else ()):
         inputs[f"region{number}"] = mask
     job = submit_request(request, order.info, inputs, order.target, order.label, order.controls, covers, given,
                          scenery, maps, sequence, output)

@@ -15,7 +15,7 @@ from ..core.request import Request
 from ..core.tasks import PbrMaps
 from .engine_config import EngineConfig
 from .pictures import Result, Source
-from .sequence_messages import Encode, FrameDone, Record
+from .sequence_messages import Encode, FrameDone, Outline, Record
 from .shots import ShotOrder
 from .surfaces import Bare, Scenery
 
@@ -268,7 +268,7 @@ class Installed:
     Attributes:
         job: The job's id.
         path: The model's folder or the one file of a `Fetch`; the interpreter of an `Install` ("" after removing it) or
-            a `Check`; the folder of a `Record`; the file of an `Encode`.
+            a `Check`; the folder of a `Record`; the file of an `Encode` or an `Outline`.
     """
 
     job: str
@@ -326,7 +326,7 @@ class Failed:
         return error
 
 
-WorkRequest = Generate | Fetch | Install | Check | Verify | Record | Encode
+WorkRequest = Generate | Fetch | Install | Check | Verify | Record | Encode | Outline
 Ending = Finished | Installed | Verified | Cancelled | Failed
 Event = Ready | Alive | Loading | Step | FrameDone | Note | Unwrapped | Found | Fetched | Stage | Ending
 ENDINGS: tuple[type, ...] = get_args(Ending)

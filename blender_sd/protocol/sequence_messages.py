@@ -1,4 +1,5 @@
-"""Define the messages that restyle animations: what is recorded and made of them, and the frames that are finished.
+"""Define the messages for a Blender without a window: what is recorded and made of animations, the frames that are
+finished, and outlines of a scene's things.
 """
 from __future__ import annotations
 
@@ -66,6 +67,25 @@ class Encode:
     sound: str = ""
     offset: int = 0
     linear: str = ""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Render numbers instead of a picture, in a Blender without a window.
+
+    Attributes:
+        job: The job's id.
+        blend: A .blend file that holds the scene and what it shows.
+        scene: The name of the scene, which is set up to write its passes.
+        path: The OpenEXR file to write.
+        scripts: Whether scripts in the file may run.
+    """
+
+    job: str
+    blend: str
+    scene: str
+    path: str
+    scripts: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -138,13 +138,13 @@ def _link_surfaces(copy: bpy.types.Scene, scene: bpy.types.Scene, layers: list[b
     hole = bpy.data.collections.new("Stable Diffusion holes")
     made.append(hole)
     copy.collection.children.link(hole)
+    copy.view_layers[0].update()  # while it is empty: all of the scene would be evaluated otherwise
+    copy.view_layers[0].layer_collection.children[hole.name].holdout = True
     names = {}
     for thing in filter(is_surface, shown):
         stands = _standing(thing, scene, made)
         (hole if thing in holes else copy.collection).objects.link(stands)
         names[stands.name] = thing
-    copy.view_layers[0].update()
-    copy.view_layers[0].layer_collection.children[hole.name].holdout = True
     return names
 
 

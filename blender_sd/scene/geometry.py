@@ -79,14 +79,21 @@ def look(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = None
 def rendered(scene: bpy.types.Scene) -> exr_files.Passes:
     """Render a scene that is configured to write its passes uncompressed, and return them. Raises SourceUnusable."""
     with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder:
-        scene.render.filepath = os.path.join(folder, "numbers.exr")
-        try:
-            bpy.ops.render.render(scene=scene.name, write_still=True)
-            with open(scene.render.filepath, "rb") as file:
-                return exr_files.read_passes(file.read())
-        except (RuntimeError, OSError) as error:
-            raise SourceUnusable(f"Blender could not render: {str(error).strip().removeprefix('Error: ')}",
-                                 "Look at the render settings.") from None
+        path = os.path.join(folder, "numbers.exr")
+        write_passes(scene, path)
+        with open(path, "rb") as file:
+            return exr_files.read_passes(file.read())
+
+
+def write_passes(scene: bpy.types.Scene, path: str) -> None:
+    """Render such a scene into a file. Raises SourceUnusable."""
+    scene.render.filepath = path
+    try:
+        bpy.ops.render.render(scene=scene.name, write_still=True)
+        os.stat(path)
+    except (RuntimeError, OSError) as error:
+        raise SourceUnusable(f"Blender could not render: {str(error).strip().removeprefix('Error: ')}",
+                             "Look at the render settings.") from None
 
 
 def configure(scene: bpy.types.Scene, samples: int, levels: int) -> None:

@@ -6,20 +6,25 @@ Specification: https://github.com/Psyop/Cryptomatte
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import os
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import bpy
 import numpy as np
 
+from ..core.errors import OutputUnwritable
 from ..protocol import exr_files
+from ..protocol.messages import Outline
 from . import geometry, handlers, renders
-from .control_scene import stage
+from .control_scene import Stage, stage
 from .views import View
 
 OBJECTS, MATERIALS = "CryptoObject", "CryptoMaterial"
-_SAMPLES = 16  # a pixel; the main thread waits for them
+_SAMPLES = 16  # a pixel
 _START = 1 << 20  # bytes; enough for the header of most files
 _LEVELS = 6  # things in one pixel
 _CYCLES = "CYCLES"
@@ -107,6 +112,49 @@ def rendered(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = 
     Raises:
         SourceUnusable: There is no camera, or the call comes from a render handler.
     """
+    with _staged(scene, size, view) as made:
+        return _of_passes(geometry.rendered(made.scene), size, _aliases(made))
+
+
+def rendered_elsewhere(scene: bpy.types.Scene, size: tuple[int, int], view: View | None,
+                       render: Callable[[Outline], None]) -> Callable[[], Mattes]:
+    """Write what the camera or a 3D View sees into a file of its own, for another Blender: this one goes on.
+
+    Args:
+        scene, size, view: As for `rendered`.
+        render: Has another Blender carry out the request, and waits for it, on any thread. Raises SDError.
+
+    Returns:
+        A function, for any thread, that waits for the mattes.
+
+    Raises:
+        SourceUnusable: There is no camera, or the call comes from a render handler.
+        OutputUnwritable: The disk is full.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True)
+    blend, path = os.path.join(folder.name, "scene.blend"), os.path.join(folder.name, "numbers.exr")
+    with _staged(scene, size, view) as made:
+        for thing in made.scene.objects:
+            if thing.mode == "EDIT":
+                thing.update_from_editmode()
+        try:
+            bpy.data.libraries.write(blend, {made.scene}, path_remap="ABSOLUTE")
+        except (RuntimeError, OSError) as error:
+            raise OutputUnwritable(f"The scene cannot be written into {folder.name}.", "Free some space.",
+                                   str(error)) from None
+        request, aliases = Outline("", blend, made.scene.name, path, not bpy.app.autoexec_fail), _aliases(made)
+
+    def read() -> Mattes:
+        with folder:
+            render(request)
+            return _of_passes(_passes_in(path), size, aliases)
+
+    return read
+
+
+@contextmanager
+def _staged(scene: bpy.types.Scene, size: tuple[int, int], view: View | None) -> Iterator[Stage]:
+    """Return a context with a scene that renders the mattes of `scene`."""
     handlers.check_render()
     with handlers.quiet(), stage(scene, size, view, size, materials=True) as made:
         geometry.configure(made.scene, _SAMPLES, _LEVELS)
@@ -118,10 +166,15 @@ def rendered(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = 
             cycles.pixel_filter_type, cycles.filter_width = scene.cycles.pixel_filter_type, scene.cycles.filter_width
         else:
             cycles.pixel_filter_type, cycles.filter_width = "BLACKMAN_HARRIS", max(0.01, scene.render.filter_size)
-        passes = geometry.rendered(made.scene)
-        header = exr_files.Header(tuple(passes.channels), passes.names, passes.layers, size)
-        return Mattes(header, lambda: passes,
-                      {stands: thing.name for stands, thing in made.names.items() if stands != thing.name})
+        yield made
+
+
+def _aliases(made: Stage) -> dict[str, str]:
+    return {stands: thing.name for stands, thing in made.names.items() if stands != thing.name}
+
+
+def _of_passes(passes: exr_files.Passes, size: tuple[int, int], aliases: dict[str, str]) -> Mattes:
+    return Mattes(exr_files.Header(tuple(passes.channels), passes.names, passes.layers, size), lambda: passes, aliases)
 
 
 def _header_of(path: str) -> exr_files.Header:

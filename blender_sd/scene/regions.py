@@ -20,7 +20,7 @@ from ..core.names import closest, suggestion
 from ..core.regions import COLLECTION, FACES, MASK, MATERIAL, NAMED, OBJECT, Region
 from ..library.files import write_whole
 from ..library.png import grey_png
-from ..protocol.messages import Source
+from ..protocol.messages import Outline, Source
 from . import images, masks, mattes, raster, surfaces, tiles, viewport
 from .control import control_image
 from .mattes import MATERIALS, OBJECTS, Mattes
@@ -80,19 +80,23 @@ def is_there(region: Region) -> bool:
     return region.kind not in NAMED or region.name in getattr(bpy.data, _OF_KIND[region.kind])
 
 
-def open_regions(regions: Sequence[tuple[Region, Any]], source: Any, size: tuple[int, int]) -> list[SourceLike]:
+def open_regions(regions: Sequence[tuple[Region, Any]], source: Any, size: tuple[int, int],
+                 render: Callable[[Outline], None] | None = None) -> list[SourceLike]:
     """Return the mask of each region, for which `check_regions` has passed.
 
     Args:
         regions: As for `check_regions`.
         source: As for `check_regions`.
         size: (width, height) of the picture in pixels.
+        render: Has another Blender render outlines, as for `mattes.rendered_elsewhere`; used where somebody sits before
+            this one. None renders them here.
 
     Raises:
         SDError: A mask cannot be read, or the scene cannot be rendered.
     """
-    drawn = _from_mattes([region for region, _ in regions], source, size) if any(
-        region.kind in NAMED for region, _ in regions) and not _is_texture(source) else {}
+    named = any(region.kind in NAMED for region, _ in regions) and not _is_texture(source)
+    drawn = _from_mattes([region for region, _ in regions], source, size,
+                         render if _is_watched() else None) if named else {}
     result: list[SourceLike] = []
     for number, (region, mask) in enumerate(regions):
         if region.kind == MASK:
@@ -123,18 +127,19 @@ def mask_image(label: str, mask: Source) -> bpy.types.Image:
 # ---- pictures of the scene -------------------------------------------------------------------------------------------
 
 
-def _from_mattes(regions: Sequence[Region], source: Any, size: tuple[int, int]) -> dict[int, Callable[[], Source]]:
+def _from_mattes(regions: Sequence[Region], source: Any, size: tuple[int, int],
+                 render: Callable[[Outline], None] | None) -> dict[int, Callable[[], Source]]:
     """Return functions, for any thread, that make the masks of the named regions, by their numbers."""
     wanted = _wanted(regions, by_name=not _is_of_scene(source))
     kinds = {one.layer for one in wanted.values()}
-    layers = _mattes(source, size, kinds)
+    layers = _mattes(source, size, kinds, render)
     lock, made = Lock(), {}
 
     def draw(number: int) -> Source:
         with lock:  # masks are opened on several threads, and each needs the shares of others
             if not made:
                 try:
-                    made.update(_shares(layers, wanted))
+                    made.update(_shares(layers(), wanted))
                 except (ValueError, OSError) as error:
                     raise SourceUnusable("The picture's Cryptomatte can no longer be read.", "Give the regions masks.",
                                          str(error)) from None
@@ -143,18 +148,26 @@ def _from_mattes(regions: Sequence[Region], source: Any, size: tuple[int, int]) 
     return {number: partial(draw, number) for number in wanted}
 
 
-def _mattes(source: Any, size: tuple[int, int], kinds: Collection[str]) -> Mattes:
-    scene = bpy.context.scene
+def _mattes(source: Any, size: tuple[int, int], kinds: Collection[str],
+            render: Callable[[Outline], None] | None) -> Callable[[], Mattes]:
+    """Return a function, for any thread, that returns the mattes of a picture."""
+    scene, view = bpy.context.scene, None
     if _is_exr(source):
         layers = mattes.of_file(images.local_path(source))
         if layers is None:
             raise SourceUnusable("The picture's Cryptomatte can no longer be read.", "Give the regions masks.")
-        return layers
+        return lambda: layers
     if isinstance(source, str) and source == "VIEWPORT":
         view = viewport.viewport_view(bpy.context, size[0] / size[1])
-        return mattes.rendered(view.scene, size, view)
-    layers = mattes.of_render(scene, kinds)
-    return layers if layers is not None and layers.size == size else mattes.rendered(scene, size)
+        scene = view.scene
+    else:
+        layers = mattes.of_render(scene, kinds)
+        if layers is not None and layers.size == size:
+            return lambda: layers
+    if render is not None:
+        return mattes.rendered_elsewhere(scene, size, view, render)
+    layers = mattes.rendered(scene, size, view)
+    return lambda: layers
 
 
 def _wanted(regions: Sequence[Region], by_name: bool) -> dict[int, _Wanted]:
@@ -259,6 +272,11 @@ def _thing(region: Region) -> Any:
                              suggestion(region.name, closest(region.name, blocks.keys()),
                                         "It may have been renamed or deleted: choose another, or take the region out."))
     return thing
+
+
+def _is_watched() -> bool:
+    """Return whether somebody sits before this Blender, and would wait."""
+    return not bpy.app.background
 
 
 def _is_texture(source: Any) -> bool:

@@ -1,5 +1,5 @@
-"""The Blender without a window that records shots and makes movies. It holds a saved copy of the person's file: what
-they do meanwhile changes nothing, and their window is never blocked.
+"""The Blender without a window that records shots, makes movies and renders outlines. It holds a saved copy of the
+person's file: what they do meanwhile changes nothing, and their window is never blocked.
 """
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import bpy
 from ..core.errors import SourceUnusable
 from ..core.regions import from_fields
 from ..protocol import endings, serving
-from ..protocol.messages import Encode, Event, Installed, Note, Ready, Record, Stage
-from . import linear_frames, movies, shot_settings
+from ..protocol.messages import Encode, Event, Installed, Note, Outline, Ready, Record, Stage
+from . import geometry, linear_frames, movies, shot_settings
 from .shot_pictures import opened_pictures
 from .shot_recorder import Recording, record
 
@@ -31,13 +31,17 @@ def serve(reader: BinaryIO, writer: BinaryIO) -> int:
 
 
 class Recorder:
-    """Run `Record` and `Encode` requests. It implements `protocol.pipeline.Pipeline`."""
+    """Run `Record`, `Encode` and `Outline` requests. It implements `protocol.pipeline.Pipeline`."""
 
     def warm(self) -> Ready:
         return Ready("", "", {"blender": bpy.app.version_string})
 
-    def run(self, request: Record | Encode, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
-        work = partial(_encoded if isinstance(request, Encode) else _recorded, request, emit, cancelled)
+    def run(self, request: Record | Encode | Outline, emit: Callable[[Event], None],
+            cancelled: Callable[[], bool]) -> None:
+        if isinstance(request, Outline):
+            work = partial(_outlined, request)
+        else:
+            work = partial(_encoded if isinstance(request, Encode) else _recorded, request, emit, cancelled)
         endings.finish(request.job, work, emit)
 
     def close(self) -> None:
@@ -95,6 +99,11 @@ def record_request(scene: bpy.types.Scene, request: Record, tell: Callable[[str,
                          regions=tuple((int(place), from_fields(fields)[0])
                                        for place, fields in json.loads(request.regions)))
         record(scene, what, tell, note, cancelled)
+
+
+def _outlined(request: Outline) -> Event:
+    geometry.write_passes(opened_scene(request.blend, request.scene, request.scripts), request.path)
+    return Installed(request.job, request.path)
 
 
 def _controls_in(request: Record) -> tuple[tuple[int, str], ...]:

@@ -14,7 +14,7 @@ from blender_sd.protocol import framing
 from blender_sd.core.errors import EngineDied, InvalidRequest, OutOfMemory, SDError, error_of_kind
 from blender_sd.protocol.messages import (
     Alive, Cancel, Cancelled, Check, Encode, EngineConfig, Failed, Fetch, Fetched, Finished, Found, FrameDone,
-    Generate, Hello, Install, Installed, Loading, Note, Ready, Record, Result, Shutdown, Source, Stage, Step,
+    Generate, Hello, Install, Installed, Loading, Note, Outline, Ready, Record, Result, Shutdown, Source, Stage, Step,
     Unwrapped, Verified, Verify,
 )
 from blender_sd.core.request import Request
@@ -61,7 +61,8 @@ MESSAGES = [
     Verified("1", "{}"),
     Record("1", "/out/.shot", (-3, 1, 2), "/a.blend", True, "Scene", "/in/####.png", "vector", 16,
            ("strength=sd.strength",), '[[1, "clay"]]', True, ("0=depth",), "[]"),
-    Encode("1", ("/out/1.png", "/out/2.png"), "/out/a.mp4", (30000, 1001), "/in.mp4", 12, "/out/exr"),]
+    Encode("1", ("/out/1.png", "/out/2.png"), "/out/a.mp4", (30000, 1001), "/in.mp4", 12, "/out/exr"),
+    Outline("1", "/tmp/a.blend", "Scene", "/tmp/a.exr", True),]
 
 
 def test_two_hundred_masks_and_meshes_without_uvs_travel_together():
