@@ -66,6 +66,7 @@ class SD_PG_animation(bpy.types.PropertyGroup):
         "fade from one prompt to the next"))
     output: StringProperty(name="Output", subtype="DIR_PATH", description=(
         "The folder for the frames; empty for a new one in the output folder"))
+    made: StringProperty(options={"HIDDEN"}, description="The folder that was made for the last animation, not chosen")
     keep: BoolProperty(name="Use Recorded Frames", default=True, description=(
         "Go on with the frames that the folder has, as they were rendered before; switch it off after changing the "
         "scene"))
@@ -92,7 +93,8 @@ class SD_PG_animation(bpy.types.PropertyGroup):
         there = frames is None or set(frames) <= set(recorded)
         resume = kept and (there if recorded else sequences.is_begun(output))
         return {"source": source, "of_scene": self.of_scene and source != "SCENE", "link": self.link.lower(),
-                "output": output or None, "resume": resume, "varying": self.varying(),
+                "output": output or None, "resume": resume, "spare": bool(output) and output == self.made,
+                "varying": self.varying(),
                 "place": "" if self.place == "FOLDER" else self.place.lower(), "keyframes": self.own_keyframes(
                     set(frames) if frames is not None else None)}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.errors import InvalidRequest, SourceUnusable
-from ..core.frame_ranges import MAX_FRAMES, frames_in
+from ..core.frame_ranges import frames_of
 from ..core.tasks import RestyleSequence
 from ..library import frame_files, shot_folders
 from ..library.encoded import HEADER_BYTES, read_header
@@ -36,10 +36,10 @@ class Asked:
     of_scene: bool
 
 
-def asked_for(source: Any, frames: Any, of_scene: bool | None, order: Order) -> Asked:
+def asked_for(source: Any, frames: Any, of_scene: bool, order: Order) -> Asked:
     """Return what is asked for. Raises SDError for frames that are not there."""
     scene = runtime.scene.sequences
-    numbers = _numbers(frames)
+    numbers = () if frames is None else frames_of(frames)
     if source == SCENE:
         numbers = numbers or scene.range_of_scene()
         if not numbers:
@@ -63,7 +63,7 @@ def asked_for(source: Any, frames: Any, of_scene: bool | None, order: Order) -> 
     check_source_size(size)
     if of_scene:
         scene.size_of_scene(numbers[0])
-    return Asked(path, numbers, size, bool(of_scene))
+    return Asked(path, numbers, size, of_scene)
 
 
 def _files(path: str) -> tuple[str, tuple[int, ...]]:
@@ -94,24 +94,6 @@ def _size_of(pattern: str, numbers: tuple[int, ...], there: tuple[int, ...]) -> 
         raise SourceUnusable(f"The file of frame {first} cannot be read: {path}.", "Choose another one.",
                              repr(error)) from None
     return (header.width, header.height) if header is not None else open_source(path)[1]
-
-
-def _numbers(frames: Any) -> tuple[int, ...]:
-    """Return the numbers of frames, rising; () for None. Raises InvalidRequest."""
-    if frames is None:
-        return ()
-    if isinstance(frames, str):
-        return tuple(sorted(frames_in(frames)))
-    given = list(frames)
-    if len(given) not in (2, 3):
-        raise InvalidRequest("Frames are (first, last) or (first, last, step).", "Or write them as \"1-48x2\".")
-    first, last, step = (*given, 1)[:3]
-    if last < first:
-        raise InvalidRequest(f"The frame range {first}-{last} runs backwards.", f"Write it as {last}-{first}.")
-    if step < 1 or (last - first) // step >= MAX_FRAMES:
-        raise InvalidRequest(f"The frame range {first}-{last} cannot have a step of {step}.",
-                             f"{MAX_FRAMES} frames are the most.")
-    return tuple(range(first, last + 1, step))
 
 
 def among(wanted: Iterable[int], frames: tuple[int, ...]) -> tuple[int, ...]:

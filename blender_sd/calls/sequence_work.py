@@ -6,22 +6,53 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..core.errors import EngineDied, JobCancelled, OutputUnwritable
+from ..library import files, shot_folders
 from ..library.frame_files import is_movie
 from ..library.shots import ShotWriter
 from ..protocol import endings, png_arrays
 from ..protocol.messages import (
     Cancelled, Encode, Event, Failed, Finished, Installed, Loading, Note, Ready, Record, Source,
 )
-from ..protocol.shots import KEYFRAMES, Shot, ShotOrder
+from ..protocol.shots import KEYFRAMES, Course, Shot, ShotOrder, file_name
 from ..session.process import ProcessPipeline
 from ..session.sequences import Emit
 
 _AGAIN = "Start it again: frames that are finished are kept."
+
+
+@dataclass(frozen=True)
+class SavedCopy:
+    """The saved copy of a scene whose scripts may run, if it is this computer's own.
+
+    Attributes:
+        path: The .blend file.
+        state: The file that remembers which copies are our own (`shot_folders.trust`).
+        digest: The digest of a copy that was just saved; None for one of an earlier run.
+        allowed: Whether scripts may run at all.
+    """
+
+    path: str
+    state: str
+    digest: Future[str] | None
+    allowed: bool
+
+    def trusted(self) -> str:
+        """Return the digest that the copy must have when it is opened for its scripts to run; "" if they may not."""
+        if not self.allowed:
+            return ""
+        if self.digest is not None:
+            digest = self.digest.result()
+            shot_folders.trust(self.state, digest)
+            return digest
+        digest = shot_folders.digest_of(self.path)
+        return digest if shot_folders.is_trusted(self.state, digest) else ""
 
 
 @dataclass
@@ -38,6 +69,9 @@ class SequenceWork:
         more: The OpenEXR files and the movie, once they are made.
         keyframes: Pictures that a person made for frames; None for those that the shot has.
         record_only: Whether nothing is painted.
+        course: What varies from frame to frame, where that is brought up to date; None where it stays as recorded.
+        copy: The scene's saved copy that `request` opens; None for none.
+        taken_over: The output folder whose recording is used for this one; "" for none.
     """
 
     pipeline: Callable[[], ProcessPipeline]
@@ -49,35 +83,56 @@ class SequenceWork:
     more: list[str] = field(default_factory=list)
     keyframes: dict[int, Source | Callable[[], Source]] | None = None
     record_only: bool = False
+    course: Course | None = None
+    copy: SavedCopy | None = None
+    taken_over: str = ""
 
     def record(self, job: str, emit: Emit, cancelled: Callable[[], bool]) -> ShotOrder | None:
         """Record the shot, or what is missing of it. Raises SDError."""
+        output = os.path.dirname(self.order.folder)
+        shot_folders.sweep(output)
+        if self.taken_over:
+            shot_folders.share(self.taken_over, output)
         if self.request is not None:
-            self._run(replace(self.request, job=job), emit, cancelled)
+            self._run(replace(self.request, job=job, trusted=self._trusted(job, emit)), emit, cancelled)
             self.request = None
         try:
+            if self.course is not None:
+                ShotWriter(self.order.folder).course(self.course)
             self._write_keyframes()
         except OSError as error:
-            raise OutputUnwritable(f"A keyframe cannot be written into {self.order.folder}.", _AGAIN,
+            raise OutputUnwritable(f"The shot in {self.order.folder} cannot be written.", _AGAIN,
                                    repr(error)) from None
         return None if self.record_only else self._present()
 
     def finish(self, made: Finished, emit: Emit, cancelled: Callable[[], bool]) -> Finished:
         """Make the movie and the OpenEXR files that are wanted. Raises SDError."""
         if (self.movie or self.linear) and made.results:
-            info = Shot(self.order.folder).info
             if self.movie:
                 emit(Loading(made.job, "Making the movie"))
-            sound = self.source if is_movie(self.source) else ""
-            first = self.order.frames[0] if self.order.frames else info.frames[0]
-            pictures = tuple(result.path for result in made.results)
-            self._run(Encode(made.job, pictures, self.movie, info.fps, sound, first - 1, self.linear), emit, cancelled)
+                files.sweep(os.path.dirname(self.movie))  # what a killed process was writing
+            frames = tuple(int(os.path.splitext(os.path.basename(result.path))[0]) for result in made.results)
+            encode = Encode(made.job, os.path.dirname(made.results[0].path), frames, self.movie,
+                            Shot(self.order.folder).info.fps, self.source if is_movie(self.source) else "", self.linear,
+                            files.temporary(self.movie) if self.movie else "")
+            try:
+                self._run(encode, emit, cancelled)
+            finally:
+                with suppress(OSError):  # there is none, unless the process was killed
+                    os.unlink(encode.fresh)
             if self.linear:
                 emit(Note(made.job, "The OpenEXR files are scene-linear (linear Rec. 709)."))
-                self.more += [os.path.join(self.linear, f"{os.path.splitext(os.path.basename(path))[0]}.exr")
-                              for path in pictures]
+                self.more += [os.path.join(self.linear, f"{file_name(frame)}.exr") for frame in frames]
             self.more += [self.movie] if self.movie else []
         return made
+
+    def _trusted(self, job: str, emit: Emit) -> str:
+        """Return `SavedCopy.trusted`, and note where scripts of an earlier run's copy do not run."""
+        trusted = self.copy.trusted() if self.copy is not None else ""
+        if self.copy is not None and self.copy.digest is None and not trusted:
+            emit(Note(job, "Scripts in the copy of the scene do not run: it was made elsewhere, or its file forbids "
+                           "them."))
+        return trusted
 
     def _write_keyframes(self) -> None:
         """Write the person's pictures beside the frames that they stand for, and delete those of an earlier run."""

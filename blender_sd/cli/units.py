@@ -286,7 +286,7 @@ def controls_of(given: Any) -> list[Any]:
             for one in given]
 
 
-def _regions_of(given: Any) -> list[Any]:
+def regions_of(given: Any) -> list[Any]:
     """Return regions with their masks as the API takes them."""
     return [(region, mask if mask is None else source_of(mask)) for region, mask in given or ()]
 
@@ -306,7 +306,7 @@ def begin(unit: Unit) -> Any:
             keywords[name] = source_of(keywords[name])
     keywords["controls"] = controls_of(keywords.pop("control_pictures", ()))
     if "regions" in keywords:
-        keywords["regions"] = _regions_of(keywords["regions"])
+        keywords["regions"] = regions_of(keywords["regions"])
     return calls()[unit.task](**keywords, target=_results, label=unit.label)
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from .errors import InvalidRequest
 
@@ -40,3 +41,21 @@ def frames_in(text: str) -> list[int]:
     if len(frames) > MAX_FRAMES:
         raise InvalidRequest(f"The frame range has {len(frames)} frames.", f"{MAX_FRAMES} are the most.")
     return list(frames)
+
+
+def frames_of(given: str | Iterable[int]) -> tuple[int, ...]:
+    """Return the numbers of frames, rising.
+
+    Args:
+        given: A text as for `frames_in`; or the first and the last frame, and the step if it is not 1.
+
+    Raises:
+        InvalidRequest: It is empty, reversed or no range.
+    """
+    if isinstance(given, str):
+        return tuple(sorted(frames_in(given)))
+    numbers = list(given) if isinstance(given, Iterable) else []
+    if len(numbers) not in (2, 3) or not all(type(number) is int for number in numbers):
+        raise InvalidRequest("Frames are (first, last) or (first, last, step), in whole numbers.",
+                             "Or write them as \"1-48x2\".")
+    return tuple(frames_in(f"{numbers[0]}-{numbers[1]}x{numbers[2] if len(numbers) == 3 else 1}"))

@@ -125,7 +125,7 @@ class Engine(ImageCalls):
                 elif isinstance(order.request.task, TextureObject):
                     results = self._textured(job, model_paths.resolve(order))
                 elif isinstance(order.request.task, RestyleSequence):
-                    results = self._sequence(job, model_paths.resolve(order))
+                    self._sequence(job, model_paths.resolve(order))
                 elif isinstance(order.request.task, PbrMaps):
                     results = self._mapped_source(job, order.request.task)
                 else:
@@ -281,14 +281,14 @@ class Engine(ImageCalls):
         maps = object_maps(job.message, done.pictures, job.cancelled, job.note, devices.choose(self._config).torch)
         yield from self._mapped(job, request, job.message.maps, maps, origin)
 
-    def _sequence(self, job: Job, resolved: Resolved) -> Iterator[Result]:
-        """Yield the frames of a shot once they are on disk."""
-        from .sequences import restyled
+    def _sequence(self, job: Job, resolved: Resolved) -> None:
+        """Make the frames of a shot. They are reported one by one, as there can be many thousands."""
+        from .sequences import restyle
 
         rules = check_allowed(resolved, self._config)
         self.warm()
-        yield from restyled(job, resolved, rules, self._config, self._painter, self._digests,
-                            self._credentials if self._marking else None)
+        restyle(job, resolved, rules, self._config, self._painter, self._digests,
+                self._credentials if self._marking else None)
 
     def _mapped_source(self, job: Job, task: PbrMaps) -> Iterator[Result]:
         """Yield the maps of the job's source once they are on disk."""

@@ -42,14 +42,14 @@ class Brush:
     """Paint frames of one job.
 
     Attributes:
-        done: How many frames are finished, for progress.
+        done, total: How many of how many frames are finished, for progress.
     """
 
     def __init__(self, painter: Painter, job: Job, resolved: Resolved, rules: Policy, config: EngineConfig,
                  stage: Stage) -> None:
         self.painter, self.job, self.resolved, self.rules, self.config = painter, job, resolved, rules, config
         self.stage = stage
-        self.done = 0
+        self.done, self.total = 0, len(stage.wanted)
 
     def came(self, frame: int) -> np.ndarray:
         """Return a frame as it came in, H×W×3 uint8."""
@@ -205,7 +205,7 @@ class Brush:
 
     def _listener(self) -> Listener:
         def step(done: int, steps: int, _preview: np.ndarray | None) -> None:
-            self.job.emit(Step(self.job.message.job, done, steps, self.done + 1, len(self.stage.wanted)))
+            self.job.emit(Step(self.job.message.job, done, steps, min(self.done + 1, self.total), self.total))
 
         return Listener(self.job.check, step, self.job.note, 0)
 

@@ -97,7 +97,9 @@ class SequencePainter:
         """
         for text in self.stage.notes():
             self.job.note(text)
-        for number in self._wanted():
+        wanted = self._wanted()
+        self._brush.total = len(wanted)
+        for number in wanted:
             self.job.check()
             request, stretch = self.stage.settings(number), self._planned(number)
             key = number in stretch.keys

@@ -1,7 +1,6 @@
 """Carry out an order for frames of a shot: paint them, write each to disk with its origin, and report it."""
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +8,10 @@ from PIL import Image
 
 from ..core.errors import InvalidRequest
 from ..core.image_origin import COMPOSITE, Origin
-from ..core.roles import PICTURE
 from ..library.content_digests import ContentDigests
 from ..library.model_paths import Resolved
 from ..library.policy import Policy
-from ..protocol.messages import EngineConfig, FrameDone, Result
+from ..protocol.messages import EngineConfig, FrameDone
 from .models.identity import Identity
 from .output import image_origin
 from .output.content_credentials import Credentials
@@ -22,9 +20,9 @@ from .painter import Job, Painter
 from .sequence_painter import SequencePainter
 
 
-def restyled(job: Job, resolved: Resolved, rules: Policy, config: EngineConfig, painter: Painter,
-             digests: ContentDigests, credentials: Credentials | None) -> Iterator[Result]:
-    """Yield a result for each wanted frame, in order, once it is on disk; `FrameDone` reports it at once.
+def restyle(job: Job, resolved: Resolved, rules: Policy, config: EngineConfig, painter: Painter,
+            digests: ContentDigests, credentials: Credentials | None) -> None:
+    """Make the wanted frames, in order; `FrameDone` reports each once it is on disk.
 
     Args:
         job: The job; its message names the shot and the output folder.
@@ -57,11 +55,11 @@ def restyled(job: Job, resolved: Resolved, rules: Policy, config: EngineConfig, 
             sign = credentials and credentials.signing(request, message.inputs, finished, job.note)
             store.write(frame.number, frame.picture, frame.digest, request, finished, credentials is not None, sign)
         path = store.path(frame.number, message.shot.keys_only)
-        with Image.open(path) as picture:
-            width, height = picture.size
-            small = _small(picture if frame.picture is None else _shown(frame.picture), config.preview_px)
+        small = None
+        if config.preview_px > 0:
+            with Image.open(path) as picture:
+                small = _small(picture if frame.picture is None else _shown(frame.picture), config.preview_px)
         job.emit(FrameDone(message.job, frame.number, str(path), done, total, frame.key, small))
-        yield Result(str(path), request, width, height, role=PICTURE)
     for text in noted:
         job.note(text)
 
@@ -70,10 +68,8 @@ def _shown(picture: np.ndarray) -> Image.Image:
     return Image.fromarray(picture if picture.dtype == np.uint8 else (picture >> 8).astype(np.uint8))
 
 
-def _small(picture: Image.Image, longest: int) -> np.ndarray | None:
-    """Return a preview, h×w×3 uint8; None if none is wanted."""
-    if longest <= 0:
-        return None
+def _small(picture: Image.Image, longest: int) -> np.ndarray:
+    """Return a preview, h×w×3 uint8."""
     small = picture.convert("RGB")
     small.thumbnail((longest, longest))
     return np.asarray(small)

@@ -121,7 +121,7 @@ class Moment:
         result = object.__new__(Moment)
         result.__dict__.update({name: self.__dict__[name] for name in ("vertices", "triangles", "objects", "name")})
         view = self.view
-        width, height = size or (view.width // factor, view.height // factor)
+        width, height = size or (max(1, view.width // factor), max(1, view.height // factor))
         result.view = replace(view, scale=(view.scale[0] / factor, view.scale[1] / factor),
                               centre=(view.centre[0] / factor, view.centre[1] / factor), width=width, height=height)
         result.__dict__["rays"] = self.rays

@@ -88,7 +88,7 @@ class Tracked:
 
     def __init__(self, tracks: Tracks, frame: int, factor: int = 1, size: tuple[int, int] | None = None) -> None:
         self._tracks, self._frame, self._factor = tracks, frame, factor
-        self.view = Grid(*(size or (tracks.size[0] // factor, tracks.size[1] // factor)))
+        self.view = Grid(*(size or (max(1, tracks.size[0] // factor), max(1, tracks.size[1] // factor))))
 
     def smaller(self, factor: int, size: tuple[int, int] | None = None) -> Tracked:
         """Return the same with pixels `factor` times as large."""

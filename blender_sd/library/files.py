@@ -10,6 +10,7 @@ import functools
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -236,6 +237,19 @@ def is_claimed(path: str) -> bool:
         return False
 
 
+def discard_claimed(path: str) -> None:
+    """Delete a folder that `claim` created, its mark last: what a killed process leaves of it can be deleted later.
+    Raise OSError."""
+    check_folder(path)
+    for name in names_in(path):
+        inside = os.path.join(path, name)
+        if name != _MADE and os.path.isdir(inside) and not is_link(inside):
+            shutil.rmtree(inside)
+        elif name != _MADE:
+            remove(inside)
+    shutil.rmtree(path)
+
+
 def check_folder(path: str) -> None:
     """Raise NotADirectoryError if `path` is a link or no folder, FileNotFoundError if it does not exist."""
     if is_link(path) or not stat.S_ISDIR(os.lstat(path).st_mode):
@@ -271,10 +285,12 @@ def remove_in(folder: str, name: str) -> None:
 def sweep(folder: str) -> None:
     """Delete temporary files that killed processes of ours left in `folder`, and nothing else."""
     for name in names_in(folder):
+        if not _OURS.fullmatch(name):
+            continue
         path = os.path.join(folder, name)
         try:
             known = os.lstat(path)
-            if _OURS.fullmatch(name) and stat.S_ISREG(known.st_mode) and time.time() - known.st_mtime > STALE:
+            if stat.S_ISREG(known.st_mode) and time.time() - known.st_mtime > STALE:
                 os.unlink(path)
         except OSError:
             continue  # another engine was faster, or still holds it

@@ -1,10 +1,12 @@
 """Numbered files of frames in a folder, and patterns with #### for a frame's number."""
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
 from ..core.errors import SourceUnusable
 
@@ -55,9 +57,13 @@ def numbered_in(folder: str) -> tuple[str, tuple[int, ...]]:
 
 
 def numbers_of(pattern: str) -> tuple[int, ...]:
-    """Return the numbers of the files that a pattern names, rising; () where the folder cannot be read."""
+    """Return the numbers of the files that a pattern names, rising; () where the folder cannot be read, or the name has
+    no #."""
     folder, name = os.path.split(pattern)
-    run = list(re.finditer(r"#+", name))[-1]
+    runs = list(re.finditer(r"#+", name))
+    if not runs:
+        return ()
+    run = runs[-1]
     form = re.compile(f"{re.escape(name[:run.start()])}(-?\\d{{{len(run[0])},}}){re.escape(name[run.end():])}")
     try:
         matches = [form.fullmatch(entry) for entry in os.listdir(folder)]
@@ -78,6 +84,25 @@ def gaps_in(numbers: Sequence[int], wanted: Iterable[int]) -> str:
             runs.append([number, number])
     words = [f"{first}-{last}" if last > first else f"{first}" for first, last in runs]
     return ", ".join(words[:_SHOWN]) + (f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else "")
+
+
+def timing_of(frames: Sequence[int], fps: tuple[int, int], divide: bool) -> tuple[list[int], tuple[int, int]]:
+    """Return how long a movie shows each of some frames so that it lasts as long as the animation does.
+
+    Args:
+        frames: Their numbers, rising.
+        fps: The animation's rate, frames in a number of seconds.
+        divide: Whether the movie may have a lower rate. (One with sound keeps the rate.)
+
+    Returns:
+        For each frame how many of the movie's frames show it, and the movie's rate, which is 1 or more.
+    """
+    gaps = [after - before for before, after in zip(frames, frames[1:])]
+    common = math.gcd(*gaps) or 1  # 0 for a single frame
+    most = max(1, fps[0] // fps[1]) if divide else 1
+    step = max(part for part in range(1, min(common, most) + 1) if common % part == 0)
+    rate = Fraction(fps[0], fps[1] * step)
+    return [gap // step for gap in (*gaps, min(gaps, default=1))], (rate.numerator, rate.denominator)
 
 
 # ---- inside ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ class Record:
         folder: The shot's folder; its parent must exist.
         frames: The numbers of the frames, rising.
         blend: The .blend file; "" if there is no scene.
-        scripts: Whether scripts in that file may run.
+        trusted: The digest (SHA-256) that the file must have for scripts in it to run; "" if they may not.
         scene: The name of its scene; "" if the pictures of `source` do not show it.
         source: A movie or a pattern of files with #### for the frame's number, whose pictures are taken; "" to render.
         link: One of `shots.LINKS`, or "auto".
@@ -25,6 +25,7 @@ class Record:
         varying: Settings that follow properties of the scene, each as "setting=data path".
         prompts: As JSON: pairs of a frame and the prompt from there on.
         skip_broken: Whether frames of `source` that are missing, damaged or of another size are left out.
+        fps: Frames in a number of seconds, for numbered files, which have no rate of their own; () for the scene's.
         controls: Control pictures that are drawn of each frame, each as "number=kind".
         regions: As JSON: pairs of a region's number in the request and its fields, for regions that are looked for in
             each frame.
@@ -34,7 +35,7 @@ class Record:
     folder: str
     frames: tuple[int, ...]
     blend: str = ""
-    scripts: bool = False
+    trusted: str = ""
     scene: str = ""
     source: str = ""
     link: str = "auto"
@@ -44,6 +45,7 @@ class Record:
     skip_broken: bool = False
     controls: tuple[str, ...] = ()
     regions: str = "[]"
+    fps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,21 +54,23 @@ class Encode:
 
     Attributes:
         job: The job's id.
-        pictures: The files of the frames, in their order.
+        folder: Where the frames lie, as PNG files.
+        frames: Their numbers, rising.
         movie: The movie to write, .mp4 or .mkv or .mov; "" for none.
-        fps: Frames in a number of seconds.
+        fps: Frames of the animation in a number of seconds.
         sound: The file whose sound the movie gets; "" for none.
-        offset: Where in it the first frame lies, in frames.
         linear: The folder for OpenEXR files in scene-linear light; "" for none.
+        fresh: Where the movie is written until it is complete, beside it; "" where there is none.
     """
 
     job: str
-    pictures: tuple[str, ...]
+    folder: str
+    frames: tuple[int, ...]
     movie: str
     fps: tuple[int, ...] = (24, 1)
     sound: str = ""
-    offset: int = 0
     linear: str = ""
+    fresh: str = ""
 
 
 @dataclass(frozen=True)

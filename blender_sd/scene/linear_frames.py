@@ -35,6 +35,7 @@ def write_linear(pictures: Sequence[str], folder: str, tell: Callable[[int], Non
     settings.color_mode, settings.color_depth = "RGBA", "16"
     try:
         files.make_folder(folder)
+        files.sweep(folder)  # what a killed process was writing
         for done, path in enumerate(pictures):
             if cancelled():
                 raise JobCancelled("The job was cancelled.")
@@ -52,7 +53,7 @@ def _write(path: str, target: str, scene: bpy.types.Scene) -> None:
     if os.path.exists(target) and os.path.getmtime(target) >= os.path.getmtime(path):
         return
     image = bpy.data.images.load(path, check_existing=False)
-    fresh = f"{os.path.splitext(target)[0]}.part.exr"
+    fresh = files.temporary(target)
     try:
         image.save_render(fresh, scene=scene)
     finally:

@@ -79,7 +79,8 @@ def decoded(path: str) -> Iterator[Movie]:
         yield Movie(size, count, fps, path, scene)
 
 
-def encode(pictures: Sequence[str], movie: str, fps: tuple[int, int], sound: str = "", offset: int = 0) -> bool:
+def encode(pictures: Sequence[str], movie: str, fps: tuple[int, int], sound: str = "", offset: int = 0,
+           fresh: str = "") -> bool:
     """Write a movie of pictures, H.264 with AAC, complete or not at all.
 
     Args:
@@ -88,6 +89,7 @@ def encode(pictures: Sequence[str], movie: str, fps: tuple[int, int], sound: str
         fps: Frames in a number of seconds.
         sound: A file whose sound it gets; "" for none.
         offset: Where in that file the first picture lies, in frames.
+        fresh: Where it is written until it is complete, in the same folder; "" for a name of its own.
 
     Returns:
         Whether it has the sound.
@@ -100,7 +102,7 @@ def encode(pictures: Sequence[str], movie: str, fps: tuple[int, int], sound: str
     if container is None:
         raise OutputUnwritable(f"A movie cannot be written as '{os.path.basename(movie)}'.",
                                f"Use one of the endings {', '.join(_CONTAINERS)}.")
-    fresh = f"{os.path.splitext(movie)[0]}.part{os.path.splitext(movie)[1]}"
+    fresh = fresh or files.temporary(movie)
     with _sequencer(_size_of(pictures[0]), fps) as (scene, strips):
         _show(strips, pictures)
         heard = bool(sound) and _add_sound(strips, sound, offset)

@@ -14,8 +14,8 @@ from .shot_settings import animated_paths, keyframed
 from .targets import identity, lookup, push_undo
 
 __all__ = [
-    "animated_in_panel", "copy_scene", "facts_of_movie", "keyframed_in_scene", "marked_prompts", "name_of_scene",
-    "placing", "range_of_scene", "record_here", "records_here", "runs_scripts", "size_of_scene"]
+    "animated_in_panel", "copy_scene", "facts_of_movie", "fps_of_scene", "keyframed_in_scene", "marked_prompts",
+    "name_of_scene", "placing", "range_of_scene", "record_here", "records_here", "runs_scripts", "size_of_scene"]
 
 _PLACES: dict[str, Callable] = {"sequencer": sequence_placing.in_sequencer,
                                 "compositor": sequence_placing.in_compositor}
@@ -27,6 +27,11 @@ def range_of_scene() -> tuple[int, ...]:
     """Return the frames of the open scene: its range, with its step."""
     scene = bpy.context.scene
     return tuple(range(scene.frame_start, scene.frame_end + 1, scene.frame_step))
+
+
+def fps_of_scene() -> tuple[int, int]:
+    """Return the open scene's frame rate as frames in a number of seconds."""
+    return shot_recorder.fps_of(bpy.context.scene)
 
 
 def name_of_scene() -> str:

@@ -14,8 +14,11 @@ import bpy
 
 from ..core.errors import SourceUnusable
 from ..core.regions import from_fields
+from ..library import shot_folders
+from ..library.frame_files import timing_of
 from ..protocol import endings, serving
 from ..protocol.messages import Encode, Event, Installed, Note, Outline, Ready, Record, Stage
+from ..protocol.shots import file_name
 from . import geometry, linear_frames, movies, shot_settings
 from .shot_pictures import opened_pictures
 from .shot_recorder import Recording, record
@@ -74,9 +77,15 @@ def opened_scene(blend: str, name: str, scripts: bool) -> bpy.types.Scene:
 
 
 def _recorded(request: Record, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> Event:
-    scene = opened_scene(request.blend, request.scene, request.scripts)
-    record_request(scene, request, lambda text, done, total: emit(Stage(request.job, text, done, total)),
-                   lambda text: emit(Note(request.job, text)), cancelled)
+    def note(text: str) -> None:
+        emit(Note(request.job, text))
+
+    scripts = bool(request.trusted) and shot_folders.digest_of(request.blend) == request.trusted
+    if request.trusted and not scripts:  # others may write where it lies
+        note("Scripts in the copy of the scene do not run: somebody has changed the copy.")
+    scene = opened_scene(request.blend, request.scene, scripts)
+    record_request(scene, request, lambda text, done, total: emit(Stage(request.job, text, done, total)), note,
+                   cancelled)
     return Installed(request.job, request.folder)
 
 
@@ -93,6 +102,8 @@ def record_request(scene: bpy.types.Scene, request: Record, tell: Callable[[str,
         pictures, fps = None, None
         if request.source:
             pictures, fps = stack.enter_context(opened_pictures(request.source, request.skip_broken, note))
+        if fps is None and request.fps:
+            fps = request.fps[0], request.fps[1]
         what = Recording(folder=request.folder, frames=request.frames, link=request.link, bits=request.bits,
                          varying=paths, prompts=prompts, pictures=pictures, of_scene=bool(request.scene), fps=fps,
                          skip_sizes=request.skip_broken, controls=_controls_in(request),
@@ -113,13 +124,15 @@ def _controls_in(request: Record) -> tuple[tuple[int, str], ...]:
 
 def _encoded(request: Encode, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> Event:
     bpy.ops.wm.read_factory_settings(use_empty=True)
+    pictures = [os.path.join(request.folder, f"{file_name(frame)}.png") for frame in request.frames]
     if request.linear:
-        total = len(request.pictures)
-        linear_frames.write_linear(request.pictures, request.linear, lambda done: emit(
+        total = len(pictures)
+        linear_frames.write_linear(pictures, request.linear, lambda done: emit(
             Stage(request.job, "Writing OpenEXR", done, total)), cancelled)
     if request.movie:
-        heard = movies.encode(request.pictures, request.movie, (request.fps[0], request.fps[1]), request.sound,
-                              request.offset)
+        held, fps = timing_of(request.frames, (request.fps[0], request.fps[1]), not request.sound)
+        shown = [path for path, count in zip(pictures, held, strict=True) for _ in range(count)]
+        heard = movies.encode(shown, request.movie, fps, request.sound, request.frames[0] - 1, request.fresh)
         if request.sound and not heard:
             emit(Note(request.job, "The movie has no sound: its source has none, or this Blender is built without it."))
     return Installed(request.job, request.movie or request.linear)

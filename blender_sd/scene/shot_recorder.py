@@ -28,7 +28,7 @@ from ..protocol.messages import Source
 from ..protocol.shots import (
     CONTROLS, FLOW, FRAMES, REGIONS, SURFACE, SURFACES, TOPOLOGIES, VECTOR, VECTORS, Course, ShotInfo,
 )
-from . import frames, handlers, motion, renders
+from . import frames, handlers, motion, renders, simulations
 from .control import control_source
 from .frame_surfaces import surfaces_of_frame
 from .regions import open_regions
@@ -136,6 +136,7 @@ class _Recorder:
         self._numbers = what.frames
         self._size: tuple[int, int] = (0, 0)
         self._values: dict[str, dict[int, Any]] = {name: {} for name, _ in what.varying}
+        self._simulated = simulations.start_of(scene) if what.of_scene else None
 
     def run(self) -> ShotInfo:
         kept = []
@@ -161,15 +162,20 @@ class _Recorder:
         self._writer.info(info)
         return info
 
-    def _go_on(self, doing: str, done: int) -> None:
+    def _check(self) -> None:
         if self._cancelled():
             raise JobCancelled("The recording was cancelled.")
+
+    def _go_on(self, doing: str, done: int) -> None:
+        self._check()
         self._tell(doing, done, len(self._numbers))
 
     def _frame(self, number: int) -> bool:
         """Record one frame, unless it is there already. Return whether the shot has it."""
         path = self._path(FRAMES, number, "png")
         there = os.path.exists(path)
+        if not there and self._what.of_scene:
+            self._simulate_up_to(number)
         if not there and self._what.of_scene or self._what.varying:
             self._scene.frame_set(number)
             self._read_values(number)
@@ -185,6 +191,17 @@ class _Recorder:
         self._guides(number)
         self._writer.picture(FRAMES, number, picture)
         return True
+
+    def _simulate_up_to(self, number: int) -> None:
+        """Evaluate the frames before one that a simulation follows from and that were not evaluated yet: those of an
+        earlier run, and those that are left out."""
+        if self._simulated is None:
+            return
+        for passed in range(self._simulated, number):
+            self._check()
+            self._tell("Simulating", passed - self._simulated, number - self._simulated)
+            self._scene.frame_set(passed)
+        self._simulated = max(self._simulated, number)
 
     def _guides(self, number: int) -> None:
         """Draw what steers the current frame: control pictures, and where regions lie."""

@@ -17,8 +17,8 @@ from ..core.request import Request
 from ..core.tasks import PbrMaps
 from ..protocol import endings
 from ..protocol.messages import (
-    Alive, Cancelled, Ending, Event, Failed, Finished, Generate, Loading, Ready, Result, Source, Unwrapped,
-    text_of,
+    Alive, Cancelled, Ending, Event, Failed, Finished, FrameDone, Generate, Loading, Ready, Result, Source,
+    Unwrapped, text_of,
 )
 from ..protocol.pipeline import Pipeline
 from ..protocol.surfaces import Bare, Scenery, Unwrapping
@@ -288,9 +288,7 @@ class Worker:
                 shot = task.sequence.record(task.job, emit, task.cancelled.is_set)
                 if shot is None:
                     return Finished(task.job, ())
-                made = self._carry_out(replace(request, shot=shot), emit, task)
-                return made if not isinstance(made, Finished) else task.sequence.finish(
-                    made, emit, task.cancelled.is_set)
+                return self._animated(replace(request, shot=shot), emit, task, task.sequence)
             if self._kept is not None:
                 if results := self._kept(request.request):
                     return Finished(task.job, results)
@@ -302,6 +300,22 @@ class Worker:
         with self._lock:
             self._current = None
         self._settle(ending)
+
+    def _animated(self, order: Generate, emit: Callable[[object], None], task: Task, sequence: Sequence) -> Event:
+        """Return the ending of an animation's job, with a result for each frame that was reported."""
+        paths: list[str] = []
+
+        def take(event: object) -> None:
+            if isinstance(event, FrameDone):
+                paths.append(event.path)
+            emit(event)
+
+        made = self._carry_out(order, take, task)
+        if not isinstance(made, Finished):
+            return made
+        request = order.request
+        results = tuple(Result(path, request, request.width, request.height) for path in paths)
+        return sequence.finish(Finished(made.job, results), emit, task.cancelled.is_set)
 
     def _message_for(self, task: Task, emit: Callable[[object], None]) -> Generate:
         inputs = {role: _read_source(role, source) for role, source in task.inputs.items()}

@@ -2,7 +2,7 @@
 
 Two shots: "moving" (a camera in orbit, a cube that turns and travels, a ball that passes behind it, a cut) and
 "deforming" (a cloth that waves, a ring that swells, a camera that sways). They are judged by motion that follows from
-their construction (`_sequence.judge`), not by the module under test.
+their construction (`_sequence.judge`), and by Blender's Vector pass ("passed"), not by the module under test.
 
     warp_…            E_warp (Lai et al. 2018) of neighbouring frames: of the sequence, of the frames by themselves, of
                       the source, and the first by the second
@@ -31,8 +31,8 @@ from . import common
 
 DESCRIPTION = "restyled animations: flicker, sharpness, change, materials, matching, noise, time, memory, kills"
 SHOTS = ("moving", "deforming")
-PARTS = (*(f"{kind}-{name}" for name in SHOTS for kind in ("free", "styled", "judged")), "match", "noise", "memory",
-         "kills")
+PARTS = (*(f"{kind}-{name}" for name in SHOTS for kind in ("free", "styled", "judged", "passed")), "match", "noise",
+         "memory", "kills")
 KEPT = common.ROOT / "out" / "bench-sequence"
 _PATCH = 128
 _CHUNK = 4  # frames by themselves in one process
@@ -47,7 +47,7 @@ def run(log: Callable[[str], None], parts: Sequence[str]) -> dict:
     for part in parts:
         kind, _, name = part.partition("-")
         if name:
-            {"free": free, "styled": styled, "judged": judged}[kind](name, figures, bars, log)
+            {"free": free, "styled": styled, "judged": judged, "passed": passed}[kind](name, figures, bars, log)
         else:
             {"match": match, "noise": noise, "memory": memory, "kills": kills}[kind](figures, bars, log)
     return {"figures": figures, "bars": bars}
@@ -147,6 +147,30 @@ def judged(name: str, figures: dict, bars: dict, log: Callable[[str], None]) -> 
     bars[f"{name}: material recognised"] = common.bar(shares["styled"] / max(shares["free"], 1e-9), ">= 0.9")
     log(f"{name}: change {change}, material {shares}")
     _strip(clips, KEPT / f"{name}-strip.png")
+
+
+def passed(name: str, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
+    """Judge flicker once more, by Blender's Vector pass."""
+    from ._sequence import judge, scenes, vectors
+
+    scene = scenes.SHOTS[name]()
+    described, folder = KEPT / f"{name}.npz", KEPT / f"{name}-vectors"
+    if len(list(folder.glob("*.npy"))) < scenes.FRAMES:
+        folder.mkdir(exist_ok=True)
+        vectors.described(scene, described)
+        python = sorted(common.ROOT.glob(".venv-bpy*/bin/python"))[-1]
+        subprocess.run([python, "-m", "scripts.benches._sequence.vectors", described, folder], cwd=common.ROOT,
+                       stdout=subprocess.DEVNULL, check=True)
+    other = vectors.Passed(folder, (scenes.SIZE, scenes.SIZE))
+    own = judge.Judge(scene)
+    clips = {"styled": _clip(KEPT / f"{name}-styled"), "free": _clip(KEPT / f"{name}-free")}
+    for label, distance, limit in (("warp", 1, 0.10), ("long", 8, 0.15)):
+        errors = {kind: own.warp_error({frame: clip[frame] for frame in clips["free"]}, distance, other.ways)
+                  for kind, clip in clips.items()}
+        ratio = errors["styled"] / errors["free"]
+        figures |= {f"{label}_{name}_{kind}_by_pass": value for kind, value in errors.items()}
+        bars[f"{name}: E_warp by the Vector pass, {distance} apart"] = common.bar(ratio, f"<= {limit}")
+        log(f"{name}: by the Vector pass, {distance} apart: {errors}, ratio {ratio:.3f}")
 
 
 def _clip(folder: Path) -> dict[int, Any]:

@@ -1,6 +1,8 @@
 """The panel Animation: what it hands on, its strip of keyframes, pausing, and renders that are restyled."""
 from __future__ import annotations
 
+import time
+
 import bpy
 import pytest
 
@@ -10,6 +12,7 @@ from blender_sd.calls import job_queue, sequences
 from blender_sd.core.request import Request
 from blender_sd.library import png
 from blender_sd.session.job import Job
+from tests.support import recorded
 
 
 @pytest.fixture
@@ -45,7 +48,29 @@ def test_a_click_hands_on_what_the_panel_says(asked):
               "resume": False, "keyframes_only": False, "keyframes": {}, "varying": {}, "strength": 0.25,
               "consistency": 0.75, "of_scene": False, "exr": False}
     assert {name: keywords[name] for name in wanted} == wanted and "axes" not in keywords
-    assert settings.animation.output == "/out/clay"
+    assert settings.animation.output == settings.animation.made == "/out/clay" and not keywords["spare"]
+    assert bpy.ops.sd.restyle_animation() == {"FINISHED"} and asked[-1][1]["spare"], "finished frames stay"
+    settings.animation.output = "/chosen"
+    assert bpy.ops.sd.restyle_animation() == {"FINISHED"} and not asked[-1][1]["spare"]
+
+
+def test_going_on_keeps_the_seed_that_was_drawn(asked, monkeypatch):
+    settings = bpy.context.scene.sd
+    settings.random_seed = True
+    bpy.ops.sd.restyle_animation(keyframes_only=True)
+    drawn = asked[-1][1]["seed"]
+    assert drawn is not None
+    monkeypatch.setattr(sequences, "frames_of", lambda output: tuple(range(1, 300)))
+    there = []
+    monkeypatch.setattr(sequences, "is_finished", lambda output: bool(there))
+    bpy.ops.sd.restyle_animation()
+    assert asked[-1][1]["resume"] and asked[-1][1]["seed"] is None, "the preview's"
+    assert settings.seed == asked[-1][2].request.seed, "the panel shows the one that is used"
+    bpy.ops.sd.restyle_animation(keyframes_only=True)
+    assert asked[-1][1]["seed"] is not None, "another preview"
+    there.append(True)
+    bpy.ops.sd.restyle_animation()
+    assert asked[-1][1]["seed"] is not None, "another take"
 
 
 def test_keyframed_and_driven_settings_are_named(asked):
@@ -133,3 +158,15 @@ def test_an_animation_that_is_rendered_is_left_alone(addon, camera_scene, monkey
     bpy.ops.render.render(animation=True)
     render_restyling.turn()
     assert not restyled
+
+
+def test_the_panel_looks_at_ten_thousand_frames_only_at_a_click(addon, camera_scene, tmp_path):
+    scene = camera_scene(64)
+    recorded.alike(str(tmp_path / "out"), 10_000, finished=True)
+    scene.frame_end, scene.sd.animation.output = 10_000, str(tmp_path / "out")
+    started = time.monotonic()
+    assert scene.sd.animation.keywords()["resume"] and sequences.is_finished(str(tmp_path / "out"))
+    assert time.monotonic() - started < 1
+    started = time.monotonic()
+    bpy.ops.sd.restyle_animation.poll()
+    assert time.monotonic() - started < 0.05

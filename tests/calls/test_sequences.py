@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import bpy
 import numpy as np
@@ -10,13 +11,16 @@ import pytest
 
 from blender_sd.calls import sequences
 from blender_sd.calls.sequence_work import SequenceWork
-from blender_sd.core.errors import InvalidRequest, OutputUnwritable, SourceUnusable
+from blender_sd.core.errors import EngineDied, InvalidRequest, OutputUnwritable, SourceUnusable
 from blender_sd.core.regions import Region
+from blender_sd.core.request import Request
 from blender_sd.library import png
 from blender_sd.library.shot_folders import is_recorded, saved_copy, shot_in
 from blender_sd.protocol import exr_files
-from blender_sd.protocol.messages import Source
+from blender_sd.protocol.messages import Failed, Finished, Result, Source
 from blender_sd.protocol.shots import Shot, ShotOrder
+from blender_sd.scene import movies
+from tests.support import recorded
 from tests.support.calls import PATIENCE, run_until
 
 pytestmark = [pytest.mark.bpy, pytest.mark.slow]
@@ -185,6 +189,11 @@ def test_paths_may_be_relative_and_end_with_a_slash(sd, moving, settings, tmp_pa
     ({"source": 5}, InvalidRequest, "source of an animation"),
     ({"link": "magic"}, InvalidRequest, "linked by 'magic'"),
     ({"varying": {"steps": "a"}}, InvalidRequest, "cannot follow"),
+    ({"prompts": [("one", "clay")]}, InvalidRequest, "pairs of a frame's number and a text"),
+    ({"prompts": ["clay"]}, InvalidRequest, "pairs of a frame's number and a text"),
+    ({"prompts": [(1, 2)]}, InvalidRequest, "pairs of a frame's number and a text"),
+    ({"frames": ("a", "b")}, InvalidRequest, "whole numbers"),
+    ({"keyframes": {"one": np.zeros((64, 64, 3), np.uint8)}}, InvalidRequest, "no frame one"),
     ({"movie": "a.gif"}, InvalidRequest, "cannot be written as 'a.gif'"),
     ({"movie": "/nowhere/a.mp4"}, OutputUnwritable, "no folder for the movie"),
     ({"size": (64, 0)}, InvalidRequest, "Height"),
@@ -226,3 +235,131 @@ def test_an_object_is_kept_as_it_is_in_every_frame(sd, moving, settings, tmp_pat
         came, went, mask = (np.array(bpy.data.images.load(str(file)).pixels[:]).reshape(64, 64, 4) for file in files)
         inside, changed = mask[..., 0] == 1, np.abs(came - went)[..., :3]
         assert inside.any() and changed[inside].mean() < 0.02 < changed[~inside].mean()
+
+
+def test_another_prompt_leaves_finished_frames_where_they_are(sd, moving, settings, tmp_path):
+    del settings["seed"]
+    first = sd.restyle_sequence("clay", seed=3, output=tmp_path / "out", spare=True, **settings)
+    before = digest(first.result(PATIENCE))
+    again = sd.restyle_sequence("clay", output=tmp_path / "out", resume=True, spare=True, **settings)
+    assert again.folder == first.folder and again.request.seed == 3, "the seed of the earlier run"
+    assert digest(again.result(PATIENCE)) == before
+    other = sd.restyle_sequence("marble", output=tmp_path / "out", resume=True, spare=True, **settings)
+    paths = other.result(PATIENCE)
+    assert other.folder != first.folder and os.path.basename(other.folder) == "marble"
+    assert digest(first.outputs) == before != digest(paths)
+    frame = shot_in(other.folder) + "/frames/000001.png"
+    assert os.path.samefile(frame, shot_in(first.folder) + "/frames/000001.png"), "nothing is rendered again"
+    assert sd.forget_shot(first.folder) and is_recorded(other.folder)
+
+
+def test_parts_of_an_animation_have_the_same_settings(sd, moving, settings, tmp_path):
+    out, varying = tmp_path / "out", {"strength": '["how strong"]'}
+    moving["how strong"] = 0.5
+    moving.keyframe_insert('["how strong"]', frame=1)
+    sd.restyle_sequence("clay", output=out, prompts=[(2, "gold")], varying=varying, record_only=True,
+                        **settings).result(PATIENCE)
+    moving.timeline_markers.new("prompt: bronze", frame=2)
+
+    def part(prompt="clay", **keywords):
+        job = sd.restyle_sequence(prompt, output=out, resume=True, only="1", **{**settings, **keywords})
+        return job.result(PATIENCE)
+
+    made, = part()
+    course = Shot(shot_in(str(out))).course
+    assert course.prompts == ((2, "gold"),) and course.strength[1] == 0.5
+    assert digest([made]) == digest(part(prompts=[(2, "gold")], varying=varying))
+    moving["how strong"] = 0.7
+    moving.keyframe_insert('["how strong"]', frame=1)
+    for keywords, word in (({"prompts": [(2, "bronze")]}, "list of prompts"), ({"prompt": "marble"}, "prompt"),
+                           ({"varying": varying}, "settings that vary"), ({"varying": {}}, "settings that vary"),
+                           ({"seed": 123456}, "seed"), ({"strength": 0.1}, "strength")):
+        with pytest.raises(InvalidRequest, match=f"begun with another .*{word}"):
+            part(**keywords)
+    assert Shot(shot_in(str(out))).course == course
+    whole = sd.restyle_sequence("clay", output=out, resume=True, record_only=True, **settings)
+    whole.result(PATIENCE)
+    assert Shot(shot_in(str(out))).course.prompts == ((2, "gold"),), "what a call gave stays until another gives more"
+
+
+def test_motion_and_what_the_frames_show_are_part_of_a_recording(sd, moving, settings, tmp_path):
+    out = tmp_path / "out"
+    sd.restyle_sequence("clay", output=out, record_only=True, **settings).result(PATIENCE)
+    for keywords, word in (({"link": "flow"}, "Motion"), ({"link": "vector"}, "Motion")):
+        with pytest.raises(InvalidRequest, match=f"another setting of {word}"):
+            sd.restyle_sequence("clay", output=out, resume=True, **{**settings, **keywords})
+    for link in (None, "auto", "surface"):
+        sd.restyle_sequence("clay", output=out, resume=True, record_only=True, link=link, **settings).result(PATIENCE)
+    moving.render.filepath, moving.render.image_settings.file_format = str(tmp_path / "in" / "f_####.png"), "PNG"
+    moving.render.fps = 30
+    bpy.ops.render.render(animation=True)
+    files = sd.restyle_sequence("clay", tmp_path / "in", output=tmp_path / "files", record_only=True, **settings)
+    files.result(PATIENCE)
+    assert Shot(shot_in(str(tmp_path / "files"))).info.fps == (30, 1), "as the scene"
+    with pytest.raises(InvalidRequest, match="They Show This Scene"):
+        sd.restyle_sequence("clay", tmp_path / "in", output=tmp_path / "files", resume=True, of_scene=True, **settings)
+
+
+def test_a_movie_of_every_second_frame_is_as_long(sd, moving, settings, tmp_path):
+    moving.frame_end, moving.frame_step = 5, 2
+    movie = tmp_path / "a.mp4"
+    sd.restyle_sequence("clay", output=tmp_path / "out", movie=movie, **settings).result(PATIENCE)
+    assert movies.facts_of(str(movie)) == ((64, 64), 3, (12, 1))
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_what_a_killed_process_left_of_a_movie_is_deleted(tmp_path):
+    shot = recorded.alike(str(tmp_path / "out"), 2)
+    work = SequenceWork(None, None, ShotOrder(shot), str(tmp_path / "a.mp4"))
+    made = Finished("1", tuple(Result(f"{tmp_path}/{number:06d}.png", Request.of("restyle_sequence"), 8, 8)
+                               for number in (1, 2)))
+
+    class Killed:
+        def run(self, request, emit, cancelled):
+            with open(request.fresh, "wb") as file:
+                file.write(b"half a movie")
+            emit(Failed("1", "EngineDied", "The process ended.", ""))
+
+        def close(self):
+            pass
+
+    work.pipeline = Killed
+    with pytest.raises(EngineDied):
+        work.finish(made, lambda event: None, lambda: False)
+    assert sorted(os.listdir(tmp_path)) == ["out"]
+
+
+def test_scripts_run_only_in_the_copy_that_was_saved(sd, moving, settings, tmp_path, monkeypatch):
+    """The copy is looked at when it is opened, however long the job has waited."""
+    text = bpy.data.texts.new("mark.py")
+    text.write(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    text.use_module = True
+    job = sd.restyle_sequence("clay", output=tmp_path / "a", record_only=True, **settings)
+    job.result(PATIENCE)
+    assert (tmp_path / "ran").exists()
+    (tmp_path / "ran").unlink()
+    own = SequenceWork._trusted
+
+    def exchanged(self, job, emit):  # between the queue's check and the opening
+        trusted = own(self, job, emit)
+        with open(self.copy.path, "ab") as file:
+            file.write(b"\0")
+        return trusted
+
+    monkeypatch.setattr(SequenceWork, "_trusted", exchanged)
+    job = sd.restyle_sequence("clay", output=tmp_path / "b", record_only=True, **settings)
+    job.result(PATIENCE)
+    assert not (tmp_path / "ran").exists() and [note for note in job.notes if "changed the copy" in note]
+
+
+def test_going_on_with_ten_thousand_frames_blocks_nothing(sd, moving, settings, tmp_path):
+    recorded.alike(str(tmp_path / "out"), 10_000, finished=True)
+    moving.frame_end = 10_000
+    moving["how strong"] = 0.5
+    moving.keyframe_insert('["how strong"]', frame=1)
+    started = time.monotonic()
+    job = sd.restyle_sequence("clay", output=tmp_path / "out", resume=True, record_only=True,
+                              varying={"strength": '["how strong"]'}, **settings)
+    blocked = time.monotonic() - started
+    job.result(PATIENCE)
+    assert blocked < 1 and len(Shot(shot_in(str(tmp_path / "out"))).course.strength) == 10_000

@@ -51,6 +51,7 @@ def test_options_reach_the_call(command, monkeypatch, tmp_path):
 
     monkeypatch.setattr(sequences, "restyle_sequence", call)
     status, _ = command("SCENE", "clay", "--output", str(tmp_path / "out"), "--frames", "1-8x2", "--only", "3",
+                        "--control", "depth=CAMERA,weight=0.5", "--control", f"canny={tmp_path}",
                         "--resume", "--link", "vector", "--prompt-from", "5=gold", "--varying", "strength=a.b",
                         "--strength", "0.4", "--consistency", "0.5", "--seed", "3", "--movie", "a.mp4")
     assert status == exits.UNUSABLE and asked["arguments"] == ("clay", "SCENE")
@@ -58,6 +59,8 @@ def test_options_reach_the_call(command, monkeypatch, tmp_path):
               "varying": {"strength": "a.b"}, "strength": 0.4, "consistency": 0.5, "seed": 3, "movie": "a.mp4",
               "output": str(tmp_path / "out"), "of_scene": None, "keyframes_only": False}
     assert {name: asked[name] for name in wanted} == wanted
+    assert [(control.kind, control.weight, image) for control, image in asked["controls"]] == [
+        ("depth", 0.5, "CAMERA"), ("canny", 1.0, str(tmp_path))]
 
 
 @pytest.mark.parametrize("here", [False, True])

@@ -1,6 +1,7 @@
 """Flamenco's job type: what it compiles to, and its tasks really carried out, with kills and repeats."""
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from blender_sd.cli.commands import animate
 from blender_sd.cli.main import main
 from blender_sd.core.request import Request
 from blender_sd.core.version import version
@@ -66,6 +68,22 @@ def test_frames_become_chunks_and_a_movie(script):
     movie = tasks[-1]
     assert movie.type == "ffmpeg" and movie.needs == tuple(task.name for task in tasks[:-1])
     assert movie.commands[0][0] == "frames-to-video" and movie.commands[0][1]["inputGlob"] == "/share/out/*.png"
+
+
+def test_an_animation_is_recorded_before_its_keyframes_and_these_before_its_chunks(script):
+    record, keyframes, *chunks, movie = compiled(script, {
+        "work": "animation", "prompt": "clay", "output": "/share/out", "frames": "1-6", "chunk_size": 4, "movie": True,
+        "blendfile": "/share/a.blend", "options": "--consistency 0.9"})
+    assert [task.name for task in chunks] == ["animate-1-4", "animate-5-6"] and movie.name == "movie"
+    assert not record.needs and keyframes.needs == ("record",) and {task.needs for task in chunks} == {("keyframes",)}
+    common = ["-b", "/share/a.blend", "--command", "sd", "animate", "SCENE", "clay", "--output", "/share/out", "--seed",
+              "1", "--resume"]
+    for task, own in ((record, ["--frames=1-6", "--record-only"]), (keyframes, ["--keyframes-only"]),
+                      (chunks[0], ["--only=1-4"])):
+        arguments = task.commands[0][1]["args"]
+        assert arguments == [*common, *own, "--consistency", "0.9", "--expect-version", version()]
+        animate.add_arguments(parser := argparse.ArgumentParser())
+        parser.parse_args(arguments[5:-2])  # the command takes them
 
 
 def test_jobs_and_materials_become_a_task_each(script):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from blender_sd.core.frame_ranges import frames_in
+from blender_sd.core.frame_ranges import frames_in, frames_of
 from blender_sd.library.frame_files import with_frame
 from blender_sd.core.errors import InvalidRequest
 
@@ -21,6 +21,16 @@ def test_ranges(text, frames):
 def test_what_is_no_range(text, words):
     with pytest.raises(InvalidRequest, match=words):
         frames_in(text)
+
+
+def test_ends_of_ranges_in_numbers():
+    assert frames_of((1, 3)) == frames_of([1, 3, 1]) == frames_of("3,1-2") == (1, 2, 3)
+    assert frames_of((-4, 4, 4)) == (-4, 0, 4)
+    for given, words in (((3, 1), "runs backwards"), ((1, 3, 0), "step of 0"), ((1, 3, -1), "no frame range"),
+                         ((1,), "whole numbers"), (("a", "b"), "whole numbers"), ((1.0, 2), "whole numbers"),
+                         (7, "whole numbers"), ((1, 10**8), "too many")):
+        with pytest.raises(InvalidRequest, match=words):
+            frames_of(given)
 
 
 def test_names_of_frames():

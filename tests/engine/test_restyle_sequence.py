@@ -91,8 +91,11 @@ def test_an_interrupted_job_goes_on_and_makes_nothing_twice(restyle, shot, tmp_p
 
 def test_keyframes_alone_and_one_that_a_person_made(restyle, tmp_path):
     folder = scenes.small(5).write(str(tmp_path / "shot"))
-    done = finished(restyle(folder, keys_only=True))
+    events = restyle(folder, keys_only=True)
+    done = finished(events)
     assert [event.frame for event in done] == [1, 3, 5] and all(os.path.exists(event.path) for event in done)
+    steps = [event for event in events if isinstance(event, Step)]
+    assert steps and {event.images for event in steps} == {3} and max(event.image for event in steps) <= 3
     assert not list((tmp_path / "out").glob("*.png"))
     own = np.full((64, 64, 3), (200, 30, 90), np.uint8)
     scenes.ShotWriter(folder).picture(shots.KEYFRAMES, 3, scenes.png(own))

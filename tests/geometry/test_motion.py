@@ -2,6 +2,8 @@
 force."""
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -147,3 +149,11 @@ def test_a_scene_without_surfaces_is_found_by_its_directions():
     assert (here.points.label == BEYOND).all() and (found.quality > 0).all()
     assert np.allclose(found.x, np.tile(np.arange(32) + 0.5, 32))
     assert np.isfinite(there.place(here.points)).all()
+
+
+def test_a_very_wide_or_tall_frame_stays_one_when_it_is_made_smaller():
+    for size in ((256, 2), (2, 256)):
+        view = dataclasses.replace(ORBIT[0], width=size[0], height=size[1], centre=(size[0] / 2, size[1] / 2))
+        whole, _ = moment([meshes.plane(2.0, 0.0)], view, lambda number, points: points)
+        thin = whole.smaller(4)
+        assert min(thin.view.width, thin.view.height) == 1 and len(thin.points.label) == 64

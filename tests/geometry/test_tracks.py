@@ -77,3 +77,9 @@ def test_the_frames_of_a_stretch_share_what_is_read():
         for start in (3, 4, 5):
             Tracked(ways, 6).find(Tracked(ways, start).points)
     assert len(read) == 6  # three steps, each there and back
+
+
+def test_a_very_wide_frame_stays_one_when_it_is_made_smaller():
+    known = Tracks([1], (640, 4), lambda frame: np.zeros((4, 640, 3), np.float32), None)
+    thin = Tracked(known, 1).smaller(10)
+    assert (thin.view.width, thin.view.height) == (64, 1) and len(thin.points.label) == 64

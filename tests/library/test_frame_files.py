@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from blender_sd.core.errors import SourceUnusable
-from blender_sd.library.frame_files import gaps_in, is_movie, numbered_in, with_frame
+from blender_sd.library.frame_files import gaps_in, is_movie, numbered_in, numbers_of, timing_of, with_frame
 
 
 def filled(folder, *names: str):
@@ -45,5 +45,21 @@ def test_ten_thousand_frames_are_read_at_once(tmp_path):
     assert len(numbers) == 10_000 and gaps_in(numbers, range(10_001)) == "10000"
 
 
+def test_a_pattern_without_a_place_for_the_number_names_nothing(tmp_path):
+    filled(tmp_path, "still.png", "a1.png", "a2.png")
+    assert numbers_of(str(tmp_path / "still.png")) == () and numbers_of(str(tmp_path / "a#.png")) == (1, 2)
+
+
 def test_movies_are_known_by_their_ending():
     assert is_movie("/a/b.MP4") and not is_movie("/a/b.png")
+
+
+@pytest.mark.parametrize(("frames", "fps", "divide", "held", "rate"), [
+    ((1, 2, 3), (24, 1), True, [1, 1, 1], (24, 1)), ((1, 3, 5), (24, 1), True, [1, 1, 1], (12, 1)),
+    ((1, 3, 5), (24, 1), False, [2, 2, 2], (24, 1)), ((1, 3, 4), (24, 1), True, [2, 1, 1], (24, 1)),
+    ((2, 8, 20), (24, 1), True, [1, 2, 1], (4, 1)), ((1, 4, 7), (30000, 1001), True, [1, 1, 1], (10000, 1001)),
+    ((7,), (25, 1), True, [1], (25, 1)), ((1, 101, 201), (24, 1), True, [5, 5, 5], (6, 5))])
+def test_a_movie_lasts_as_long_as_the_animation(frames, fps, divide, held, rate):
+    assert timing_of(frames, fps, divide) == (held, rate)
+    numerator, denominator = timing_of(frames, fps, divide)[1]
+    assert sum(held[:-1]) * denominator / numerator == pytest.approx((frames[-1] - frames[0]) * fps[1] / fps[0])

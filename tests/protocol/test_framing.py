@@ -59,9 +59,9 @@ MESSAGES = [
     Verify("1", "/a.png"),
     Verify("1", "", Source(encoded=b"\x89PNG")),
     Verified("1", "{}"),
-    Record("1", "/out/.shot", (-3, 1, 2), "/a.blend", True, "Scene", "/in/####.png", "vector", 16,
+    Record("1", "/out/.shot", (-3, 1, 2), "/a.blend", "ab12", "Scene", "/in/####.png", "vector", 16,
            ("strength=sd.strength",), '[[1, "clay"]]', True, ("0=depth",), "[]"),
-    Encode("1", ("/out/1.png", "/out/2.png"), "/out/a.mp4", (30000, 1001), "/in.mp4", 12, "/out/exr"),
+    Encode("1", "/out", (-3, 1, 2), "/out/a.mp4", (30000, 1001), "/in.mp4", "/out/exr", "/out/.a.mp4.part"),
     Outline("1", "/tmp/a.blend", "Scene", "/tmp/a.exr", True),]
 
 
@@ -269,3 +269,14 @@ def test_fields_are_decoded_by_their_types():
         for name, kind in typing.get_type_hints(cls).items():
             assert kind in framing._DECODERS or kind in (str, int, float, bool), (cls, name)
     assert read_message(io.BytesIO(framed(Hello(EngineConfig(safety_threshold=1))))).config.safety_threshold == 1
+
+
+def test_an_animation_of_a_hundred_thousand_frames_can_be_asked_for():
+    frames, folder = tuple(range(1, 100_001)), "/a folder with a long name" * 8
+    for message in (Record("1", folder, frames), Encode("1", folder, frames, f"{folder}.mp4"),
+                    Generate("1", Request.of("restyle_sequence"), "m", folder, shot=ShotOrder(folder, frames))):
+        stream = io.BytesIO()
+        write_message(stream, message)
+        stream.seek(0)
+        read = read_message(stream)
+        assert (read.shot if isinstance(read, Generate) else read).frames == frames

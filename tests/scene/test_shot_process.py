@@ -41,7 +41,7 @@ def test_it_records_a_saved_copy_and_reports_each_frame(blend, tmp_path):
     pipeline = ProcessPipeline(sys.executable, EngineConfig(), role="record", limits=LIMITS)
     folder = str(tmp_path / "shot")
     try:
-        events = run(pipeline, Record("1", folder, (1, 2, 3), blend, False, "Scene",
+        events = run(pipeline, Record("1", folder, (1, 2, 3), blend, "", "Scene",
                                       varying=('strength=["strength"]',), prompts='[[2, "clay"]]'))
         assert events[-1] == Installed("1", folder)
         assert [event for event in events if isinstance(event, Stage)] == [
@@ -50,11 +50,11 @@ def test_it_records_a_saved_copy_and_reports_each_frame(blend, tmp_path):
         assert shot.info.link == "surface" and shot.course.strength[3] == pytest.approx(0.3)
         assert shot.course.prompts == ((2, "clay"),)
         source = os.path.join(folder, "frames", "######.png")
-        run(pipeline, Record("2", str(tmp_path / "files"), (1, 2, 3), blend, False, "", source,
+        run(pipeline, Record("2", str(tmp_path / "files"), (1, 2, 3), blend, "", "", source,
                              varying=('strength=["strength"]',)))
         files = Shot(str(tmp_path / "files"))
         assert files.info.link == "flow" and files.course.strength[3] == pytest.approx(0.3)
-        again = run(pipeline, Record("2", folder, (1, 2, 3), blend, False, "gone"))
+        again = run(pipeline, Record("2", folder, (1, 2, 3), blend, "", "gone"))
         assert isinstance(again[-1], Failed) and "no scene called 'gone'" in again[-1].message
     finally:
         pipeline.close()
@@ -63,7 +63,7 @@ def test_it_records_a_saved_copy_and_reports_each_frame(blend, tmp_path):
 def test_cancelling_keeps_finished_frames_and_ends_the_process(blend, tmp_path):
     pipeline = ProcessPipeline(sys.executable, EngineConfig(), role="record", limits=LIMITS)
     folder = str(tmp_path / "shot")
-    request = Record("1", folder, tuple(range(1, 500)), blend, False, "Scene")
+    request = Record("1", folder, tuple(range(1, 500)), blend, "", "Scene")
     try:
         events = run(pipeline, request, lambda events: any(
             isinstance(event, Stage) and event.done == 3 for event in events))
@@ -83,7 +83,7 @@ def test_blenders_own_program_runs_it_whatever_it_prints_first(blend, tmp_path):
     pipeline = ProcessPipeline(str(program), EngineConfig(), role="record", limits=LIMITS,
                                blender=("--background", "--offline-mode", "--python"))
     try:
-        notes = run(pipeline, Record("1", str(tmp_path / "shot"), (1,), blend, False, "Scene"))
+        notes = run(pipeline, Record("1", str(tmp_path / "shot"), (1,), blend, "", "Scene"))
         assert isinstance(notes[-1], Installed) and not [event for event in notes if isinstance(event, Note)]
     finally:
         pipeline.close()
@@ -100,7 +100,7 @@ def test_an_abort_from_another_thread_ends_it_at_once(blend, tmp_path):
             began.set()
 
     thread = threading.Thread(target=pipeline.run, args=(
-        Record("1", str(tmp_path / "shot"), tuple(range(1, 500)), blend, False, "Scene"), take, lambda: False))
+        Record("1", str(tmp_path / "shot"), tuple(range(1, 500)), blend, "", "Scene"), take, lambda: False))
     thread.start()
     assert began.wait(60)
     pipeline.abort()
@@ -124,7 +124,7 @@ def test_kills_at_any_moment_change_nothing(blend, tmp_path):
 
     def recorded(folder: str, kills: tuple[int, ...]) -> dict[str, bytes]:
         pipeline = ProcessPipeline(sys.executable, EngineConfig(), role="record", limits=LIMITS)
-        request = Record("1", folder, tuple(range(1, 7)), blend, False, "Scene")
+        request = Record("1", folder, tuple(range(1, 7)), blend, "", "Scene")
         assert all(isinstance(killed(pipeline, request, at)[-1], Failed) for at in kills)
         assert isinstance(run(pipeline, request)[-1], Installed)
         pipeline.close()

@@ -12,7 +12,7 @@ from blender_sd.core.regions import Region
 from blender_sd.library import files
 from blender_sd.library.png import grey_png
 from blender_sd.protocol.shots import FLOW, FRAMES, SURFACE, VECTOR, Shot
-from blender_sd.scene import motion, renders
+from blender_sd.scene import motion, renders, simulations
 from blender_sd.scene.shot_recorder import Recording, fps_of, record
 
 
@@ -205,3 +205,38 @@ def test_controls_and_regions_are_drawn_of_each_frame(moving, tmp_path):
                 np.array(image.pixels[:]).reshape(64, 64, 4)[..., 0].max(0) > 0.5).mean()
     for kind in ("controls/1", "regions/0"):
         assert places[kind, 3] - places[kind, 1] == pytest.approx(16, abs=0.6)
+
+
+def falling(camera_scene):
+    """A cube that falls: a rigid body that nobody has baked."""
+    scene = camera_scene(64)
+    bpy.ops.rigidbody.object_add()
+    return scene
+
+
+def cloth(camera_scene):
+    scene = camera_scene(64)
+    bpy.context.object.modifiers.new("Cloth", "CLOTH")
+    return scene
+
+
+@pytest.mark.parametrize("made", [falling, cloth])
+def test_a_simulation_that_is_not_baked_is_evaluated_from_its_start(camera_scene, tmp_path, made):
+    for name in ("whole", "some"):
+        (tmp_path / name).mkdir()
+    whole = recorded(made(camera_scene), tmp_path / "whole", range(1, 9))
+    fallen = whole.surface(8).vertices
+    assert np.abs(fallen - whole.surface(1).vertices).max() > 0.05
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    some = recorded(made(camera_scene), tmp_path / "some", (4, 8))
+    assert np.allclose(some.surface(8).vertices, fallen, atol=1e-5)
+    assert np.allclose(some.surface(4).vertices, whole.surface(4).vertices, atol=1e-5)
+
+
+def test_what_is_not_simulated_can_be_evaluated_in_any_order(moving, monkeypatch):
+    assert simulations.start_of(moving) is None
+    body = bpy.context.object.modifiers.new("Cloth", "CLOTH")
+    body.point_cache.frame_start = 3
+    assert simulations.start_of(moving) == 3
+    body.show_render = False
+    assert simulations.start_of(moving) is None

@@ -48,7 +48,7 @@ class Painting:
                 emit(Step(order.job, 1, 4, 1, 1))
                 self.there.append(frame)
             emit(FrameDone(order.job, frame, f"/out/{frame}.png", done, 3))
-        emit(Finished(order.job, tuple(Result(f"/out/{frame}.png", order.request, 8, 8) for frame in self.there)))
+        emit(Finished(order.job, ()))
 
 
 def test_it_records_then_paints_then_finishes(session):

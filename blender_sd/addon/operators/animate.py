@@ -4,13 +4,14 @@ from __future__ import annotations
 import os
 
 import bpy
-from bpy.props import BoolProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, IntProperty
 
-from ...calls import job_queue, sequences
+from ...calls import sequences
 from ...core.errors import SDError
 from ...core.tasks import RESTYLE_SEQUENCE
-from .. import animation, tick
+from .. import animation
 from ..declared import exact
+from .cancel import OfOneJob
 from .start import can_do, first_refusal, refuse, start, without_grid
 
 
@@ -39,37 +40,37 @@ class SD_OT_restyle_animation(bpy.types.Operator):
         keywords = {**without_grid(settings.keywords(RESTYLE_SEQUENCE)),
                     "strength": exact(settings, "restyle_sequence_strength")}
         jobs = []
+        goes_on = (settings.random_seed and given["resume"] and not self.keyframes_only
+                   and not sequences.is_finished(given["output"]))
 
         def submit(seed: int):
             jobs.append(sequences.restyle_sequence(
-                settings.words(), seed=seed, keyframes_only=self.keyframes_only, regions=settings.region_inputs(),
-                controls=settings.control_inputs(),
+                settings.words(), seed=None if goes_on else seed, keyframes_only=self.keyframes_only,
+                regions=settings.region_inputs(), controls=settings.control_inputs(),
                 movie=sequences.BESIDE if settings.animation.movie else None,
                 exr=settings.animation.exr, **given, **keywords))
             return jobs[-1]
 
         done = start(self, context, submit)
         if jobs:
+            settings.take_seed(jobs[-1].request.seed)
+            if given["output"] is None or given["spare"]:
+                settings.animation.made = jobs[-1].folder
             settings.animation.output = jobs[-1].folder
             if self.keyframes_only:
                 animation.watch(jobs[-1])
         return done
 
 
-class SD_OT_pause_job(bpy.types.Operator):
+class SD_OT_pause_job(OfOneJob, bpy.types.Operator):
     """Stop this animation until it is resumed; frames that are finished stay"""
 
     bl_idname = "sd.pause_job"
     bl_label = "Stable Diffusion: Pause or Resume Animation"
-    bl_options = {"INTERNAL"}
-
-    job_id: StringProperty(name="Id", description="The job to pause or resume")
 
     def execute(self, _context):
-        for job in job_queue.jobs():
-            if job.id == self.job_id and (sequences.resume_job(job) or sequences.pause_job(job)):
-                tick.soon()
-                return {"FINISHED"}
+        if self.done(lambda job: sequences.resume_job(job) or sequences.pause_job(job)):
+            return {"FINISHED"}
         self.report({"WARNING"}, "This job cannot be paused")
         return {"CANCELLED"}
 

@@ -1,6 +1,9 @@
 """Cancel jobs: the current one (button and Esc) or one of the queue; clear the list of ended jobs."""
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import bpy
 from bpy.props import StringProperty
 
@@ -8,6 +11,9 @@ from ...calls import job_queue
 from .. import escape, state, tick
 from ..mirror import current_job
 from .start import first_refusal
+
+if TYPE_CHECKING:
+    from ...session.job import Job
 
 
 class SD_OT_cancel(bpy.types.Operator):
@@ -31,20 +37,29 @@ class SD_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SD_OT_cancel_job(bpy.types.Operator):
+class OfOneJob:
+    """Base of the buttons beside a job in the queue."""
+
+    bl_options = {"INTERNAL"}
+
+    job_id: StringProperty(name="Id", description="The job")
+
+    def done(self, act: Callable[[Job], bool]) -> bool:
+        """Return whether the job is in the queue and `act` could do something with it."""
+        job = next((job for job in job_queue.jobs() if job.id == self.job_id), None)
+        tick.soon()
+        return job is not None and act(job)
+
+
+class SD_OT_cancel_job(OfOneJob, bpy.types.Operator):
     """Stop this job, or take it out of the queue"""
 
     bl_idname = "sd.cancel_job"
     bl_label = "Stable Diffusion: Cancel This Job"
-    bl_options = {"INTERNAL"}
-
-    job_id: StringProperty(name="Id", description="The job to cancel")
 
     def execute(self, _context):
-        for job in job_queue.jobs():
-            if job.id == self.job_id and job.cancel():
-                tick.soon()
-                return {"FINISHED"}
+        if self.done(lambda job: job.cancel()):
+            return {"FINISHED"}
         self.report({"WARNING"}, "This job has ended already")
         return {"CANCELLED"}
 

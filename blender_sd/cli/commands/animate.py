@@ -12,6 +12,7 @@ from ..interrupts import Interrupts
 from ..options import add_machine, add_settings, settings_in
 from ..painting import check_machine, set_up
 from ..reporting import Progress, end, fail, record, wait
+from ..units import controls_of, regions_of, source_of
 
 if TYPE_CHECKING:
     from ...session.job import Job
@@ -50,8 +51,12 @@ def run(asked: argparse.Namespace) -> int:
     output, asked.output = asked.output, None  # the option of the same name is of single pictures
     set_up(asked)
     given = settings_in(asked, RESTYLE_SEQUENCE)
-    if given.pop("control_pictures", None) or given.pop("axes", None):
-        raise InvalidRequest("Animations have no grids and no controls.", "Leave --axis and --control out.")
+    if given.pop("axes", None):
+        raise InvalidRequest("Animations have no grids.", "Leave --axis out.")
+    given["controls"] = controls_of(given.pop("control_pictures", ()))
+    given["regions"] = regions_of(given.pop("regions", ()))
+    if "reference" in given:
+        given["reference"] = source_of(given["reference"])
     if not asked.record_only:
         check_machine()
     progress = Progress(1, asked.quiet)

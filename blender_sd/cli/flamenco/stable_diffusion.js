@@ -6,12 +6,13 @@ const JOB_TYPE = {
     label: "Stable Diffusion",
     description: "Restyle frames, or make what a job file or a list of materials asks for",
     settings: [
-        { key: "work", type: "string", required: true, default: "frames", choices: ["frames", "jobs", "materials"],
-          visible: "submission", description: "frames of a source, the jobs of a job file, or a list of materials" },
+        { key: "work", type: "string", required: true, default: "frames", choices: ["frames", "animation", "jobs", "materials"],
+          visible: "submission",
+          description: "frames one by one, an animation without flicker, the jobs of a job file, or a list of materials" },
         { key: "prompt", type: "string", default: "", visible: "submission",
           description: "What the frames should show" },
         { key: "source", type: "string", default: "CAMERA", visible: "submission",
-          description: "CAMERA, or files with #### for the frame's number" },
+          description: "CAMERA, or files with #### for the frame's number; for an animation a movie too" },
         { key: "frames", type: "string", eval: "f'{C.scene.frame_start}-{C.scene.frame_end}'", visible: "submission",
           description: "Frame range, such as '47', '1-30' or '3, 5-10, 47-327'" },
         { key: "chunk_size", type: "int32", default: 20, visible: "submission",
@@ -40,12 +41,13 @@ function compileJob(job) {
     const settings = job.settings;
     const work = settings.work || "frames";
     const tasks = work === "jobs" ? jobTasks(settings)
-        : work === "materials" ? materialTasks(settings) : frameTasks(settings);
+        : work === "materials" ? materialTasks(settings)
+        : work === "animation" ? animationTasks(settings) : frameTasks(settings);
     if (tasks.length === 0) {
         throw new Error("Stable Diffusion: there is nothing to do; give frames, or the count of the list.");
     }
     tasks.forEach(function (task) { job.addTask(task); });
-    if (settings.movie && work === "frames") {
+    if (settings.movie && (work === "frames" || work === "animation")) {
         const movie = movieTask(settings);
         tasks.forEach(function (task) { movie.addDependency(task); });
         job.addTask(movie);
@@ -60,6 +62,23 @@ function frameTasks(settings) {
             "--output", settings.output, "--seed", String(settings.seed), "--resume",
         ]);
     });
+}
+
+// One task records the animation, one paints the keyframes, and the others the frames between.
+function animationTasks(settings) {
+    need(settings, ["prompt", "output", "frames"]);
+    const source = !settings.source || settings.source === "CAMERA" ? "SCENE" : settings.source;
+    const command = ["animate", source, settings.prompt, "--output", settings.output, "--seed", String(settings.seed),
+                     "--resume"];
+    const record = commandTask("record", settings, command.concat(["--frames=" + settings.frames, "--record-only"]));
+    const keyframes = commandTask("keyframes", settings, command.concat(["--keyframes-only"]));
+    keyframes.addDependency(record);
+    const chunks = frameChunker(settings.frames, settings.chunk_size || 20).map(function (chunk) {
+        const task = commandTask("animate-" + chunk, settings, command.concat(["--only=" + chunk]));
+        task.addDependency(keyframes);
+        return task;
+    });
+    return [record, keyframes].concat(chunks);
 }
 
 function jobTasks(settings) {

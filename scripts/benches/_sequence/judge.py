@@ -2,6 +2,7 @@
 where that is in another frame by the scene's own formulas and a pinhole's. Nothing of `geometry.motion` takes part."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.ndimage import map_coordinates
 
 from tests.support.shots import Scene
 
+Ways = Callable[[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
 _NEAR = 2e-3  # relative difference of distances up to which a ray has hit the point itself
 
 
@@ -101,14 +103,15 @@ class Judge:
                 result &= part[np.clip(top + down, 0, view.height - 1), np.clip(left + along, 0, view.width - 1)] == own
         return result
 
-    def warp_error(self, clip: dict[int, np.ndarray], distance: int) -> float:
-        """Return E_warp (Lai et al. 2018) of a clip's frames (H×W×3 uint8) and those `distance` later."""
+    def warp_error(self, clip: dict[int, np.ndarray], distance: int, ways: Ways | None = None) -> float:
+        """Return E_warp (Lai et al. 2018) of a clip's frames (H×W×3 uint8) and those `distance` later; by another
+        judge's `ways`, if given."""
         errors = []
         for frame, picture in clip.items():
             cuts = [cut for cut in self.scene.cuts if frame < cut <= frame + distance]
             if frame + distance not in clip or cuts:
                 continue
-            x, y, seen = self.ways(frame, frame + distance)
+            x, y, seen = (ways or self.ways)(frame, frame + distance)
             chosen = seen & self.inner(frame, frame + distance, x, y)
             later = clip[frame + distance].astype(np.float64) / 255
             read = np.stack([map_coordinates(later[..., channel], [y[chosen] - 0.5, x[chosen] - 0.5], order=3,
