@@ -26,8 +26,7 @@ from .submission import Order
 AUTO = "auto"
 _VARYING = ("strength", "guidance", "seed", "blend")
 _AGAIN = "Record it again: leave out `resume`, or switch off Use Recorded Frames."
-_OTHER = {"frames": "has other frames", "controls": "has other controls", "regions": "has other regions",
-          "motion": "has another setting of Motion", "scene": "has another setting of They Show This Scene"}
+_SETTINGS = {"motion": "Motion", "scene": "They Show This Scene"}  # as the panel calls them
 _IDLE: dict[str, Any] = {"batch": 0, "skip_broken": False}  # settings that change no pixel
 
 
@@ -96,7 +95,9 @@ class Begun:
             return
         for name, value in contents_for(asked, order, guides, self.link).items():
             if not self._has(name, value):
-                raise InvalidRequest(f"What was recorded in {self.output} {_OTHER[name]}.", _AGAIN)
+                setting = _SETTINGS.get(name)
+                raise InvalidRequest(f"What was recorded in {self.output} has other {name}." if setting is None else
+                                     f"What was recorded in {self.output} has another setting of {setting}.", _AGAIN)
         if self.part and self.request is not None and (name := _difference(order.request, self.request)):
             self._refuse(name)
         if self.part and self.recorded is not None:
@@ -109,7 +110,7 @@ class Begun:
 
     def _has(self, name: str, value: str) -> bool:
         """Return whether the shot has a content, or nobody wrote down what it has."""
-        if not self.contents or name in ("motion", "scene") and name not in self.contents:
+        if not self.contents or name in _SETTINGS and name not in self.contents:
             return True
         by_itself = name == "motion" and self.recorded is not None and value == self.recorded.link
         return by_itself or self.contents.get(name, "") == value
@@ -177,8 +178,10 @@ class Moving:
 
 
 def contents_for(asked: Asked, order: Order, guides: Guides, link: str) -> dict[str, str]:
-    """Return what a shot is of, by the names in `_OTHER`; alike on all machines of a farm. Where the order has no
-    controls or regions, those of the shot do not count."""
+    """Return what a shot is of, by the names that messages have for it; alike on all machines of a farm.
+
+    Where the order has no controls or regions, those of the shot do not count.
+    """
     made = {"frames": "/".join(asked.source.replace("\\", "/").split("/")[-2:]),
             "scene": "yes" if asked.of_scene else "no", "motion": link if asked.of_scene else FLOW}
     if order.controls:
