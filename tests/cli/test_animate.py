@@ -63,6 +63,14 @@ def test_options_reach_the_call(command, monkeypatch, tmp_path):
         ("depth", 0.5, "CAMERA"), ("canny", 1.0, str(tmp_path))]
 
 
+def test_what_is_left_out_is_left_to_what_was_recorded(command, monkeypatch, tmp_path):
+    asked = {}
+    monkeypatch.setattr(sequences, "restyle_sequence", lambda *_, **keywords: asked.update(keywords) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        command("SCENE", "clay", "--output", str(tmp_path), "--resume", "--only", "3")
+    assert {asked[name] for name in ("link", "of_scene", "prompts", "varying")} == {None} and "seed" not in asked
+
+
 @pytest.mark.parametrize("here", [False, True])
 def test_it_records_the_scene_in_this_blender_or_in_another(command, camera_scene, tmp_path, monkeypatch, here):
     scene = camera_scene(64)

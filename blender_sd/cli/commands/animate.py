@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--record-only", action="store_true", help="render and note where surfaces are; paint nothing")
     parser.add_argument("--keyframes-only", action="store_true", help="paint only the keyframes, as a preview")
     parser.add_argument("--of-scene", action="store_true", help="the pictures show the open scene from its camera")
-    parser.add_argument("--link", default="auto", help="auto, surface, vector or flow")
+    parser.add_argument("--link", help="auto, surface, vector or flow; else as it was recorded, or auto")
     parser.add_argument("--prompt-from", action="append", type=_prompt, metavar="FRAME=PROMPT",
                         help="another prompt from a frame on; may be given several times")
     parser.add_argument("--varying", action="append", type=_varying, metavar="SETTING=PATH",
