@@ -189,11 +189,10 @@ def test_paths_may_be_relative_and_end_with_a_slash(sd, moving, settings, tmp_pa
     ({"source": 5}, InvalidRequest, "source of an animation"),
     ({"link": "magic"}, InvalidRequest, "linked by 'magic'"),
     ({"varying": {"steps": "a"}}, InvalidRequest, "cannot follow"),
-    ({"prompts": [("one", "clay")]}, InvalidRequest, "pairs of a frame's number and a text"),
-    ({"prompts": ["clay"]}, InvalidRequest, "pairs of a frame's number and a text"),
-    ({"prompts": [(1, 2)]}, InvalidRequest, "pairs of a frame's number and a text"),
-    ({"frames": ("a", "b")}, InvalidRequest, "whole numbers"),
-    ({"keyframes": {"one": np.zeros((64, 64, 3), np.uint8)}}, InvalidRequest, "no frame one"),
+    ({"prompts": [("one", "clay")]}, InvalidRequest, "prompts must be"),
+    ({"prompts": [(1, 2)]}, InvalidRequest, "prompts must be"),
+    ({"frames": ("a", "b")}, InvalidRequest, "frames must be"),
+    ({"keyframes": {"one": np.zeros((64, 64, 3), np.uint8)}}, InvalidRequest, "no frame one|keyframes must be"),
     ({"movie": "a.gif"}, InvalidRequest, "cannot be written as 'a.gif'"),
     ({"movie": "/nowhere/a.mp4"}, OutputUnwritable, "no folder for the movie"),
     ({"size": (64, 0)}, InvalidRequest, "Height"),
@@ -318,7 +317,7 @@ def test_what_a_killed_process_left_of_a_movie_is_deleted(tmp_path):
         def run(self, request, emit, cancelled):
             with open(request.fresh, "wb") as file:
                 file.write(b"half a movie")
-            emit(Failed("1", "EngineDied", "The process ended.", ""))
+            emit(Failed.of("1", EngineDied("The process ended.")))
 
         def close(self):
             pass
