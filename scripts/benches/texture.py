@@ -12,7 +12,8 @@
     memory_…          peak memory in GB over the number of views, in micro-batches of 2
     differ_…          dB between views in micro-batches and in one batch
 
-Its parts are the coverage, the six jobs on each object (`SHAPES`), the time and the memory.
+Its parts are the coverage, the six jobs on each object (`SHAPES`), the time and the memory. The jobs on each object are
+kept in out/bench-texture; the part "jobs" adds those kept of objects that this run does not paint.
 """
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ PROMPTS = ("red brick wall", "grey stone wall", "brown wood planks", "green gras
 MATERIALS = ("brick", "stone wall", "planks", "grass", "marble", "rust")
 SHAPES = ("suzanne", "cube", "sphere", "torus")  # with the prompts above: 24 jobs, 192 views
 LEAST_JOBS = 24
-PARTS = ("coverage", *SHAPES, "timing", "memory")
+PARTS = ("coverage", *SHAPES, "jobs", "timing", "memory")
+KEPT = common.ROOT / "out" / "bench-texture"
 
 
 def run(log: Callable[[str], None], parts: Sequence[str] = PARTS) -> dict:
@@ -43,11 +45,14 @@ def run(log: Callable[[str], None], parts: Sequence[str] = PARTS) -> dict:
     bars: dict[str, dict] = {}
     with exported() as folder:
         for part in parts:
-            if part not in SHAPES:
+            if part not in (*SHAPES, "jobs"):
                 globals()[part](folder, figures, bars, log)
         painted_on = [shape for shape in SHAPES if shape in parts]
         if painted_on:
-            agreement(folder, painted_on, figures, bars, log)
+            jobs(folder, painted_on, log)
+    named = SHAPES if "jobs" in parts else painted_on
+    if named:
+        agreement(named, figures, bars)
     return {"figures": figures, "bars": bars}
 
 
@@ -86,14 +91,12 @@ def coverage(folder: Path, figures: dict, bars: dict, log: Callable[[str], None]
         log(f"{name}: {100 * share:.2f} % of what is visible, by {len(views)} views")
 
 
-def agreement(folder: Path, names: Sequence[str], figures: dict, bars: dict, log: Callable[[str], None]) -> None:
-    """Six jobs on each object, each together and alone: agreement, sharpness, seams, fidelity, materials."""
-    import numpy as np
-
-    rows: list[dict[str, float]] = []
+def jobs(folder: Path, names: Sequence[str], log: Callable[[str], None]) -> None:
+    """Six jobs on each object, each together and alone; keep what is measured of them."""
+    KEPT.mkdir(parents=True, exist_ok=True)
     with _engine() as engine:
         for shape in names:
-            part = shapes(folder)[shape]
+            part, rows = shapes(folder)[shape], []
             for turn, prompt in enumerate(PROMPTS):
                 seed = 1000 + 10 * SHAPES.index(shape) + turn
                 together, alone = (painted(engine, part, prompt, seed, blend=blend) for blend in (True, False))
@@ -102,8 +105,18 @@ def agreement(folder: Path, names: Sequence[str], figures: dict, bars: dict, log
                         for kind, (_, pictures, _) in (("together", together), ("alone", alone))}
                 rows.append(row)
                 log(f"{shape}, {prompt}: " + ", ".join(f"{key} {value:.3f}" for key, value in row.items()))
-            own = rows[-len(PROMPTS):]
-            figures |= {f"{key}_{shape}": float(np.mean([row[key] for row in own])) for key in own[0]}
+            (KEPT / f"{shape}.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+def agreement(names: Sequence[str], figures: dict, bars: dict) -> None:
+    """Agreement, sharpness, seams, fidelity and materials over the jobs that are kept of these objects."""
+    import numpy as np
+
+    rows: list[dict[str, float]] = []
+    for shape in names:
+        own = json.loads((KEPT / f"{shape}.json").read_text(encoding="utf-8"))
+        figures |= {f"{key}_{shape}": float(np.mean([row[key] for row in own])) for key in own[0]}
+        rows += own
     means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
     figures |= {"jobs": len(rows), **means, "fidelity_worst": float(min(row["fidelity_least"] for row in rows)),
                 "disagree_ratio": means["disagree_alone"] / means["disagree_together"]}

@@ -118,11 +118,14 @@ def test_an_empty_mask_changes_nothing(sd, cube, quick):
     assert not cube.material_slots
 
 
-def test_a_cancelled_job_changes_nothing(sd, cube, quick, painting):
-    job = sd.texture_object(cube, "red brick wall", **{**quick, "steps": 400})
-    while job.step < 2 and not job.done:
-        sd.wait(0.05)
+@pytest.mark.parametrize("stage", ["Waiting", "Looking at the objects", "Step 2 of 2", "Baking"])
+def test_a_job_that_is_cancelled_at_any_stage_changes_nothing(sd, cube, quick, stage):
+    large = {**quick, "steps": 2, "size": 2048}  # so that a bake takes a while
+    job = sd.texture_object(cube, "red brick wall", **large)
+    while job.text != stage and not job.done:
+        sd.wait(0.005)
         sd.pump()
+    assert not job.done, f"it went past '{stage}'"
     job.cancel()
     with pytest.raises(SDError):
         job.result(PATIENCE)
