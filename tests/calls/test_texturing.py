@@ -118,11 +118,11 @@ def test_an_empty_mask_changes_nothing(sd, cube, quick):
     assert not cube.material_slots
 
 
-@pytest.mark.parametrize("stage", ["Waiting", "Looking at the objects", "Step 2 of 2", "Baking"])
+@pytest.mark.parametrize("stage", ["Waiting", "Looking at the objects", "Step ", "Baking"])
 def test_a_job_that_is_cancelled_at_any_stage_changes_nothing(sd, cube, quick, stage):
-    large = {**quick, "steps": 2, "size": 2048}  # so that a bake takes a while
-    job = sd.texture_object(cube, "red brick wall", **large)
-    while job.text != stage and not job.done:
+    long = {"steps": 400 if stage == "Step " else 2, "size": 2048}  # steps, or a bake, that take a while
+    job = sd.texture_object(cube, "red brick wall", **{**quick, **long})
+    while not job.text.startswith(stage) and not job.done:
         sd.wait(0.005)
         sd.pump()
     assert not job.done, f"it went past '{stage}'"
