@@ -175,13 +175,12 @@ class Baker:
         pairs = closing.neighbours(self.texels)
         view = blend.view[pairs]
         border = np.flatnonzero((view[0] != view[1]) & (view != NO_VIEW).all(0))
-        change = np.zeros((pairs.shape[1], 3), np.float32)
         differences = []
         for entries, others, sign in zip(pairs[:, border], view[::-1, border], (1, -1)):
             colours = self._shown(prepared, entries, others, gains, offsets)
             differences.append(sign * (colours - blend.best(entries)))
-        change[border] = closing.change_of(differences[0], differences[1], view[:, border])
-        blend.change_best(closing.corrections(self.texels.count, pairs, change, _REACH, self.cancelled))
+        change = closing.change_of(differences[0], differences[1], view[:, border])
+        blend.change_best(closing.corrections(self.texels.count, pairs, border, change, _REACH, self.cancelled))
 
     def _shown(self, prepared: Prepared, entries: np.ndarray, views: np.ndarray, gains: np.ndarray,
                offsets: np.ndarray) -> np.ndarray:

@@ -19,39 +19,39 @@ _FADED = 3  # reaches from a border at which nothing is corrected any more
 _EXACT, _ROUNDS = 1e-2, 80  # of the solver
 
 
-def corrections(count: int, pairs: np.ndarray, change: np.ndarray, reach: float, cancelled: Cancelled = never
-                ) -> np.ndarray:
+def corrections(count: int, pairs: np.ndarray, border: np.ndarray, change: np.ndarray, reach: float,
+                cancelled: Cancelled = never) -> np.ndarray:
     """Return what to add to the values of `count` places so that the steps between neighbours change: count×K float32.
 
     Args:
         count: The number of places.
         pairs: 2×P, places that are neighbours.
-        change: P×K, by how much the value at the first of a pair, less that at the second, is to change; 0 or not
-            finite where it is to stay.
+        border: n indices of those whose step is to change; all other steps stay as far as they can.
+        change: n×K, by how much the value at the first of each, less that at the second, is to change; NaN for none.
         reach: The distance, in places, over which a correction falls to a third.
         cancelled: See `slices`.
     """
     result = np.zeros((count, change.shape[1]), np.float32)
-    change = np.nan_to_num(change, nan=0.0, posinf=0.0, neginf=0.0)
-    border = np.asarray(change.any(1))
-    if not border.any():
-        return result
+    known = ~np.isnan(change).any(1)
+    border, change = border[known], change[known]
     near = np.zeros(count, bool)
     near[pairs[:, border]] = True
     for _ in range(round(_FADED * reach)):
         check(cancelled)
         near[pairs[:, near[pairs].any(0)]] = True
-    kept = near[pairs].all(0)
-    name = np.cumsum(near) - 1
-    (one, other), change = name[pairs[:, kept]], change[kept]
-    size, weight = int(near.sum()), np.where(border[kept], _FIRM, 1.0).astype(np.float32)
-    graph = coo_matrix((np.tile(weight, 2), (np.concatenate([one, other]), np.concatenate([other, one]))),
-                       shape=(size, size)).tocsr()
+    if not near.any():
+        return result
+    name = np.cumsum(near, dtype=np.int32) - 1
+    size, (one, other) = int(near.sum()), name[pairs[:, near[pairs].all(0)]]
+    first, second = name[pairs[:, border]]
+    rows, columns = np.concatenate([one, other, first, second]), np.concatenate([other, one, second, first])
+    weight = np.repeat(np.float32([1, _FIRM - 1]), [2 * len(one), 2 * len(first)])  # a border counts _FIRM times in all
+    graph = coo_matrix((weight, (rows, columns)), shape=(size, size)).tocsr()
     diagonal = np.asarray(graph.sum(1)).ravel() + np.float32(1 / reach**2)
     system, easier = (diags(diagonal) - graph).tocsr(), diags(1 / diagonal)
     for column, values in enumerate(change.T):
         check(cancelled)
-        wanted = np.bincount(one, values * weight, size) - np.bincount(other, values * weight, size)
+        wanted = _FIRM * (np.bincount(first, values, size) - np.bincount(second, values, size))
         result[near, column] = cg(system, wanted.astype(np.float32), rtol=_EXACT, maxiter=_ROUNDS, M=easier)[0]
     return result
 

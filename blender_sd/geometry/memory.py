@@ -14,7 +14,7 @@ HELD = 1 << 24  # pixels of the pictures that are held ready at once
 _TRIANGLE = 900  # bytes for a triangle: corners, normals, edges, embree's tree
 _SPARE = 200 << 20  # what is needed in any case
 _SEEN = 100  # bytes for a pixel of a view that is painted: what it sees, and its pictures
-_LINKED = 250  # bytes for one whose links to other views' pixels are found and read (measured: 180, and 50 to read)
+_LINKED = 310  # bytes for one whose links to other views' pixels are found and composed (180 measured, 130 of arrays)
 
 
 def needed(sheets: Iterable[Sheet], pixels: int, triangles: int) -> int:

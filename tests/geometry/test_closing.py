@@ -29,12 +29,11 @@ def cut():
 def closed(one, other, view, pairs):
     shown = np.stack([one, other])
     taken = np.where(view == 0, one, other)
-    change = np.zeros((pairs.shape[1], 1))
     border = view[pairs[0]] != view[pairs[1]]
     (first, second), views = pairs[:, border], view[pairs[:, border]]
-    change[border] = closing.change_of((shown[views[1], first] - shown[views[0], first])[:, None],
-                                       (shown[views[1], second] - shown[views[0], second])[:, None], views)
-    return taken, taken + closing.corrections(len(taken), pairs, change, REACH)[:, 0], border
+    change = closing.change_of((shown[views[1], first] - shown[views[0], first])[:, None],
+                               (shown[views[1], second] - shown[views[0], second])[:, None], views)
+    return taken, taken + closing.corrections(len(taken), pairs, np.flatnonzero(border), change, REACH)[:, 0], border
 
 
 def test_the_step_goes_and_the_contrast_stays(cut):
@@ -65,7 +64,7 @@ def test_where_one_view_does_not_see_a_place_the_other_tells_the_step():
 def test_it_can_be_cancelled(cut):
     one, other, view, pairs = cut
     with pytest.raises(JobCancelled):
-        closing.corrections(len(view), pairs, np.ones((pairs.shape[1], 1)), REACH, lambda: True)
+        closing.corrections(len(view), pairs, np.arange(9), np.ones((9, 1)), REACH, lambda: True)
 
 
 def test_a_bake_of_views_of_different_colours_has_no_steps():

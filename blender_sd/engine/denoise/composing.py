@@ -29,9 +29,9 @@ def composed(links: Links, values: torch.Tensor, check: Callable[[], None]) -> t
     shown = np.stack([part.numpy() for part in blend.read(values)], 1)
     taken = shown[rows, best]
     pairs = _neighbours(links)
-    change = _changes(links, shown, best, pairs)
+    border, change = _changes(links, shown, best, pairs)
     reach = max(2.0, _REACH * min(links.height, links.width))
-    taken = taken + closing.corrections(len(rows), pairs, change, reach, lambda: check() is not None)
+    taken = taken + closing.corrections(len(rows), pairs, border, change, reach, lambda: check() is not None)
     flat = values.permute(0, 2, 3, 1).reshape(-1, values.shape[1]).clone()
     flat[torch.from_numpy(links.pixel[:, 0])] = torch.from_numpy(taken)
     result = flat.reshape(links.views, links.height, links.width, -1).permute(0, 3, 1, 2)
@@ -76,18 +76,17 @@ def _neighbours(links: Links) -> np.ndarray:
     return np.concatenate(pairs, 1)
 
 
-def _changes(links: Links, shown: np.ndarray, best: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return by how much the step of each pair (2×P) is to change: to the mean of what the two views show, P×C.
+def _changes(links: Links, shown: np.ndarray, best: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs at which the best view changes (n indices), and by how much their steps are to change, n×C.
 
     Args:
         links: Of the pixels.
         shown: M×K×C, what each linked view shows.
         best: M, which of them is the best.
-        pairs: Rows of these.
+        pairs: 2×P, rows of these.
     """
     views = links.pixel // (links.height * links.width)
     view = views[np.arange(len(best)), best]
-    change = np.zeros((pairs.shape[1], shown.shape[2]), np.float32)
     border = np.flatnonzero(view[pairs[0]] != view[pairs[1]])
     mine, others = view[pairs[:, border]], view[pairs[::-1, border]]
     differences = []
@@ -96,5 +95,4 @@ def _changes(links: Links, shown: np.ndarray, best: np.ndarray, pairs: np.ndarra
         difference = shown[rows, there.argmax(1)] - shown[rows, best[rows]]
         difference[~there.any(1)] = np.nan
         differences.append(sign * difference)
-    change[border] = closing.change_of(differences[0], differences[1], mine)
-    return change
+    return border, closing.change_of(differences[0], differences[1], mine)
