@@ -119,7 +119,7 @@ class SequenceWork:
                 self._run(encode, emit, cancelled)
             finally:
                 with suppress(OSError):  # there is none, unless the process was killed
-                    os.unlink(encode.fresh)
+                    files.remove(encode.fresh)
             if self.linear:
                 emit(Note(made.job, "The OpenEXR files are scene-linear (linear Rec. 709)."))
                 self.more += [os.path.join(self.linear, f"{file_name(frame)}.exr") for frame in frames]
