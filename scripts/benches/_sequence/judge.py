@@ -105,14 +105,17 @@ class Judge:
 
     def warp_error(self, clip: dict[int, np.ndarray], distance: int, ways: Ways | None = None) -> float:
         """Return E_warp (Lai et al. 2018) of a clip's frames (H×W×3 uint8) and those `distance` later; by another
-        judge's `ways`, if given."""
+        judge's `ways`, if given.
+
+        What lies beyond all surfaces does not count: Cycles' vectors are pixels off there.
+        """
         errors = []
         for frame, picture in clip.items():
             cuts = [cut for cut in self.scene.cuts if frame < cut <= frame + distance]
             if frame + distance not in clip or cuts:
                 continue
             x, y, seen = (ways or self.ways)(frame, frame + distance)
-            chosen = seen & self.inner(frame, frame + distance, x, y)
+            chosen = seen & (self.seen(frame).part >= 0) & self.inner(frame, frame + distance, x, y)
             later = clip[frame + distance].astype(np.float64) / 255
             read = np.stack([map_coordinates(later[..., channel], [y[chosen] - 0.5, x[chosen] - 0.5], order=3,
                                              mode="nearest") for channel in range(3)], 1)
