@@ -10,7 +10,7 @@ import numpy as np
 from ..core.errors import SDError, SourceUnusable, TargetUnusable
 from ..protocol.messages import Source
 from . import images, materials, raster, screens, surfaces, tiles
-from .shapes import readable
+from .shapes import Shape, read_mesh, readable
 from .slots import active_slot
 from .targets import Target, identity, new_image_target, with_tile
 
@@ -168,34 +168,43 @@ def faces_mask(obj: bpy.types.Object | None, size: tuple[int, int],
         raise TargetUnusable(f"The picture does not lie on '{obj.name}' by a UV map, so its faces have no place in it.",
                              "Feed the image node from a UV Map node, or paint the mask.")
     with readable(obj) as now:
-        selected = np.empty(len(now.polygons), bool)
-        now.polygons.foreach_get("select", selected)
-        corners = uv_triangles(now, mapping.uv_map, selected)
-    if not len(corners):
-        raise TargetUnusable(f"No face of '{obj.name}' is selected.", "Select the faces to paint in Edit Mode.")
+        selected = selected_faces(now)
+        if not selected.any():
+            raise TargetUnusable(f"No face of '{obj.name}' is selected.", "Select the faces to paint in Edit Mode.")
+        shape = read_mesh(now)
     matrix = np.array(mapping.matrix)
-    triangles = corners @ matrix[:2, :2].T + matrix[:2, 3]
+    corner = None
     if image is not None and image.source == "TILED":  # only the active tile counts
         corner = np.array(tiles.corner_of(tiles.active(image)))
-        triangles = triangles[(np.floor(triangles.mean(1)) == corner).all(-1)] - corner
 
     def draw() -> Source:
+        triangles = on_tile(uv_triangles(shape, mapping.uv_map, selected) @ matrix[:2, :2].T + matrix[:2, 3], corner)
         grey = raster.covered(triangles, size).astype(np.uint8) * 255
         return Source(pixels=np.dstack([grey, grey, grey, np.full_like(grey, 255)]))
 
     return draw
 
 
-def uv_triangles(mesh: bpy.types.Mesh, uv_map: str, chosen: np.ndarray) -> np.ndarray:
-    """Return the `chosen` faces (a bool for each) of a mesh (`shapes.readable`) as N×3×2 UV triangles."""
-    mesh.calc_loop_triangles()
-    loops = np.empty((len(mesh.loop_triangles), 3), np.int32)
-    mesh.loop_triangles.foreach_get("loops", loops.ravel())
-    face = np.empty(len(mesh.loop_triangles), np.int32)
-    mesh.loop_triangles.foreach_get("polygon_index", face)
-    uv = np.empty((len(mesh.loops), 2), np.float32)
-    mesh.uv_layers[uv_map].uv.foreach_get("vector", uv.ravel())
-    return uv[loops[chosen[face]]]
+def selected_faces(mesh: bpy.types.Mesh) -> np.ndarray:
+    """Return which faces of a mesh (`shapes.readable`) are selected, a bool for each."""
+    chosen = np.zeros(len(mesh.polygons), bool)
+    kept = mesh.attributes.get(".select_poly")
+    if kept is not None and len(chosen):
+        kept.data.foreach_get("value", chosen)
+    return chosen
+
+
+def uv_triangles(shape: Shape, uv_map: str, chosen: np.ndarray) -> np.ndarray:
+    """Return the `chosen` faces (a bool for each) of a mesh as N×3×2 UV triangles; for any thread."""
+    return shape.uvs[uv_map][shape.loops[chosen[shape.polygons]]]
+
+
+def on_tile(triangles: np.ndarray, corner: np.ndarray | None) -> np.ndarray:
+    """Return those of some UV triangles that lie on the tile with this lower left corner, as on a single image; all of
+    them without one."""
+    if corner is None:
+        return triangles
+    return triangles[(np.floor(triangles.mean(1)) == corner).all(-1)] - corner
 
 
 def _target_for(context: bpy.types.Context, image: bpy.types.Image, shown: Target) -> Target:

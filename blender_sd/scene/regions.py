@@ -25,7 +25,7 @@ from . import images, masks, mattes, raster, surfaces, tiles, viewport
 from .control import control_image
 from .mattes import MATERIALS, OBJECTS, Mattes
 from .screens import RENDERED
-from .shapes import readable
+from .shapes import read_mesh, readable
 from .sources import SourceLike, open_mask
 
 _OF_KIND = {OBJECT: "objects", MATERIAL: "materials", COLLECTION: "collections"}
@@ -225,18 +225,21 @@ def _shares(layers: Mattes, wanted: dict[int, _Wanted]) -> dict[int, np.ndarray]
 
 def _on_texture(region: Region, image: bpy.types.Image, size: tuple[int, int]) -> Callable[[], Source]:
     """Return a function, for any thread, that draws the UV area of a region's faces on `image`."""
-    triangles = [part for obj in bpy.context.view_layer.objects if obj.type == "MESH" and obj.data.uv_layers
-                 and surfaces.wears(obj, image) for part in _faces(region, obj, image)]
-    corners = np.concatenate(triangles) if triangles else np.zeros((0, 3, 2), np.float32)
+    parts = [part for obj in bpy.context.view_layer.objects if obj.type == "MESH" and obj.data.uv_layers
+             and len(obj.data.polygons) and surfaces.wears(obj, image) for part in _faces(region, obj, image)]
+    corner = np.array(tiles.corner_of(tiles.active(image))) if image.source == "TILED" else None
 
     def draw() -> Source:
+        corners = np.concatenate([masks.on_tile(part(), corner) for part in parts]) if parts else (
+            np.zeros((0, 3, 2), np.float32))
         fine = raster.covered(corners, (size[0] * _FINER, size[1] * _FINER))
         return _as_source(fine.reshape(size[1], _FINER, size[0], _FINER).mean((1, 3), dtype=np.float32))
 
     return draw
 
 
-def _faces(region: Region, obj: bpy.types.Object, image: bpy.types.Image) -> Iterator[np.ndarray]:
+def _faces(region: Region, obj: bpy.types.Object, image: bpy.types.Image) -> Iterator[Callable[[], np.ndarray]]:
+    """Yield a function, for any thread, that returns the UV triangles of an object's faces that belong to a region."""
     thing = _thing(region)
     if region.kind != MATERIAL and (obj != thing if region.kind == OBJECT else obj not in set(thing.all_objects)):
         return
@@ -244,20 +247,18 @@ def _faces(region: Region, obj: bpy.types.Object, image: bpy.types.Image) -> Ite
     if not mapping.by_uv:
         return
     with readable(obj) as mesh:
-        chosen = np.ones(len(mesh.polygons), bool)
-        if region.kind == MATERIAL:
-            slots = np.empty(len(mesh.polygons), np.int32)
-            mesh.polygons.foreach_get("material_index", slots)
-            last = max(0, len(obj.material_slots) - 1)
-            chosen = np.isin(np.clip(slots, 0, last), [
-                number for number, slot in enumerate(obj.material_slots) if slot.material == thing])
-        corners = masks.uv_triangles(mesh, mapping.uv_map, chosen)
+        shape = read_mesh(mesh)
+    last = max(0, len(obj.material_slots) - 1)
+    wanted = [number for number, slot in enumerate(obj.material_slots)
+              if region.kind != MATERIAL or slot.material == thing]
     matrix = np.array(mapping.matrix)
-    corners = corners @ matrix[:2, :2].T + matrix[:2, 3]
-    if image.source == "TILED":  # only the active tile counts
-        corner = np.array(tiles.corner_of(tiles.active(image)))
-        corners = corners[(np.floor(corners.mean(1)) == corner).all(-1)] - corner
-    yield corners
+
+    def triangles() -> np.ndarray:
+        slots = shape.clipped(last)
+        chosen = np.isin(slots, wanted) if region.kind == MATERIAL else np.ones(len(slots), bool)
+        return masks.uv_triangles(shape, mapping.uv_map, chosen) @ matrix[:2, :2].T + matrix[:2, 3]
+
+    yield triangles
 
 
 # ---- inside ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from ..protocol.messages import Source
 from . import masks, raster, tiles
 from .baking import Place, Plan
 from .sources import SourceLike, open_mask
-from .shapes import readable
+from .shapes import Shape, read_mesh, readable
 from .surfaces import Surface, textured_surface
 from .targets import find, lookup
 from .triangles import mapping_in
@@ -68,7 +68,7 @@ def texture_masks(plan: Plan, mask: Any) -> dict[str, SourceLike]:
     result: dict[str, SourceLike] = {}
     for number, (place, onto) in enumerate(zip(plan.places, plan.sheets)):
         triangles = _triangles(place, mask)
-        if len(triangles):
+        if triangles is not None:
             result[f"mask{number}"] = _drawn(triangles, (onto.width, onto.height))
     if not result:
         raise TargetUnusable("No face of the objects is selected." if mask == "FACES" else
@@ -77,16 +77,17 @@ def texture_masks(plan: Plan, mask: Any) -> dict[str, SourceLike]:
     return result
 
 
-def _drawn(triangles: np.ndarray, size: tuple[int, int]) -> Callable[[], Source]:
+def _drawn(triangles: Callable[[], np.ndarray], size: tuple[int, int]) -> Callable[[], Source]:
     def draw() -> Source:
-        grey = raster.covered(triangles, size).astype(np.uint8) * 255
+        grey = raster.covered(triangles(), size).astype(np.uint8) * 255
         return Source(pixels=np.dstack([grey, grey, grey, np.full_like(grey, 255)]))
 
     return draw
 
 
-def _triangles(place: Place, mask: str) -> np.ndarray:
-    """Return the chosen faces of the texture's mesh, in the slot that shows it, as N×3×2 UVs on its image or tile."""
+def _triangles(place: Place, mask: str) -> Callable[[], np.ndarray] | None:
+    """Return a function, for any thread, that returns the chosen faces of the texture's mesh, in the slot that shows
+    it, as N×3×2 UVs on its image or tile; None if no face is chosen."""
     texture = place.texture
     obj = find(texture.owners[0])
     if not texture.uv_map:
@@ -95,25 +96,24 @@ def _triangles(place: Place, mask: str) -> np.ndarray:
         raise SourceUnusable(f"'{obj.name}' has its UV map from a modifier, so faces have no place in it.",
                              "Use an image as the mask.")
     with readable(obj) as mesh:
-        chosen, slot = np.empty(len(mesh.polygons), bool), np.empty(len(mesh.polygons), np.int32)
-        if mask == "FACES":
-            mesh.polygons.foreach_get("select", chosen)
-        else:
-            chosen = _weighty(obj, mesh, mask)
-        mesh.polygons.foreach_get("material_index", slot)
-        chosen &= np.clip(slot, 0, max(0, len(obj.material_slots) - 1)) == texture.slot
-        triangles = masks.uv_triangles(mesh, texture.uv_map, chosen)
-    if texture.material is not None:
-        matrix = np.array(mapping_in(find(texture.material))[1].matrix)
-        triangles = triangles @ matrix[:2, :2].T + matrix[:2, 3]
-    return triangles - np.array(tiles.corner_of(place.udim))
+        if not len(mesh.polygons):
+            return None
+        shape = read_mesh(mesh)
+        chosen = masks.selected_faces(mesh) if mask == "FACES" else _weighty(obj, mesh, shape, mask)
+    chosen &= shape.clipped(max(0, len(obj.material_slots) - 1)) == texture.slot
+    if not chosen.any():
+        return None
+    matrix = np.array(mapping_in(find(texture.material))[1].matrix) if texture.material is not None else np.eye(4)
+    corner = np.array(tiles.corner_of(place.udim))
+    return lambda: masks.uv_triangles(shape, texture.uv_map, chosen) @ matrix[:2, :2].T + matrix[:2, 3] - corner
 
 
-def _weighty(obj: bpy.types.Object, mesh: bpy.types.Mesh, group: str) -> np.ndarray:
+def _weighty(obj: bpy.types.Object, mesh: bpy.types.Mesh, shape: Shape, group: str) -> np.ndarray:
     """Return which faces of an object's mesh have all their vertices in a vertex group, with half of the weight."""
     if group not in obj.vertex_groups:
         return np.zeros(len(mesh.polygons), bool)
     index = obj.vertex_groups[group].index
     inside = np.array([any(part.group == index and part.weight >= _HALF for part in vertex.groups)
                        for vertex in mesh.vertices], bool)
-    return np.array([inside[list(polygon.vertices)].all() for polygon in mesh.polygons], bool)
+    starts = np.cumsum(np.bincount(shape.polygons) + 2)[:-1]  # a polygon has two corners more than triangles
+    return np.logical_and.reduceat(inside[shape.corners], [0, *starts])
