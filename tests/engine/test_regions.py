@@ -152,6 +152,10 @@ def test_the_more_specific_region_wins_and_nothing_counts_twice():
     assert found.numbers == (0,) and (found.kept[8:40, 8:40] == 255).all()
     assert found.maps[0][2:10, 2:10].max() == 0 and found.maps[0][:, 10:].min() == 1
     assert any("cover all of the material 'Wood'" in note for note in found.notes)
+    nothing = mask(size, slice(0, 0), slice(0, 1))  # the scene leaves out what belongs to the object
+    found = laid_out([(Region("material", "Wood", prompt="m"), nothing), (Region("object", "Cup", keep=True), box)])
+    assert found.notes == ("Nothing of the material 'Wood' is seen outside more specific regions, so its own changes "
+                           "nothing.",)
 
 
 def test_regions_that_show_nothing_or_little_are_said_and_others_still_count():
@@ -170,7 +174,7 @@ def test_a_mask_of_another_size_is_brought_to_the_picture_and_another_shape_is_s
     assert larger.kept.shape == (48, 64) and not larger.kept[:, :31].any() and (larger.kept[:, 33:] == 255).all()
     assert not larger.notes
     other = laid_out([(Region("mask", keep=True), mask((50, 50), slice(0, 50), slice(0, 50)))])
-    assert "stretched" in other.notes[0]
+    assert other.notes == ("A mask has another shape than the picture and was stretched to it.",)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from ...core.errors import SourceUnusable
-from ...core.regions import Region, by_precedence
+from ...core.regions import MASK, NAMED, REGION_KINDS, Region, by_precedence
 from ...core.request import Request
 from ...protocol.messages import Source
 from . import sources
@@ -67,7 +67,10 @@ def lay_out(request: Request, inputs: dict[str, Source], size: tuple[int, int], 
         mask, note = _read(inputs.get(f"region{number}"), region, size)
         share = np.minimum(mask, room)
         room -= share
-        notes += filter(None, (note, _remark(region, mask, share)))
+        behind = region.kind in NAMED and any(
+            other.kind in NAMED and REGION_KINDS.index(other.kind) < REGION_KINDS.index(region.kind)
+            for other in request.regions)
+        notes += filter(None, (note, _remark(region, mask, share, behind)))
         if region.keep:
             kept = share if kept is None else kept + share
             fade = _faded(fade, share, region.feather)
@@ -95,13 +98,19 @@ def _read(source: Source | None, region: Region, size: tuple[int, int]) -> tuple
         grey = Image.fromarray((np.asarray(grey, np.uint16) * np.asarray(alpha) // _FULL).astype(np.uint8))
     if grey.size == size:
         return np.asarray(grey), ""
-    note = "" if grey.width * size[1] == grey.height * size[0] else (
-        f"The mask of {region.label} has another shape than the picture and was stretched to it.")
+    note = ""
+    if grey.width * size[1] != grey.height * size[0]:
+        note = "A mask has another shape than the picture and was stretched to it." if region.kind == MASK else (
+            f"The mask of {region.label} has another shape than the picture and was stretched to it.")
     return np.asarray(grey.resize(size, Image.Resampling.BOX if grey.width > size[0] else
                                   Image.Resampling.BILINEAR)), note
 
 
-def _remark(region: Region, mask: np.ndarray, share: np.ndarray) -> str:
+def _remark(region: Region, mask: np.ndarray, share: np.ndarray, behind: bool) -> str:
+    """Return what the artist should know of a region, or "". `behind`: whether the scene has taken what more specific
+    regions cover out of its mask already."""
+    if not mask.any() and behind:
+        return f"Nothing of {region.label} is seen outside more specific regions, so its own changes nothing."
     if not mask.any():
         return f"Nothing of {region.label} is seen in the picture, so its region changes nothing."
     if not share.any():
