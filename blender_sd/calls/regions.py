@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InvalidRequest
 from ..core.regions import COLLECTION, FACES, MASK, MATERIAL, OBJECT, Region
+from . import outlines
 from .arguments import RegionInput, checked_call, scene_call
 from .runtime import runtime
-from .submission import open_source
+from .submission import SourceLike, open_source
 
 if TYPE_CHECKING:
     import bpy
@@ -66,8 +67,15 @@ def region_mask(region: RegionInput, source: Any = "CAMERA") -> bpy.types.Image:
     Raises:
         SDError: The region cannot be found, or the scene cannot be rendered.
     """
+    mask = opened_mask(region, source)
+    return runtime.scene.mask_image(region[0].label, mask() if callable(mask) else mask)
+
+
+def opened_mask(region: RegionInput, source: Any) -> SourceLike:
+    """Return the picture of a region's mask, or a function that waits for it on any thread. Arguments and errors are
+    those of `region_mask`."""
     scene = runtime.scene
     scene.check_regions([region], source)
     size = scene.source_size(source) if isinstance(source, str) and source in OF_SCENE else open_source(source)[1]
-    (mask,) = scene.open_regions([region], source, size)
-    return scene.mask_image(region[0].label, mask() if callable(mask) else mask)
+    (mask,) = scene.open_regions([region], source, size, outlines.render)
+    return mask

@@ -1,6 +1,9 @@
 """Edit the list of regions: add what is selected or clicked on, and show a region's mask."""
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import bpy
 from bpy.props import EnumProperty
 from bpy_extras import view3d_utils
@@ -15,6 +18,7 @@ from .start import first_refusal, refuse
 
 _NAVIGATION = {"MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "TRACKPADPAN", "TRACKPADZOOM", "MOUSEROTATE",
                "MOUSESMARTZOOM", "MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "HOME"}
+_LOOK = 0.1  # seconds between looks at a mask that is being made
 _VIEWS = ("NUMPAD_", "NDOF_")  # how the names of other events that turn a view begin
 
 
@@ -104,13 +108,49 @@ class SD_OT_preview_region(_OfSelected, bpy.types.Operator):
         settings = context.scene.sd
         try:
             source = scene.active_slot_image(context)[0] if settings.task == "TEXTURE" else settings.render_source
-            made = regions.region_mask(settings.active_region().region_input(), source)
+            region = settings.active_region().region_input()
+            mask = regions.opened_mask(region, source)
         except SDError as error:
             return refuse(self, error)
+        waiting = _Waiting(region[0].label, mask)
+        if bpy.app.background:
+            waiting.wait()
+        else:
+            bpy.app.timers.register(waiting.look, first_interval=_LOOK)
+        return {"FINISHED"}
+
+
+class _Waiting:
+    """A mask that is made on a thread of its own, and then shown."""
+
+    def __init__(self, label: str, mask: Any) -> None:
+        self._label, self._mask, self._error = label, mask, None
+        self._thread = threading.Thread(target=self._make, name="blender_sd mask", daemon=True)
+        self._thread.start()
+
+    def _make(self) -> None:
+        try:
+            self._mask = self._mask() if callable(self._mask) else self._mask
+        except SDError as error:
+            self._error = error
+
+    def look(self) -> float | None:
+        """Show the mask once it is there, from a timer; return the seconds to the next look."""
+        if self._thread.is_alive():
+            return _LOOK
+        self.wait()
+        return None
+
+    def wait(self) -> None:
+        """Wait for the mask and show it, or say why there is none."""
+        self._thread.join()
+        if self._error is not None:
+            refuse(None, self._error)
+            return
+        made = scene.mask_image(self._label, self._mask)
         scene.push_undo("Preview Region")
         opening.request(made)
         tick.soon()
-        return {"FINISHED"}
 
 
 def _under(context: bpy.types.Context, x: int, y: int) -> tuple[bpy.types.Object | None, bpy.types.Material | None]:
