@@ -254,13 +254,14 @@ def _in_style(task: str, prompt: str, given: dict[str, Any], look_ups: LookUps) 
     style = look_ups.style(name)
     words, negative = style.words(_text(prompt, "prompt"), _text(given.get("negative", ""), "negative prompt"))
     takes = {declared.name for declared in SETTINGS if STYLE in declared.setting.uses and declared.task in ("", task)}
-    if KNOWN[task].needs:
+    over = bool(KNOWN[task].needs) or KNOWN[task].of_frames
+    if over:
         takes -= set(_SIZE)
     settings = {key: value for key, value in style.settings.items() if key in takes}
     more: dict[str, Any] = {"loras": (*_pairs(given.get("loras", ()), "loras"), *style.loras)}
     if KNOWN[task].regional:
         # things of a scene are in no picture that is painted from words alone
-        regions = (*given.get("regions", ()), *(style.regions if KNOWN[task].needs else ()))
+        regions = (*given.get("regions", ()), *(style.regions if over else ()))
         more["regions"] = [replace(region, prompt=style.words(region.prompt)[0]) if region.prompt else region
                            for region in regions]
     if given.get("parts"):

@@ -20,6 +20,7 @@ class Task:
         label: Its name in the interface.
         prompt_tip: What its own prompt is about.
         needs: The roles of the input pictures that it needs.
+        of_frames: Whether it paints over the frames of a shot, which are no input pictures.
         call: How it calls the model: TEXT_TO_IMAGE, IMAGE_TO_IMAGE or INPAINT.
         doing: What it does, for "This model cannot …".
         of_a_part: Whether its prompt may be about a part of the picture alone.
@@ -33,6 +34,7 @@ class Task:
     label: ClassVar[str] = ""
     prompt_tip: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ("source",)
+    of_frames: ClassVar[bool] = False
     call: ClassVar[str] = IMAGE_TO_IMAGE
     doing: ClassVar[str] = ""
     of_a_part: ClassVar[bool] = False

@@ -308,6 +308,7 @@ class RestyleSequence(Task):
     label = "Restyle Animation"
     prompt_tip = "What the frames show"
     needs = ()
+    of_frames = True
     doing = "restyle animations"
     regional = True
     sets = ("count", "tiling")

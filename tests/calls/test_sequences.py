@@ -362,3 +362,15 @@ def test_going_on_with_ten_thousand_frames_blocks_nothing(sd, moving, settings, 
     blocked = time.monotonic() - started
     job.result(PATIENCE)
     assert blocked < 1 and len(Shot(shot_in(str(tmp_path / "out"))).course.strength) == 10_000
+
+
+def test_regions_of_a_style_that_the_file_lacks_are_left_out(sd, moving, settings, tmp_path):
+    sd.save_style("bottles", regions=[{"object": "Bottle", "keep": True}, {"object": "Cube", "keep": True}])
+    job = sd.restyle_sequence("clay", output=tmp_path / "out", style="bottles", record_only=True, **settings)
+    job.result(PATIENCE)
+    assert [region.name for region in job.request.regions] == ["Cube"]
+    assert [note for note in job.notes if "Bottle" in note and "does not have" in note]
+    folder = shot_in(str(tmp_path / "out")) + "/frames"
+    files = sd.restyle_sequence("clay", folder, output=tmp_path / "b", style="bottles", record_only=True, **settings)
+    files.result(PATIENCE)
+    assert not files.request.regions and len([note for note in files.notes if "is not looked for" in note]) == 2
