@@ -134,6 +134,9 @@ def rendered_elsewhere(scene: bpy.types.Scene, size: tuple[int, int], view: View
     folder = tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True)
     blend, path = os.path.join(folder.name, "scene.blend"), os.path.join(folder.name, "numbers.exr")
     with _staged(scene, size, view) as made:
+        camera = made.scene.camera
+        if camera.name not in made.scene.collection.objects:  # 4.2 writes no camera that nothing else holds
+            made.scene.collection.objects.link(camera)
         for thing in made.scene.objects:
             if thing.mode == "EDIT":
                 thing.update_from_editmode()
