@@ -14,7 +14,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from . import captions, classifier, data, following, materials, palette, regularity, vae
-from .common import set_circular
+from .common import autocast, set_circular
 from .surface import Spec
 
 STEPS, FEW_STEPS, GUIDANCE = 20, 8, 3.0
@@ -45,7 +45,7 @@ def generate(
 ) -> np.ndarray:
     """Pictures (N, size, size, 3) float32 sRGB 0…1, picture i from seed ``seed + i``."""
     pictures = []
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         for start in range(0, len(prompts), batch):
             part = prompts[start : start + batch]
             generators = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from . import captions, control, data, materials
-from .common import set_circular
+from .common import autocast, set_circular
 
 SIZE, STEPS, GUIDANCE = 128, 12, 3.0
 OFFSET = 1500  # into the held-out specs, away from those of the other gates
@@ -38,7 +38,7 @@ def measure(pipe: StableDiffusionPipeline, folder: Path, log) -> dict[str, float
         edges = []
         for number, (spec, picture) in enumerate(zip(specs, shown, strict=True)):
             generator = torch.Generator().manual_seed(4000 + number)
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 made = steered(
                     captions.canonical(spec),
                     image=Image.fromarray(np.round(picture * 255).astype(np.uint8)).convert("RGB"),

@@ -6,7 +6,6 @@ height, roughness and what is metal. The height that counts is the one integrate
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -17,13 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import lighting, maps_data
-from .common import ROOT, Average, Clock, load, log, rate, save, write_json
+from .common import ROOT, Average, Clock, autocast, load, log, rate, save, write_json
 from .workers import Team
 
-sys.path.insert(0, str(ROOT))
-
-from blender_sd.engine.maps.height import integrate  # noqa: E402
-from blender_sd.engine.maps.network import MapNet  # noqa: E402
+from blender_sd.engine.maps.height import integrate
+from blender_sd.engine.maps.network import MapNet
 
 FOLDER = ROOT / "blender_sd" / "models" / "starter_maps"
 BATCH = 8  # of each worker
@@ -99,7 +96,7 @@ def train(team: Team, cache: Path, minutes: float) -> None:
         for group in optimiser.param_groups:
             group["lr"] = rate(team.progress, _PEAK)
         picture, truth = batches.take(BATCH)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             levels = net.encode(picture.contiguous(memory_format=torch.channels_last))
             raw = net.decode(levels, net.summarise(levels[-1]))
         loss, parts = loss_of(net.read(raw, picture), truth)
