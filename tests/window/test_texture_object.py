@@ -27,7 +27,7 @@ prefs = bpy.context.preferences.addons["bl_ext.user_default.blender_sd"].prefere
 prefs.engine_python, prefs.threads = {sys.executable!r}, 1
 settings = bpy.context.scene.sd
 settings.prompt, settings.width, settings.height, settings.steps, settings.seed = "red brick wall", 128, 128, 8, 3
-settings.texture_size, settings.more_views = 256, 0
+settings.texture_size, settings.texture_object_more_views = 256, 0
 cube = bpy.data.objects["Cube"]
 bpy.context.view_layer.objects.active = cube
 cube.select_set(True)
@@ -63,6 +63,7 @@ def test_the_button_textures_the_cube_and_it_is_seen(window):
     window.click_text("Texture Object", window.sidebar(), nth=1)  # the first is the panel's header
     window.wait_for("len(sd.jobs()) == 1 and sd.jobs()[-1].done", ENGINE_START)
     assert window.run_script("result = str(sd.jobs()[-1].error)") == "None"
+    assert window.run_script("result = sd.jobs()[-1].request.task.more_views") == 0
     window.wait_for(lambda: len(window.run_script(WORN)) == 1, 30, "the texture on the cube")
     window.wait_for(lambda: _reds(window, "textured") > 0.01, 60, "red bricks in the viewport")
 
