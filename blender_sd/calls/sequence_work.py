@@ -3,6 +3,7 @@ and makes a movie of the finished frames.
 """
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from ..session.process import ProcessPipeline
 from ..session.sequences import Emit
 
 _AGAIN = "Start it again: frames that are finished are kept."
+_OWN = 10  # characters of a frame's digest in the name of its copy
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class SequenceWork:
         course: What varies from frame to frame, where that is brought up to date; None where it stays as recorded.
         copy: The scene's saved copy that `request` opens; None for none.
         taken_over: The output folder whose recording is used for this one; "" for none.
+        history: The output folder for pictures, where the history finds the animation by one of its frames; "" for
+            none.
     """
 
     pipeline: Callable[[], ProcessPipeline]
@@ -86,6 +90,7 @@ class SequenceWork:
     course: Course | None = None
     copy: SavedCopy | None = None
     taken_over: str = ""
+    history: str = ""
 
     def record(self, job: str, emit: Emit, cancelled: Callable[[], bool]) -> ShotOrder | None:
         """Record the shot, or what is missing of it. Raises SDError."""
@@ -106,7 +111,9 @@ class SequenceWork:
         return None if self.record_only else self._present()
 
     def finish(self, made: Finished, emit: Emit, cancelled: Callable[[], bool]) -> Finished:
-        """Make the movie and the OpenEXR files that are wanted. Raises SDError."""
+        """Make the movie and the OpenEXR files that are wanted, and let the history know. Raises SDError."""
+        if self.history and made.results and not self.order.keys_only:
+            self._remember(made.results[len(made.results) // 2].path)
         if (self.movie or self.linear) and made.results:
             if self.movie:
                 emit(Loading(made.job, "Making the movie"))
@@ -125,6 +132,21 @@ class SequenceWork:
                 self.more += [os.path.join(self.linear, f"{file_name(frame)}.exr") for frame in frames]
             self.more += [self.movie] if self.movie else []
         return made
+
+    def _remember(self, path: str) -> None:
+        """Copy a finished frame, which carries all settings, to the pictures. Raises OutputUnwritable."""
+        folder, number = os.path.split(os.path.splitext(path)[0])
+        with open(path, "rb") as file:
+            data = file.read()
+        own = hashlib.sha256(data).hexdigest()[:_OWN]  # the same frame is not copied again when a job goes on
+        copy = os.path.join(self.history, f"{os.path.basename(folder)}_{number}_{own}.png")
+        if os.path.lexists(copy):
+            return
+        try:
+            files.write_whole(copy, data)
+        except OSError as error:
+            raise OutputUnwritable(f"The output folder {self.history} cannot be written.", _AGAIN,
+                                   repr(error)) from None
 
     def _trusted(self, job: str, emit: Emit) -> str:
         """Return `SavedCopy.trusted`, and note where scripts of an earlier run's copy do not run."""

@@ -99,7 +99,8 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
     work = SequenceWork(runtime.record_pipeline, None, ShotOrder(shot_folders.shot_in(folder), wanted, keyframes_only),
                         f"{folder}.mp4" if film == BESIDE else film,
                         os.path.join(folder, _LINEAR) if exr and not keyframes_only else "",
-                        asked.source if asked.source != SCENE else "", record_only=record_only)
+                        asked.source if asked.source != SCENE else "", record_only=record_only,
+                        history=str(runtime.folders.output_folder()))
     work.keyframes = None if keyframes is None else {number: opened for number, (opened, _) in given.items()}
     notes = list(order.notes)
     prepare_shot(work, folder, begun, asked, order, guides, moving, notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -56,6 +57,8 @@ def test_the_scenes_animation(sd, moving, settings, tmp_path):
     assert shot.info.link == "surface" and shot.info.objects == ("Cube",)
     request = png.request_in(png.read_text(str(paths[1])))
     assert (request.task.name, request.prompt, request.width, request.height) == ("restyle_sequence", "clay", 64, 64)
+    kept, = [entry for entry in sd.history() if entry.task == "restyle sequence"]
+    assert Path(kept.path).read_bytes() == paths[1].read_bytes() and sd.recall(kept.path) == sd.recall(paths[1])
     strip, = (moving.sequence_editor.strips if hasattr(moving.sequence_editor, "strips")
               else moving.sequence_editor.sequences)
     assert strip.frame_start == 1 and [element.filename for element in strip.elements] == [
@@ -72,6 +75,9 @@ def test_it_goes_on_from_what_is_there(sd, moving, settings, tmp_path):
     moving.camera.location.x = 100  # the scene as it was then counts
     rest = sd.restyle_sequence("clay", output=out, resume=True, **settings).result(PATIENCE)
     assert len(rest) == 3 and [path.stat().st_mtime_ns for path in first] == before
+    known = len(sd.history())
+    sd.restyle_sequence("clay", output=out, resume=True, **settings).result(PATIENCE)
+    assert len(sd.history()) == known, "nothing was painted"
     whole = sd.restyle_sequence("clay", output=tmp_path / "whole", **settings)
     assert digest(rest) != digest(whole.result(PATIENCE)), "this one was rendered from elsewhere"
     assert sd.forget_shot(out) and not sd.forget_shot(out) and rest[0].exists()
