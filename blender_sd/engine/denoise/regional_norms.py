@@ -4,9 +4,9 @@ A group norm divides by the spread of the whole picture. Where regions show diff
 be scaled by the liveliest, and each would come out as a mixture that none of the prompts asks for. So the sums run over
 each region alone, as they would if the picture showed nothing else; at soft edges the results mix by the shares.
 
-Sums are products of a matrix regions × places with the picture, and what a norm does to a place is looked up in a table
-of a few rows. So a norm reads the picture three times, whatever the number of regions, and leaves it in the memory
-layout that it has.
+Sums are products of a matrix regions × places with the picture, and what a norm does to its places are products of the
+shares with a few rows. So a norm reads the picture a few times, whatever the number of regions, and leaves it in the
+memory layout that it has.
 """
 from __future__ import annotations
 
@@ -67,13 +67,11 @@ class _Places(NamedTuple):
 
     Attributes:
         weights: How much each counts in each region's mean, regions × places, float32.
-        kinds: The shares that occur, kinds × regions: mostly a place is of one region alone.
-        number: Which of them each place has.
+        shares: How far each is of each region, places × regions, in the picture's type.
     """
 
     weights: torch.Tensor
-    kinds: torch.Tensor
-    number: torch.Tensor
+    shares: torch.Tensor
 
 
 class _Weights:
@@ -96,8 +94,7 @@ class _Weights:
                 return None
             exact = shares.float()
             weights = (exact + _FEW / shares.shape[1]) / (exact.sum(1, keepdim=True) + _FEW)
-            kinds, number = shares.T.unique(dim=0, return_inverse=True)
-            self._made[key] = _Places(weights, kinds, number)
+            self._made[key] = _Places(weights, shares.T.to(value.dtype).contiguous())
         return self._made[key]
 
     def squares(self, value: torch.Tensor) -> torch.Tensor:
@@ -133,9 +130,8 @@ class _Norm:
         if places is None:
             return self._forward(value)
         pixels = value.flatten(2).transpose(1, 2)  # no copy if channels lie last
-        factor, summand = (_spread(table.to(value.dtype), places, pixels)
-                           for table in self._tables(pixels, places.weights))
-        return torch.addcmul(summand, pixels, factor).transpose(1, 2).unflatten(2, value.shape[2:])
+        factor, summand = (table.to(value.dtype) for table in self._tables(pixels, places.weights))
+        return _applied(pixels, places.shares, factor, summand).transpose(1, 2).unflatten(2, value.shape[2:])
 
     def _tables(self, pixels: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what (B, places, C) is multiplied by and what is added, for each region and channel: (B, regions, C).
@@ -160,9 +156,14 @@ class _Norm:
         return factor, summand
 
 
-def _spread(table: torch.Tensor, places: _Places, like: torch.Tensor) -> torch.Tensor:
-    """Return `table` (B, regions, C) over the places, (B, places, C), in the memory layout of `like`."""
-    mixed = torch.matmul(places.kinds, table)
-    if like.stride(2) == 1:
-        return mixed.index_select(1, places.number)
-    return mixed.transpose(1, 2).index_select(2, places.number).transpose(1, 2)
+def _applied(pixels: torch.Tensor, shares: torch.Tensor, factor: torch.Tensor, summand: torch.Tensor) -> torch.Tensor:
+    """Return (B, places, C) times what `factor`, (B, regions, C), makes of each place, plus what `summand` does, in the
+    memory layout of `pixels`.
+
+    Products with the shares take a third of the time of looking rows up.
+    """
+    if pixels.stride(2) == 1:
+        return torch.baddbmm(torch.matmul(shares, factor).mul_(pixels), shares.expand(len(pixels), -1, -1), summand)
+    across = shares.T.expand(len(pixels), -1, -1)
+    scaled = torch.matmul(factor.transpose(1, 2), shares.T).mul_(pixels.transpose(1, 2))
+    return torch.baddbmm(scaled, summand.transpose(1, 2), across).transpose(1, 2)
