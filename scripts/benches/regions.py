@@ -265,12 +265,13 @@ def _blended_times(sd: Any, np: Any, log: Callable[[str], None]) -> dict[str, fl
     import tempfile
     from pathlib import Path
 
-    from tests.support import tiny_transformers
+    from tests.support import tiny_models, tiny_transformers
 
+    builders = {**tiny_models.BUILDERS, **tiny_transformers.BUILDERS}
     regions, result = _quarters(sd, np), {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True, prefix="sd-bench-") as folder:
         for family in _BLENDING:
-            model = str(tiny_transformers.BUILDERS[family](Path(folder) / family))
+            model = str(builders[family](Path(folder) / family))
             spent: dict[bool, list[float]] = {False: [], True: []}
             for number in range(4):
                 for regional in (False, True):
