@@ -139,14 +139,14 @@ class SequenceWork:
         with open(path, "rb") as file:
             data = file.read()
         own = hashlib.sha256(data).hexdigest()[:_OWN]  # the same frame is not copied again when a job goes on
-        copy = os.path.join(self.history, f"{os.path.basename(folder)}_{number}_{own}.png")
+        output = self.history
+        copy = os.path.join(output, f"{os.path.basename(folder)}_{number}_{own}.png")
         if os.path.lexists(copy):
             return
         try:
             files.write_whole(copy, data)
         except OSError as error:
-            raise OutputUnwritable(f"The output folder {self.history} cannot be written.", _AGAIN,
-                                   repr(error)) from None
+            raise OutputUnwritable(f"The output folder {output} cannot be written to.", _AGAIN, repr(error)) from None
 
     def _trusted(self, job: str, emit: Emit) -> str:
         """Return `SavedCopy.trusted`, and note where scripts of an earlier run's copy do not run."""
