@@ -28,7 +28,6 @@ bpy.data.objects["Cube"].driver_add("location", 0).driver.expression = "frame / 
 """)
     blender.open_tab("SD")
     left, bottom, right, top = blender.sidebar()
-    blender.open_only("Seed Walk")  # which folds those above, so that the panel is on the screen
     blender.open_only("Animation", (left, bottom, right - TABS, top))  # a tab of Blender's has that name too
     blender.find_text("Preview Keyframes")
     blender.screenshot("panel")

@@ -18,7 +18,7 @@ class Animation(Panel):
     """The frames of an animation, repainted so that what is painted stays on its surface."""
 
     bl_label = "Animation"
-    bl_order = 46
+    bl_order = 43
     bl_options = {"DEFAULT_CLOSED"}
 
     @classmethod

@@ -11,7 +11,7 @@ class Project(Panel):
     """The view, repainted and baked into the objects' own textures."""
 
     bl_label = "Project onto Objects"
-    bl_order = 45
+    bl_order = 46
     bl_options = {"DEFAULT_CLOSED"}
 
     @classmethod

@@ -87,7 +87,7 @@ class SeedWalk(Panel):
     """Variations of the slot's image."""
 
     bl_label = "Seed Walk"
-    bl_order = 43
+    bl_order = 44
     bl_options = {"DEFAULT_CLOSED"}
 
     @classmethod

@@ -12,7 +12,7 @@ class TextureObject(Panel):
     """The selected objects' own textures, painted from all sides at once."""
 
     bl_label = "Texture Object"
-    bl_order = 44
+    bl_order = 45
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context) -> None:
