@@ -18,6 +18,7 @@ from ..conditioning import weighting
 from .regional_norms import Norms
 from .regional_reading import Readings
 from .shares import Shares
+from .standing_in import Instead
 
 _REMEMBERED = 8  # prompts of regions at most whose keys and values are kept from step to step
 _SCALE_SHIFT = "scale_shift"  # residual blocks whose time embedding is a factor and a summand of their second norm
@@ -78,41 +79,25 @@ def masked(nets: Sequence[torch.nn.Module], words: Words, whole: Shares, norms: 
             handle.remove()
 
 
-class _Instead:
-    """Stand in the place of a layer's `forward` until `remove` is called."""
-
-    def __init__(self, layer: torch.nn.Module) -> None:
-        self._layer, self._own = layer, layer.__dict__.get("forward")
-        self._forward = layer.forward
-        layer.forward = self._called
-
-    def _called(self, *args: Any, **options: Any) -> Any:
-        raise NotImplementedError
-
-    def remove(self) -> None:
-        """Leave the layer as it was."""
-        if self._own is None:
-            del self._layer.forward
-        else:
-            self._layer.forward = self._own
-
-
-class _Remembered(_Instead):
+class _Remembered(Instead):
     """Have a layer that reads words read the same ones only once, and not at every step: there are many of them."""
 
     _read: tuple[torch.Tensor, torch.Tensor] | None = None
 
+    def __init__(self, layer: torch.nn.Module) -> None:
+        super().__init__(layer, self._called)
+
     def _called(self, words: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
         if self._read is None or self._read[0] is not words:
-            self._read = words, self._forward(words, *args, **options)
+            self._read = words, self.forward(words, *args, **options)
         return self._read[1]
 
 
-class _Reader(_Instead):
+class _Reader(Instead):
     """Have a cross-attention read the words of each place's own regions."""
 
     def __init__(self, attention: Attention, readings: Readings) -> None:
-        super().__init__(attention)
+        super().__init__(attention, self._called)
         self._readings = readings
 
     def _called(self, *args: Any, **options: Any) -> Any:
@@ -122,11 +107,11 @@ class _Reader(_Instead):
             text = text[0]
         reading = self._readings.of(hidden, text) if text is not None else None
         if reading is None:
-            return self._forward(*args, **options)
+            return self.forward(*args, **options)
         # Expanded, not repeated: all heads share one copy
-        mask = reading.mask.expand(hidden.shape[0] * self._layer.heads, -1, -1)
+        mask = reading.mask.expand(hidden.shape[0] * self.module.heads, -1, -1)
         with reading:
-            return self._forward(*args, **{**options, "attention_mask": mask})
+            return self.forward(*args, **{**options, "attention_mask": mask})
 
 
 class _Embedding:

@@ -17,6 +17,7 @@ from ..conditioning.changing_prompts import Starter, text_in, with_text
 from ..conditioning.scheduler_steps import at_steps
 from .latent_rolling import Rolling
 from .shares import Shares
+from .standing_in import Instead
 
 Kept = dict[tuple[int, int], dict[str, Any]]
 
@@ -56,7 +57,7 @@ def blended(denoiser: torch.nn.Module, scheduler: Any, words: Sequence[Sequence[
         shares: Where each region's prompt holds.
         rolling: Rolls the latents of a picture that repeats; None for none.
     """
-    forward, own = denoiser.forward, denoiser.__dict__.get("forward")
+    forward = denoiser.forward
     order = max(1, getattr(scheduler, "order", 1))
     done = calls = 0
 
@@ -79,15 +80,12 @@ def blended(denoiser: torch.nn.Module, scheduler: Any, words: Sequence[Sequence[
                 answers.append(forward(*args_there, **options_there))
         return _mixed(answers, shares, rolling)
 
-    denoiser.forward = asked
+    instead = Instead(denoiser, asked)
     try:
         with at_steps(scheduler, next_step):
             yield
     finally:
-        if own is None:
-            del denoiser.forward
-        else:
-            denoiser.forward = own
+        instead.remove()
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 
 from .shares import Shares
+from .standing_in import Instead
 
 _FEW = 4  # places; a region of so many leans as much on the whole picture as on itself
 
@@ -43,9 +44,9 @@ class Norms:
     def __init__(self, nets: Sequence[torch.nn.Module], whole: Shares) -> None:
         """Change the norms; see `by_region`."""
         weights = _Weights(whole)
-        found = dict.fromkeys(part for net in nets if isinstance(net, torch.nn.Module)
+        parts = dict.fromkeys(part for net in nets if isinstance(net, torch.nn.Module)
                               for part in net.modules() if isinstance(part, torch.nn.GroupNorm))
-        self._changed = {part: _Norm(part, weights) for part in found}
+        self._changed = {part: _Norm(part, weights) for part in parts}
 
     def modulate(self, norm: torch.nn.GroupNorm, change: torch.Tensor) -> None:
         """Have the next output of `norm` multiplied by 1 + a factor and shifted, each region by its own.
@@ -104,7 +105,7 @@ class _Weights:
         return torch.mul(value, value, out=self._room[:value.numel()].as_strided(value.shape, value.stride()))
 
 
-class _Norm:
+class _Norm(Instead):
     """Stand in the place of a group norm's `forward`.
 
     Attributes:
@@ -112,23 +113,15 @@ class _Norm:
     """
 
     def __init__(self, norm: torch.nn.GroupNorm, weights: _Weights) -> None:
+        super().__init__(norm, self._normalised)
         self._norm, self._weights = norm, weights
-        self._own, self._forward = norm.__dict__.get("forward"), norm.forward
         self.change: torch.Tensor | None = None
-        norm.forward = self._normalised
-
-    def remove(self) -> None:
-        """Leave the norm as it was."""
-        if self._own is None:
-            del self._norm.forward
-        else:
-            self._norm.forward = self._own
 
     def _normalised(self, value: torch.Tensor) -> torch.Tensor:
         """Return what `torch.nn.GroupNorm` does for (B, C, rows, columns) or (B, C, places), by region."""
         places = self._weights.of(value)
         if places is None:
-            return self._forward(value)
+            return self.forward(value)
         pixels = value.flatten(2).transpose(1, 2)  # no copy if channels lie last
         factor, summand = (table.to(value.dtype) for table in self._tables(pixels, places.weights))
         return _applied(pixels, places.shares, factor, summand).transpose(1, 2).unflatten(2, value.shape[2:])

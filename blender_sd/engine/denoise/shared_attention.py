@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from diffusers.models.attention_processor import JointAttnProcessor2_0
 
+from .standing_in import Instead
+
 _MANY = 256  # tokens from which neighbours are read at half resolution
 
 
@@ -143,8 +145,6 @@ def micro_batches(nets: Sequence[torch.nn.Module], views: int, size: int, begin:
         size: How many fit.
         begin: Called with the numbers of the views that come next.
     """
-    originals, before = [net.forward for net in nets], [vars(net).get("forward") for net in nets]
-
     def in_parts(original: Callable) -> Callable:
         def forward(*args: Any, **options: Any) -> Any:
             batch = _batch(args, options, views)
@@ -162,16 +162,12 @@ def micro_batches(nets: Sequence[torch.nn.Module], views: int, size: int, begin:
 
         return forward
 
-    for net, original in zip(nets, originals):
-        net.forward = in_parts(original)
+    standing = [Instead(net, in_parts(net.forward)) for net in nets]
     try:
         yield
     finally:
-        for net, own in zip(nets, before):
-            if own is None:
-                del net.forward
-            else:
-                net.forward = own  # offloading has put one of its own there
+        for instead in standing:
+            instead.remove()
 
 
 def _batch(args: tuple, options: dict, views: int) -> int:
