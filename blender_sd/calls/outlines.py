@@ -1,9 +1,9 @@
 """Outlines of a scene's things, rendered by a Blender without a window: nobody waits for them."""
 from __future__ import annotations
 
-from ..core.errors import EngineDied, JobCancelled
-from ..protocol import endings
-from ..protocol.messages import Cancelled, Event, Failed, Outline
+from ..core.errors import EngineDied
+from ..protocol.messages import Outline
+from . import second_blender
 from .runtime import runtime
 
 
@@ -14,14 +14,7 @@ def render(request: Outline) -> None:
         SDError: It could not.
         JobCancelled: Everything is being stopped.
     """
-    ended: list[Event] = []
+    died = EngineDied("The Blender that draws the outlines of regions stopped.",
+                      "Start again, or render with Cryptomatte (View Layer ▸ Passes).")
     with runtime.helper(runtime.record_pipeline()) as pipeline:
-        endings.run(pipeline, request, ended.append, lambda: False)
-    if isinstance(ended[-1], Cancelled):
-        raise JobCancelled("The job was cancelled.")
-    if isinstance(ended[-1], Failed):
-        error = ended[-1].error()
-        if isinstance(error, EngineDied):
-            raise EngineDied("The Blender that draws the outlines of regions stopped.",
-                             "Start again, or render with Cryptomatte (View Layer ▸ Passes).", error.detail)
-        raise error
+        second_blender.carry_out(pipeline, request, lambda event: None, lambda: False, died)

@@ -5,25 +5,28 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import EngineDied, JobCancelled, OutputUnwritable
+from ..core.errors import EngineDied, OutputUnwritable
 from ..library import files, shot_folders
 from ..library.frame_files import is_movie
 from ..library.shots import ShotWriter
-from ..protocol import endings, png_arrays
-from ..protocol.messages import (
-    Cancelled, Encode, Event, Failed, Finished, Installed, Loading, Note, Ready, Record, Source,
-)
+from ..protocol import png_arrays
+from ..protocol.messages import Encode, Event, Finished, Loading, Note, Ready, Record, Source
 from ..protocol.shots import KEYFRAMES, Course, Shot, ShotOrder, file_name
 from ..session.process import ProcessPipeline
 from ..session.sequences import Emit
+from . import second_blender
+
+log = logging.getLogger("blender_sd")
 
 _AGAIN = "Start it again: frames that are finished are kept."
 _OWN = 10  # characters of a frame's digest in the name of its copy
@@ -74,8 +77,8 @@ class SequenceWork:
         course: What varies from frame to frame, where that is brought up to date; None where it stays as recorded.
         copy: The scene's saved copy that `request` opens; None for none.
         taken_over: The output folder whose recording is used for this one; "" for none.
-        history: The output folder for pictures, where the history finds the animation by one of its frames; "" for
-            none.
+        history: Returns the output folder for pictures, where the history finds the animation by one of its frames;
+            None for none.
     """
 
     pipeline: Callable[[], ProcessPipeline]
@@ -90,7 +93,7 @@ class SequenceWork:
     course: Course | None = None
     copy: SavedCopy | None = None
     taken_over: str = ""
-    history: str = ""
+    history: Callable[[], Path] | None = None
 
     def record(self, job: str, emit: Emit, cancelled: Callable[[], bool]) -> ShotOrder | None:
         """Record the shot, or what is missing of it. Raises SDError."""
@@ -112,8 +115,12 @@ class SequenceWork:
 
     def finish(self, made: Finished, emit: Emit, cancelled: Callable[[], bool]) -> Finished:
         """Make the movie and the OpenEXR files that are wanted, and let the history know. Raises SDError."""
-        if self.history and made.results and not self.order.keys_only:
-            self._remember(made.results[len(made.results) // 2].path)
+        if self.history is not None and made.results and not self.order.keys_only:
+            try:
+                self._remember(made.results[len(made.results) // 2].path, self.history())
+            except (OutputUnwritable, OSError) as error:  # the frames themselves are where they were asked for
+                log.warning("a frame is not in the history: %r", error)
+                emit(Note(made.job, "The history does not show this animation: its folder cannot be written to."))
         if (self.movie or self.linear) and made.results:
             if self.movie:
                 emit(Loading(made.job, "Making the movie"))
@@ -133,20 +140,15 @@ class SequenceWork:
             self.more += [self.movie] if self.movie else []
         return made
 
-    def _remember(self, path: str) -> None:
-        """Copy a finished frame, which carries all settings, to the pictures. Raises OutputUnwritable."""
+    def _remember(self, path: str, pictures: Path) -> None:
+        """Copy a finished frame, which carries all settings, to the pictures. Raise OSError."""
         folder, number = os.path.split(os.path.splitext(path)[0])
         with open(path, "rb") as file:
             data = file.read()
         own = hashlib.sha256(data).hexdigest()[:_OWN]  # the same frame is not copied again when a job goes on
-        output = self.history
-        copy = os.path.join(output, f"{os.path.basename(folder)}_{number}_{own}.png")
-        if os.path.lexists(copy):
-            return
-        try:
-            files.write_whole(copy, data)
-        except OSError as error:
-            raise OutputUnwritable(f"The output folder {output} cannot be written to.", _AGAIN, repr(error)) from None
+        copy = pictures / f"{os.path.basename(folder)}_{number}_{own}.png"
+        if not os.path.lexists(copy):
+            files.write_whole(str(copy), data)
 
     def _trusted(self, job: str, emit: Emit) -> str:
         """Return `SavedCopy.trusted`, and note where scripts of an earlier run's copy do not run."""
@@ -177,25 +179,12 @@ class SequenceWork:
         return replace(self.order, frames=tuple(frame for frame in self.order.frames if frame in there))
 
     def _run(self, request: Record | Encode, emit: Emit, cancelled: Callable[[], bool]) -> None:
-        ended: list[Event] = []
-
         def take(event: Event) -> None:
             if isinstance(event, Loading):
                 emit(Loading(request.job, "Starting Blender"))
-            elif isinstance(event, (Failed, Cancelled)):
-                ended.append(event)
-            elif not isinstance(event, (Ready, Installed)):
+            elif not isinstance(event, Ready):
                 emit(event)
 
-        pipeline = self.pipeline()
-        try:
-            endings.run(pipeline, request, take, cancelled)
-        finally:
-            pipeline.close()
-        if ended and isinstance(ended[-1], Failed):
-            error = ended[-1].error()
-            if isinstance(error, EngineDied):
-                raise EngineDied("The Blender that records the frames stopped.", _AGAIN, error.detail)
-            raise error
-        if ended:
-            raise JobCancelled("The job was cancelled.")
+        with closing(self.pipeline()) as pipeline:
+            second_blender.carry_out(pipeline, request, take, cancelled,
+                                     EngineDied("The Blender that records the frames stopped.", _AGAIN))

@@ -100,7 +100,7 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
                         f"{folder}.mp4" if film == BESIDE else film,
                         os.path.join(folder, _LINEAR) if exr and not keyframes_only else "",
                         asked.source if asked.source != SCENE else "", record_only=record_only,
-                        history=str(runtime.folders.output_folder()))
+                        history=runtime.folders.output_folder)
     work.keyframes = None if keyframes is None else {number: opened for number, (opened, _) in given.items()}
     notes = list(order.notes)
     prepare_shot(work, folder, begun, asked, order, guides, moving, notes)

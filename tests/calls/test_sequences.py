@@ -334,6 +334,18 @@ def test_what_a_killed_process_left_of_a_movie_is_deleted(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["out"]
 
 
+def test_a_history_that_cannot_be_written_costs_no_frame(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "000001.png").write_bytes(b"a finished frame")
+    made = Finished("1", (Result(str(tmp_path / "out" / "000001.png"), Request.of("restyle_sequence"), 8, 8),))
+    for refused in (lambda: tmp_path / "missing", lambda: tmp_path / "out" / "000001.png"):
+        notes = []
+        work = SequenceWork(None, None, ShotOrder(str(tmp_path)), history=refused)
+        assert work.finish(made, notes.append, lambda: False) is made
+        assert [note.text for note in notes] == [
+            "The history does not show this animation: its folder cannot be written to."]
+
+
 def test_scripts_run_only_in_the_copy_that_was_saved(sd, moving, settings, tmp_path, monkeypatch):
     """The copy is looked at when it is opened, however long the job has waited."""
     text = bpy.data.texts.new("mark.py")

@@ -157,8 +157,7 @@ def test_every_pipeline_and_everyone_who_runs_one_goes_through_the_guard():
         "engine/engine.py", "scene/shot_process.py", "session/process.py", "workers/content_credentials.py",
         "workers/downloads.py", "workers/installation.py", "workers/interpreter_check.py"]
     assert all(pipelines.values()), pipelines
-    assert [runner for runner in runners if runner[1] != "programs.run"] == [("calls/outlines.py", "endings.run"),
-                                                                             ("calls/sequence_work.py", "endings.run"),
+    assert [runner for runner in runners if runner[1] != "programs.run"] == [("calls/second_blender.py", "endings.run"),
                                                                              ("protocol/endings.py", "pipeline.run"),
                                                                              ("protocol/serving.py", "endings.run"),
                                                                              ("session/transfers.py", "endings.run"),
