@@ -177,9 +177,15 @@ def faces_mask(obj: bpy.types.Object | None, size: tuple[int, int],
     if image is not None and image.source == "TILED":  # only the active tile counts
         corner = np.array(tiles.corner_of(tiles.active(image)))
 
+    return drawn(lambda: on_tile(uv_triangles(shape, mapping.uv_map, selected) @ matrix[:2, :2].T + matrix[:2, 3],
+                                 corner), size)
+
+
+def drawn(triangles: Callable[[], np.ndarray], size: tuple[int, int]) -> Callable[[], Source]:
+    """Return a function, for any thread, that draws UV triangles (N×3×2), which it asks for then, as a mask of `size`
+    pixels."""
     def draw() -> Source:
-        triangles = on_tile(uv_triangles(shape, mapping.uv_map, selected) @ matrix[:2, :2].T + matrix[:2, 3], corner)
-        grey = raster.covered(triangles, size).astype(np.uint8) * 255
+        grey = raster.covered(triangles(), size).astype(np.uint8) * 255
         return Source(pixels=np.dstack([grey, grey, grey, np.full_like(grey, 255)]))
 
     return draw

@@ -9,8 +9,7 @@ import numpy as np
 
 from ..core.errors import SourceUnusable, TargetUnusable
 from ..core.names import closest, suggestion
-from ..protocol.messages import Source
-from . import masks, raster, tiles
+from . import masks, tiles
 from .baking import Place, Plan
 from .sources import SourceLike, open_mask
 from .shapes import Shape, read_mesh, readable
@@ -69,20 +68,12 @@ def texture_masks(plan: Plan, mask: Any) -> dict[str, SourceLike]:
     for number, (place, onto) in enumerate(zip(plan.places, plan.sheets)):
         triangles = _triangles(place, mask)
         if triangles is not None:
-            result[f"mask{number}"] = _drawn(triangles, (onto.width, onto.height))
+            result[f"mask{number}"] = masks.drawn(triangles, (onto.width, onto.height))
     if not result:
         raise TargetUnusable("No face of the objects is selected." if mask == "FACES" else
                              f"No face of the objects has vertices of '{mask:.60}' with half of the weight.",
                              "Select the faces to paint in Edit Mode." if mask == "FACES" else "Paint more weight.")
     return result
-
-
-def _drawn(triangles: Callable[[], np.ndarray], size: tuple[int, int]) -> Callable[[], Source]:
-    def draw() -> Source:
-        grey = raster.covered(triangles(), size).astype(np.uint8) * 255
-        return Source(pixels=np.dstack([grey, grey, grey, np.full_like(grey, 255)]))
-
-    return draw
 
 
 def _triangles(place: Place, mask: str) -> Callable[[], np.ndarray] | None:
