@@ -1,6 +1,7 @@
 """Edit the list of regions: add what is selected or clicked on, and show a region's mask."""
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 
@@ -11,10 +12,12 @@ from bpy_extras import view3d_utils
 from ... import scene
 from ...calls import regions
 from ...core.errors import SDError
+from ...protocol.endings import unexpected
 from ..regions import KINDS
 from .. import opening, tick
 from .start import first_refusal, refuse
 
+log = logging.getLogger("blender_sd")
 
 _NAVIGATION = {"MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "TRACKPADPAN", "TRACKPADZOOM", "MOUSEROTATE",
                "MOUSESMARTZOOM", "MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "HOME"}
@@ -131,8 +134,10 @@ class _Waiting:
     def _make(self) -> None:
         try:
             self._mask = self._mask() if callable(self._mask) else self._mask
-        except SDError as error:
-            self._error = error
+        except Exception as error:  # whatever it is: the artist must read that there is no mask
+            if not isinstance(error, SDError):
+                log.exception("the mask of a region could not be made")
+            self._error = unexpected(error)
 
     def look(self) -> float | None:
         """Show the mask once it is there, from a timer; return the seconds to the next look."""
