@@ -27,10 +27,10 @@ def log(text: str) -> None:
     print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
-def autocast() -> torch.autocast:
-    """bfloat16 where convolutions and matrix products allow it, except on processors that only emulate it (measured
-    with AVX2: a convolution takes eight times as long as in float32)."""
-    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=DEVICE.type != "cpu" or cpu_has_bf16())
+def autocast(kind: str = DEVICE.type) -> torch.autocast:
+    """bfloat16 where convolutions and matrix products on a ``kind`` of device allow it, except on processors that only
+    emulate it (measured with AVX2: a convolution takes eight times as long as in float32)."""
+    return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu" or cpu_has_bf16())
 
 
 def set_circular(model: nn.Module, circular: bool) -> None:

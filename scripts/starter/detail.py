@@ -266,7 +266,7 @@ def _own(net: Doubler, count: int, seed: int = 9000) -> list[torch.Tensor]:
     evaluate.tile(pipe, True)
     prompts = [captions.canonical(spec) for spec in specs]
     painted = evaluate.generate(pipe, prompts, 128, evaluate.FEW_STEPS, seed=seed)
-    pictures = torch.from_numpy(painted).permute(0, 3, 1, 2)
+    pictures = torch.from_numpy(painted).permute(0, 3, 1, 2).to(DEVICE)
     doubled = torch.cat([net(part).clamp(0, 1) for part in pictures.split(4)])
     rng, side = np.random.default_rng(seed), CROP // 2
     batches = []

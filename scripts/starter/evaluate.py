@@ -45,7 +45,7 @@ def generate(
 ) -> np.ndarray:
     """Pictures (N, size, size, 3) float32 sRGB 0…1, picture i from seed ``seed + i``."""
     pictures = []
-    with autocast():
+    with autocast("cpu"):
         for start in range(0, len(prompts), batch):
             part = prompts[start : start + batch]
             generators = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]

@@ -38,7 +38,7 @@ def measure(pipe: StableDiffusionPipeline, folder: Path, log) -> dict[str, float
         edges = []
         for number, (spec, picture) in enumerate(zip(specs, shown, strict=True)):
             generator = torch.Generator().manual_seed(4000 + number)
-            with autocast():
+            with autocast("cpu"):
                 made = steered(
                     captions.canonical(spec),
                     image=Image.fromarray(np.round(picture * 255).astype(np.uint8)).convert("RGB"),

@@ -96,7 +96,7 @@ def train(team: Team, cache: Path, minutes: float) -> None:
         for group in optimiser.param_groups:
             group["lr"] = rate(team.progress, _PEAK)
         picture, truth = batches.take(BATCH)
-        with autocast():
+        with autocast("cpu"):
             levels = net.encode(picture.contiguous(memory_format=torch.channels_last))
             raw = net.decode(levels, net.summarise(levels[-1]))
         loss, parts = loss_of(net.read(raw, picture), truth)
