@@ -42,10 +42,10 @@ def corrections(count: int, pairs: np.ndarray, border: np.ndarray, change: np.nd
     if not near.any():
         return result
     name = np.cumsum(near, dtype=np.int32) - 1
-    size, (one, other) = int(near.sum()), name[pairs[:, near[pairs].all(0)]]
+    size, (left, right) = int(near.sum()), name[pairs[:, near[pairs].all(0)]]
     first, second = name[pairs[:, border]]
-    rows, columns = np.concatenate([one, other, first, second]), np.concatenate([other, one, second, first])
-    weight = np.repeat([1.0, _FIRM - 1], [2 * len(one), 2 * len(first)])  # a border counts _FIRM times in all
+    rows, columns = np.concatenate([left, right, first, second]), np.concatenate([right, left, second, first])
+    weight = np.repeat([1.0, _FIRM - 1], [2 * len(left), 2 * len(first)])  # a border counts _FIRM times in all
     graph = coo_matrix((weight, (rows, columns)), shape=(size, size)).tocsr()
     diagonal = np.asarray(graph.sum(1)).ravel() + np.float32(1 / reach**2)
     system, easier = (diags(diagonal) - graph).tocsr(), diags(1 / diagonal)

@@ -153,8 +153,8 @@ def test_the_more_specific_region_wins_and_nothing_counts_twice():
     assert found.maps[0][2:10, 2:10].max() == 0 and found.maps[0][:, 10:].min() == 1
     assert any("cover all of the material 'Wood'" in note for note in found.notes)
     nothing = mask(size, slice(0, 0), slice(0, 1))  # the scene leaves out what belongs to the object
-    found = laid_out([(Region("material", "Wood", prompt="m"), nothing), (Region("object", "Cup", keep=True), box)])
-    assert found.notes == ("Nothing of the material 'Wood' is seen outside more specific regions, so its own changes "
+    laid = laid_out([(Region("material", "Wood", prompt="m"), nothing), (Region("object", "Cup", keep=True), box)])
+    assert laid.notes == ("Nothing of the material 'Wood' is seen outside more specific regions, so its own changes "
                            "nothing.",)
 
 

@@ -259,10 +259,10 @@ def test_small_batches_change_little(texture):
 def test_a_model_too_large_for_all_views_says_how_many_it_sees_before_it_starts(texture, monkeypatch):
     monkeypatch.setattr("blender_sd.engine.memory.budget.views_at_once", lambda *_: 3)
     events = texture()
-    told = [number for number, event in enumerate(events) if isinstance(event, Note)
-            and event.text == "The model sees 3 of 4 views at a time, because memory is short."]
+    notes = [number for number, event in enumerate(events) if isinstance(event, Note)
+             and event.text == "The model sees 3 of 4 views at a time, because memory is short."]
     steps = [number for number, event in enumerate(events) if isinstance(event, Step) and event.step]
-    assert told and told[0] < steps[0] and baked(events).std() > 1
+    assert notes and notes[0] < steps[0] and baked(events).std() > 1
 
 
 def test_bakes_keep_to_a_containers_memory(texture, monkeypatch):

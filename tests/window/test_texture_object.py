@@ -1,12 +1,11 @@
 """A whole object textured in a real window, as a person meets it: the panel, the views, the texture on the cube."""
 from __future__ import annotations
 
-import sys
-
 import pytest
-from PIL import Image
 
+from tests.support.window import red_cube
 from tests.support.window.harness import BlenderWindow
+from tests.support.window.red_cube import reds
 
 pytestmark = pytest.mark.newest
 
@@ -21,34 +20,10 @@ result = [node.image.name for node in nodes if node.type == "TEX_IMAGE" and node
 @pytest.fixture(scope="module")
 def window(blender: BlenderWindow) -> BlenderWindow:
     """Blender with the cube in material preview, small views, and the panel Texture Object alone open."""
-    blender.run_script(f"""
-from bl_ext.user_default import blender_sd as sd
-prefs = bpy.context.preferences.addons["bl_ext.user_default.blender_sd"].preferences
-prefs.engine_python, prefs.threads = {sys.executable!r}, 1
-settings = bpy.context.scene.sd
-settings.prompt, settings.width, settings.height, settings.steps, settings.seed = "red brick wall", 128, 128, 8, 3
-settings.texture_size, settings.texture_object_more_views = 256, 0
-cube = bpy.data.objects["Cube"]
-bpy.context.view_layer.objects.active = cube
-cube.select_set(True)
-next(a for a in bpy.context.window.screen.areas if a.type == "VIEW_3D").spaces.active.shading.type = "MATERIAL"
-bpy.ops.ed.undo_push(message="ready")
-""")
-    blender.open_tab("SD")
-    blender.open_only("Seed Walk")  # which folds those above, so that the panel is on the screen
-    blender.open_only("Texture Object")
+    red_cube.set_up(blender, "Texture Object", "settings.texture_size, settings.texture_object_more_views = 256, 0")
     blender.find_text("Front Right")
     blender.screenshot("panel")
     return blender
-
-
-def _reds(window: BlenderWindow, name: str) -> float:
-    """The share of the viewport's pixels, left of the sidebar, that are clearly red."""
-    left, top, right, bottom = window.area()["regions"]["WINDOW"]
-    with Image.open(window.screenshot(name)) as picture:
-        view = picture.convert("RGB").crop((left, top, min(right, window.sidebar()[0]), bottom))
-    pixels = list(view.getdata())
-    return sum(red > 1.25 * max(green, blue) and red > 60 for red, green, blue in pixels) / len(pixels)
 
 
 def test_sides_are_chosen_by_clicks(window):
@@ -59,13 +34,13 @@ def test_sides_are_chosen_by_clicks(window):
 
 
 def test_the_button_textures_the_cube_and_it_is_seen(window):
-    assert window.run_script(WORN) == [] and _reds(window, "before") < 0.01
+    assert window.run_script(WORN) == [] and reds(window, "before") < 0.01
     window.click_text("Texture Object", window.sidebar(), nth=1)  # the first is the panel's header
     window.wait_for("len(sd.jobs()) == 1 and sd.jobs()[-1].done", ENGINE_START)
     assert window.run_script("result = str(sd.jobs()[-1].error)") == "None"
     assert window.run_script("result = sd.jobs()[-1].request.task.more_views") == 0
     window.wait_for(lambda: len(window.run_script(WORN)) == 1, 30, "the texture on the cube")
-    window.wait_for(lambda: _reds(window, "textured") > 0.01, 60, "red bricks in the viewport")
+    window.wait_for(lambda: reds(window, "textured") > 0.01, 60, "red bricks in the viewport")
 
 
 def test_one_undo_step_takes_it_off(window):

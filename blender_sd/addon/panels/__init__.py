@@ -8,7 +8,7 @@ operations on images, objects and animations; 50 the queue; 55 the history; 60 s
 from importlib import import_module
 from pkgutil import iter_modules
 
-_MODULES = [import_module(f".{found.name}", __package__) for found in iter_modules(__path__)]
+_MODULES = [import_module(f".{module.name}", __package__) for module in iter_modules(__path__)]
 # Blender takes a sub-panel only if it knows its parent.
 CLASSES = tuple(sorted((cls for module in _MODULES for cls in getattr(module, "CLASSES", ())),
                        key=lambda cls: hasattr(cls, "bl_parent_id")))

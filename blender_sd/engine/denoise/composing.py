@@ -71,8 +71,10 @@ def _neighbours(links: Links) -> np.ndarray:
     at = np.full(links.views * links.height * links.width, -1)
     at[links.pixel[:, 0]] = np.arange(len(links.pixel))
     at = at.reshape(links.views, links.height, links.width)
-    pairs = [np.stack([one[(one >= 0) & (other >= 0)], other[(one >= 0) & (other >= 0)]])
-             for one, other in ((at[:, :, :-1], at[:, :, 1:]), (at[:, :-1], at[:, 1:]))]
+    pairs = []
+    for first, second in ((at[:, :, :-1], at[:, :, 1:]), (at[:, :-1], at[:, 1:])):
+        both = (first >= 0) & (second >= 0)
+        pairs.append(np.stack([first[both], second[both]]))
     return np.concatenate(pairs, 1)
 
 
