@@ -28,12 +28,14 @@ class Asked:
         frames: All frames of the shot.
         size: Their (width, height).
         of_scene: Whether they show the open scene.
+        views: How the files of each frame's views end (`protocol.shot_names`); () where a frame is one picture.
     """
 
     source: str
     frames: tuple[int, ...]
     size: tuple[int, int]
     of_scene: bool
+    views: tuple[str, ...] = ()
 
 
 def asked_for(source: Any, frames: Any, of_scene: bool, order: Order) -> Asked:
@@ -44,7 +46,7 @@ def asked_for(source: Any, frames: Any, of_scene: bool, order: Order) -> Asked:
         numbers = numbers or scene.range_of_scene()
         if not numbers:
             raise InvalidRequest("The scene has no frames: its range ends before it begins.", "Change its range.")
-        return Asked(SCENE, numbers, scene.size_of_scene(numbers[0]), True)
+        return Asked(SCENE, numbers, scene.size_of_scene(numbers[0]), True, scene.views_of_scene())
     if not isinstance(source, (str, os.PathLike)):
         raise InvalidRequest("The source of an animation is \"SCENE\", a folder, a pattern or a movie.")
     path = runtime.scene.local_path(source)
@@ -116,7 +118,7 @@ def recorded_in(folder: str) -> ShotInfo | None:
 def of_recording(asked: Asked, recorded: ShotInfo, chosen: bool) -> Asked:
     """Return what is asked for where the frames are recorded already. Raises InvalidRequest for frames that are not
     among them."""
-    asked = replace(asked, size=(recorded.width, recorded.height))
+    asked = replace(asked, size=(recorded.width, recorded.height), views=recorded.views)
     if not chosen:
         return replace(asked, frames=recorded.frames)
     if missing := frame_files.gaps_in(recorded.frames, asked.frames):

@@ -16,6 +16,7 @@ from ..core.tasks import RestyleSequence
 from ..library import files, shot_folders
 from ..library.kept_pictures import key_of
 from ..protocol.messages import Record
+from ..protocol.shot_names import parts_of
 from ..protocol.shots import FLOW, LINKS, Course, Shot, ShotInfo
 from .runtime import runtime
 from .sequence_frames import SCENE, Asked, of_recording, recorded_in
@@ -183,7 +184,8 @@ def contents_for(asked: Asked, order: Order, guides: Guides, link: str) -> dict[
     Where the order has no controls or regions, those of the shot do not count.
     """
     made = {"frames": "/".join(asked.source.replace("\\", "/").split("/")[-2:]),
-            "scene": "yes" if asked.of_scene else "no", "motion": link if asked.of_scene else FLOW}
+            "scene": "yes" if asked.of_scene else "no", "motion": link if asked.of_scene else FLOW,
+            "views": " ".join(asked.views)}
     if order.controls:
         made["controls"] = " ".join(guides.controls)
     if order.regions:
@@ -219,12 +221,12 @@ def prepare_shot(work: SequenceWork, folder: str, begun: Begun, asked: Asked, or
         shot_folders.note_request(folder, order.request)
 
 
-def finished_in(output: str) -> Iterator[int]:
-    """Yield the numbers of finished frames in an output folder."""
+def finished_in(output: str) -> Iterator[str]:
+    """Yield the names of finished frames in an output folder, without their ending."""
     for name in files.names_in(output):
         stem, ending = os.path.splitext(name)
-        if ending == ".png" and stem.lstrip("-").isdecimal():
-            yield int(stem)
+        if ending == ".png" and parts_of(stem) is not None:
+            yield stem
 
 
 # ---- inside ----------------------------------------------------------------------------------------------------------

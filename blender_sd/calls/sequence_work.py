@@ -21,7 +21,8 @@ from ..library.frame_files import is_movie
 from ..library.shots import ShotWriter
 from ..protocol import png_arrays
 from ..protocol.messages import Encode, Event, Finished, Loading, Note, Ready, Record, Source
-from ..protocol.shots import KEYFRAMES, Course, Shot, ShotOrder, file_name
+from ..protocol.shot_names import by_view, number_of
+from ..protocol.shots import KEYFRAMES, Course, Shot, ShotOrder
 from ..session.process import ProcessPipeline
 from ..session.sequences import Emit
 from . import second_blender
@@ -68,11 +69,12 @@ class SequenceWork:
         pipeline: Makes the process that records.
         request: What is recorded, without a job's id; None if it was recorded already.
         order: What is asked of the engine.
-        movie: The movie to make of the frames; "" for none.
+        movie: The movie to make of the frames, or the name to which the endings of several views are added; "" for
+            none.
         linear: The folder for OpenEXR files; "" for none.
         source: The movie whose sound that gets; "" for none.
         more: The OpenEXR files and the movie, once they are made.
-        keyframes: Pictures that a person made for frames; None for those that the shot has.
+        keyframes: Pictures that a person made for frames, seen from the first view; None for those that the shot has.
         record_only: Whether nothing is painted.
         course: What varies from frame to frame, where that is brought up to date; None where it stays as recorded.
         copy: The scene's saved copy that `request` opens; None for none.
@@ -125,20 +127,29 @@ class SequenceWork:
             if self.movie:
                 emit(Loading(made.job, "Making the movie"))
                 files.sweep(os.path.dirname(self.movie))  # what a killed process was writing
-            frames = tuple(int(os.path.splitext(os.path.basename(result.path))[0]) for result in made.results)
-            encode = Encode(made.job, os.path.dirname(made.results[0].path), frames, self.movie,
-                            Shot(self.order.folder).info.fps, self.source if is_movie(self.source) else "", self.linear,
-                            files.temporary(self.movie) if self.movie else "")
-            try:
-                self._run(encode, emit, cancelled)
-            finally:
-                with suppress(OSError):  # there is none, unless the process was killed
-                    files.remove(encode.fresh)
+            paths = [result.path for result in made.results]
+            for view, frames in by_view(paths).items():
+                self._encode(made, view, tuple(frames), emit, cancelled)
             if self.linear:
                 emit(Note(made.job, "The OpenEXR files are scene-linear (linear Rec. 709)."))
-                self.more += [os.path.join(self.linear, f"{file_name(frame)}.exr") for frame in frames]
-            self.more += [self.movie] if self.movie else []
+                names = [os.path.splitext(os.path.basename(path))[0] for path in paths]
+                self.more = [*(os.path.join(self.linear, f"{name}.exr") for name in names), *self.more]
         return made
+
+    def _encode(self, made: Finished, view: str, frames: tuple[int, ...], emit: Emit, cancelled: Callable[[], bool]
+                ) -> None:
+        """Make the movie and the OpenEXR files of one view, "" for the only one."""
+        stem, ending = os.path.splitext(self.movie)
+        movie = f"{stem}{view}{ending}" if self.movie else ""
+        encode = Encode(made.job, os.path.dirname(made.results[0].path), frames, movie,
+                        Shot(self.order.folder).info.fps, self.source if is_movie(self.source) else "", self.linear,
+                        files.temporary(movie) if movie else "", view)
+        try:
+            self._run(encode, emit, cancelled)
+        finally:
+            with suppress(OSError):  # there is none, unless the process was killed
+                files.remove(encode.fresh)
+        self.more += [movie] if movie else []
 
     def _remember(self, path: str, pictures: Path) -> None:
         """Copy a finished frame, which carries all settings, to the pictures. Raise OSError."""
@@ -162,8 +173,8 @@ class SequenceWork:
         """Write the person's pictures beside the frames that they stand for, and delete those of an earlier run."""
         if self.keyframes is None:
             return
-        writer = ShotWriter(self.order.folder)
-        writer.keep(KEYFRAMES, self.keyframes)
+        writer, views = ShotWriter(self.order.folder), Shot(self.order.folder).info.views
+        writer.keep(KEYFRAMES, [number_of(number, views) for number in self.keyframes])
         for number, given in self.keyframes.items():
             source = given() if callable(given) else given
             data = source.encoded
@@ -171,7 +182,7 @@ class SequenceWork:
                 packed = io.BytesIO()
                 png_arrays.write(np.asarray(source.pixels), packed)
                 data = packed.getvalue()
-            writer.picture(KEYFRAMES, number, data)
+            writer.picture(KEYFRAMES, number_of(number, views), data)  # the other views follow the first one
 
     def _present(self) -> ShotOrder:
         """Return the order, without frames that the shot left out because they are broken."""

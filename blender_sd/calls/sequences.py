@@ -13,6 +13,7 @@ from ..core.frame_ranges import frames_in
 from ..core.request_builder import checked_size
 from ..core.tasks import RESTYLE_SEQUENCE
 from ..library import files, shot_folders
+from ..protocol.shot_names import by_view, name_of, numbers_of
 from ..protocol.shots import ShotOrder
 from ..session.job import Job
 from .arguments import scene_call, task_call
@@ -124,7 +125,8 @@ def is_finished(output: str | os.PathLike) -> bool:
     """Return whether all frames that were recorded for a folder are there, however they were painted."""
     folder = runtime.scene.local_path(output)
     info = recorded_in(folder)
-    return info is not None and set(info.frames) <= set(finished_in(folder))
+    return info is not None and {name_of(number, info.views) for number in numbers_of(info.frames, info.views)} <= set(
+        finished_in(folder))
 
 
 def frames_of(output: str | os.PathLike) -> tuple[int, ...]:
@@ -222,8 +224,8 @@ def _brought_in(work: SequenceWork, placed: Any) -> Any:
     def bring_in(job: Job) -> list[Any]:
         paths = [result.path for result in job.results]
         if placed is not None and paths and not work.order.keys_only:
-            numbers = [int(Path(path).stem) for path in paths]
-            placed(paths, numbers)
+            first = next(iter(by_view(paths).values()))  # Blender finds the other views by it
+            placed(list(first.values()), list(first))
         return [Path(path) for path in (*paths, *work.more)]
 
     return bring_in

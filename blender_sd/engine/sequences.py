@@ -12,6 +12,7 @@ from ..library.content_digests import ContentDigests
 from ..library.model_paths import Resolved
 from ..library.policy import Policy
 from ..protocol.messages import EngineConfig, FrameDone
+from ..protocol.shots import Shot
 from .models.identity import Identity
 from .output import image_origin
 from .output.content_credentials import Credentials
@@ -41,7 +42,7 @@ def restyle(job: Job, resolved: Resolved, rules: Policy, config: EngineConfig, p
     if credentials is not None:
         credentials.ready(job.note)
     identity = Identity(digests, resolved.message.folder, job.check)
-    store = FrameStore(message.output)
+    store = FrameStore(message.output, Shot(message.shot.folder).info.views)
     work = SequencePainter(painter, job, resolved, rules, config, store)
     total, noted = work.total, set[str]()
     origin: Origin | None = None

@@ -16,7 +16,7 @@ from .motion import BEYOND, Moment
 
 FRESH = 0.004  # of a frame: if larger patches are seen by neither keyframe round it, it becomes one too
 _POOR = 0.35  # a keyframe that sees a point this much worse than the frame itself does not count
-_NEAR = 2  # keyframes on each side that a frame takes its pixels from
+NEAR = 2  # keyframes on each side that a frame takes its pixels from
 _ANCHORS = 3  # further keyframes that a new one is painted after
 _GAIN = 0.01  # of a frame: least share that an anchor must add
 _CELL = 4.0  # pixels of a thinned frame: how near points must be to count as the same
@@ -47,25 +47,31 @@ def spread(frames: Sequence[int], distance: int, fixed: Sequence[int]) -> list[i
     return sorted(chosen - near | set(given))
 
 
-def densified(frames: Sequence[int], keys: Sequence[int], fresh: Callable[[int, tuple[int, int]], float]) -> list[int]:
-    """Return `keys` with more of them wherever much is seen that neither neighbour shows.
+def densified(frames: Sequence[int], keys: Sequence[int], fresh: Callable[[int, tuple[int, ...]], float],
+              depth: int = 1) -> list[int]:
+    """Return `keys` with more of them wherever much is seen that the neighbours do not show.
 
     Args:
         frames: All frames.
-        keys: Keyframes, among them the first and the last frame.
-        fresh: Returns the share of a frame that two keyframes do not show.
+        keys: Keyframes, among them the first frame.
+        fresh: Returns the share of a frame that some keyframes do not show.
+        depth: How many keyframes on each side are its neighbours, up to `NEAR`.
     """
     result, open_ = [keys[0]], list(zip(keys, keys[1:]))[::-1]
     place = {frame: number for number, frame in enumerate(frames)}
     while open_:
-        before, after = open_.pop()
+        before, after = open_.pop()  # the last one of `result`, and the next one
+        around = (*result[-depth:], after, *(later for _, later in open_[:-depth:-1]))
         between = frames[place[before] + 1 : place[after]]
-        shares = [fresh(frame, (before, after)) for frame in between]
+        shares = [fresh(frame, around) for frame in between]
         worst = int(np.argmax(shares)) if shares else 0
         if shares and shares[worst] > FRESH:
             open_ += [(between[worst], after), (before, between[worst])]
         else:
             result.append(after)
+    for frame in frames[place[keys[-1]] + 1 :]:
+        if fresh(frame, tuple(result[-depth:])) > FRESH:
+            result.append(frame)
     return result
 
 
@@ -92,7 +98,7 @@ def near(keys: Sequence[int], frame: int) -> list[int]:
     place = bisect_left(keys, frame)
     if place < len(keys) and keys[place] == frame:
         return [frame]
-    return list(keys[max(0, place - _NEAR) : place + _NEAR])
+    return list(keys[max(0, place - NEAR) : place + NEAR])
 
 
 def fresh(moment: Moment, keys: Sequence[Moment]) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from ..protocol import shots
+from ..protocol.shot_names import file_name
 from ..protocol.shots import Course, ShotInfo
 from ..protocol.surfaces import Lens
 from . import files
@@ -28,11 +29,11 @@ class ShotWriter:
 
     def picture(self, kind: str, frame: int, data: bytes) -> None:
         """Write a frame's PNG of a kind: `shots.FRAMES`, `shots.KEYFRAMES`, "controls/0", "regions/0", …"""
-        self._write(f"{kind}/{shots.file_name(frame)}.png", data)
+        self._write(f"{kind}/{file_name(frame)}.png", data)
 
     def keep(self, kind: str, frames: Collection[int]) -> None:
         """Delete the pictures of a kind, except those of `frames`."""
-        names = {f"{shots.file_name(frame)}.png" for frame in frames}
+        names = {f"{file_name(frame)}.png" for frame in frames}
         folder = os.path.join(self.folder, kind)
         for name in os.listdir(folder) if os.path.isdir(folder) else ():
             if name.endswith(".png") and name not in names:
@@ -52,12 +53,12 @@ class ShotWriter:
         if topology.name not in self._topologies:
             self._write(f"{shots.TOPOLOGIES}/{topology.name}.npz", shots.topology_bytes(topology))
             self._topologies.add(topology.name)
-        self._write(f"{shots.SURFACES}/{shots.file_name(frame)}.npz",
+        self._write(f"{shots.SURFACES}/{file_name(frame)}.npz",
                     shots.surface_bytes(vertices, topology.name, lens))
 
     def vectors(self, frame: int, vectors: np.ndarray) -> None:
         """Write a frame's motion, H×W×4 (`Shot.vectors`)."""
-        self._write(f"{shots.VECTORS}/{shots.file_name(frame)}.npz", shots.vectors_bytes(vectors))
+        self._write(f"{shots.VECTORS}/{file_name(frame)}.npz", shots.vectors_bytes(vectors))
 
     def course(self, course: Course) -> None:
         """Write the settings that vary."""

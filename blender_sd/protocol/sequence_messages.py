@@ -61,6 +61,7 @@ class Encode:
         sound: The file whose sound the movie gets; "" for none.
         linear: The folder for OpenEXR files in scene-linear light; "" for none.
         fresh: Where the movie is written until it is complete, beside it; "" where there is none.
+        view: How the files' names end before ".png", for one view of a scene with several; "" for a plain one.
     """
 
     job: str
@@ -71,6 +72,7 @@ class Encode:
     sound: str = ""
     linear: str = ""
     fresh: str = ""
+    view: str = ""
 
 
 @dataclass(frozen=True)

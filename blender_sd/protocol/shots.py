@@ -33,6 +33,7 @@ import numpy as np
 
 from ..core.common_settings import MAX_SEED, MAX_SIDE, MIN_SIDE
 from ..core.errors import SourceUnusable
+from .shot_names import file_name
 from .surfaces import Lens
 
 FORMAT = 1
@@ -60,6 +61,7 @@ class ShotInfo:
         cuts: The frames that begin after a cut: nothing corresponds across it.
         link: How points of frames are found again, one of `LINKS`.
         objects: The names of the objects, by the numbers in the topologies.
+        views: How the files of each frame's views end (`shot_names`); () for a plain shot.
     """
 
     frames: tuple[int, ...]
@@ -70,6 +72,7 @@ class ShotInfo:
     cuts: tuple[int, ...] = ()
     link: str = SURFACE
     objects: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,11 +148,6 @@ class ShotOrder:
     folder: str
     frames: tuple[int, ...] = ()
     keys_only: bool = False
-
-
-def file_name(frame: int) -> str:
-    """Return a frame's number as it stands in the names of files."""
-    return f"{frame:06d}"
 
 
 class Shot:
@@ -255,7 +253,9 @@ def read_info(data: bytes) -> ShotInfo:
     sound = (whole and len(info.frames) <= MAX_FRAMES and all(MIN_SIDE <= side <= MAX_SIDE for side in whole[-4:-2])
              and len(info.fps) == 2 and min(info.fps) > 0 and info.link in LINKS
              and type(info.pixel_aspect) in (int, float) and 0.1 <= info.pixel_aspect <= 10
-             and isinstance(info.objects, tuple) and all(type(name) is str for name in info.objects))
+             and isinstance(info.objects, tuple) and isinstance(info.views, tuple)
+             and all(type(name) is str for name in (*info.objects, *info.views))
+             and len(set(info.views)) == len(info.views) and not set("/\\") & set("".join(info.views)))
     if not sound or not info.frames:
         raise _broken(INFO, "a value is out of range")
     if any(after <= before for before, after in zip(info.frames, info.frames[1:])):

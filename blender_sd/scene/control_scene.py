@@ -71,11 +71,35 @@ def stage(scene: bpy.types.Scene, size: tuple[int, int], view: View | None = Non
                 yield Stage(copy, names)
         else:
             frames.set_frame(copy, scene, size, covers)
-            copy.camera = _camera(camera, scene, made)
+            copy.camera = still_camera(camera, scene, made)
             yield Stage(copy, names)
     finally:
         bpy.data.scenes.remove(copy)
         bpy.data.batch_remove(made)
+
+
+def still_camera(seen_by: bpy.types.Object, scene: bpy.types.Scene, made: list[bpy.types.ID]) -> bpy.types.Object:
+    """Return a new camera that takes the same picture as `seen_by` does in `scene`'s engine, without depth of field.
+
+    What has to be removed with it is appended to `made`.
+    """
+    if seen_by.type != "CAMERA":
+        camera = frames.stand_in(seen_by, scene)
+        made += [camera, camera.data]
+        return camera
+    camera = seen_by.copy()
+    camera.data = data = seen_by.data.copy()
+    made += [camera, data]
+    now = compat.evaluated(seen_by, scene).data
+    data.animation_data_clear()
+    _take(data, now, _LENS)
+    # 5.0 has moved them
+    for owner, source in ((data, now), (getattr(data, "cycles", data), getattr(now, "cycles", now))):
+        _take(owner, source, [name for name in source.bl_rna.properties.keys() if name.startswith(_PANORAMA)])
+    data.dof.use_dof = False
+    if scene.render.engine != _CYCLES and data.type not in ("PERSP", "ORTHO"):  # the other engines know no panorama
+        data.type = "PERSP"
+    return camera
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
@@ -229,27 +253,6 @@ def _things(collection: bpy.types.Collection) -> Iterable[bpy.types.Object]:
         yield from (thing for thing in collection.objects if not thing.hide_render)
         for child in collection.children:
             yield from _things(child)
-
-
-def _camera(seen_by: bpy.types.Object, scene: bpy.types.Scene, made: list[bpy.types.ID]) -> bpy.types.Object:
-    """Return a camera that takes the same picture as `seen_by` does in `scene`'s engine, without depth of field."""
-    if seen_by.type != "CAMERA":
-        camera = frames.stand_in(seen_by, scene)
-        made += [camera, camera.data]
-        return camera
-    camera = seen_by.copy()
-    camera.data = data = seen_by.data.copy()
-    made += [camera, data]
-    now = compat.evaluated(seen_by, scene).data
-    data.animation_data_clear()
-    _take(data, now, _LENS)
-    # 5.0 has moved them
-    for owner, source in ((data, now), (getattr(data, "cycles", data), getattr(now, "cycles", now))):
-        _take(owner, source, [name for name in source.bl_rna.properties.keys() if name.startswith(_PANORAMA)])
-    data.dof.use_dof = False
-    if scene.render.engine != _CYCLES and data.type not in ("PERSP", "ORTHO"):  # the other engines know no panorama
-        data.type = "PERSP"
-    return camera
 
 
 def _take(target: Any, source: Any, names: Iterable[str]) -> None:

@@ -25,26 +25,28 @@ def as_png(image: bpy.types.Image, scene: bpy.types.Scene, bits: int, standard: 
     """
     with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder, _output_settings(
             scene, standard, "PNG", bits):
-        path = os.path.join(folder, "frame.png")
-        image.save_render(path, scene=scene)
-        with open(path, "rb") as file:
-            return bare(file.read())
+        return bare(_saved(image, scene, folder, ".png"))
 
 
 def as_targa(image: bpy.types.Image, scene: bpy.types.Scene, standard: bool) -> bytes:
     """Return `image` as a Targa file; of a stereoscopic image, the first eye's."""
     with tempfile.TemporaryDirectory(prefix="blender_sd-",
                                      ignore_cleanup_errors=True) as folder, _output_settings(scene, standard):
-        try:
-            image.save_render(os.path.join(folder, "shown.tga"), scene=scene)
-        except RuntimeError:  # Blender also says so where it has written a file for each eye
-            if not os.listdir(folder):
-                raise
-        names = [f"shown{suffix}.tga" for suffix in ("", *(view.file_suffix for view in scene.render.views))]
-        path = next((path for name in names if os.path.exists(path := os.path.join(folder, name))),
-                    os.path.join(folder, names[0]))
-        with open(path, "rb") as file:
-            return file.read()
+        return _saved(image, scene, folder, ".tga")
+
+
+def _saved(image: bpy.types.Image, scene: bpy.types.Scene, folder: str, ending: str) -> bytes:
+    """Return the file that Blender writes of `image` into an empty folder; of a stereoscopic image, the first eye's."""
+    try:
+        image.save_render(os.path.join(folder, f"shown{ending}"), scene=scene)
+    except RuntimeError:  # Blender also says so where it has written a file for each eye
+        if not os.listdir(folder):
+            raise
+    names = [f"shown{suffix}{ending}" for suffix in ("", *(view.file_suffix for view in scene.render.views))]
+    path = next((path for name in names if os.path.exists(path := os.path.join(folder, name))),
+                os.path.join(folder, names[0]))
+    with open(path, "rb") as file:
+        return file.read()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import bpy
 
 from ..core.errors import NoRender, SourceUnusable
 from ..protocol.messages import Source
-from . import compat, frames, handlers, pixels, stamps
+from . import compat, frames, handlers, pixels, stamps, stereo
 from .render_output import as_png, as_targa, set_values, values_of
 
 _MATTES = ("use_pass_cryptomatte_object", "use_pass_cryptomatte_material")
@@ -95,16 +95,23 @@ def render_camera(scene: bpy.types.Scene, size: tuple[int, int] | None = None,
     return render_result_source(scene)
 
 
-def render_as_png(scene: bpy.types.Scene, bits: int = 8) -> bytes:
+def render_as_png(scene: bpy.types.Scene, bits: int = 8, view: str = "") -> bytes:
     """Render the current frame of `scene` from its camera, wait, and return a PNG of it as shown: RGBA, straight alpha.
 
-    `bits`: 8 or 16 for each value. Raises SourceUnusable if there is no camera, or Blender cannot render.
+    Args:
+        scene: The scene.
+        bits: 8 or 16 for each value.
+        view: The name of the view that is rendered, where the scene has several; "" for a plain render.
+
+    Raises:
+        SourceUnusable: There is no camera, or Blender cannot render.
     """
     handlers.check_render()
     set_back = _as_one_picture(scene)
     try:
-        _render(scene)
-        return as_png(_render_result(), scene, bits, standard=False)
+        with stereo.only(scene, view):
+            _render(scene)
+            return as_png(_render_result(), scene, bits, standard=False)
     except (RuntimeError, OSError) as error:
         raise _failed(error) from None
     finally:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import bpy
 
-from . import compat
+from . import compat, stereo
 
 _LONGEST = 1000  # pictures of a strip: adding to a longer one takes ever longer
 _NODE = "Stable Diffusion animation"
@@ -17,7 +17,7 @@ def in_sequencer(scene: bpy.types.Scene, paths: Sequence[str], frames: Sequence[
 
     Args:
         scene: The scene.
-        paths: The files, in their order.
+        paths: The files, in their order; of a scene with several views, those of the first one.
         frames: The frame of each, rising. A picture stays until the next one.
         name: What the strips are called.
     """
@@ -34,6 +34,7 @@ def in_sequencer(scene: bpy.types.Scene, paths: Sequence[str], frames: Sequence[
                 last[0].frame_final_end = frame
             strip = strips.new_image(name, path, channel, frame)
             strip.colorspace_settings.name = "sRGB"
+            strip.use_multiview = _has_views(scene, path)  # Blender finds the files of the other views by their endings
             made.append(strip)
             last = strip, folder
         until = frame + 1
@@ -45,12 +46,13 @@ def in_compositor(scene: bpy.types.Scene, paths: Sequence[str], frames: Sequence
 
     Args:
         scene: The scene.
-        paths: The files, numbered by their frames.
+        paths: The files, numbered by their frames; of a scene with several views, those of the first one.
         frames: The frame of each, rising.
         name: What the image and the node are called.
     """
     image = bpy.data.images.load(paths[0], check_existing=False)
     image.name, image.source = name, "SEQUENCE"
+    image.use_multiview = _has_views(scene, paths[0])
     tree = compat.made_compositor_of(scene)
     node = tree.nodes.new("CompositorNodeImage")
     node.name = node.label = _NODE
@@ -59,3 +61,9 @@ def in_compositor(scene: bpy.types.Scene, paths: Sequence[str], frames: Sequence
     node.frame_offset = frames[0] - 1  # the file of the frame that is shown has that frame's number
     node.location = (min((other.location.x for other in tree.nodes if other != node), default=0) - 300, 0)
     return image
+
+
+def _has_views(scene: bpy.types.Scene, path: str) -> bool:
+    """Return whether a picture is of one of the views that a render of `scene` has."""
+    endings = stereo.endings_of(scene)
+    return len(endings) > 1 and os.path.splitext(path)[0].endswith(endings)

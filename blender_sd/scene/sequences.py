@@ -9,13 +9,14 @@ import bpy
 from ..core.errors import InvalidRequest, SourceUnusable
 from ..core.names import suggestion
 from ..protocol.messages import Record
-from . import frames, movies, saved_copy, sequence_placing, shot_process, shot_recorder
+from . import frames, movies, saved_copy, sequence_placing, shot_process, shot_recorder, stereo
 from .shot_settings import animated_paths, keyframed
 from .targets import identity, lookup, push_undo
 
 __all__ = [
     "animated_in_panel", "copy_scene", "facts_of_movie", "fps_of_scene", "keyframed_in_scene", "marked_prompts",
-    "name_of_scene", "placing", "range_of_scene", "record_here", "records_here", "runs_scripts", "size_of_scene"]
+    "name_of_scene", "placing", "range_of_scene", "record_here", "records_here", "runs_scripts", "size_of_scene",
+    "views_of_scene"]
 
 _PLACES: dict[str, Callable] = {"sequencer": sequence_placing.in_sequencer,
                                 "compositor": sequence_placing.in_compositor}
@@ -43,6 +44,12 @@ def size_of_scene(frame: int) -> tuple[int, int]:
     """Return (width, height) of a render of the open scene. Raises SourceUnusable where it cannot be recorded."""
     shot_recorder.check_recordable(bpy.context.scene, frame)
     return frames.region_of(bpy.context.scene).size
+
+
+def views_of_scene() -> tuple[str, ...]:
+    """Return how the files of each view of the open scene end; () where it renders one picture of a frame. Raises
+    SourceUnusable where they cannot be told apart."""
+    return stereo.endings_of(bpy.context.scene)
 
 
 def marked_prompts(frame_first: int, frame_last: int) -> tuple[tuple[int, str], ...]:

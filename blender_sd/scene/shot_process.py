@@ -18,7 +18,7 @@ from ..library import shot_folders
 from ..library.frame_files import timing_of
 from ..protocol import endings, serving
 from ..protocol.messages import Encode, Event, Installed, Note, Outline, Ready, Record, Stage
-from ..protocol.shots import file_name
+from ..protocol.shot_names import file_name
 from . import geometry, linear_frames, movies, shot_settings
 from .shot_pictures import opened_pictures
 from .shot_recorder import Recording, record
@@ -124,7 +124,7 @@ def _controls_in(request: Record) -> tuple[tuple[int, str], ...]:
 
 def _encoded(request: Encode, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> Event:
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    pictures = [os.path.join(request.folder, f"{file_name(frame)}.png") for frame in request.frames]
+    pictures = [os.path.join(request.folder, f"{file_name(frame)}{request.view}.png") for frame in request.frames]
     if request.linear:
         total = len(pictures)
         linear_frames.write_linear(pictures, request.linear, lambda done: emit(

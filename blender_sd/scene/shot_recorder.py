@@ -23,12 +23,12 @@ from ..core.regions import Region
 from ..library import files
 from ..library.encoded import HEADER_BYTES, read_header
 from ..library.shots import ShotWriter
-from ..protocol import png_arrays, shots
+from ..protocol import png_arrays, shot_names, shots
 from ..protocol.messages import Source
 from ..protocol.shots import (
     CONTROLS, FLOW, FRAMES, REGIONS, SURFACE, SURFACES, TOPOLOGIES, VECTOR, VECTORS, Course, ShotInfo,
 )
-from . import frames, handlers, motion, renders, simulations
+from . import frames, handlers, motion, renders, simulations, stereo
 from .control import control_source
 from .frame_surfaces import surfaces_of_frame
 from .regions import open_regions
@@ -103,9 +103,7 @@ def record(scene: bpy.types.Scene, what: Recording, tell: Callable[[str, int, in
 def check_recordable(scene: bpy.types.Scene, frame: int) -> None:
     """Raise SourceUnusable where a shot of `scene` that begins at a frame cannot be recorded."""
     frames.camera_of(scene, frame)
-    if scene.render.use_multiview:
-        raise SourceUnusable("The scene renders in stereo, and each eye would be painted in another way.",
-                             "Switch off Stereoscopy, or restyle one eye's camera.")
+    stereo.endings_of(scene)
 
 
 def fps_of(scene: bpy.types.Scene) -> tuple[int, int]:
@@ -133,7 +131,10 @@ class _Recorder:
         self._writer = ShotWriter(what.folder)
         self._layout = self._known_layout()
         self._link = what.link if what.of_scene else FLOW
-        self._numbers = what.frames
+        of_eyes = what.of_scene and what.pictures is None
+        self._views = stereo.views_of(scene) if of_eyes else ()
+        self._endings = stereo.endings_of(scene) if of_eyes else ()
+        self._numbers = shot_names.numbers_of(what.frames, self._endings)
         self._size: tuple[int, int] = (0, 0)
         self._values: dict[str, dict[int, Any]] = {name: {} for name, _ in what.varying}
         self._simulated = simulations.start_of(scene) if what.of_scene else None
@@ -144,20 +145,26 @@ class _Recorder:
             self._go_on("Rendering" if self._what.pictures is None else "Reading", done)
             if self._frame(number):
                 kept.append(number)
-        self._numbers = numbers = tuple(kept)
-        if not numbers:
+        self._numbers = tuple(kept)
+        if not self._numbers:
             raise SourceUnusable("None of the frames can be read.", "Look at the files.")
         if self._link in (AUTO, SURFACE) and self._has_surfaces():
             self._link = SURFACE
             self._align()
         elif self._link in (AUTO, SURFACE):
             self._link = VECTOR
+        if self._link == VECTOR and len(self._views) > 1:
+            self._link = FLOW
+            self._note("The Vector pass leads to no other eye, so in stereo motion is estimated from the pictures "
+                       "(optical flow).")
         if self._link == VECTOR:
             self._all_vectors()
         render, of_scene = self._scene.render, self._what.of_scene
+        numbers = tuple(dict.fromkeys(self._frame_of(number) for number in self._numbers))
         info = ShotInfo(numbers, *self._size, pixel_aspect=render.pixel_aspect_x / render.pixel_aspect_y,
                         fps=self._what.fps or fps_of(self._scene), link=self._link,
-                        cuts=cuts_in(self._scene, numbers) if of_scene else (), objects=tuple(self._layout.names))
+                        cuts=cuts_in(self._scene, numbers) if of_scene else (), objects=tuple(self._layout.names),
+                        views=self._endings)
         self._writer.course(self._course())
         self._writer.info(info)
         return info
@@ -170,25 +177,35 @@ class _Recorder:
         self._check()
         self._tell(doing, done, len(self._numbers))
 
+    def _frame_of(self, number: int) -> int:
+        return shot_names.frame_of(number, self._endings)
+
+    def _view_of(self, number: int) -> str:
+        return self._views[shot_names.place_of(number, self._endings)] if self._views else ""
+
     def _frame(self, number: int) -> bool:
-        """Record one frame, unless it is there already. Return whether the shot has it."""
+        """Record one frame, or one view of it, unless it is there already. Return whether the shot has it."""
+        frame = self._frame_of(number)
         path = self._path(FRAMES, number, "png")
         there = os.path.exists(path)
         if not there and self._what.of_scene:
-            self._simulate_up_to(number)
+            self._simulate_up_to(frame)
         if not there and self._what.of_scene or self._what.varying:
-            self._scene.frame_set(number)
-            self._read_values(number)
+            self._scene.frame_set(frame)
+            self._read_values(frame)
         if there:
             with open(path, "rb") as file:
-                return self._fits(number, file.read(HEADER_BYTES))
+                return self._fits(frame, file.read(HEADER_BYTES))
         if self._link in (AUTO, SURFACE):
             self._surface(number)
-        picture = (renders.render_as_png(self._scene, self._what.bits) if self._what.pictures is None
-                   else self._what.pictures(number))
-        if picture is None or not self._fits(number, picture):
+        view = self._view_of(number)
+        picture = (renders.render_as_png(self._scene, self._what.bits, view) if self._what.pictures is None
+                   else self._what.pictures(frame))
+        if picture is None or not self._fits(frame, picture):
             return False
-        self._guides(number)
+        if self._what.controls or self._what.regions:
+            with stereo.through(self._scene, view):
+                self._guides(number)
         self._writer.picture(FRAMES, number, picture)
         return True
 
@@ -214,7 +231,8 @@ class _Recorder:
     def _surface(self, number: int) -> None:
         """Record where everything is in the current frame."""
         try:
-            seen = surfaces_of_frame(self._scene)
+            with stereo.through(self._scene, self._view_of(number)):
+                seen = surfaces_of_frame(self._scene)
         except SourceUnusable as error:
             if self._link == SURFACE or "panoramic" not in error.message:
                 raise
@@ -317,7 +335,7 @@ class _Recorder:
                 self._writer.vectors(number, motion.vectors_of_frame(self._scene, self._size, step))
 
     def _path(self, kind: str, number: int, extension: str) -> str:
-        return os.path.join(self._what.folder, kind, f"{shots.file_name(number)}.{extension}")
+        return os.path.join(self._what.folder, kind, f"{shot_names.file_name(number)}.{extension}")
 
 
 def _png(source: Source) -> bytes:

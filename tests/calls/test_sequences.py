@@ -17,9 +17,10 @@ from blender_sd.core.regions import Region
 from blender_sd.core.request import Request
 from blender_sd.library import png
 from blender_sd.library.shot_folders import is_recorded, saved_copy, shot_in
+from blender_sd.library.shots import ShotWriter
 from blender_sd.protocol import exr_files
 from blender_sd.protocol.messages import Failed, Finished, Result, Source
-from blender_sd.protocol.shots import Shot, ShotOrder
+from blender_sd.protocol.shots import Shot, ShotInfo, ShotOrder
 from blender_sd.scene import movies
 from tests.support import recorded
 from tests.support.calls import PATIENCE, run_until
@@ -161,6 +162,7 @@ def test_a_file_that_was_never_saved_and_one_that_was(sd, moving, settings, tmp_
 
 def test_keyframes_of_an_earlier_run_stay_unless_others_are_given(tmp_path):
     png_bytes = png.grey_png(8, 8, bytes(64))
+    ShotWriter(str(tmp_path)).info(ShotInfo((1, 2), 64, 64))
 
     def write(keyframes) -> list[str]:
         work = SequenceWork(None, None, ShotOrder(str(tmp_path)), keyframes=keyframes, record_only=True)

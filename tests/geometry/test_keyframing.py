@@ -35,6 +35,14 @@ def test_there_are_more_where_much_comes_into_view():
     assert keyframing.densified(FRAMES, [10, 34], lambda frame, keys: 1.0) == FRAMES  # no end before every frame is one
 
 
+def test_with_several_views_more_neighbours_count_and_the_last_frames_may_become_keyframes():
+    shown = {}
+    assert keyframing.densified(FRAMES, [10, 18, 26, 32], lambda frame, keys: shown.update({frame: keys}) or (
+        0.5 if frame == 34 else 0.001), 2) == [10, 18, 26, 32, 34]
+    assert shown[11] == (10, 18, 26) and shown[20] == (10, 18, 26, 32) and shown[30] == (18, 26, 32)
+    assert shown[33] == (26, 32)
+
+
 def test_groups_are_bounded_and_alike():
     keys = [1, 5, 9, 13, 17, 21]
     assert keyframing.grouped(keys, (), lambda key: 0, 4) == [Group((1, 5, 9, 13), 0), Group((17, 21), 1)]

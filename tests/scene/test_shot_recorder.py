@@ -67,8 +67,8 @@ def test_vectors_of_every_second_frame_are_as_long_as_its_step(moving):
 
 def test_finished_frames_are_never_made_again(moving, tmp_path, monkeypatch):
     made, render = [], renders.render_as_png
-    monkeypatch.setattr(renders, "render_as_png", lambda scene, bits: (
-        made.append(scene.frame_current), render(scene, bits))[1])
+    monkeypatch.setattr(renders, "render_as_png", lambda scene, bits, view: (
+        made.append(scene.frame_current), render(scene, bits, view))[1])
     stop = iter([False, False, True])
     what = Recording(folder=str(tmp_path / "shot"), frames=(1, 2, 3))
     with pytest.raises(JobCancelled):
@@ -148,11 +148,8 @@ def test_settings_follow_properties_of_the_scene(moving, tmp_path):
         recorded(moving, tmp_path, varying=(("strength", '["gone"]'),))
 
 
-def test_stereo_and_a_missing_camera_are_refused_before_anything_is_made(moving, tmp_path):
-    moving.render.use_multiview = True
-    with pytest.raises(SourceUnusable, match="stereo"):
-        recorded(moving, tmp_path)
-    moving.render.use_multiview, moving.camera = False, None
+def test_a_missing_camera_is_refused_before_anything_is_made(moving, tmp_path):
+    moving.camera = None
     with pytest.raises(SourceUnusable, match="no camera"):
         recorded(moving, tmp_path)
     assert not os.path.exists(tmp_path / "shot")

@@ -4,7 +4,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ...library import files
 from ...library.png import is_whole, read_head
 from ...protocol import png_arrays
 from ...protocol.serving import WRITING
-from ...protocol.shots import file_name
+from ...protocol.shot_names import name_of
 from . import pictures
 
 DIGEST_KEY = "blender_sd_frame"  # the text chunk with the digest of all that a frame was made from
@@ -27,9 +27,10 @@ _KEPT = ".sequence"
 class FrameStore:
     """The output folder of a sequence, with its keyframes in a folder of its own inside."""
 
-    def __init__(self, folder: str) -> None:
-        """Look at an existing folder. Raise OutputUnwritable if it cannot take files."""
-        self._folder = Path(folder)
+    def __init__(self, folder: str, views: Sequence[str] = ()) -> None:
+        """Look at an existing folder for frames of a shot with `views`. Raise OutputUnwritable if it cannot take files.
+        """
+        self._folder, self._views = Path(folder), views
         pictures.check_folder(self._folder)
         self._keys = self._folder / _KEPT
         try:
@@ -39,7 +40,7 @@ class FrameStore:
 
     def path(self, frame: int, key: bool = False) -> Path:
         """Return where a frame or a keyframe lies, whether it is there or not."""
-        return (self._keys if key else self._folder) / f"{file_name(frame)}.png"
+        return (self._keys if key else self._folder) / f"{name_of(frame, self._views)}.png"
 
     def has(self, frame: int, digest: str, key: bool = False) -> bool:
         """Return whether a frame is there, whole, and made from what `digest` names."""

@@ -22,6 +22,7 @@ from ...geometry.resample import Layer
 from ...geometry.tracks import Tracked, Tracks
 from ...protocol import shots
 from ...protocol.messages import Source
+from ...protocol.shot_names import frame_of, number_of, numbers_of, place_of
 from ...protocol.shots import FLOW, SURFACE, VECTOR, Shot, ShotOrder
 from ..conditioning import sources
 from .bake import view_of
@@ -75,7 +76,7 @@ class Stage:
     Attributes:
         shot: The folder.
         request: The request of the whole shot.
-        wanted: The numbers of the frames to make.
+        wanted: The numbers of the frames to make. Each view of the scene's frames counts as one (`shot_names`).
         stretches: The frames between cuts; `plan` chooses their keyframes.
         left_out: What is wrong with frames that are left out, by their numbers.
     """
@@ -94,13 +95,14 @@ class Stage:
         if unknown:
             raise InvalidRequest(f"The shot has no frame {unknown[0]}.",
                                  f"It has the frames {info.frames[0]} to {info.frames[-1]}.")
+        self._numbers = numbers_of(info.frames, info.views)
         self.left_out = self._broken() if request.task.skip_broken else {}
-        present = [frame for frame in info.frames if frame not in self.left_out]
+        present = [frame for frame in self._numbers if frame not in self.left_out]
         chosen = set(order.frames or info.frames)
-        self.wanted = [frame for frame in present if frame in chosen]
+        self.wanted = [frame for frame in present if self._of_scene(frame) in chosen]
         for frame in self.wanted:
             if not self.shot.has(shots.FRAMES, frame):
-                raise SourceUnusable(f"Frame {frame} of the shot is missing.", "Record the shot again.")
+                raise self._missing(frame)
         self.stretches = self._stretches(present)
         self._of = {frame: stretch for stretch in self.stretches for frame in stretch.frames}
         self.source = functools.lru_cache(_HELD)(self._source)
@@ -121,28 +123,36 @@ class Stage:
         """Return what the artist should know: how points are found again, and what is left out."""
         links = {stretch.link for frame in self.wanted for stretch in [self.stretch(frame)]}
         texts = [_HOW[link] for link in shots.LINKS if link in links and self.request.task.consistency > 0]
-        return texts + [f"Frame {frame} is left out: {why}" for frame, why in self.left_out.items()]
+        return texts + [f"Frame {self._of_scene(frame)} is left out: {why}" for frame, why in self.left_out.items()]
 
     # ---- what a frame is -------------------------------------------------------------------------------------------
 
+    def _of_scene(self, frame: int) -> int:
+        """Return the number that the scene has for a frame."""
+        return frame_of(frame, self.shot.info.views)
+
+    def _missing(self, number: int) -> SourceUnusable:
+        frame = self._of_scene(number)
+        return SourceUnusable(f"Frame {frame} of the shot is missing.", "Record the shot again.")
+
     def settings(self, frame: int) -> Request:
         """Return the request as it is at a frame."""
-        course, request = self.shot.course, self.request
+        course, request, number = self.shot.course, self.request, self._of_scene(frame)
         here, after, share = self.words(frame)
         return request.changed(
-            strength=shots.value_at(course.strength, frame, request.task.strength),
-            guidance=shots.value_at(course.guidance, frame, request.guidance),
-            seed=shots.value_at(course.seed, frame, request.seed),
+            strength=shots.value_at(course.strength, number, request.task.strength),
+            guidance=shots.value_at(course.guidance, number, request.guidance),
+            seed=shots.value_at(course.seed, number, request.seed),
             prompt=here if share < 0.5 else after)
 
     def words(self, frame: int) -> tuple[str, str, float]:
         """Return a frame's prompt, the one that it turns into, and how far it has."""
-        return self.shot.course.prompt(frame, self.request.prompt)
+        return self.shot.course.prompt(self._of_scene(frame), self.request.prompt)
 
     def region_weights(self, frame: int) -> tuple[float, ...]:
         """Return how much of each region counts at a frame."""
-        given = self.shot.course.regions
-        return tuple(float(shots.value_at(given.get(number, {}), frame, 1.0))
+        given, moment = self.shot.course.regions, self._of_scene(frame)
+        return tuple(float(shots.value_at(given.get(number, {}), moment, 1.0))
                      for number in range(len(self.request.regions)))
 
     def _source(self, frame: int) -> tuple[np.ndarray, Image.Image | None]:
@@ -154,11 +164,11 @@ class Stage:
     def _opened(self, frame: int) -> tuple[Image.Image, Image.Image | None]:
         data = self.shot.picture(shots.FRAMES, frame)
         if data is None:
-            raise SourceUnusable(f"Frame {frame} of the shot is missing.", "Record the shot again.")
+            raise self._missing(frame)
         try:
             return sources.open_source(Source(encoded=data))
         except SourceUnusable as error:
-            raise SourceUnusable(f"Frame {frame} cannot be read: {error.message}",
+            raise SourceUnusable(f"Frame {self._of_scene(frame)} cannot be read: {error.message}",
                                  "Replace its file, or leave broken frames out.", error.detail) from None
 
     def given(self, frame: int) -> np.ndarray | None:
@@ -171,23 +181,24 @@ class Stage:
 
     def _broken(self) -> dict[int, str]:
         result = {}
-        for frame in self.shot.info.frames:
+        for frame in self._numbers:
             carrying.check(self._cancelled)
             try:
                 self._opened(frame)
             except SourceUnusable as error:
                 result[frame] = error.message
-        if len(result) == len(self.shot.info.frames):
+        if len(result) == len(self._numbers):
             raise SourceUnusable("No frame of the shot can be read.", "Record the shot again.")
         return result
 
     # ---- how frames correspond -------------------------------------------------------------------------------------
 
     def _stretches(self, frames: Sequence[int]) -> list[Stretch]:
-        cuts, present = set(self.shot.info.cuts), set(frames)
+        info, present = self.shot.info, set(frames)
+        cuts = {number_of(cut, info.views) for cut in info.cuts}
         parts: list[tuple[int, list[int]]] = []
         after = 0
-        for frame in self.shot.info.frames:  # a cut at a frame that is left out is one at the next
+        for frame in self._numbers:  # a cut at a frame that is left out is one at the next
             after += frame in cuts
             if frame in present:
                 if not parts or parts[-1][0] != after:
@@ -248,12 +259,15 @@ class Stage:
         fixed = [frame for frame in stretch.frames if self.shot.has(shots.KEYFRAMES, frame)]
         thin = functools.lru_cache(4)(self._thin)
 
-        def fresh(frame: int, keys: tuple[int, int]) -> float:
+        def fresh(frame: int, keys: tuple[int, ...]) -> float:
             carrying.check(self._cancelled)
             return keyframing.fresh(self._thin(frame), [thin(key) for key in keys])
 
-        keys = keyframing.spread(stretch.frames, self.request.task.key_distance, fixed)
-        stretch.keys = keyframing.densified(stretch.frames, keys, fresh)
+        views = self.shot.info.views  # what only other views show gets keyframes of its own
+        firsts = [frame for frame in stretch.frames if place_of(frame, views) == 0]
+        keys = keyframing.spread(firsts or stretch.frames, self.request.task.key_distance, fixed)
+        stretch.keys = keyframing.densified(stretch.frames, sorted({stretch.frames[0], *keys}), fresh,
+                                            keyframing.NEAR if len(views) > 1 else 1)
         stretch.groups = keyframing.grouped(stretch.keys, fixed, self.alike, GROUP)
         self._choose_anchors(stretch)
 
