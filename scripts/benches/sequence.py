@@ -146,7 +146,7 @@ def judged(name: str, figures: dict, bars: dict, log: Callable[[str], None]) -> 
     figures |= {f"material_{name}_{kind}": value for kind, value in shares.items()}
     bars[f"{name}: material recognised"] = common.bar(shares["styled"] / max(shares["free"], 1e-9), ">= 0.9")
     log(f"{name}: change {change}, material {shares}")
-    _strip(clips, KEPT / f"{name}-strip.png")
+    _strip(clips, scene.cuts, KEPT / f"{name}-strip.png")
 
 
 def passed(name: str, figures: dict, bars: dict, log: Callable[[str], None]) -> None:
@@ -193,17 +193,18 @@ def _recognised(clip: dict[int, Any], family: str) -> float:
                            for square in squares], family)
 
 
-def _strip(clips: dict[str, dict[int, Any]], path: Path) -> None:
-    """Draw one scan line over time of each clip, side by side: flicker shows as noise, consistency as lines."""
+def _strip(clips: dict[str, dict[int, Any]], cuts: Sequence[int], path: Path) -> None:
+    """Draw one scan line over time of each clip, one above the other, up to the first cut: flicker shows as noise,
+    consistency as lines. The README has the picture of the shot "moving" (docs/images/animation-strip.png)."""
     import numpy as np
     from PIL import Image
 
     rows = []
     for clip in clips.values():
-        lines = np.stack([picture[int(picture.shape[0] * 0.55)] for _, picture in sorted(clip.items())])
-        rows.append(np.repeat(lines, 6, axis=0))
-    Image.fromarray(np.concatenate([np.pad(row, ((0, 8), (0, 0), (0, 0)), constant_values=255) for row in rows])
-                    ).save(path)
+        lines = np.stack([picture[int(picture.shape[0] * 0.55)] for frame, picture in sorted(clip.items())
+                          if not cuts or frame < cuts[0]])
+        rows += [np.repeat(np.repeat(lines, 12, axis=0), 3, axis=1), np.full((16, 3 * lines.shape[1], 3), 255, np.uint8)]
+    Image.fromarray(np.concatenate(rows[:-1])).save(path)
 
 
 def match(figures: dict, bars: dict, log: Callable[[str], None]) -> None:
