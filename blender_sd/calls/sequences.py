@@ -67,7 +67,7 @@ def restyle_sequence(prompt: str, source: Any = SCENE, *, frames: str | Iterable
             was recorded.
         size: Width and height of the results in pixels; None for the frames' own.
         movie: A movie to make of the frames, .mp4, .mov or .mkv, with the sound of a movie that is the source; "BESIDE"
-            for one beside their folder.
+            for one beside their folder. A stereoscopic scene gets one for each eye (film_L.mp4, film_R.mp4).
         exr: Whether to write OpenEXR files too, half float and scene-linear (linear Rec. 709), into a folder `exr`.
         place: "sequencer" or "compositor" to bring the frames in there.
         resume: Whether to go on with what `output` has of an earlier run, with the scene as it was then, and without a

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import bpy
 
-from . import compat, stereo
+from . import compat
 
 _LONGEST = 1000  # pictures of a strip: adding to a longer one takes ever longer
 _NODE = "Stable Diffusion animation"
@@ -51,8 +51,10 @@ def in_compositor(scene: bpy.types.Scene, paths: Sequence[str], frames: Sequence
         name: What the image and the node are called.
     """
     image = bpy.data.images.load(paths[0], check_existing=False)
+    if _has_views(scene, paths[0]):
+        image.use_multiview = True
+        image.views_format = "INDIVIDUAL"  # Blender looks for the files when this is set, and only while it is one file
     image.name, image.source = name, "SEQUENCE"
-    image.use_multiview = _has_views(scene, paths[0])
     tree = compat.made_compositor_of(scene)
     node = tree.nodes.new("CompositorNodeImage")
     node.name = node.label = _NODE
@@ -64,6 +66,6 @@ def in_compositor(scene: bpy.types.Scene, paths: Sequence[str], frames: Sequence
 
 
 def _has_views(scene: bpy.types.Scene, path: str) -> bool:
-    """Return whether a picture is of one of the views that a render of `scene` has."""
-    endings = stereo.endings_of(scene)
-    return len(endings) > 1 and os.path.splitext(path)[0].endswith(endings)
+    """Return whether a picture is, by its name, of one of several views that a render of `scene` has."""
+    endings = tuple(view.file_suffix for view in scene.render.views if view.file_suffix)
+    return scene.render.use_multiview and os.path.splitext(path)[0].endswith(endings)

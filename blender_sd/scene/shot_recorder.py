@@ -153,9 +153,9 @@ class _Recorder:
             self._align()
         elif self._link in (AUTO, SURFACE):
             self._link = VECTOR
-        if self._link == VECTOR and len(self._views) > 1:
+        if self._link == VECTOR and self._views:
             self._link = FLOW
-            self._note("The Vector pass leads to no other eye, so in stereo motion is estimated from the pictures "
+            self._note("The Vector pass is of the camera itself, so in stereo motion is estimated from the pictures "
                        "(optical flow).")
         if self._link == VECTOR:
             self._all_vectors()

@@ -203,7 +203,8 @@ def _strip(clips: dict[str, dict[int, Any]], cuts: Sequence[int], path: Path) ->
     for clip in clips.values():
         lines = np.stack([picture[int(picture.shape[0] * 0.55)] for frame, picture in sorted(clip.items())
                           if not cuts or frame < cuts[0]])
-        rows += [np.repeat(np.repeat(lines, 12, axis=0), 3, axis=1), np.full((16, 3 * lines.shape[1], 3), 255, np.uint8)]
+        enlarged = np.repeat(np.repeat(lines, 12, axis=0), 3, axis=1)
+        rows += [enlarged, np.full((16, enlarged.shape[1], 3), 255, np.uint8)]
     Image.fromarray(np.concatenate(rows[:-1])).save(path)
 
 

@@ -103,4 +103,4 @@ def test_the_preview_has_keyframes_of_the_first_eye(sd, eyes, settings, tmp_path
 def test_the_compositor_gets_both_eyes(sd, eyes, settings, tmp_path):
     sd.restyle_sequence("clay", output=tmp_path / "out", place="compositor", **settings).result(PATIENCE)
     image = next(image for image in bpy.data.images if image.source == "SEQUENCE")
-    assert image.use_multiview and image.filepath.endswith("000001_L.png")
+    assert image.is_stereo_3d and image.filepath.endswith("000001_L.png")

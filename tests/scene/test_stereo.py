@@ -12,7 +12,7 @@ from blender_sd.core.errors import SourceUnusable
 from blender_sd.core.regions import Region
 from blender_sd.protocol.exr_files import read_passes
 from blender_sd.protocol.shots import FLOW, FRAMES, SURFACE, Shot
-from blender_sd.scene import stereo
+from blender_sd.scene import sequence_placing, stereo
 from blender_sd.scene.shot_recorder import Recording, record
 
 SIZE = (96, 64)
@@ -160,7 +160,7 @@ def test_where_no_surface_links_the_eyes_the_pictures_do(eyes, tmp_path):
     notes = []
     bpy.data.objects.remove(bpy.data.objects["Cube"])
     what = Recording(folder=str(tmp_path / "shot"), frames=(1,))
-    assert record(eyes, what, note=notes.append).link == FLOW and "no other eye" in notes[-1]
+    assert record(eyes, what, note=notes.append).link == FLOW and "camera itself" in notes[-1]
 
 
 def test_spherical_stereo_leaves_it_to_the_pictures(eyes, tmp_path):
@@ -176,3 +176,16 @@ def test_views_whose_files_would_be_the_same_are_refused(eyes, tmp_path):
     assert not os.path.exists(tmp_path / "shot")
     eyes.render.use_multiview = False
     assert stereo.endings_of(eyes) == stereo.views_of(eyes) == ()
+
+
+def test_the_sequencer_shows_each_eye_its_own_pictures(eyes, tmp_path):
+    for name, colour in (("_L", (1, 0, 0, 1)), ("_R", (0, 0, 1, 1))):
+        image = bpy.data.images.new(name, *SIZE)
+        image.pixels = colour * (SIZE[0] * SIZE[1])
+        image.filepath_raw, image.file_format = str(tmp_path / f"000001{name}.png"), "PNG"
+        image.save()
+    sequence_placing.in_sequencer(eyes, [str(tmp_path / "000001_L.png")], [1], "clay")
+    eyes.frame_set(1)
+    left, right = (np.array(bpy.data.images.load(path).pixels[:]).reshape(-1, 4).mean(0)
+                   for path in rendered(eyes, tmp_path, "PNG"))
+    assert left[0] > 2 * left[2] and right[2] > 2 * right[0]
