@@ -34,8 +34,10 @@ from . import (
     status_bar,
     style_icons,
     task_prompts,
+    texture_choices,
     tick,
     translations,
+    view_strip,
     visible,
     wipe,
 )
@@ -47,7 +49,7 @@ _CLASSES = (*controls.CLASSES, *regions.CLASSES, *animation.CLASSES, *properties
 # Registered in this order, unregistered in the opposite one.
 _PARTS = (translations, properties, mask_painting, state, live_settings, model_choices, downloads, installation, policy,
           history, image_origin, task_prompts, wipe, menus, status_bar, keymap, marking, command_line, causes, live,
-          style_icons, lora_notes, animation, render_restyling, tick)
+          style_icons, lora_notes, animation, texture_choices, view_strip, render_restyling, tick)
 
 
 def register() -> None:

@@ -15,7 +15,7 @@ from .. import scene
 from ..calls import content_credentials, engine_control, job_queue, styles
 from . import (
     animation, downloads, escape, history, image_origin, installation, live, map_exporting, mask_painting, opening,
-    policy, presets, properties, render_restyling, state, status_bar, style_icons, task_prompts, visible,
+    policy, presets, properties, render_restyling, state, status_bar, style_icons, task_prompts, view_strip, visible,
 )
 from .job_preview import JobPreview
 from .layout import tab_is_open, tabs
@@ -55,7 +55,8 @@ def _turn() -> float:
     _show(checking and came)
     soonest = live.turn() or IDLE
     going = any(not job.done and job.state != "paused" for job in jobs)
-    if going or history.busy() or image_origin.busy() or task_prompts.busy() or map_exporting.running():
+    if (going or history.busy() or image_origin.busy() or task_prompts.busy() or view_strip.busy()
+            or map_exporting.running()):
         return min(BUSY, soonest)
     if live.running():
         return soonest
@@ -82,7 +83,7 @@ def _update() -> bool:
     """Update what the panels read; return whether anything changed."""
     parts = (_mirror.update, state.update, downloads.update, installation.update, history.update,
              image_origin.update, policy.update, visible.update, task_prompts.update, mask_painting.update,
-             style_icons.update, animation.update, map_exporting.turn)
+             style_icons.update, animation.update, view_strip.update, map_exporting.turn)
     changed = [part() for part in parts]  # a list, so that all parts are updated
     return any(changed)
 

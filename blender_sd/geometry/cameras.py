@@ -8,15 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.tasks import SIDES
+from ..protocol.side_views import direction_of, framed
 from .slices import Cancelled, check, never
 from .surface import Surface
 from .views import View
 
-AROUND = 8
-FRONT = np.array([0.0, -1.0, 0.0])  # from the object to the viewer, as Blender's front view
-_TALL = math.radians(15)  # how far the views around look down
-_FIELD = math.radians(35)  # of view: narrow, so that sides are seen at right angles
-_MARGIN = 1.06
 _SEARCH = 96  # pixels of views that are only compared
 _CANDIDATES = 64
 _WELL = 0.35  # the cosine at which a point counts as seen well
@@ -24,11 +20,7 @@ _WELL = 0.35  # the cosine at which a point counts as seen well
 
 def sides(surface: Surface, size: int, names: Sequence[str] = SIDES) -> list[View]:
     """Return the views of `surface` with these names, of `size` pixels, in its unit box."""
-    views = {name: toward(surface, _turned(FRONT, 2 * math.pi * number / AROUND, _TALL), size)
-             for number, name in enumerate(SIDES[:AROUND])}
-    views |= {name: toward(surface, np.array([0.0, 0.0, sign]), size, FRONT)
-              for name, sign in zip(SIDES[AROUND:], (1, -1))}
-    return [views[name] for name in names]
+    return [toward(surface, direction_of(name), size) for name in names]
 
 
 def completed(surface: Surface, views: Sequence[View], more: int, size: int, target: float = 0.995,
@@ -70,30 +62,17 @@ def directions(count: int) -> np.ndarray:
     return np.stack([ring * np.cos(turn), ring * np.sin(turn), height], 1)
 
 
-def toward(surface: Surface, direction: np.ndarray, size: int, front: np.ndarray | None = None) -> View:
+def toward(surface: Surface, direction: np.ndarray, size: int) -> View:
     """Return a square view from `direction` that shows all triangles with a texture.
 
     Args:
         surface: The triangles.
         direction: From the object to the viewer.
         size: In pixels.
-        front: For views straight up or down, the direction that points down in the picture of the view from above.
     """
-    back = np.asarray(direction, float) / np.linalg.norm(direction)
-    steep = abs(back[2]) > 0.999
-    up = np.array([0.0, 0.0, 1.0]) if not steep else -np.sign(back[2]) * (
-        np.array([0.0, -1.0, 0.0]) if front is None else np.asarray(front, float))
-    right = np.cross(up, back)
-    right /= np.linalg.norm(right)
-    axes = np.stack([right, np.cross(back, right), -back])
-    used = surface.vertices[np.unique(surface.triangles[surface.textures >= 0])]
-    radius = float(np.linalg.norm(used, axis=1).max()) * _MARGIN
-    slope = math.tan(_FIELD / 2)
-    distance = radius / math.sin(_FIELD / 2)
-    local = used @ axes.T
-    slopes = np.abs(local[:, :2]) / (local[:, 2:] + distance)
-    scale = size / 2 / min(slope, float(slopes.max()) * _MARGIN)
-    return View(back * distance, axes, (scale, scale), (size / 2, size / 2), size, size)
+    framing = framed(surface.vertices[np.unique(surface.triangles[surface.textures >= 0])], direction)
+    scale = framing.scale * size
+    return View(framing.origin, framing.axes, (scale, scale), (size / 2, size / 2), size, size)
 
 
 def visible(surface: Surface, cancelled: Cancelled = never, count: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -135,12 +114,6 @@ def named(views: Sequence[View]) -> list[str]:
         if abs(back[2]) > 0.8:
             result.append("top view" if back[2] > 0 else "bottom view")
             continue
-        turn = math.degrees(math.atan2(back[0], -back[1]))  # from `FRONT`
+        turn = math.degrees(math.atan2(back[0], -back[1]))  # from the front
         result.append("front view" if abs(turn) < 60 else "back view" if abs(turn) > 120 else "side view")
     return result
-
-
-def _turned(front: np.ndarray, angle: float, tall: float) -> np.ndarray:
-    flat = np.array([front[0] * math.cos(angle) - front[1] * math.sin(angle),
-                     front[0] * math.sin(angle) + front[1] * math.cos(angle)])
-    return np.array([*flat * math.cos(tall), math.sin(tall)])

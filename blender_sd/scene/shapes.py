@@ -71,9 +71,13 @@ def read_mesh(mesh: bpy.types.Mesh) -> Shape:
     render = next((layer.name for layer in mesh.uv_layers if layer.active_render), next(iter(uvs), ""))
     slots = mesh.attributes.get("material_index")
     # Attributes are copied as they lie in memory; asking vertices, loops or polygons takes 200 times as long.
-    return Shape(_values(mesh.attributes["position"], "vector", np.float32, 3),
-                 _values(mesh.attributes[".corner_vert"], "value", np.int32), polygons, _many(mesh, polygons),
-                 _values(slots, "value", np.int32) if slots is not None else None, uvs, render)
+    return Shape(vertices_of(mesh), _values(mesh.attributes[".corner_vert"], "value", np.int32), polygons,
+                 _many(mesh, polygons), _values(slots, "value", np.int32) if slots is not None else None, uvs, render)
+
+
+def vertices_of(mesh: bpy.types.Mesh) -> np.ndarray:
+    """Return the vertices of a mesh in its own space, V×3 float32."""
+    return _values(mesh.attributes["position"], "vector", np.float32, 3)
 
 
 @contextmanager

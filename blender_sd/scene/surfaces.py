@@ -74,6 +74,11 @@ def textured_surface(obj: bpy.types.Object, material: bpy.types.Material | None,
     return _surface(obj, obj.evaluated_get(context.evaluated_depsgraph_get()), material, uv_map)
 
 
+def whole_surface(obj: bpy.types.Object, context: bpy.types.Context, most: int) -> Surface | None:
+    """Return all faces of `obj` in the shape that is shown; None if there are none or more than `most` triangles."""
+    return _surface(obj, obj.evaluated_get(context.evaluated_depsgraph_get()), None, most=most)
+
+
 def wears(obj: bpy.types.Object, image: bpy.types.Image) -> bool:
     """Return whether a material of `obj` uses `image`, also through groups."""
     return any(slot.material is not None and image in marks.images_in(slot.material) for slot in obj.material_slots)

@@ -7,8 +7,12 @@ from bpy.props import BoolProperty
 from ...calls import texturing
 from ...core.platforms import without_embree
 from ...core.tasks import TEXTURE_OBJECT
-from ..texture_choices import texture_mask, texture_views
+from .. import tick, view_strip
+from ..texture_choices import cameras_in, meshes_in, texture_mask, texture_views
+from ..translations.words import translated
 from .start import can_do, first_refusal, start, without_grid
+
+_NOTHING = "Select the mesh objects to texture first"
 
 
 class SD_OT_texture_object(bpy.types.Operator):
@@ -25,19 +29,36 @@ class SD_OT_texture_object(bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         name = without_embree()
-        meshes = any(obj.type == "MESH" for obj in context.selected_objects)
         return first_refusal(cls, (not name, f"Pictures cannot be baked onto objects on {name}"),
-                             (meshes, "Select the mesh objects to texture first")) and can_do(
-            cls, context, TEXTURE_OBJECT)
+                             (meshes_in(context), _NOTHING)) and can_do(cls, context, TEXTURE_OBJECT)
 
     def execute(self, context):
         settings = context.scene.sd
-        meshes = [obj for obj in context.selected_objects if obj.type == "MESH"]
         return start(self, context, lambda seed: texturing.texture_object(
-            meshes, settings.words(), size=settings.texture_size, views=texture_views(context),
+            meshes_in(context), settings.words(), size=settings.texture_size, views=texture_views(context),
             view_size=settings.width, mask=texture_mask(context), look=self.look, seed=seed,
             controls=settings.control_inputs(), map_source=settings.map_source, map_bits=settings.map_bits,
             **without_grid(settings.keywords(TEXTURE_OBJECT))))
 
 
-CLASSES = (SD_OT_texture_object,)
+class SD_OT_show_views(bpy.types.Operator):
+    """Show small pictures of the selected objects, as each side or camera sees them. They follow the selection"""
+
+    bl_idname = "sd.show_views"
+    bl_label = "Stable Diffusion: Show Views"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context):
+        return first_refusal(cls, (meshes_in(context), _NOTHING))
+
+    def execute(self, context):
+        view_strip.show(meshes_in(context), cameras_in(context))
+        tick.soon()
+        if view_strip.note:
+            self.report({"WARNING"}, translated(view_strip.note))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+CLASSES = (SD_OT_texture_object, SD_OT_show_views)

@@ -12,6 +12,13 @@ _WIDE = 76  # least width of a thumbnail, in pixels at a scale of 1
 _COLUMNS = (2, 3, 4, 6)  # divisors of a page's number of thumbnails
 
 
+def fitting(context: bpy.types.Context, columns: Sequence[int]) -> tuple[int, float]:
+    """Return the largest of `columns` (ascending numbers) that fits the region, and the scale of its thumbnails."""
+    width = layouts.region_width(context) - 40
+    chosen = max((number for number in columns if number * _WIDE <= width), default=columns[0])
+    return chosen, min(8.0, max(2.0, width / chosen / 20 - 0.6))
+
+
 def draw_thumbnails(layout: bpy.types.UILayout, context: bpy.types.Context, shown: history.Shown,
                     entries: Sequence[HistoryEntry], chosen: HistoryEntry | None, columns: int = 0) -> None:
     """Draw `entries` of `shown` in a grid.
@@ -22,10 +29,8 @@ def draw_thumbnails(layout: bpy.types.UILayout, context: bpy.types.Context, show
     Args:
         columns: By default as many as fit the region.
     """
-    width = layouts.region_width(context) - 40
-    columns = columns or max((number for number in _COLUMNS if number * _WIDE <= width), default=_COLUMNS[0])
+    columns, scale = fitting(context, (columns,) if columns else _COLUMNS)
     grid = layout.grid_flow(row_major=True, columns=columns, even_columns=True, even_rows=True, align=False)
-    scale = min(8.0, max(2.0, width / columns / 20 - 0.6))
     for entry in entries:
         cell = grid.column(align=True)
         handle = history.handle_of(entry)
