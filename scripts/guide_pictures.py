@@ -332,6 +332,23 @@ def control(window) -> None:
     take(window, "control", (left, top, window.screen.width, below))
 
 
+def views(window) -> None:
+    """Show an object from the sides that it is textured from, two of them left out."""
+    window.run_script("""
+bpy.ops.mesh.primitive_monkey_add()
+bpy.context.object.modifiers.new("Smooth", "SUBSURF").levels = 2
+bpy.context.scene.sd.texture_sides[4] = bpy.context.scene.sd.texture_sides[9] = False
+""")
+    ready(window)
+    window.open_only("Seed Walk")  # which folds those above
+    only(window, "Texture Object", "Show Views", window.sidebar())
+    window.click_text("Show Views", window.sidebar())
+    window.wait_for("len(sys.modules['bl_ext.user_default.blender_sd.addon.view_strip']._previews) == 10", 60)
+    window.find_text("More views are added", window.sidebar())
+    aside(window)
+    take(window, "views", panel(window, "Texture Object", "surface well"))
+
+
 def queue(window) -> None:
     """Show a running job and two waiting ones."""
     window.run_script("""
@@ -391,4 +408,4 @@ def _scrolled_to(window, text: str) -> bool:
 
 
 PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, styles, history, wipe, inpaint, enlarge, origin, library,
-                                  live, control, queue, pie, models, studio)
+                                  live, control, views, queue, pie, models, studio)
