@@ -23,7 +23,9 @@ from .shared_attention import Sharing, micro_batches, shared
 # The power of quality in the weights, at the first and the last blended step. A mean of details that differ is blurred:
 # in the end, the best view has its way up to the next pixel.
 SOFT, SHARP = composing.MEAN, 200.0
-UNTIL = 0.8  # the share of the steps up to which views are blended
+# The share of the steps up to which views are blended. In the others each view finishes its details by itself: where a
+# warped pattern runs as the model would never paint it, every blended step takes contrast from it.
+UNTIL = 0.5
 NEIGHBOURS = 2
 
 Preview = Callable[[Any, torch.Tensor], None]
