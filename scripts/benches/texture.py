@@ -1,4 +1,4 @@
-"""Measure whole objects, textured by the starter model from eight sides at 256², against the same views painted alone.
+"""Measure whole objects, textured by the starter model from eight sides at 192², against the same views painted alone.
 
     coverage_…        the share of what is visible from 200 directions outside that the automatic views see
     disagree_…        the difference between views that see the same texel (RMSE, sRGB from 0 to 1), painted together
@@ -31,7 +31,7 @@ from ._oracle import exported
 from ._texture import compared
 
 DESCRIPTION = "whole objects from every side: coverage, agreement, sharpness, seams, fidelity, materials, time, memory"
-SIZE, VIEW, STEPS = 1024, 256, 12
+SIZE, VIEW, STEPS = 1024, 192, 10
 PROMPTS = ("red brick wall", "grey stone wall", "brown wood planks", "green grass", "white marble", "rusty metal")
 MATERIALS = ("brick", "stone wall", "planks", "grass", "marble", "rust")
 SHAPES = ("suzanne", "cube", "sphere", "torus")  # with the prompts above: 24 jobs, 192 views

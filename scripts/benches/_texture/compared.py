@@ -128,9 +128,11 @@ def near_seams(baker: Any, best: Any) -> Any:
 
 
 def seam_step(baker: Any, texture: Any, slope: float, typical: float) -> float:
-    """Return the step per length between the texels inside a UV seam and those on its other side, against `slope`.
+    """Return the step per length across UV seams, against `slope`, that of neighbouring texels elsewhere.
 
-    Only where these are about as far apart as texels are (`typical`): at a sphere's poles all of a row is one point.
+    Each texel beside a seam is compared with one on the other side that is as far from it as neighbours are
+    (`typical`): centres of texels that meet at a seam can lie at nearly the same point, where no step can be told. At a
+    sphere's poles, where all of a row is one point, nothing is compared.
     """
     import numpy as np
     from scipy.spatial import cKDTree
@@ -144,10 +146,13 @@ def seam_step(baker: Any, texture: Any, slope: float, typical: float) -> float:
     inside = np.flatnonzero(texels.inside)
     place = np.stack([texels.texel[inside] % sheet.width, texels.texel[inside] // sheet.width], 1) + 0.5
     tree = cKDTree(place)
-    sides = [inside[tree.query(points[paired])[1]] for points in (samples.here, samples.there)]
-    length = np.linalg.norm(texels.points[sides[0]] - texels.points[sides[1]], axis=1)
-    step = np.linalg.norm(texture[texels.texel[sides[0]]] - texture[texels.texel[sides[1]]], axis=1)
-    usable = (length > 0.25 * typical) & (length < 3 * typical)
+    here = inside[tree.query(samples.here[paired])[1]]
+    there = inside[tree.query(samples.there[paired], k=9)[1]]
+    lengths = np.linalg.norm(texels.points[here][:, None] - texels.points[there], axis=2)
+    rows, chosen = np.arange(len(here)), np.abs(lengths - typical).argmin(1)
+    there, length = there[rows, chosen], lengths[rows, chosen]
+    step = np.linalg.norm(texture[texels.texel[here]] - texture[texels.texel[there]], axis=1)
+    usable = (length > 0.5 * typical) & (length < 2 * typical)
     if not usable.any():
         return 1.0
     return float(step[usable].sum() / length[usable].sum() / slope)
