@@ -5,7 +5,8 @@
                       and alone, and their ratio
     energy_…          the mean squared step between neighbouring texels of the texture against that in the single views,
                       over everything and within 8 texels of seams and of borders between best views
-    seam_…            the colour's step per length across UV seams, and where the best view changes, against elsewhere
+    seam_…            the colour's step across UV seams, against that in the best view between the same points; and its
+                      step per length where the best view changes, against elsewhere
     fidelity_…        dB between each view and the texture as that view sees it, where it is the best view; the worst
     material_…        the share of views whose material the starter's judge recognises, together and alone
     seconds_…         the denoising of 8 views at 512² with a ControlNet against 8 single pictures

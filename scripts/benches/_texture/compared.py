@@ -33,7 +33,7 @@ def compared(together: Any, alone: Any) -> dict[str, float]:
         "disagree_together": disagreement(read), "disagree_alone": disagreement(read_alone),
         "energy": float((steps[known] ** 2).mean() / (single[known] ** 2).mean()),
         "energy_seams": float((steps[known & near] ** 2).mean() / (single[known & near] ** 2).mean()),
-        "seam_uv": seam_step(baker, texture, slope, float(np.median(length))),
+        "seam_uv": seam_step(baker, texture, read, best, float(np.median(length))),
         "seam_view": float(steps[border].sum() / length[border].sum() / slope) if border.any() else 1.0,
         "fidelity": float(np.mean(fidelity)), "fidelity_least": float(min(fidelity)),
         "filled": float(baked.set[baked.covered].mean()),
@@ -127,12 +127,11 @@ def near_seams(baker: Any, best: Any) -> Any:
     return binary_dilation(line, iterations=NEAR).ravel()[baker.texels.texel]
 
 
-def seam_step(baker: Any, texture: Any, slope: float, typical: float) -> float:
-    """Return the step per length across UV seams, against `slope`, that of neighbouring texels elsewhere.
+def seam_step(baker: Any, texture: Any, read: dict[str, Any], best: Any, typical: float) -> float:
+    """Return the texture's steps across UV seams against those that the best views show between the same points.
 
-    Each texel beside a seam is compared with one on the other side that is as far from it as neighbours are
-    (`typical`): centres of texels that meet at a seam can lie at nearly the same point, where no step can be told. At a
-    sphere's poles, where all of a row is one point, nothing is compared.
+    Each texel beside a seam is compared with one on the other side that is about as far from it as neighbours are
+    (`typical`): the centres of texels that meet at a seam can lie at nearly the same point, where no step can be told.
     """
     import numpy as np
     from scipy.spatial import cKDTree
@@ -149,13 +148,11 @@ def seam_step(baker: Any, texture: Any, slope: float, typical: float) -> float:
     here = inside[tree.query(samples.here[paired])[1]]
     there = inside[tree.query(samples.there[paired], k=9)[1]]
     lengths = np.linalg.norm(texels.points[here][:, None] - texels.points[there], axis=2)
-    rows, chosen = np.arange(len(here)), np.abs(lengths - typical).argmin(1)
-    there, length = there[rows, chosen], lengths[rows, chosen]
+    there = there[np.arange(len(here)), np.abs(lengths - typical).argmin(1)]
     step = np.linalg.norm(texture[texels.texel[here]] - texture[texels.texel[there]], axis=1)
-    usable = (length > 0.5 * typical) & (length < 2 * typical)
-    if not usable.any():
-        return 1.0
-    return float(step[usable].sum() / length[usable].sum() / slope)
+    shown = steps_in_views(read, best, np.stack([here, there]))
+    usable = (best[here] >= 0) & np.isfinite(shown)
+    return float(step[usable].sum() / shown[usable].sum()) if usable.any() else 1.0
 
 
 def view_fidelity(stage: Any, number: int, picture: Any, baked: Any) -> float:
