@@ -25,7 +25,7 @@ from .shared_attention import Sharing, micro_batches, shared
 SOFT, SHARP = composing.MEAN, 200.0
 # The share of the steps up to which views are blended. In the others each view finishes its details by itself: where a
 # warped pattern runs as the model would never paint it, every blended step takes contrast from it.
-UNTIL = 0.5
+UNTIL = 0.4
 NEIGHBOURS = 2
 
 Preview = Callable[[Any, torch.Tensor], None]
