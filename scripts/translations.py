@@ -237,10 +237,12 @@ def _name_of_value(node: ast.expr) -> str:
 
 
 def _of_function(function: ast.FunctionDef) -> Iterator[str]:
-    """Yield what a function passes to a layout, `poll_message_set` or a report, and the words that it returns or
-    assigns.
+    """Yield what a function passes to a layout, `poll_message_set` or a report, what it raises, and the words that it
+    returns or assigns.
     """
     for node in ast.walk(function):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            yield from (text for value in node.exc.args for text in _raised(value))
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             given = [word.value for word in node.keywords if word.arg in TRANSLATED]
@@ -254,6 +256,14 @@ def _of_function(function: ast.FunctionDef) -> Iterator[str]:
                 yield from (text for literal in _branches(value) for text in _sentence(literal))
         elif isinstance(node, ast.For):  # for words, icon in (("Use", "…"), …)
             yield from _words_in(node.iter)
+
+
+def _raised(value: ast.expr) -> Iterator[str]:
+    """Yield the sentences that an error is raised with."""
+    for branch in _branches(value):
+        text = template(branch) if isinstance(branch, ast.JoinedStr) else branch.value
+        if isinstance(text, str) and SENTENCE.fullmatch(text):
+            yield text
 
 
 def _words_in(node: ast.AST) -> Iterator[str]:
