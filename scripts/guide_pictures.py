@@ -47,22 +47,6 @@ area = max((a for a in bpy.context.window.screen.areas if a.ui_type == "IMAGE_ED
 area.spaces.active.image = sd.jobs()[{number}].outputs[0]
 area.spaces.active.zoom_percentage = {zoom}
 """
-_PAINT_MASK = """
-import numpy as np
-mask = area.spaces.active.image
-y, x = np.mgrid[-1:1:256j, -1:1:256j]
-white = np.ones((256, 256, 4), np.float32)
-white[..., :3] = ((x - 0.1) ** 2 + (y + 0.1) ** 2 < 0.3)[..., None]  # a round spot, as from a brush
-mask.pixels.foreach_set(white.ravel())
-mask.update()
-"""
-_SHOW_RESULT = """
-other = min((a for a in bpy.context.window.screen.areas if a.ui_type == "IMAGE_EDITOR"), key=lambda a: a.width)
-other.spaces.active.image = sd.jobs()[-1].outputs[0]
-area.spaces.active.image = mask
-for shown in (area, other):
-    shown.spaces.active.overlay.show_overlays = False  # the cube's UV map
-"""
 _POLICY = """
 package = "bl_ext.user_default.blender_sd"
 sys.modules[package + ".addon.policy"].EVERY = 1e9
@@ -125,9 +109,9 @@ def popover(window, text: str) -> tuple[int, int, int, int]:
     return tuple(window.run_script("result = popups()")[-1])
 
 
-def panel(window, first: str, last: str, kind: str = "VIEW_3D") -> tuple[int, int, int, int]:
+def panel(window, first: str, last: str) -> tuple[int, int, int, int]:
     """Return the box of the sidebar from the line `first` to the line `last`."""
-    left, _, right, _ = box = window.sidebar(kind)
+    left, _, right, _ = box = window.sidebar()
     return left, window.find_text(first, box).box[1] - 12, right - 26, window.find_text(last, box).box[3] + 14
 
 
@@ -180,20 +164,11 @@ def setup(window) -> None:
 
 
 def styles(window) -> None:
-    """Show the gallery of styles, and a result."""
+    """Show the gallery of styles."""
     on_the_cube(window, "settings.prompt = 'large mossy grey'")
     window.wait_for("len(sys.modules['bl_ext.user_default.blender_sd.calls.styles'].known_styles()) > 40", 30)
     window.click_text("No Style")
     take(window, "styles", popover(window, "Watercolour"))
-    window.click_text("Cobblestone", within=everything(window))
-    window.wait_for("settings.style == 'Cobblestone'", 10)
-    window.key("Escape")  # the gallery lies over the button
-    window.click_text("Generate")
-    finished(window)
-    aside(window)
-    left, top, right, _ = editor(window)
-    below = window.find_text("High-Res Fix", window.sidebar()).box[3]
-    take(window, "styled", (left + 330, top + 55, right, below + 14))
 
 
 def history(window) -> None:
@@ -228,39 +203,6 @@ def wipe(window) -> None:
     take(window, "wipe", (left + 380, top + 28, right, bottom - 40))
 
 
-def inpaint(window) -> None:
-    """Show a mask being painted in the Image Editor, and the result beside it."""
-    window.run_script("sd.generate('grey cobblestone', seed=1, steps=12, size=(256, 256), tiling='xy')\n"
-                      "settings.prompt = 'green grass'")
-    window.become("IMAGE_EDITOR", was="PROPERTIES")
-    window.become("IMAGE_EDITOR", was="VIEW_3D")
-    ready(window, kind="IMAGE_EDITOR")
-    finished(window)
-    window.run_script(_SHOW.format(number=0, zoom=180))
-    box = window.sidebar("IMAGE_EDITOR")
-    only(window, "Inpaint", "Paint Mask", box)
-    window.click_text("Paint Mask", within=box)
-    window.wait_for("area.spaces.active.mode == 'PAINT'", 10)
-    window.run_script(_PAINT_MASK)
-    window.find_text("Feather", within=box)
-    box = panel(window, "Inpaint", "Extend", "IMAGE_EDITOR")
-    window.click_text("Inpaint", within=(box[0], box[1] + 60, box[2], box[3] - 35))
-    window.wait_for("len(sd.jobs()) == 2", 10)
-    finished(window)
-    window.run_script(_SHOW_RESULT)
-    aside(window)
-    take(window, "inpaint", (box[0] - 390, box[1], window.screen.width, editor(window, "IMAGE_EDITOR")[1] + 740))
-
-
-def enlarge(window) -> None:
-    """Show the slot's image, and the panel that enlarges it."""
-    on_the_cube(window, _COBBLES)
-    finished(window)
-    only(window, "Enlarge", "Upscale Slot", window.sidebar())
-    aside(window)
-    take(window, "enlarge", panel(window, "Enlarge", "Upscale Slot"))
-
-
 def origin(window) -> None:
     """Show a mosaic, and the wall that it was made from."""
     window.become("IMAGE_EDITOR")
@@ -274,20 +216,6 @@ def origin(window) -> None:
     window.click(box[2] - 68, window.find_text("Stable Diffusion", box).centre[1])  # the question mark in the header
     window.find_text("Made of", everything(window))
     take(window, "origin", popover(window, "Report of All"))
-
-
-def library(window) -> None:
-    """Show the dialog that saves a material asset."""
-    window.run_script("import tempfile\nlibraries = bpy.context.preferences.filepaths.asset_libraries\n"
-                      "libraries[0].name, libraries[0].path = 'Studio', tempfile.mkdtemp()\n"
-                      "sd.generate('grey cobblestone', seed=3, steps=12, size=(256, 256), tiling='xy')")
-    window.become("IMAGE_EDITOR", was="PROPERTIES")
-    ready(window)
-    finished(window)
-    only(window, "Material Library", "Materials from List", window.sidebar())
-    window.click_text("Save as Material Asset")
-    found = window.find_text("This file is written", within=everything(window)).box
-    take(window, "library", (found[0] - 60, found[1] - 330, found[0] + 560, found[3] + 100))
 
 
 def live(window) -> None:
@@ -366,7 +294,7 @@ for words, steps in (("red brick wall", 300), ("grey cobblestone", 20), ("green 
 
 
 def pie(window) -> None:
-    """Show the pie menu over the 3D View, and the popover."""
+    """Show the pie menu over the 3D View."""
     on_the_cube(window, "settings.prompt = 'old red brick wall'\nspace.shading.type = 'SOLID'")
     view = window.area()["regions"]["WINDOW"]
     middle = (view[0] + 480, (view[1] + view[3]) // 2)
@@ -374,11 +302,6 @@ def pie(window) -> None:
     window.key("ctrl+shift+i", over=over)
     window.find_text("Restyle View", everything(window))
     take(window, "pie", (middle[0] - 330, middle[1] - 170, middle[0] + 330, middle[1] + 170))
-    window.key("Escape")
-    window.key("ctrl+shift+alt+i", over=over)
-    first = window.find_text("What to leave out", within=tuple(view[:2]) + (window.sidebar()[0], view[3])).box
-    last = window.find_text("Ready (processor)", within=tuple(view[:2]) + (window.sidebar()[0], view[3])).box
-    take(window, "popover", (first[0] - 40, first[1] - 60, first[0] + 330, last[3] + 24))
 
 
 def models(window) -> None:
@@ -407,5 +330,5 @@ def _scrolled_to(window, text: str) -> bool:
     return window.shows(text, everything(window), 1)
 
 
-PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, styles, history, wipe, inpaint, enlarge, origin, library,
-                                  live, control, views, queue, pie, models, studio)
+PICTURES: tuple[Callable, ...] = (tab, tasks, settings, setup, styles, history, wipe, origin, live, control, views,
+                                  queue, pie, models, studio)
