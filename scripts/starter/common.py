@@ -60,11 +60,11 @@ class Clock:
         return min(self.spent / self.total, 1.0)
 
 
-def rate(progress: float, peak: float, warm: float = 0.02, floor: float = 0.02) -> float:
-    """Learning rate: a short linear rise, a plateau to 40 %, then a straight fall to ``floor`` of the peak."""
+def rate(progress: float, peak: float, warm: float = 0.02, floor: float = 0.02, hold: float = 0.4) -> float:
+    """Learning rate: a short linear rise, a plateau until ``hold``, then a straight fall to ``floor`` of the peak."""
     if progress < warm:
         return peak * (0.05 + 0.95 * progress / warm)
-    fall = max(0.0, (progress - 0.4) / 0.6)
+    fall = max(0.0, (progress - hold) / (1.0 - hold))
     return peak * (1.0 - (1.0 - floor) * fall)
 
 

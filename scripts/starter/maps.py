@@ -6,8 +6,8 @@ height, roughness and what is metal. The height that counts is the one integrate
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from types import MethodType
 
 import numpy as np
 import torch
@@ -15,16 +15,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import lighting, maps_data
-from .common import ROOT, Average, Clock, autocast, load, log, rate, save, write_json
+from . import lighting, maps_data, physical
+from .common import ROOT, Average, Clock, load, log, rate, save, write_json
 from .workers import Team
 
 from blender_sd.engine.maps.height import integrate
-from blender_sd.engine.maps.network import MapNet
+from blender_sd.engine.maps.network import HIDDEN, MapNet
 
 FOLDER = ROOT / "blender_sd" / "models" / "starter_maps"
 BATCH = 8  # of each worker
-_PEAK = 1.5e-3
+_PEAK = 1e-3
+_HOLD = 0.15  # share of the time at that rate
+_WIDE = 0.12  # share of the rate for layers with hundreds of inputs, which a full step throws far
+_NAMING = 0.3  # weight of naming a picture's family
 _RARER = 2.2  # times as many pixels are no metal; metal counts that much more, so that neither is preferred
 
 
@@ -37,11 +40,12 @@ def loss_of(estimate: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Tens
     parts = {
         "base": 4.0 * F.l1_loss(estimate["base"], truth["base"])
         + 2.0 * F.l1_loss(estimate["base"].mean((2, 3)), truth["base"].mean((2, 3)))
-        + 0.1 * (error + 1e-4).log().mean(),
+        + 0.2 * (error + 1e-4).log().mean(),
         "normal": 2.0 * F.l1_loss(lighting.normals(estimate["slope"]), normal)
         + 1.0 * F.l1_loss(lighting.normals(lighting.slopes(height)), normal),
         "height": _height_loss(height, level),
-        "roughness": 1.5 * F.l1_loss(estimate["roughness"], truth["roughness"]),
+        "roughness": 1.5 * F.l1_loss(estimate["roughness"], truth["roughness"])
+        + 0.75 * F.l1_loss(estimate["roughness"].mean((2, 3)), truth["roughness"].mean((2, 3))),
         "metallic": 0.35 * F.binary_cross_entropy_with_logits(
             estimate["metallic"], truth["metallic"], torch.where(truth["metallic"] > 0.5, _RARER, 1.0)
         ),
@@ -55,69 +59,127 @@ def _height_loss(height: Tensor, level: Tensor) -> Tensor:
     energies = (height.square().mean((1, 2, 3)) + 1e-3) * (level.square().mean((1, 2, 3)) + 1e-3)
     unlike = 1.0 - (height * level).mean((1, 2, 3)) / energies.sqrt()
     shaped = (deviation.flatten() > 0.3).float()
-    return 0.35 * ((height - level) / (deviation + 0.3)).abs().mean() + 0.3 * (unlike * shaped).mean()
+    return 0.35 * ((height - level) / (deviation + 0.3)).abs().mean() + 0.5 * (unlike * shaped).mean()
 
 
-def _optimiser(net: MapNet) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(net.parameters(), lr=_PEAK, weight_decay=1e-3, betas=(0.9, 0.98))
+class _Wrapping(torch.autograd.Function):
+    """Padding that wraps around, by half as many copies as torch's own, which takes a third of a step."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, p: int) -> Tensor:
+        ctx.p, (height, width) = p, x.shape[-2:]
+        size = (*x.shape[:2], height + 2 * p, width + 2 * p)
+        out = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
+        out[..., p:-p, p:-p] = x
+        out[..., :p, p:-p], out[..., -p:, p:-p] = x[..., -p:, :], x[..., :p, :]
+        out[..., :p], out[..., -p:] = out[..., width : width + p], out[..., p : 2 * p]
+        return out
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        p, grad = ctx.p, grad.clone()
+        height, width = grad.shape[-2] - 2 * p, grad.shape[-1] - 2 * p
+        grad[..., width : width + p] += grad[..., :p]
+        grad[..., p : 2 * p] += grad[..., -p:]
+        grad[..., height : height + p, p:-p] += grad[..., :p, p:-p]
+        grad[..., p : 2 * p, p:-p] += grad[..., -p:, p:-p]
+        return grad[..., p:-p, p:-p], None
+
+
+def _wrapped(self: nn.Conv2d, x: Tensor) -> Tensor:
+    padding = self.padding[0]
+    x = _Wrapping.apply(x, padding) if padding else x
+    return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation)
+
+
+class Student:
+    """The net in training, its average, and what names the family of a picture. Naming serves the training alone: it
+    teaches the net to tell materials apart, from which roughness, metal and base colour follow."""
+
+    def __init__(self) -> None:
+        self.net = MapNet().to(memory_format=torch.channels_last)
+        for module in self.net.modules():
+            if isinstance(module, nn.Conv2d):
+                module.forward = MethodType(_wrapped, module)
+        self.namer = nn.Linear(2 * HIDDEN, len(physical.families(False)))
+        self.average = Average(self.net, 0.996)
+        wide = [p for part in (self.net.whole, self.net.more, self.net.steer, self.namer) for p in part.parameters()]
+        rest = [p for p in self.net.parameters() if all(p is not other for other in wide)]
+        self.parameters = [*rest, *wide]
+        groups = [{"params": rest, "share": 1.0}, {"params": wide, "share": _WIDE}]
+        self.optimiser = torch.optim.AdamW(groups, lr=_PEAK, weight_decay=1e-3, betas=(0.9, 0.98), fused=True)
+
+    def state(self) -> dict:
+        """What a checkpoint keeps."""
+        return {"net": self.net.state_dict(), "average": self.average.model.state_dict(), "steps": self.average.steps,
+                "namer": self.namer.state_dict(), "optimiser": self.optimiser.state_dict()}  # fmt: skip
+
+    def resume(self, state: dict) -> None:
+        """Go on from what a checkpoint kept."""
+        self.net.load_state_dict(state["net"])
+        self.average.model.load_state_dict(state["average"])
+        self.average.steps = state["steps"]
+        self.namer.load_state_dict(state["namer"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def loss(self, picture: Tensor, truth: dict[str, Tensor], family: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """What is wrong with a batch's maps and names, and its parts, the share of right names among them."""
+        levels = self.net.encode(picture.contiguous(memory_format=torch.channels_last))
+        understood = self.net.understand(self.net.summarise(levels))
+        loss, parts = loss_of(self.net.read(self.net.guided(levels, understood), picture), truth)
+        names = self.namer(understood)
+        naming = F.cross_entropy(names, family, label_smoothing=0.05)
+        named = float((names.argmax(1) == family).float().mean())
+        return loss + _NAMING * naming, {**parts, "family": float(naming.detach()), "named": named}
+
+    def step(self, progress: float) -> None:
+        """Follow the gradients, at the rate for a share of the time."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate(progress, _PEAK * group["share"], hold=_HOLD)
+        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.optimiser.step()
+        self.average.update(self.net)
 
 
 def restore(cache: Path, steps: int = 1000) -> None:
     """Make a checkpoint of the net that is shipped, to train it further with a new clock; ``steps`` is how far back
     the average of its weights is taken to reach."""
-    net = MapNet()
-    state = {name: value.float() for name, value in load_file(FOLDER / "model.safetensors").items()}
-    net.load_state_dict(state, strict=False)
-    weights = net.state_dict()
-    save(cache / "maps.pt", {"net": weights, "average": weights, "steps": steps, "spent": 0.0,
-                             "optimiser": _optimiser(net).state_dict()})  # fmt: skip
+    student = Student()
+    weights = {name: value.float() for name, value in load_file(FOLDER / "model.safetensors").items()}
+    for net in (student.net, student.average.model):
+        net.load_state_dict(weights, strict=False)
+    save(cache / "maps.pt", {**student.state(), "steps": steps, "spent": 0.0})
 
 
 def train(team: Team, cache: Path, minutes: float) -> None:
     """Train for ``minutes`` in all, from the last checkpoint if there is one."""
-    folder, path = cache / "maps", cache / "maps.pt"
+    path = cache / "maps.pt"
     torch.manual_seed(1)
-    net = MapNet().set_wrapping(True).to(memory_format=torch.channels_last)
-    optimiser = _optimiser(net)
-    average, clock = Average(net), Clock(minutes)
-    state = load(path)
-    if state:
-        net.load_state_dict(state["net"])
-        average.model.load_state_dict(state["average"])
-        average.steps = state["steps"]
-        optimiser.load_state_dict(state["optimiser"])
+    student, clock = Student(), Clock(minutes)
+    if state := load(path):
+        student.resume(state)
         clock = Clock(minutes, state["spent"])
-    batches = maps_data.Batches(folder, np.random.default_rng((int(clock.spent), team.rank)))
-    while not batches.look():
-        time.sleep(1)
+    rng = np.random.default_rng((int(clock.spent), team.rank))
+    batches = maps_data.Batches(cache / "maps", rng).stream(BATCH)
     saved, sums, taken = clock.spent, {}, 0
     team.progress = clock.progress
     while team.progress < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = rate(team.progress, _PEAK)
-        picture, truth = batches.take(BATCH)
-        with autocast("cpu"):
-            levels = net.encode(picture.contiguous(memory_format=torch.channels_last))
-            raw = net.decode(levels, net.summarise(levels[-1]))
-        loss, parts = loss_of(net.read(raw, picture), truth)
-        optimiser.zero_grad(set_to_none=True)
+        loss, parts = student.loss(*next(batches))
+        student.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        team.share(net.parameters(), clock.progress)
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        average.update(net)
+        progress = team.progress
+        team.share(student.parameters, clock.progress)
+        student.step(progress)
         taken += 1
         sums = {name: sums.get(name, 0.0) + value for name, value in parts.items()}
         if taken == 50:
-            files = batches.look()
             text = ", ".join(f"{name} {value / taken:.3f}" for name, value in sums.items())
             if team.leads:
-                log(f"maps: step {average.steps}, {clock.spent / 60:.1f} min, {files} files: {text}")
+                log(f"maps: step {student.average.steps}, {clock.spent / 60:.1f} min: {text}")
             sums, taken = {}, 0
         if team.leads and (clock.spent - saved > 90 or team.progress >= 1):
             saved = clock.spent
-            save(path, {"net": net.state_dict(), "average": average.model.state_dict(), "steps": average.steps,
-                        "optimiser": optimiser.state_dict(), "spent": clock.spent})  # fmt: skip
+            save(path, {**student.state(), "spent": clock.spent})
 
 
 @torch.no_grad()
@@ -128,7 +190,7 @@ def averaged(cache: Path, batches: int = 24) -> MapNet:
     source = maps_data.Batches(cache / "maps", np.random.default_rng(7))
     source.look()
     for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_running_stats()
             module.momentum = None
     net.train()

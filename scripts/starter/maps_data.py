@@ -7,18 +7,23 @@ are trained on, other seeds) and "unseen" (families never trained on) are for me
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from . import lighting, physical
 
 SIZE = 128
 CHUNK = 108
 CHUNKS = 48
+_OFTEN = 50  # batches after which new files are looked for
+_STRANGE = 0.5  # share of the pictures without metal whose colour channels change places
 _FIRST_SEED = {"train": 500_000_000, "seen": 600_000_000, "unseen": 700_000_000}
 MEASURED = {"seen": 8, "unseen": 16}  # pictures of each family
 
@@ -89,7 +94,7 @@ def lit(maps: dict[str, Tensor], rng: np.random.Generator, simply: float = 0.25)
     return (picture + grain * torch.from_numpy(rng.uniform(0, 0.012, (batch, 1, 1, 1))).float()).clamp(0, 1)
 
 
-class Batches:
+class Batches(IterableDataset):
     """Batches from the files drawn so far: turned, mirrored, rolled and tinted at random, newly lit."""
 
     def __init__(self, folder: Path, rng: np.random.Generator):
@@ -97,6 +102,24 @@ class Batches:
         self.names: list[Path] = []
         self.colours: list[np.ndarray] = []
         self.heights: list[np.ndarray] = []
+        self.families: list[np.ndarray] = []
+        self.known = np.array(sorted(physical.families(False)))
+
+    def stream(self, batch: int) -> Iterator[tuple[Tensor, dict[str, Tensor], Tensor]]:
+        """What :meth:`take` gives, without end, made in a process of its own: lighting a batch takes a fifth as long
+        as learning from it."""
+        self.batch = batch
+        loader = DataLoader(self, None, num_workers=1, prefetch_factor=3, multiprocessing_context="spawn")
+        return iter(loader)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, dict[str, Tensor], Tensor]]:
+        torch.set_num_threads(1)
+        while not self.look():
+            time.sleep(1)
+        while True:
+            for _ in range(_OFTEN):
+                yield self.take(self.batch)
+            self.look()
 
     def look(self) -> int:
         """Take in files that have appeared; returns how many there are."""
@@ -106,11 +129,12 @@ class Batches:
                     self.names.append(path)
                     self.colours.append(data["colours"])
                     self.heights.append(data["height"])
+                    self.families.append(np.searchsorted(self.known, data["family"]))
         return len(self.names)
 
-    def take(self, batch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Pictures (B, 3, S, S) and their maps."""
-        colours, heights = [], []
+    def take(self, batch: int) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Pictures (B, 3, S, S), their maps, and the numbers of their families in ``known``."""
+        colours, heights, families = [], [], []
         for _ in range(batch):
             file, item = self.rng.integers(len(self.names)), self.rng.integers(CHUNK)
             turn, flip, roll = self.rng.integers(4), self.rng.random() < 0.5, self.rng.integers(0, SIZE, 2)
@@ -119,9 +143,10 @@ class Batches:
                 value = np.rot90(value, turn, (1, 2))
                 value = value[:, :, ::-1] if flip else value
                 pair[index] = np.roll(value, roll, (1, 2))
-            if pair[0][4].max() == 0:
+            if pair[0][4].max() == 0 and self.rng.random() < _STRANGE:
                 pair[0] = pair[0][[*self.rng.permutation(3), 3, 4]]
             colours.append(pair[0])
             heights.append(pair[1][0])
+            families.append(self.families[file][item])
         maps = tensors(np.stack(colours), np.stack(heights))
-        return lit(maps, self.rng), maps
+        return lit(maps, self.rng), maps, torch.from_numpy(np.stack(families))

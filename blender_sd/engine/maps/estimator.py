@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ...core.errors import ModelNotFound
 from ..models import weight_files
-from .network import OUTPUTS, REACH, STRIDE, MapNet
+from .network import OUTPUTS, REACH, STRIDE, STRIDES, MapNet
 from .slabs import padded
 
 FOLDER = Path(__file__).resolve().parents[2] / "models" / "starter_maps"
@@ -83,7 +83,7 @@ def estimate(picture: Tensor, wraps: tuple[bool, bool], check: Callable[[], None
         levels = net.encode(picture.contiguous(memory_format=torch.channels_last))
         check()
         progress(0.5)
-        raw = net.decode(levels, net.summarise(levels[-1]))
+        raw = net.decode(levels, net.summarise(levels))
     else:
         raw = _tiled(net.set_wrapping(False), picture, wraps, check, progress)
     parts = net.read(raw, picture)
@@ -108,8 +108,9 @@ def _tiled(net: MapNet, picture: Tensor, wraps: tuple[bool, bool], check: Callab
     for number, (_, _, rows, columns) in enumerate(tiles):
         check()
         levels = encoded(number)
-        inside = levels[-1][..., _inner(rows), _inner(columns)]
-        total = total + net.summarise(inside) * (inside.shape[-1] * inside.shape[-2])
+        inside = [level[..., _inner(rows, stride), _inner(columns, stride)]
+                  for level, stride in zip(levels, STRIDES, strict=True)]
+        total = total + net.summarise(inside) * (inside[-1].shape[-1] * inside[-1].shape[-2])
         if number < _KEPT:
             kept[number] = levels
         progress(0.5 * (number + 1) / len(tiles))
@@ -123,8 +124,8 @@ def _tiled(net: MapNet, picture: Tensor, wraps: tuple[bool, bool], check: Callab
     return raw
 
 
-def _inner(length: int) -> slice:
-    return slice(REACH // STRIDE, REACH // STRIDE + -(-length // STRIDE))
+def _inner(length: int, stride: int) -> slice:
+    return slice(REACH // stride, REACH // stride + -(-length // STRIDE) * (STRIDE // stride))
 
 
 def _tiles(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:

@@ -1,9 +1,9 @@
 """The net that estimates a material's maps from one picture of it: a small U-Net, fully convolutional.
 
 It works at half the picture's size and below (the picture's pixels are folded into channels first), so that it is
-quick on a CPU. One vector, the mean of its deepest features over the whole picture, tells every place what the whole
-is like. A picture that is worked through tile by tile takes that mean over all tiles first, and then gives the same
-maps as in one piece.
+quick on a CPU. Means over the whole picture of its features at every level say what the whole is like (which material,
+how brightly lit), and scale and shift the features on the way up. A picture that is worked through tile by tile takes
+those means over all tiles first, and then gives the same maps as in one piece.
 """
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STRIDE = 16  # sides of what goes in are multiples of it
-REACH = 208  # pixels beyond which nothing changes a place's maps, the summary aside; a multiple of STRIDE
+STRIDES = (2, 4, 8, 16)  # pixels of the picture that a feature of each level covers
+STRIDE = STRIDES[-1]  # sides of what goes in are multiples of it
+REACH = 256  # pixels beyond which nothing changes a place's maps, the summary aside; a multiple of STRIDE
 WIDTHS = (24, 48, 96, 128)
+TRAITS = 384  # features of the deepest level that serve the summary alone
+HIDDEN = 384  # width of what the summary is read with
 OUTPUTS = {"base": 3, "slope": 2, "height": 1, "roughness": 1, "metallic": 1}
 
 
@@ -37,6 +40,22 @@ def _change(before: int, after: int, kernel: int = 1, stride: int = 1) -> nn.Seq
     return nn.Sequential(conv, nn.BatchNorm2d(after), nn.ReLU())
 
 
+class _Standard(nn.BatchNorm1d):
+    """Bring each feature of a summary to a mean of 0 and a deviation of 1, by running figures in training too: the few
+    pictures of a batch say too little of the rest."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and len(x) > 1:
+            with torch.no_grad():
+                super().forward(x)
+        return F.batch_norm(x, self.running_mean, self.running_var, eps=self.eps)
+
+
+def _steered(x: Tensor, steer: Tensor) -> Tensor:
+    scale, shift = steer.chunk(2, 1)
+    return x * (1 + scale) + shift
+
+
 class MapNet(nn.Module):
     """Estimate maps from a picture (B, 3, H, W), sRGB 0…1, H and W multiples of `STRIDE`."""
 
@@ -47,9 +66,14 @@ class MapNet(nn.Module):
         self.down_a = nn.Sequential(_Block(a))
         self.down_b = nn.Sequential(_change(a, b, 2, 2), _Block(b))
         self.down_c = nn.Sequential(_change(b, c, 2, 2), _Block(c), _Block(c))
-        self.down_d = nn.Sequential(_change(c, d, 2, 2), _Block(d), _Block(d, 2))
-        self.whole = nn.Sequential(nn.Linear(2 * d, d), nn.ReLU(), nn.Linear(d, 2 * d))
-        self.deep = nn.Sequential(_Block(d))
+        self.down_d = nn.Sequential(_change(c, d, 2, 2), _Block(d), _Block(d, 2), _Block(d))
+        # Without normalisation a few large features drown the others, and the units that read the summary die.
+        self.traits = nn.Sequential(nn.BatchNorm2d(d, affine=False), *_change(d, TRAITS))
+        self.standard = _Standard(2 * sum(WIDTHS) + TRAITS, momentum=0.02, affine=False)
+        self.whole = nn.Sequential(nn.Linear(self.standard.num_features, HIDDEN), nn.LayerNorm(HIDDEN), nn.SiLU())
+        self.more = nn.Sequential(nn.Linear(HIDDEN, HIDDEN), nn.LayerNorm(HIDDEN), nn.SiLU())
+        self.steer = nn.Linear(2 * HIDDEN, 2 * sum(WIDTHS))
+        self.deep = nn.Sequential(_Block(d), _Block(d))
         self.up_c, self.join_c = _change(d, c), nn.Sequential(_change(2 * c, c), _Block(c))
         self.up_b, self.join_b = _change(c, b), nn.Sequential(_change(2 * b, b), _Block(b))
         self.up_a, self.join_a = _change(b, a), nn.Sequential(_change(2 * a, a), _Block(a))
@@ -77,21 +101,33 @@ class MapNet(nn.Module):
             levels.append(stage(levels[-1]))
         return levels
 
-    @staticmethod
-    def summarise(deepest: Tensor) -> Tensor:
-        """Return the mean of the deepest features and of their squares over the picture, (B, 2 × width)."""
-        deepest = deepest.float()
-        return torch.cat((deepest.mean((2, 3)), deepest.square().mean((2, 3))), 1)
+    def summarise(self, levels: list[Tensor]) -> Tensor:
+        """Return means over the picture: of the features of each level, of their squares, and of the traits."""
+        parts = [level.float().mean((2, 3)) for level in levels]
+        parts += [level.float().square().mean((2, 3)) for level in levels]
+        return torch.cat((*parts, self.traits(levels[-1]).float().mean((2, 3))), 1)
+
+    def understand(self, summary: Tensor) -> Tensor:
+        """Return what the summary says of the picture, (B, 2 × HIDDEN)."""
+        mean, squared, traits = summary.split((sum(WIDTHS), sum(WIDTHS), TRAITS), 1)
+        spread = (squared - mean.square()).clamp_min(1e-4).sqrt()
+        summary = self.standard(torch.cat((mean, spread, traits), 1))
+        first = self.whole(summary)
+        return torch.cat((first, self.more(first)), 1)
 
     def decode(self, levels: list[Tensor], summary: Tensor) -> Tensor:
         """Return the raw maps of encoded features, given the whole picture's summary."""
+        return self.guided(levels, self.understand(summary))
+
+    def guided(self, levels: list[Tensor], understood: Tensor) -> Tensor:
+        """Return the raw maps of encoded features, given what the whole picture is understood to be."""
         a, b, c, d = levels
-        squared = summary.chunk(2, 1)
-        spread = (squared[1] - squared[0].square()).clamp_min(1e-4).sqrt()
-        scale, shift = self.whole(torch.cat((squared[0], spread), 1).to(d.dtype))[:, :, None, None].chunk(2, 1)
-        x = self.deep(d * (1 + scale) + shift)
-        for up, join, skip in ((self.up_c, self.join_c, c), (self.up_b, self.join_b, b), (self.up_a, self.join_a, a)):
+        steer = self.steer(understood).to(d.dtype)[:, :, None, None].split([2 * width for width in WIDTHS], 1)
+        x = self.deep(_steered(d, steer[3]))
+        for up, join, skip, way in ((self.up_c, self.join_c, c, steer[2]), (self.up_b, self.join_b, b, steer[1]),
+                                    (self.up_a, self.join_a, a, steer[0])):
             x = join(torch.cat((F.interpolate(up(x), scale_factor=2.0, mode="nearest"), skip), 1))
+            x = _steered(x, way)
         return F.pixel_shuffle(self.out(x), 2)
 
     def read(self, raw: Tensor, picture: Tensor) -> dict[str, Tensor]:
@@ -109,4 +145,4 @@ class MapNet(nn.Module):
 
     def forward(self, picture: Tensor) -> dict[str, Tensor]:
         levels = self.encode(picture)
-        return self.read(self.decode(levels, self.summarise(levels[-1])), picture)
+        return self.read(self.decode(levels, self.summarise(levels)), picture)
