@@ -25,7 +25,7 @@ def main(case: str, size: int) -> None:
 def together(engine: Any, case: str, size: int) -> float:
     """Return the seconds between the first step and the last of a job, without the bake."""
     from blender_sd.core.parts import Control
-    from blender_sd.engine import object_painter
+    from blender_sd.engine import object_painter, painter
     from tests.support import meshes, objects
 
     views = int(case[5:]) if case.startswith("views") else 8
@@ -36,7 +36,7 @@ def together(engine: Any, case: str, size: int) -> float:
         object_painter.Stage = _with(object_painter.Stage, views)
     else:
         settings["controls"] = (Control("depth", str(common.ROOT / "blender_sd/models/starter_control")),)
-    own, spent = object_painter.paint_views, []
+    own, spent = painter.paint_views, []
 
     def paint(*args: Any) -> Any:
         started = time.monotonic()
@@ -44,7 +44,7 @@ def together(engine: Any, case: str, size: int) -> float:
         spent.append(time.monotonic() - started)
         return result
 
-    object_painter.paint_views = paint
+    painter.paint_views = paint
     for steps in (2, STEPS) if case == "together" else (STEPS,):  # the first run warms up
         order = objects.order(objects.scenery(meshes.sphere(64, 128), size=256), _starter(), model="starter",
                               width=size, height=size, steps=steps, view_words=False, **settings)
