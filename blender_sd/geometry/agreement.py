@@ -91,12 +91,21 @@ class Links:
     quality: np.ndarray
     offset: np.ndarray | None = None
 
-    def weights(self, power: float) -> np.ndarray:
-        """Return the share of each pixel: quality to a power, rows sum to 1. M×K float32."""
+    def rows(self) -> list[slice]:
+        """Return the rows of each view. Work on one view after another takes the same memory for any number of them."""
+        size = self.height * self.width
+        ends = np.searchsorted(self.pixel[:, 0], np.arange(self.views + 1) * size)
+        return [slice(start, end) for start, end in zip(ends[:-1].tolist(), ends[1:].tolist())]
+
+    def weights(self, power: float, rows: slice = slice(None)) -> np.ndarray:
+        """Return the share of each pixel in some rows: quality to a power, rows sum to 1. n×K float32."""
         with np.errstate(divide="ignore"):
-            logarithm = np.log(self.quality) * power
-        weight = np.exp(logarithm - logarithm.max(1, keepdims=True))
-        return weight / weight.sum(1, keepdims=True)
+            weight = np.log(self.quality[rows])
+        weight *= power
+        weight -= weight.max(1, keepdims=True)
+        np.exp(weight, out=weight)
+        weight /= weight.sum(1, keepdims=True)
+        return weight
 
 
 def link(surface: Surface, views: Sequence[View], cancelled: Cancelled = never, *, most: int = MOST,

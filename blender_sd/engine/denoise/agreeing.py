@@ -105,24 +105,30 @@ class SurfaceBlend:
             power: Of the views' quality in their weights: 1 for a mean, high for the best view alone.
         """
         views, channels, height, width = values.shape
-        weights = torch.from_numpy(self._links.weights(power)).to(values)
-        total = sum(part * weights[:, column, None] for column, part in enumerate(self.read(values)))
         result = values.permute(0, 2, 3, 1).reshape(-1, channels).clone()
-        result[self._pixels[:, 0]] = total
+        for rows in self._links.rows():
+            weights = torch.from_numpy(self._links.weights(power, rows)).to(values)
+            result[self._pixels[rows, 0]] = sum(
+                part * weights[:, column, None] for column, part in enumerate(self.read(values, rows)))
         return result.reshape(views, height, width, channels).permute(0, 3, 1, 2)
 
-    def read(self, values: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield what the linked views show of the points of all pixels that see the surface, M×C: first their own."""
-        flat = values.permute(0, 2, 3, 1).reshape(-1, values.shape[1])
-        yield flat[self._pixels[:, 0]]
-        for column in range(1, self._pixels.shape[1]):
-            yield self._read(flat, column)
+    def read(self, values: torch.Tensor, rows: slice = slice(None)) -> Iterator[torch.Tensor]:
+        """Yield what the linked views show of the points of pixels that see the surface, M×C: first their own.
 
-    def _read(self, flat: torch.Tensor, column: int) -> torch.Tensor:
-        pixels = self._pixels[:, column]
+        Args:
+            values: V×C×h×w float32.
+            rows: Which of the pixels, by their numbers in the links.
+        """
+        flat = values.permute(0, 2, 3, 1).reshape(-1, values.shape[1])
+        yield flat[self._pixels[rows, 0]]
+        for column in range(1, self._pixels.shape[1]):
+            yield self._read(flat, rows, column)
+
+    def _read(self, flat: torch.Tensor, rows: slice, column: int) -> torch.Tensor:
+        pixels = self._pixels[rows, column]
         if self._offsets is None:
             return flat[pixels]
-        right, down = self._offsets[:, column, :1].to(flat), self._offsets[:, column, 1:].to(flat)
+        right, down = self._offsets[rows, column, :1].to(flat), self._offsets[rows, column, 1:].to(flat)
         last, width = len(flat) - 1, self._links.width
         upper = flat[pixels] * (1 - right) + flat[(pixels + 1).clamp(max=last)] * right
         lower = flat[(pixels + width).clamp(max=last)] * (1 - right) + flat[

@@ -24,24 +24,28 @@ def composed(links: Links, values: torch.Tensor, check: Callable[[], None]) -> t
         check: Raises to cancel.
     """
     blend = SurfaceBlend(links, torch.device("cpu"))
-    rows = np.arange(len(links.pixel))
-    best = links.quality.argmax(1)
-    shown = np.stack([part.numpy() for part in blend.read(values)], 1)
-    taken = shown[rows, best]
-    pairs = _neighbours(links)
-    border, change = _changes(links, shown, best, pairs)
-    reach = max(2.0, _REACH * min(links.height, links.width))
-    taken = taken + closing.corrections(len(rows), pairs, border, change, reach, lambda: check() is not None)
+    values = values.contiguous(memory_format=torch.channels_last)  # as they are read: no copy at each reading
     flat = values.permute(0, 2, 3, 1).reshape(-1, values.shape[1]).clone()
-    flat[torch.from_numpy(links.pixel[:, 0])] = torch.from_numpy(taken)
+    reach = max(2.0, _REACH * min(links.height, links.width))
+    for rows in links.rows():
+        shown = np.stack([part.numpy() for part in blend.read(values, rows)], 1)
+        best = links.quality[rows].argmax(1)
+        pairs = _neighbours(links, rows)
+        border, change = _changes(links, rows, shown, best, pairs)
+        taken = shown[np.arange(len(best)), best]
+        taken = taken + closing.corrections(len(best), pairs, border, change, reach, lambda: check() is not None)
+        flat[torch.from_numpy(links.pixel[rows, 0])] = torch.from_numpy(taken)
     result = flat.reshape(links.views, links.height, links.width, -1).permute(0, 3, 1, 2)
     return levelled(result, blend(values, MEAN), links)
 
 
 def levelled(values: torch.Tensor, mean: torch.Tensor, links: Links) -> torch.Tensor:
     """Return V×C×H×W `values` whose slow variation is that of `mean`, where anything is seen."""
-    seen = _seen(links).to(values)
-    return values + seen * _smooth(mean - values, seen, links)
+    seen, result = _seen(links).to(values), torch.empty_like(values)
+    for view in range(links.views):
+        own = slice(view, view + 1)
+        result[own] = values[own] + seen[own] * _smooth(mean[own] - values[own], seen[own], links)
+    return result
 
 
 def _seen(links: Links) -> torch.Tensor:
@@ -66,35 +70,37 @@ def _pooled(values: torch.Tensor, side: int) -> torch.Tensor:
     return torch.nn.functional.avg_pool2d(rows, (1, side), 1, (0, side // 2))
 
 
-def _neighbours(links: Links) -> np.ndarray:
-    """Return the rows of `links` whose pixels are neighbours in a view, 2×P."""
-    at = np.full(links.views * links.height * links.width, -1)
-    at[links.pixel[:, 0]] = np.arange(len(links.pixel))
-    at = at.reshape(links.views, links.height, links.width)
+def _neighbours(links: Links, rows: slice) -> np.ndarray:
+    """Return which rows of a view are of pixels that are neighbours in it, counted from its first row: 2×P."""
+    own = links.pixel[rows, 0]
+    at = np.full(links.height * links.width, -1)
+    at[own % at.size] = np.arange(len(own))
+    at = at.reshape(links.height, links.width)
     pairs = []
-    for first, second in ((at[:, :, :-1], at[:, :, 1:]), (at[:, :-1], at[:, 1:])):
+    for first, second in ((at[:, :-1], at[:, 1:]), (at[:-1], at[1:])):
         both = (first >= 0) & (second >= 0)
         pairs.append(np.stack([first[both], second[both]]))
     return np.concatenate(pairs, 1)
 
 
-def _changes(links: Links, shown: np.ndarray, best: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _changes(links: Links, rows: slice, shown: np.ndarray, best: np.ndarray, pairs: np.ndarray
+             ) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs at which the best view changes (n indices), and by how much their steps are to change, n×C.
 
     Args:
-        links: Of the pixels.
-        shown: M×K×C, what each linked view shows.
-        best: M, which of them is the best.
-        pairs: 2×P, rows of these.
+        links, rows: Of the pixels.
+        shown: n×K×C, what each linked view shows of these rows.
+        best: n, which of them is the best.
+        pairs: 2×P, counted from the first of the rows.
     """
-    views = links.pixel // (links.height * links.width)
+    views, quality = links.pixel[rows] // (links.height * links.width), links.quality[rows]
     view = views[np.arange(len(best)), best]
     border = np.flatnonzero(view[pairs[0]] != view[pairs[1]])
     mine, others = view[pairs[:, border]], view[pairs[::-1, border]]
     differences = []
-    for rows, other, sign in zip(pairs[:, border], others, (1, -1)):
-        there = (views[rows] == other[:, None]) & (links.quality[rows] > 0)
-        difference = shown[rows, there.argmax(1)] - shown[rows, best[rows]]
+    for place, other, sign in zip(pairs[:, border], others, (1, -1)):
+        there = (views[place] == other[:, None]) & (quality[place] > 0)
+        difference = shown[place, there.argmax(1)] - shown[place, best[place]]
         difference[~there.any(1)] = np.nan
         differences.append(sign * difference)
     return border, closing.change_of(differences[0], differences[1], mine)
