@@ -28,6 +28,7 @@ def main(path: Path, objects: Sequence[tuple[str, str, int]] = OBJECTS) -> None:
     from PIL import Image
 
     from scripts.benches import texture
+    from scripts.benches._texture import compared
 
     rows = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, texture._engine() as engine:
@@ -36,7 +37,7 @@ def main(path: Path, objects: Sequence[tuple[str, str, int]] = OBJECTS) -> None:
             part = texture.shapes(Path(folder))[name]
             views, _, (_, baked) = texture.painted(engine, part, prompt, seed, VIEW, steps=STEPS, sides="",
                                                    more_views=6)
-            rows.append(np.concatenate(turned(views.stage, texture.encoded(baked.colours)), 1))
+            rows.append(np.concatenate(turned(views.stage, compared.encoded(baked.colours)), 1))
             print(f"{name}: {prompt}")
     Image.fromarray(np.concatenate(rows)).save(path, optimize=True)
 
