@@ -19,7 +19,7 @@ from ..core.declarations import used_by
 from ..core.errors import SDError, SourceUnusable
 from ..core.settings import PANEL
 from ..core.tasks import RESTYLE_SEQUENCE
-from ..protocol.shot_names import by_view
+from ..protocol.shot_names import of_first_view
 
 SOURCES = (
     ("SCENE", "Scene", "Render the scene's animation: in the background, from a copy of the file", "SCENE_DATA", 0),
@@ -136,7 +136,7 @@ def update() -> bool:
 
 def show(paths: list[Path]) -> None:
     """Show keyframes in the strip: at most `_MOST`, evenly spread; of several views, those of the first one."""
-    keys = list(next(iter(by_view(map(os.fspath, paths)).values()), {}).items())
+    keys = list(of_first_view(map(os.fspath, paths)).items())
     strip[:] = keys[::max(1, -(-len(keys) // _MOST))]
     if _previews is not None:
         _previews.clear()

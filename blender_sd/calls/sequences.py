@@ -13,7 +13,7 @@ from ..core.frame_ranges import frames_in
 from ..core.request_builder import checked_size
 from ..core.tasks import RESTYLE_SEQUENCE
 from ..library import files, shot_folders
-from ..protocol.shot_names import by_view, name_of, numbers_of
+from ..protocol.shot_names import name_of, numbers_of, of_first_view
 from ..protocol.shots import ShotOrder
 from ..session.job import Job
 from .arguments import scene_call, task_call
@@ -224,7 +224,7 @@ def _brought_in(work: SequenceWork, placed: Any) -> Any:
     def bring_in(job: Job) -> list[Any]:
         paths = [result.path for result in job.results]
         if placed is not None and paths and not work.order.keys_only:
-            first = next(iter(by_view(paths).values()))  # Blender finds the other views by it
+            first = of_first_view(paths)  # Blender finds the other views by it
             placed(list(first.values()), list(first))
         return [Path(path) for path in (*paths, *work.more)]
 

@@ -97,7 +97,7 @@ class Links:
         ends = np.searchsorted(self.pixel[:, 0], np.arange(self.views + 1) * size)
         return [slice(start, end) for start, end in zip(ends[:-1].tolist(), ends[1:].tolist())]
 
-    def weights(self, power: float, rows: slice = slice(None)) -> np.ndarray:
+    def weights(self, power: float, rows: slice) -> np.ndarray:
         """Return the share of each pixel in some rows: quality to a power, rows sum to 1. n×K float32."""
         with np.errstate(divide="ignore"):
             weight = np.log(self.quality[rows])

@@ -59,3 +59,8 @@ def by_view(paths: Iterable[str]) -> dict[str, dict[int, str]]:
         if (parts := parts_of(os.path.splitext(os.path.basename(path))[0])) is not None:
             views.setdefault(parts[1], {})[parts[0]] = path
     return views
+
+
+def of_first_view(paths: Iterable[str]) -> dict[int, str]:
+    """Return the files of the first view among `paths` by frame; all of them for a plain shot."""
+    return next(iter(by_view(paths).values()), {})

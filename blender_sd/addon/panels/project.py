@@ -4,6 +4,7 @@ from __future__ import annotations
 from ...core.families import Family
 from ...core.tasks import IMAGE_TO_IMAGE
 from ..layout import wrapped
+from ..texture_choices import meshes_in
 from .base import Panel, place
 
 
@@ -19,7 +20,7 @@ class Project(Panel):
         return not family.refusal(IMAGE_TO_IMAGE)
 
     def draw(self, context) -> None:
-        meshes = [obj for obj in context.selected_objects if obj.type == "MESH"]
+        meshes = meshes_in(context)
         onto = "Onto the selected objects" if meshes else "Onto all objects in view"
         wrapped(self.layout, context, onto, "MESH_DATA")
         if any(region.enabled for region in context.scene.sd.regions):

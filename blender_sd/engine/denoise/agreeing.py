@@ -105,21 +105,21 @@ class SurfaceBlend:
             power: Of the views' quality in their weights: 1 for a mean, high for the best view alone.
         """
         views, channels, height, width = values.shape
-        result = values.permute(0, 2, 3, 1).reshape(-1, channels).clone()
+        flat = values.permute(0, 2, 3, 1).reshape(-1, channels)
+        result = flat.clone()
         for rows in self._links.rows():
             weights = torch.from_numpy(self._links.weights(power, rows)).to(values)
             result[self._pixels[rows, 0]] = sum(
-                part * weights[:, column, None] for column, part in enumerate(self.read(values, rows)))
+                part * weights[:, column, None] for column, part in enumerate(self.read(flat, rows)))
         return result.reshape(views, height, width, channels).permute(0, 3, 1, 2)
 
-    def read(self, values: torch.Tensor, rows: slice = slice(None)) -> Iterator[torch.Tensor]:
-        """Yield what the linked views show of the points of pixels that see the surface, M×C: first their own.
+    def read(self, flat: torch.Tensor, rows: slice) -> Iterator[torch.Tensor]:
+        """Yield what the linked views show of the points of pixels that see the surface, n×C: first their own.
 
         Args:
-            values: V×C×h×w float32.
+            flat: The values of all views' pixels, row by row, N×C float32.
             rows: Which of the pixels, by their numbers in the links.
         """
-        flat = values.permute(0, 2, 3, 1).reshape(-1, values.shape[1])
         yield flat[self._pixels[rows, 0]]
         for column in range(1, self._pixels.shape[1]):
             yield self._read(flat, rows, column)

@@ -24,18 +24,18 @@ def composed(links: Links, values: torch.Tensor, check: Callable[[], None]) -> t
         check: Raises to cancel.
     """
     blend = SurfaceBlend(links, torch.device("cpu"))
-    values = values.contiguous(memory_format=torch.channels_last)  # as they are read: no copy at each reading
-    flat = values.permute(0, 2, 3, 1).reshape(-1, values.shape[1]).clone()
+    flat = values.permute(0, 2, 3, 1).reshape(-1, values.shape[1])
+    made = flat.clone()
     reach = max(2.0, _REACH * min(links.height, links.width))
     for rows in links.rows():
-        shown = np.stack([part.numpy() for part in blend.read(values, rows)], 1)
+        shown = np.stack([part.numpy() for part in blend.read(flat, rows)], 1)
         best = links.quality[rows].argmax(1)
         pairs = _neighbours(links, rows)
         border, change = _changes(links, rows, shown, best, pairs)
         taken = shown[np.arange(len(best)), best]
         taken = taken + closing.corrections(len(best), pairs, border, change, reach, lambda: check() is not None)
-        flat[torch.from_numpy(links.pixel[rows, 0])] = torch.from_numpy(taken)
-    result = flat.reshape(links.views, links.height, links.width, -1).permute(0, 3, 1, 2)
+        made[torch.from_numpy(links.pixel[rows, 0])] = torch.from_numpy(taken)
+    result = made.reshape(links.views, links.height, links.width, -1).permute(0, 3, 1, 2)
     return levelled(result, blend(values, MEAN), links)
 
 

@@ -131,7 +131,7 @@ def seam_step(baker: Any, texture: Any, read: dict[str, Any], best: Any, typical
     """Return the texture's steps across UV seams against those that the best views show between the same points.
 
     Each texel beside a seam is compared with one on the other side that is about as far from it as neighbours are
-    (`typical`): the centres of texels that meet at a seam can lie at nearly the same point, where no step can be told.
+    (`typical`): the centres of texels that meet at a seam can lie at nearly the same point, with no step to measure.
     """
     import numpy as np
     from scipy.spatial import cKDTree
