@@ -27,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 MINUTES = {
-    "classifier": 8.0, "vae": 42.0, "decoder": 10.0, "unet": 180.0, "control": 35.0, "maps": 75.0, "detail": 120.0,
+    "classifier": 24.0, "vae": 42.0, "decoder": 10.0, "unet": 180.0, "control": 35.0, "maps": 75.0, "detail": 120.0,
 }  # fmt: skip
 STAGES = ("data", "classifier", "vae", "latents", "decoder", "unet", "control", "maps", "detail", "export", "evaluate")
 
@@ -61,7 +61,8 @@ def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
     elif stage == "classifier":
         from starter import classifier
 
-        classifier.train(CACHE, minutes[stage])
+        for number in classifier.WEIGHTS:
+            classifier.train(CACHE, minutes[stage] / len(classifier.WEIGHTS), number)
     elif stage == "vae":
         from starter import vae
 

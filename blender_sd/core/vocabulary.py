@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 FILE = "vocabulary.json"
 # in a prompt, later kinds of this list come before earlier ones
-KINDS = ("material", "colour", "size", "wear", "contrast")
+KINDS = ("material", "colour", "condition", "size", "wear", "contrast")
 Phrases = tuple[tuple[str, ...], ...]  # each: the phrase to write, then others with the same meaning
 # LoRA tags, lists and textual inversions
 _NO_WORDS = re.compile(r"<[^>]*>|__[^,]+?__|\bembedding:[^\s,():]+|\bBREAK\b")
@@ -20,7 +20,7 @@ _GRAMMAR = frozenset("an the of in at by for from to as is are its".split())  # 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Hold all known `words` in lower case, and the `phrases` of each kind that a menu offers."""
+    """Hold all known `words` in lower case, and the `phrases` of each kind that a menu offers, of some kinds none."""
 
     words: frozenset[str]
     phrases: dict[str, Phrases]
@@ -54,6 +54,8 @@ class Vocabulary:
 
     def _find(self, prompt: str, kind: str) -> re.Match | None:
         phrases = sorted((phrase for same in self.phrases[kind] for phrase in same), key=len, reverse=True)
+        if not phrases:
+            return None
         return re.search(rf"\b(?:{'|'.join(map(re.escape, phrases))})\b", prompt, re.IGNORECASE)
 
 

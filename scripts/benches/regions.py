@@ -176,8 +176,8 @@ class _Judge:
         patch = picture[row - half : row + half, column - half : column + half, :3]
         tensor = torch.from_numpy(patch.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.no_grad():
-            material, _, _ = self._scorer(tensor)
-        return self._families[int(material[0].argmax())]
+            verdict = self._scorer(tensor)
+        return self._families[int(verdict.material[0].argmax())]
 
 
 def _restyled(sd: Any, prompt: str, seed: int, **settings: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Captions as artists write prompts: synonyms, size, wear and contrast words, shuffled order, stock phrases.
+"""Captions as artists write prompts: synonyms, words for size, wear, contrast and modifiers, shuffled, stock phrases.
 
 ``caption(spec, rng)`` is what the model is trained on; ``canonical(spec)`` is the plain form used for measuring.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from .palette import SYNONYMS
-from .surface import Spec
+from .surface import TWO_COLOURS, Spec
 
 NOUNS: dict[str, tuple[str, ...]] = {
     "brick": ("brick wall", "bricks", "brickwork", "brick", "brick facade"),
@@ -21,9 +21,9 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "planks": ("planks", "wooden planks", "floorboards", "wood floor", "boards", "timber planks"),
     "wood": ("wood", "wood grain", "timber", "wooden surface", "oak"),
     "parquet": ("parquet", "parquet floor", "basket weave wood", "parquetry"),
-    "marble": ("marble", "polished marble", "veined marble", "marble slab"),
+    "marble": ("marble", "veined marble", "marble slab"),
     "terrazzo": ("terrazzo", "terrazzo floor", "stone chips"),
-    "plaster": ("plaster", "stucco", "plaster wall", "rough wall", "painted wall"),
+    "plaster": ("plaster", "stucco", "plaster wall", "rough wall"),
     "concrete": ("concrete", "cement", "concrete wall", "bare concrete"),
     "rust": ("rusty metal", "rust", "rusted metal", "corroded metal", "rusty sheet"),
     "metal": ("metal", "brushed metal", "steel", "brushed steel", "sheet metal", "aluminium"),
@@ -51,8 +51,20 @@ SIZE_WORDS = {
 WEAR_WORDS = (
     ("clean", "new", "pristine", "neat"),
     (),
-    ("worn", "old", "dirty", "weathered", "aged", "stained", "damaged", "cracked", "grungy"),
+    ("old", "dirty", "weathered", "aged", "stained", "grungy"),
 )
+# For each modifier: words before the material, and phrases after it.
+MODIFIER_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "mossy": (("mossy", "moss covered", "overgrown"), ("covered with moss", "with moss", "overgrown with moss")),
+    "wet": (("wet", "rainy", "damp", "soaked", "rain soaked"), ("after rain", "in the rain", "with puddles")),
+    "dusty": (("dusty", "dust covered", "powdery"), ("covered with dust", "with dust")),
+    "snowy": (("snowy", "snow covered", "wintry"), ("covered with snow", "under snow", "in winter")),
+    "painted": (("painted", "paint covered", "coated"), ("with peeling paint", "with chipped paint", "with paint")),
+    "worn": (("worn", "scratched", "scuffed", "battered", "damaged"), ("with scratches", "with worn edges")),
+    "cracked": (("cracked", "fractured", "broken", "crackled"), ("with cracks", "full of cracks")),
+    "polished": (("polished", "glossy", "shiny", "lacquered"), ("with reflections", "with a polished finish")),
+    TWO_COLOURS: (("two tone", "two coloured", "two colored", "bicolor"), ("in two colours", "in two colors")),
+}
 CONTRAST_WORDS = (("soft", "subtle", "low contrast", "smooth"), (), ("high contrast", "bold", "strong", "rough"))
 STOCK = (
     "seamless texture", "texture", "tileable", "seamless", "highly detailed", "4k", "photo", "material", "pbr",
@@ -88,7 +100,7 @@ def _colour_part(spec: Spec, noun: str, rng: np.random.Generator) -> tuple[str, 
         if form == 0:
             return "", f"{second} {noun} on {first}"
         return ("", f"{first} background with {second} {noun}") if form == 1 else (f"{first} with {second}", noun)
-    if spec.family in ("plaid", "checker", "stripes"):
+    if spec.family in ("plaid", "checker", "stripes") or spec.modifier == TWO_COLOURS:
         return f"{first} and {second}", noun
     if spec.family in ("mosaic", "terrazzo"):
         return (f"{first} and {second}", noun) if rng.random() < 0.6 else (first, noun)
@@ -104,19 +116,34 @@ def _adjectives(spec: Spec, rng: np.random.Generator, chance: float) -> list[str
     return words
 
 
+def _modified(spec: Spec, rng: np.random.Generator) -> tuple[list[str], list[str]]:
+    """Words for a spec's modifier: before the material, and after it. Two colours are named anyway."""
+    if not spec.modifier or (spec.modifier == TWO_COLOURS and rng.random() < 0.7):
+        return [], []
+    before, after = MODIFIER_WORDS[spec.modifier]
+    chance = rng.random()
+    words = [_pick(rng, before)] if chance < 0.8 else []
+    return words, [_pick(rng, after)] if chance > 0.7 else []
+
+
 def caption(spec: Spec, rng: np.random.Generator) -> str:
     """A random caption of a material picture."""
     noun = _pick(rng, NOUNS[spec.family])
     if spec.family == "stripes" and rng.random() < 0.85:
         noun = f"{spec.direction} {noun}"
     colour, noun = _colour_part(spec, noun, rng)
-    if rng.random() < 0.08:
+    if rng.random() < 0.08 and spec.modifier != TWO_COLOURS:
         colour = ""
     words = _adjectives(spec, rng, 0.45)
+    before, after = _modified(spec, rng)
     if rng.random() < 0.6:
-        parts = [" ".join([*words, colour, noun])]
+        words += before
+        rng.shuffle(words)
+        parts = [" ".join([*words, colour, noun, *after])]
+    elif rng.random() < 0.5:
+        parts = [" ".join([*before, colour, noun]), *words, *after]
     else:
-        tags = [" ".join([colour, noun]), *words]
+        tags = [" ".join([colour, noun]), *words, *before, *after]
         if rng.random() < 0.3:
             rng.shuffle(tags)
         parts = list(tags)
@@ -127,18 +154,19 @@ def caption(spec: Spec, rng: np.random.Generator) -> str:
 
 
 def canonical(spec: Spec) -> str:
-    """The plain caption for measuring: size, wear, colour, noun, "seamless texture"."""
+    """The plain caption for measuring: size, wear, modifier, colour, noun, "seamless texture"."""
     colour = spec.colour
     noun = NOUNS[spec.family][0]
     if spec.family == "dots":
         colour, noun = "", f"{spec.second} {noun} on {spec.colour}"
-    elif spec.family in ("plaid", "checker", "stripes", "mosaic", "terrazzo"):
+    elif spec.family in ("plaid", "checker", "stripes", "mosaic", "terrazzo") or spec.modifier == TWO_COLOURS:
         colour = f"{spec.colour} and {spec.second}"
     if spec.family == "stripes":
         noun = f"{spec.direction} {noun}"
     size = "" if spec.size == "medium" else spec.size
-    wear = ("clean", "", "worn")[spec.wear]
-    return f"{' '.join(f'{size} {wear} {colour} {noun}'.split())}, seamless texture"
+    wear = ("clean", "", "old")[spec.wear]
+    modifier = "" if spec.modifier == TWO_COLOURS else spec.modifier
+    return f"{' '.join(f'{size} {wear} {modifier} {colour} {noun}'.split())}, seamless texture"
 
 
 def scene_caption(kind: str, spec: Spec | None, colour: str, rng: np.random.Generator) -> str:
@@ -156,7 +184,7 @@ def scene_caption(kind: str, spec: Spec | None, colour: str, rng: np.random.Gene
 def phrases() -> dict[str, list[list[str]]]:
     """What the panel's menu offers, by kind: lists of phrases with the same meaning, the plainest first."""
     kinds = {"material": NOUNS.values(), "colour": SYNONYMS.values(), "size": SIZE_WORDS.values(), "wear": WEAR_WORDS,
-             "contrast": CONTRAST_WORDS}  # fmt: skip
+             "contrast": CONTRAST_WORDS, "condition": [before for before, _ in MODIFIER_WORDS.values()]}  # fmt: skip
     return {kind: [list(words) for words in groups if words] for kind, groups in kinds.items()}
 
 
@@ -166,7 +194,7 @@ def vocabulary() -> list[str]:
     for group in (NOUNS, SYNONYMS, SIZE_WORDS, SCENE_WORDS, _METAL_ONLY):
         for words in group.values():
             sources.extend(words)
-    for words in (*WEAR_WORDS, *CONTRAST_WORDS):
+    for words in (*WEAR_WORDS, *CONTRAST_WORDS, *(part for both in MODIFIER_WORDS.values() for part in both)):
         sources.extend(words)
     sources.extend(("a photo of", "on", "and", "with", "background", "horizontal", "vertical", "diagonal"))
     return sorted({word for source in sources for word in source.split()})

@@ -46,7 +46,8 @@ def knit(k: Kit) -> Surface:
     leg = np.abs(np.abs(fu) - 0.25) / 0.27
     loop = np.sqrt(np.clip(1.0 - leg**2, 0, 1)) * np.sqrt(np.clip(1.0 - (fv / 0.56) ** 2, 0, 1))
     fuzz = k.noise(2.4, 1.4)
-    albedo = paint(k.base, (0.42 + 0.66 * loop) * (1.0 + 0.05 * k.force * fuzz))
+    row = np.floor(v).astype(np.int32) % ny
+    albedo = paint(k.pieces(row // 2), (0.42 + 0.66 * loop) * (1.0 + 0.05 * k.force * fuzz))
     return Surface(k.dirt(albedo, 0.2), np.clip(loop + 0.03 * fuzz, 0, 1).astype(np.float32), 1.8)
 
 
@@ -135,7 +136,7 @@ def scales(k: Kit) -> Surface:
     ident = np.where(tip, tip_row * nx + np.floor(tip_u).astype(np.int32) % nx,
                      own_row * nx + np.floor(own_u).astype(np.int32) % nx)
     level = k.each(nx * ny, 0.10)[ident] * (0.55 + 0.65 * height)
-    return Surface(k.dirt(k.grain(paint(k.base, level)), 0.2), height, 0.10 * k.px / k.scale + 1.6, 0.28)
+    return Surface(k.dirt(k.grain(paint(k.pieces(ident), level)), 0.2), height, 0.10 * k.px / k.scale + 1.6, 0.28)
 
 
 FAMILIES = {

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import materials, palette, scenes
+from . import materials, modifiers, palette, scenes
 from .surface import Spec
 
 # name: (pictures, size, first seed)
@@ -27,14 +27,30 @@ SETS = {
     "small": (60000, 64, 200_000_000),
     "scenes": (9000, 64, 300_000_000),
 }
+MODIFIED = 0.4  # the share of pictures with a modifier, where one suits the family
 _CHUNK = 64
 
 
-def spec_of(name: str, index: int) -> Spec:
-    """The spec of picture ``index`` of a set: families in turn, everything else drawn from its own seed."""
+def spec_of(name: str, index: int, modified: float = MODIFIED) -> Spec:
+    """The spec of picture ``index`` of a set: families in turn, everything else drawn from its own seed.
+
+    Whatever share of the pictures is ``modified``, the others are the same.
+    """
     _, _, seed = SETS[name]
     family = materials.FAMILIES[index % len(materials.FAMILIES)]
-    return materials.sample(np.random.default_rng(seed + index), family)
+    return materials.sample(np.random.default_rng(seed + index), family, modified)
+
+
+def modified_specs(each: int, offset: int = 0) -> list[Spec]:
+    """Return held-out specs, ``each`` of every modifier in turn, the families that it suits one after the other."""
+    names, seed = list(modifiers.MODIFIERS), SETS["held"][2] + 20_000_000 + offset
+    specs = []
+    for index in range(each * len(names)):
+        rng, name = np.random.default_rng(seed + index), names[index % len(names)]
+        families = modifiers.FAMILIES[name]
+        family = families[(offset + index // len(names)) % len(families)]
+        specs.append(materials.with_modifier(materials.sample(rng, family), name, rng))
+    return specs
 
 
 def _render_chunk(job: tuple[str, str, int, int]) -> int:
@@ -92,10 +108,9 @@ def prepare(folder: Path, log, workers: int = 2, share: float = 1.0) -> None:
         log(f"data: {name} ready, {number} pictures of {size} px")
 
 
-def render_held(number: int, size: int) -> tuple[np.ndarray, list[Spec]]:
-    """Held-out pictures rendered afresh, (number, size, size, 3) uint8, with their specs; needs no prepared files."""
-    specs = [spec_of("held", index) for index in range(number)]
-    return np.stack([np.round(materials.render(spec, size)[0] * 255).astype(np.uint8) for spec in specs]), specs
+def render_all(specs: list[Spec], size: int) -> np.ndarray:
+    """Return renders of specs, (N, size, size, 3) uint8, as the sets hold them; needs no prepared files."""
+    return np.stack([np.round(materials.render(spec, size)[0] * 255).astype(np.uint8) for spec in specs])
 
 
 def load_set(folder: Path, name: str) -> tuple[np.ndarray, list[Spec]]:

@@ -1,6 +1,7 @@
 """Stage "evaluate": the gates, measured on held-out prompts and seeds through diffusers' own pipelines.
 
-Needs only the exported folder and the scorer's weights: real pictures for comparison are rendered on the spot.
+Needs only the exported folder and the judges' weights: real pictures for comparison are rendered on the spot. Where the
+judges differ, the lower score counts.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
-from . import captions, classifier, data, following, materials, palette, regularity, vae
+from . import captions, classifier, data, following, materials, modifiers, palette, regularity, vae
 from .common import autocast, set_circular
 from .surface import Spec
 
 STEPS, FEW_STEPS, GUIDANCE = 20, 8, 3.0
-PER_FAMILY = 4
+PER_FAMILY, PER_MODIFIER = 4, 14
+KNOWN = 0.97  # the share of held-out renders that both judges must know
 
 
 def load_pipeline(folder: Path) -> StableDiffusionPipeline:
@@ -87,8 +89,8 @@ def wavelength(picture: np.ndarray) -> float:
 
 
 def held_specs(per_family: int, offset: int = 1240) -> list[Spec]:
-    """Held-out specs, ``per_family`` of each family."""
-    return [data.spec_of("held", offset + i) for i in range(per_family * len(materials.FAMILIES))]
+    """Held-out specs without modifiers, ``per_family`` of each family."""
+    return [data.spec_of("held", offset + i, 0.0) for i in range(per_family * len(materials.FAMILIES))]
 
 
 def colour_errors(pictures: np.ndarray, specs: list[Spec], renders: int = 4) -> np.ndarray:
@@ -122,7 +124,7 @@ def memorising(made: np.ndarray, count: int = 1984) -> float:
     """Median distance from generated 64 px pictures to their nearest training picture, over the same for held-out
     real ones; well below 1 would mean copying. Colour-free, blurred pixels are compared over all rolls."""
     train = np.stack([materials.render(data.spec_of("small", i), 64)[0] for i in range(count)])
-    real, _ = data.render_held(len(made), 64)
+    real = data.render_all(held_specs(len(made) // len(materials.FAMILIES), 0), 64)
 
     def spectrum(pictures: np.ndarray) -> np.ndarray:
         grey = pictures.mean(-1)
@@ -142,15 +144,13 @@ def memorising(made: np.ndarray, count: int = 1984) -> float:
     return nearest(made) / max(nearest(real.astype(np.float32) / 255), 1e-6)
 
 
-def regularities(pipe: StableDiffusionPipeline, log, count: int = 6, size: int = 256) -> dict[str, float]:
+def regularities(pipe: StableDiffusionPipeline, bars: dict, log, count: int = 6, size: int = 256) -> None:
     """How regular each pattern comes out, as `regularity.score` has it; ``pipe`` must tile."""
-    scores = {}
     for pattern in regularity.PATTERNS:
         ordered = regularity.specs(pattern, count)
         pictures = generate(pipe, [captions.canonical(spec) for spec in ordered], size, seed=9000, batch=2)
-        scores[f"regularity_{pattern}"] = regularity.score(pictures, ordered)
-    log(f"regularity: {scores}")
-    return scores
+        bars[f"regularity_{pattern}"] = _bar(regularity.score(pictures, ordered), 0.8)
+        log(f"regularity of {pattern}: {bars[f'regularity_{pattern}']['value']}")
 
 
 def _bar(value: float, low: float | None = None, high: float | None = None) -> dict:
@@ -164,47 +164,84 @@ def _bar(value: float, low: float | None = None, high: float | None = None) -> d
 def gates(folder: Path, control_folder: Path, log) -> dict:
     """All gates of the exported model and its ControlNet: ``{"figures": …, "bars": …}``."""
     torch.manual_seed(0)
-    pipe, scorer = load_pipeline(folder), classifier.load()
+    pipe, judges = load_pipeline(folder), classifier.judges()
     figures: dict[str, float] = {}
     bars: dict[str, dict] = {}
-
-    held, specs = data.render_held(496, 64)
-    judge = classifier.score(scorer, vae.to_tensor(held), specs)
-    bars["judge_material"] = _bar(float(judge["material"].mean()), 0.95)
-    bars["judge_colour"] = _bar(float(judge["colour"].mean()), 0.95)
-    quality = vae.measure(pipe.vae, vae.to_tensor(held))
+    known = _judge_gates(judges, figures, bars, log)
+    quality = vae.measure(pipe.vae, vae.to_tensor(data.render_all(held_specs(16, 0), 64)))
     bars["vae_psnr"] = _bar(quality["psnr"], 27.0)
     bars["vae_high_frequency"] = _bar(quality["high_frequency"], 0.6)
-    log(f"judge and autoencoder measured: {quality}")
-
-    specs = held_specs(PER_FAMILY)
-    prompts = [captions.canonical(spec) for spec in specs]
+    log(f"autoencoder measured: {quality}")
     tile(pipe, True)
-    for steps in (STEPS, FEW_STEPS):
-        pictures = generate(pipe, prompts, 128, steps)
-        result = classifier.score(scorer, to_scorer(pictures), specs)
-        figures[f"material_{steps}"] = float(result["material"].mean())
-        figures[f"colour_{steps}"] = float(result["colour"].mean())
-        figures[f"delta_e_{steps}"] = float(np.median(colour_errors(pictures, specs)))
-        log(f"{steps} steps: {figures}")
-        if steps == STEPS:
-            by_family = result["material"].reshape(PER_FAMILY, -1).mean(0)
-            weak = {name: float(v) for name, v in zip(materials.FAMILIES, by_family, strict=True) if v < 0.67}
-            log(f"weak families: {weak}")
-    bars["material"] = _bar(figures[f"material_{STEPS}"], 0.85)
-    bars["colour"] = _bar(figures[f"colour_{STEPS}"], 0.85)
-    bars["delta_e"] = _bar(figures[f"delta_e_{STEPS}"], None, 10.0)
-    loss = figures[f"material_{STEPS}"] - figures[f"material_{FEW_STEPS}"]
-    bars["few_steps_loss"] = _bar(loss, None, 0.05)
-    _layout_gates(pipe, scorer, bars, log)
-    figures |= regularities(pipe, log)
+    _material_gates(pipe, judges, figures, bars, log)
+    _modifier_gates(pipe, judges, known, figures, bars, log)
+    _layout_gates(pipe, judges[0], bars, log)
+    regularities(pipe, bars, log)
     if control_folder.is_dir():
         figures |= following.measure(pipe, control_folder, log)
         bars["control_gain"] = _bar(figures["control_followed_height"] - figures["control_followed_without"], 0.2)
     return {"figures": {name: round(value, 4) for name, value in figures.items()}, "bars": bars}
 
 
-def _layout_gates(pipe, scorer, bars: dict, log) -> None:
+def _judge_gates(judges: list[classifier.Scorer], figures: dict, bars: dict, log) -> list[str]:
+    """Measure the judges on held-out renders; returns the modifiers that all of them know."""
+    bars["judges"] = _bar(len(judges), 2)
+    specs = [data.spec_of("held", index) for index in range(496)]
+    right = classifier.lowest(judges, vae.to_tensor(data.render_all(specs, 64)), specs)
+    bars |= {f"judge_{head}": _bar(value, KNOWN) for head, value in right.items()}
+    specs = data.modified_specs(62)
+    results = [classifier.score(judge, vae.to_tensor(data.render_all(specs, 64)), specs) for judge in judges]
+    known = []
+    for number, name in enumerate(modifiers.MODIFIERS):
+        share = min(float(result["modifier"][number :: len(modifiers.MODIFIERS)].mean()) for result in results)
+        figures[f"judge_{name.replace(' ', '_')}"] = share
+        known += [name] if share >= KNOWN else []
+    left_out = [name for name in modifiers.MODIFIERS if name not in known]
+    figures["modifiers_left_out"] = len(left_out)
+    log(f"judges: {right}; modifiers that they do not know well enough: {', '.join(left_out) or 'none'}")
+    return known
+
+
+def _material_gates(pipe, judges: list[classifier.Scorer], figures: dict, bars: dict, log) -> None:
+    """Materials and colours of plain prompts, at many steps and at few."""
+    specs = held_specs(PER_FAMILY)
+    prompts = [captions.canonical(spec) for spec in specs]
+    for steps in (STEPS, FEW_STEPS):
+        pictures = generate(pipe, prompts, 128, steps)
+        right = classifier.lowest(judges, to_scorer(pictures), specs)
+        figures[f"material_{steps}"], figures[f"colour_{steps}"] = right["material"], right["colour"]
+        figures[f"delta_e_{steps}"] = float(np.median(colour_errors(pictures, specs)))
+        log(f"{steps} steps: {figures}")
+        if steps == STEPS:
+            results = [classifier.score(judge, to_scorer(pictures), specs)["material"] for judge in judges]
+            by_family = np.min([result.reshape(PER_FAMILY, -1).mean(0) for result in results], 0)
+            weak = {name: float(v) for name, v in zip(materials.FAMILIES, by_family, strict=True) if v < 0.67}
+            log(f"weak families: {weak}")
+    bars["material"] = _bar(figures[f"material_{STEPS}"], 0.95)
+    bars["colour"] = _bar(figures[f"colour_{STEPS}"], 0.97)
+    bars["delta_e"] = _bar(figures[f"delta_e_{STEPS}"], None, 10.0)
+    loss = figures[f"material_{STEPS}"] - figures[f"material_{FEW_STEPS}"]
+    bars["few_steps_loss"] = _bar(loss, None, 0.03)
+
+
+def _modifier_gates(pipe, judges: list[classifier.Scorer], known: list[str], figures: dict, bars: dict, log) -> None:
+    """Modifiers of prompts that name one, for those that the judges know; and these prompts' materials."""
+    specs = [spec for spec in data.modified_specs(PER_MODIFIER, 5000) if spec.modifier in known]
+    if not specs:
+        bars["modifier"] = _bar(0.0, 0.85)
+        return
+    pictures = to_scorer(generate(pipe, [captions.canonical(spec) for spec in specs], 128, seed=3000))
+    right = classifier.lowest(judges, pictures, specs)
+    bars["modifier"] = _bar(right["modifier"], 0.85)
+    figures["material_modified"] = right["material"]
+    results = [classifier.score(judge, pictures, specs)["modifier"] for judge in judges]
+    for number, name in enumerate(known):
+        share = min(float(result[number :: len(known)].mean()) for result in results)
+        figures[f"modifier_{name.replace(' ', '_')}"] = share
+    log(f"modifiers: {right}, {figures}")
+
+
+def _layout_gates(pipe, judge: classifier.Scorer, bars: dict, log) -> None:
     """Seams, feature size, diversity, copying and speed."""
     specs = held_specs(1, 620)
     prompts = [captions.canonical(spec) for spec in specs]
@@ -221,7 +258,7 @@ def _layout_gates(pipe, scorer, bars: dict, log) -> None:
     bars["size_words"] = _bar(size_of(large) / size_of(small), 1.4)
     bars["size_256_over_128"] = _bar(size_of(wide) / size_of(large), 0.85, 1.18)
 
-    bars["diversity"] = _bar(diversity(pipe, scorer), 0.7)
+    bars["diversity"] = _bar(diversity(pipe, judge), 0.7)
     bars["not_copied"] = _bar(memorising(generate(pipe, prompts, 64)), 1.0)
     generate(pipe, prompts[:1], 256, 2)
     start = time.perf_counter()

@@ -26,7 +26,7 @@ def measure(pipe: StableDiffusionPipeline, folder: Path, log) -> dict[str, float
     steered.set_progress_bar_config(disable=True)
     for network in (pipe.unet, pipe.vae, net):
         set_circular(network, True)
-    specs = [data.spec_of("held", OFFSET + i) for i in range(len(materials.FAMILIES))]
+    specs = [data.spec_of("held", OFFSET + i, 0.0) for i in range(len(materials.FAMILIES))]
     real, heights = zip(*(materials.render(spec, SIZE) for spec in specs), strict=True)
     pictures = {
         "height": np.stack(heights),

@@ -31,7 +31,7 @@ def brick(k: Kit) -> Surface:
     width = max(0.045 * k.px, 0.55 * k.scale)
     body = smoothstep(width * 0.7, width * 1.7, joint + 0.5 * width * (0.5 + k.wear) * k.noise(5.0, 1.8))
     tone = k.each(nx * ny, 0.13)[ident]
-    albedo = paint(k.base, tone * (1.0 + 0.05 * rough))
+    albedo = paint(k.pieces(ident), tone * (1.0 + 0.05 * rough))
     warm = k.rng.normal(0.0, 0.016, nx * ny).astype(np.float32)[ident]
     albedo = albedo + warm[..., None] * np.array([1.0, 0.2, -0.6], np.float32)
     albedo = mix(paint(_mortar(k), 1.0 + 0.05 * rough), albedo, body)
@@ -52,7 +52,7 @@ def stone_wall(k: Kit) -> Surface:
     body = smoothstep(width * 0.1, width * 2.0, joint + 0.5 * width * chip)
     rough = k.noise(5.0, 1.4)
     tone = 1.15 * k.each(nx * ny, 0.20)[ident]
-    albedo = paint(k.base, tone * (1.0 + 0.10 * rough))
+    albedo = paint(k.pieces(ident), tone * (1.0 + 0.10 * rough))
     albedo = mix(paint(k.base * 0.38, 1.0 + 0.08 * rough), albedo, body)
     height = np.clip(0.72 * body + 0.10 * rough + 0.10, 0.0, 1.0)
     return Surface(k.dirt(k.grain(albedo, 0.025)), height, 2.6)
@@ -66,7 +66,7 @@ def cobblestone(k: Kit) -> Surface:
     dome = smoothstep(0.03, 0.42, border)
     stone = smoothstep(0.05, 0.15, border + 0.02 * k.noise(3.0))
     rough = k.noise(4.0, 1.5)
-    albedo = paint(k.base, k.each(n * n, 0.17)[ident] * (1.0 + 0.07 * rough))
+    albedo = paint(k.pieces(ident), k.each(n * n, 0.17)[ident] * (1.0 + 0.07 * rough))
     albedo = mix(paint(k.base * 0.28, 1.0 + 0.1 * rough), albedo, stone)
     height = np.clip(0.85 * dome + 0.05 * rough, 0.0, 1.0)
     return Surface(k.dirt(k.grain(albedo)), height, 0.16 * k.px / k.scale + 1.2, 0.12)
@@ -80,7 +80,7 @@ def gravel(k: Kit) -> Surface:
     lift = k.rng.uniform(0.0, 0.45, n * n).astype(np.float32)[ident]
     dome = smoothstep(0.0, 0.30, border)
     tone = k.each(n * n, 0.34)[ident]
-    albedo = paint(k.base, tone) + (k.rng.normal(0, 0.035, (n * n, 3)).astype(np.float32))[ident]
+    albedo = paint(k.pieces(ident), tone) + (k.rng.normal(0, 0.035, (n * n, 3)).astype(np.float32))[ident]
     albedo = mix(k.base * 0.25, albedo, smoothstep(0.0, 0.12, border))
     return Surface(k.dirt(k.grain(albedo, 0.03), 0.2), np.clip(0.55 * dome + lift, 0, 1), 2.6)
 
@@ -88,14 +88,15 @@ def gravel(k: Kit) -> Surface:
 def tiles(k: Kit) -> Surface:
     """Glazed square tiles with grout."""
     x, y = grid(k.size)
-    n = count(k.size, k.px)
+    n = count(k.size, k.px, even=k.two_coloured)
     ident, pu, pv, joint = courses(x, y, k.size, n, n, np.zeros(n, np.float32))
     width = max(0.035 * k.px, 0.55 * k.scale)
     body = smoothstep(width * 0.7, width * 1.5, joint)
     bevel = smoothstep(width * 0.7, width * 3.2, joint)
     tilt = k.rng.normal(0.0, 0.05, (2, n * n)).astype(np.float32)
     sheen = 1.0 + tilt[0][ident] * (pu - 0.5) * 3 + tilt[1][ident] * (pv - 0.5) * 3 + 0.06 * (0.5 - pv)
-    albedo = paint(k.base, k.each(n * n, 0.05)[ident] * sheen * (1.0 + 0.02 * k.noise(8.0)))
+    glaze = k.pieces(ident, (ident // n + ident) % 2)
+    albedo = paint(glaze, k.each(n * n, 0.05)[ident] * sheen * (1.0 + 0.02 * k.noise(8.0)))
     grout = np.full(3, 0.80 if k.base.mean() < 0.6 else 0.45, np.float32)
     albedo = mix(paint(grout, 1.0 + 0.04 * k.noise(2.5, 1.5)), albedo, body)
     if k.wear > 0.5:
@@ -127,7 +128,7 @@ def hexagons(k: Kit) -> Surface:
     edge = border * (k.size / nx)
     width = max(0.04 * k.px, 0.6 * k.scale)
     body = smoothstep(width * 0.6, width * 1.4, edge)
-    albedo = paint(k.base, k.each(nx * ny, 0.14)[ident] * (1.0 + 0.03 * k.noise(6.0)))
+    albedo = paint(k.pieces(ident), k.each(nx * ny, 0.14)[ident] * (1.0 + 0.03 * k.noise(6.0)))
     grout = np.full(3, 0.82 if k.base.mean() < 0.6 else 0.38, np.float32)
     albedo = mix(grout * np.ones_like(albedo), albedo, body)
     return Surface(k.dirt(k.grain(albedo), 0.22), 0.3 * body + 0.7 * smoothstep(width, 3 * width, edge), 1.4, 0.2)
@@ -146,7 +147,7 @@ def planks(k: Kit) -> Surface:
     row = (y.astype(np.int32) + slide[ident] // 3) % k.size
     level = 1.0 + k.force * (0.07 * fibre[row, column] + 0.10 * cloud[row, column])
     body = smoothstep(0.25 * k.scale, 1.05 * k.scale, joint)
-    albedo = paint(k.base, k.each(nx * ny, 0.14)[ident] * level)
+    albedo = paint(k.pieces(ident), k.each(nx * ny, 0.14)[ident] * level)
     albedo = albedo * (0.25 + 0.75 * body)[..., None]
     height = np.clip(0.8 * body + 0.05 * fibre[row, column] + 0.1, 0.0, 1.0)
     return Surface(k.dirt(k.grain(albedo, 0.015)), height, 1.2 + 0.5 * k.wear, 0.08)
@@ -186,7 +187,8 @@ def parquet(k: Kit) -> Surface:
     fibre = np.where(turned, k.noise(2.4, 1.6, 9.0, np.pi / 2), k.noise(2.4, 1.6, 9.0))
     body = smoothstep(0.15 * k.scale, 0.9 * k.scale, joint)
     turn = np.where(turned, 1.0 + 0.10 * k.force, 1.0 - 0.08 * k.force)
-    albedo = paint(k.base, k.each(n * n * strips, 0.10)[ident] * turn * (1 + 0.06 * fibre) * (0.35 + 0.65 * body))
+    level = k.each(n * n * strips, 0.10)[ident] * turn * (1 + 0.06 * fibre) * (0.35 + 0.65 * body)
+    albedo = paint(k.pieces(ident, turned), level)
     return Surface(k.dirt(albedo), 0.9 * body + 0.05 * unit(fibre), 1.0, 0.14)
 
 

@@ -5,11 +5,13 @@ All pictures wrap around on both axes. They are drawn at twice their size and av
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from . import cloth, masonry, nature
+from . import cloth, masonry, modifiers, nature
 from .fields import shade
-from .surface import SIZES, Kit, Spec
+from .surface import SIZES, TWO_COLOURS, Spec
 
 SUPERSAMPLE = 2
 
@@ -52,8 +54,8 @@ def colours(family: str) -> list[str]:
     return _COLOURS.get(family, _PAINT)
 
 
-def sample(rng: np.random.Generator, family: str | None = None) -> Spec:
-    """Draw a random spec, of a given family if named."""
+def sample(rng: np.random.Generator, family: str | None = None, modified: float = 0.0) -> Spec:
+    """Draw a random spec, of a given family if named; a share of ``modified`` has a modifier where one suits."""
     family = family or FAMILIES[rng.integers(len(FAMILIES))]
     choices = colours(family)
     colour = choices[rng.integers(len(choices))]
@@ -62,7 +64,7 @@ def sample(rng: np.random.Generator, family: str | None = None) -> Spec:
     if family == "plaid":
         others = [name for name in others if name in ("white", "black", "yellow", "red", "blue", "green", "grey")]
     size = tuple(SIZES)[rng.integers(3)]
-    return Spec(
+    spec = Spec(
         family=family,
         colour=colour,
         second=others[rng.integers(len(others))],
@@ -73,6 +75,22 @@ def sample(rng: np.random.Generator, family: str | None = None) -> Spec:
         direction=("horizontal", "vertical", "diagonal")[rng.integers(3)],
         seed=int(rng.integers(2**31)),
     )
+    names = modifiers.fitting(family)
+    if not modified or not names or rng.random() >= modified:
+        return spec
+    return with_modifier(spec, names[rng.integers(len(names))], rng)
+
+
+def with_modifier(spec: Spec, modifier: str, rng: np.random.Generator) -> Spec:
+    """Return ``spec`` with a modifier and what goes with it: ordinary wear, and paint of any colour over a natural one.
+    """
+    if modifier == TWO_COLOURS:
+        return replace(spec, modifier=modifier)
+    spec = replace(spec, modifier=modifier, wear=1)
+    if modifier != "painted":
+        return spec
+    paints = [name for name in _PAINT if name != spec.colour]
+    return replace(spec, colour=paints[rng.integers(len(paints))], second=spec.colour)
 
 
 def render(spec: Spec, size: int, zoom: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +101,7 @@ def render(spec: Spec, size: int, zoom: int = 1) -> tuple[np.ndarray, np.ndarray
     material, and ``zoom`` times the size at ``zoom`` shows the same part in finer detail, with the same bricks.
     """
     large, scale = size * SUPERSAMPLE, SUPERSAMPLE * zoom
-    surface = _DRAW[spec.family](Kit(spec, large, scale))
+    surface = modifiers.draw(_DRAW[spec.family], spec, large, scale)
     height = np.clip(surface.height, 0.0, 1.0).astype(np.float32)
     picture = shade(surface.albedo.astype(np.float32), height, surface.relief * scale, surface.gloss, 2.5 * zoom)
     if surface.glow is not None:

@@ -1,21 +1,25 @@
 """Stage "restore": make checkpoints from the model that the add-on ships, to train on when no others are left.
 
-The optimisers start from scratch and the clock at zero, so ``--minutes`` says how long to train on.
+The optimisers start from scratch and the clock at zero, so ``--minutes`` says how long to train on. Words that were
+added to the captions since then are given a fresh embedding; all others keep theirs.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from diffusers import StableDiffusionPipeline
 
+from . import text
 from .common import log, save
 
 
 def write(cache: Path, folder: Path) -> None:
     """Write the checkpoints "vae" and "unet" from the diffusers folder; those that exist are kept."""
     pipe = StableDiffusionPipeline.from_pretrained(folder)
-    vae, unet, encoder = (part.state_dict() for part in (pipe.vae, pipe.unet, pipe.text_encoder))
+    vae, unet = (part.state_dict() for part in (pipe.vae, pipe.unet))
+    encoder = _with_todays_words(pipe)
     start = {"step": 0, "spent": 0.0}
     states = {
         "vae": {"model": vae, "average": vae, **start},
@@ -34,3 +38,15 @@ def write(cache: Path, folder: Path) -> None:
             log(f"restore: {path} is kept")
         else:
             save(path, state)
+
+
+def _with_todays_words(pipe: StableDiffusionPipeline) -> dict[str, torch.Tensor]:
+    """Return the text encoder's weights with an embedding for each token of today's captions."""
+    tokenizer = text.build_tokenizer()
+    shipped, state = pipe.tokenizer.get_vocab(), pipe.text_encoder.state_dict()
+    (name,) = (name for name in state if name.endswith("token_embedding.weight"))
+    embeddings = text.build_encoder(tokenizer).state_dict()[name]
+    for token, number in tokenizer.get_vocab().items():
+        if token in shipped:
+            embeddings[number] = state[name][shipped[token]]
+    return state | {name: embeddings}

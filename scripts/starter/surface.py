@@ -9,6 +9,7 @@ import numpy as np
 from . import palette
 from .fields import noise
 
+TWO_COLOURS = "two colours"
 SIZES = {"small": (13.0, 18.0), "medium": (21.0, 30.0), "large": (38.0, 50.0)}
 
 
@@ -17,7 +18,8 @@ class Spec:
     """One material picture, completely described: the same spec renders the same pixels.
 
     ``pixels`` is the feature size (a brick's length, a tile's edge) in pixels of the finished picture, ``wear`` and
-    ``contrast`` are 0 (new / soft), 1 (ordinary) or 2 (worn / strong), ``direction`` is for stripes only.
+    ``contrast`` are 0 (new / soft), 1 (ordinary) or 2 (old / strong), ``direction`` is for stripes only. ``modifier``
+    is what happened to the material, a name of :data:`modifiers.MODIFIERS`, or nothing.
     """
 
     family: str
@@ -29,6 +31,7 @@ class Spec:
     contrast: int
     direction: str
     seed: int
+    modifier: str = ""
 
 
 @dataclass
@@ -56,6 +59,7 @@ class Kit:
         self.other = self._vary(spec.second)
         self.wear = (0.0, 0.45, 1.0)[spec.wear]
         self.force = (0.55, 1.0, 1.5)[spec.contrast]
+        self.two_coloured = spec.modifier == TWO_COLOURS
 
     def _vary(self, name: str) -> np.ndarray:
         """The named colour, moved a little as two batches of paint differ."""
@@ -67,6 +71,20 @@ class Kit:
     def noise(self, pixels: float, slope: float = 2.0, stretch: float = 1.0, angle: float = 0.0) -> np.ndarray:
         """Unit noise with features of ``pixels`` finished pixels."""
         return noise(self.rng, self.size, pixels * self.scale, slope, stretch, angle)
+
+    def pieces(self, ident: np.ndarray, turn: np.ndarray | None = None) -> np.ndarray:
+        """Return the base colour; for two colours a (H, W, 3) map of either, one for each piece.
+
+        Args:
+            ident: each pixel's piece, (H, W) whole numbers from 0.
+            turn: (H, W) 0 or 1, which of the colours a pixel has where the pieces can take turns.
+        """
+        if not self.two_coloured:
+            return self.base
+        if turn is None:
+            rng = np.random.default_rng([self.spec.seed, 2])  # of its own: one colour and two have the same pieces
+            turn = (rng.permutation(int(ident.max()) + 1) % 2)[ident]
+        return np.where((turn > 0)[..., None], self.other, self.base)
 
     def each(self, number: int, spread: float) -> np.ndarray:
         """One brightness factor round 1 for each of ``number`` pieces."""

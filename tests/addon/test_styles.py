@@ -200,10 +200,10 @@ def test_ones_own_style_shows_its_newest_picture(addon, own, monkeypatch, tmp_pa
 
 
 def test_words_are_written_and_unknown_ones_named(addon):
-    addon.prompt = "mossy cobblestones"
+    addon.prompt = "furry cobblestones"
     shown = draw(panel("SD_PT_view3d_main"))
-    assert "The starter model does not know: mossy" in shown.texts and "SD_MT_words" in shown.menus
-    assert bpy.ops.sd.write_word(kind="colour", word="red") == {"FINISHED"} and addon.prompt == "mossy red cobblestones"
+    assert "The starter model does not know: furry" in shown.texts and "SD_MT_words" in shown.menus
+    assert bpy.ops.sd.write_word(kind="colour", word="red") == {"FINISHED"} and addon.prompt == "furry red cobblestones"
     words = draw(SD_MT_words)
     offered = [(values["kind"], values["word"]) for name, values in words.operators if name == "sd.write_word"]
     assert len(offered) > 50 and ("material", "brick wall") in offered and ("colour", "teal") in offered

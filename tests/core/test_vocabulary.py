@@ -21,19 +21,24 @@ def known() -> vocabulary.Vocabulary:
     return vocabulary.read(FILE.read_bytes())
 
 
-def test_the_file_holds_the_words_of_the_captions_and_of_the_tokenizer(known):
-    assert json.loads(FILE.read_text(encoding="utf-8")) == {
-        "words": captions.vocabulary(), "phrases": captions.phrases()}
+def test_the_file_holds_words_that_the_shipped_model_was_trained_on(known):
     tokens = json.loads(
         (Path(STARTER_FOLDER) / "tokenizer" / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-    assert not [word for word in known.words if f"{word}</w>" not in tokens], "each is one token of the model"
+    assert len(known.words) > 200 and not [word for word in known.words if f"{word}</w>" not in tokens]
     assert not [
         phrase for groups in known.phrases.values() for same in groups for phrase in same if known.unknown(phrase)]
 
 
+def test_the_captions_of_the_next_model_can_be_written_too():
+    written = vocabulary.read(json.dumps({"words": captions.vocabulary(), "phrases": captions.phrases()}).encode())
+    assert not written.unknown("moss covered tiles, wet mossy bricks in the rain, two tone planks")
+    assert written.write("old grey stone wall", "condition", "mossy") == "old mossy grey stone wall"
+    assert written.write("rainy planks", "condition", "dusty") == "dusty planks"
+
+
 @pytest.mark.parametrize(("prompt", "unknown"), [
-    ("mossy cobblestones", ["mossy"]), ("Old RED Brick wall, seamless texture", []), ("", []),
-    ("the bricks of a castle wall", []), ("(mossy:1.3) stone, MOSSY {red|greenish} wall", ["mossy", "greenish"]),
+    ("furry cobblestones", ["furry"]), ("Old RED Brick wall, seamless texture", []), ("", []),
+    ("the bricks of a castle wall", []), ("(furry:1.3) stone, FURRY {red|greenish} wall", ["furry", "greenish"]),
     ("brick <lora:gothic ruins:0.8> __colours__ embedding:oldlook, 8k", []), ("hand-painted wood", ["hand"]),
     ("Mauer, été", ["mauer", "été"]),
 ])
@@ -46,9 +51,9 @@ def test_the_words_that_it_does_not_know(known, prompt, unknown):
     ("brick wall", "colour", "red", "red brick wall"), ("old crimson bricks, 4k",
                                                         "colour", "blue", "old blue bricks, 4k"),
     ("old red brick wall, seamless texture", "material", "planks", "old red planks, seamless texture"),
-    ("mossy, seamless texture",
-     "colour", "red", "mossy red, seamless texture"), ("red marble", "wear", "worn", "worn red marble"),
-    ("clean red marble", "wear", "worn", "worn red marble"), ("old <lora:x:1>", "material", "marble", "old marble <lora:x:1>"),  # noqa: E501
+    ("furry, seamless texture",
+     "colour", "red", "furry red, seamless texture"), ("red marble", "wear", "old", "old red marble"),
+    ("clean red marble", "wear", "old", "old red marble"), ("old <lora:x:1>", "material", "marble", "old marble <lora:x:1>"),  # noqa: E501
     ("castle wall", "size", "small", "small castle wall"),
 ])
 def test_the_menu_writes_into_the_prompt(known, prompt, kind, phrase, written):

@@ -110,5 +110,12 @@ def test_training_can_go_on_from_what_is_shipped(tmp_path, monkeypatch):
     restore.write(tmp_path, FOLDER)
     state = common.load(tmp_path / "unet.pt")
     unet.build().load_state_dict(state["unet_average"])
-    text.build_encoder(text.build_tokenizer()).load_state_dict(state["encoder_average"])
+    tokenizer = text.build_tokenizer()
+    encoder = text.build_encoder(tokenizer)
+    encoder.load_state_dict(state["encoder_average"])
+    shipped = diffusers.StableDiffusionPipeline.from_pretrained(FOLDER)
+    hidden = [
+        model(text.tokenize(tokens, ["old red brick wall"])).last_hidden_state
+        for model, tokens in ((encoder.eval(), tokenizer), (shipped.text_encoder, shipped.tokenizer))]
+    assert torch.allclose(*hidden, atol=1e-4), "words that it knew mean what they did"
     vae.build().load_state_dict(common.load(tmp_path / "vae.pt")["average"])

@@ -79,7 +79,7 @@ class SD_OT_write_word(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
     kind: EnumProperty(name="Kind", items=[(kind, kind.capitalize(), f"A word for the {kind}") for kind in KINDS],
-                       description=("What the word says: the material, its colour, size, wear or contrast"))
+                       description=("What the word says: the material, its colour, condition, size, wear or contrast"))
     word: StringProperty(name="Word", description="The word or phrase to write")
 
     @classmethod

@@ -9,7 +9,8 @@ from ..layout import wrapped
 from ..translations.words import translated
 
 _TALL = 16  # entries of a column
-_HEADINGS = {"material": "Material", "colour": "Colour", "size": "Size", "wear": "Wear", "contrast": "Contrast"}
+_HEADINGS = {"material": "Material", "colour": "Colour", "condition": "Condition", "size": "Size", "wear": "Wear",
+             "contrast": "Contrast"}
 
 
 class SD_MT_words(bpy.types.Menu):
@@ -26,7 +27,9 @@ class SD_MT_words(bpy.types.Menu):
         row = self.layout.row()
         column = None
         for kind in KINDS:
-            if kind in ("material", "colour", "size"):
+            if not known.phrases[kind]:
+                continue
+            if kind in ("material", "colour", "condition", "size"):
                 column = row.column()
             else:
                 column.separator()

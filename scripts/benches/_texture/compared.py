@@ -185,7 +185,7 @@ def material_share(pictures: Any, family: str) -> float:
 
     values = np.stack([np.asarray(picture, np.float32) / 255 for picture in pictures])
     with torch.no_grad():
-        material, *_ = _judge()(evaluate.to_scorer(values))
+        material = _judge()(evaluate.to_scorer(values)).material
     return float((material.argmax(1).numpy() == materials.FAMILIES.index(family)).mean())
 
 
