@@ -65,8 +65,9 @@ def maps_of(picture: Image.Image, alpha: Image.Image | None, task: PbrMaps, chec
     """
     pixels = np.asarray(picture.convert("RGB"))
     judging.refuse_normal_map(pixels)
-    wraps = _wraps(pixels, task, note)
-    for text in judging.doubts(pixels):
+    repeats = judging.wraps(pixels)
+    wraps = _wraps(repeats, task, note)
+    for text in judging.doubts(pixels, all(repeats)):
         note(text)
     tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
     maps = estimated(tensor, wraps, task, check, progress, device)
@@ -87,10 +88,10 @@ def _finished(maps: Estimate, wraps: tuple[bool, bool], alpha: Image.Image | Non
     yield Map(OCCLUSION, _numbers(occlusion(height, wraps)[0], False))
 
 
-def _wraps(pixels: np.ndarray, task: PbrMaps, note: Callable[[str], None]) -> tuple[bool, bool]:
+def _wraps(wraps: tuple[bool, bool], task: PbrMaps, note: Callable[[str], None]) -> tuple[bool, bool]:
+    """Return the axes on which a task's picture repeats, of which `wraps` are seen to."""
     if task.wraps != "auto":
         return "x" in task.wraps, "y" in task.wraps
-    wraps = judging.wraps(pixels)
     if not any(wraps):
         note("The picture does not repeat without a seam, so neither do its maps. Make it seamless first.")
     elif not wraps[0]:
