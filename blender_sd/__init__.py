@@ -74,3 +74,10 @@ def unregister() -> None:
     from . import addon
 
     addon.unregister()
+
+
+def glTF2_pre_export_callback(_settings: dict[str, Any]) -> None:  # noqa: N802 (the exporter looks for this name)
+    """Called by Blender's glTF exporter before it reads the materials."""
+    from . import scene
+
+    scene.settle_scales()

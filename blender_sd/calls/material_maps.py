@@ -205,7 +205,7 @@ def map_task(source: str, bits: str, metres: float, wraps: str) -> PbrMaps:
 def _placing(name: str | None, obj: Any, relief: str, strength: float) -> Callable[[Job], list]:
     """Return what places a finished job's maps as a material of that name; None is the job's. Raises SDError."""
     scene = runtime.scene
-    scene.check_relief(relief)
+    scene.check_relief(relief, strength)
     worn = scene.freeze_slot(obj)
 
     def place(job: Job) -> list:

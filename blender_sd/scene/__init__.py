@@ -26,7 +26,7 @@ from .masks import (
 from .map_export import Export as MapExport, export as export_maps
 from .material_maps import (
     check_relief, clipped_light, controls as relief_controls, freeze_slot, place as place_material, relief_of,
-    set_relief,
+    set_relief, settle_scales,
 )
 from .materials import apply_image
 from .nodes import add_image_node
@@ -73,7 +73,7 @@ __all__ = [
     "prepare_bake", "preview_faces", "prompt_in", "prompt_text", "purge_replaced", "push_undo", "recall", "release",
     "relief_controls", "relief_of", "remarks", "remember_masks", "render_camera", "render_result_source",
     "request_of", "request_reader", "result_facts", "sequences", "set_camera_background", "set_relief",
-    "settle_painting",
+    "settle_painting", "settle_scales",
     "show_in_editor", "show_preview", "show_side", "show_text", "sides", "size_of", "source_of", "source_size",
     "start_camera_render", "start_painting", "target_of_object", "text_named", "text_names", "texture_masks",
     "textured_faces", "through", "unwatch_renders", "viewport_source", "warm_up", "watch_renders", "write_image",

@@ -15,8 +15,8 @@ from ..core.roles import BASE_COLOUR, HEIGHT, MAPS, NORMAL, ROUGHNESS
 from ..core.texts import file_stem
 from ..library import files
 from ..protocol import png_arrays
-from . import images
-from .material_maps import picture_node
+from . import images, pixels
+from .material_maps import picture_node, relief_of, strength_of
 from .targets import find, identity
 
 _DEEP = (NORMAL, HEIGHT)  # maps whose 16 bits are kept
@@ -61,6 +61,7 @@ class Export:
         self._waiting = {role: identity(image) for role, image in textures.items()}
         self._deep = {role for role in _DEEP if role in textures and textures[role].is_float}
         self._values: dict[str, np.ndarray] = {}
+        self._relief = strength_of(material) if relief_of(material) else 1.0
         sizes = {role: images.size_of(image) for role, image in textures.items()}
         if any(len({size for role, size in sizes.items() if role in _roles(item)}) > 1 for item in preset.files):
             raise TargetUnusable(f"The maps of '{material.name}' have different sizes, so they cannot be packed into "
@@ -77,6 +78,8 @@ class Export:
     def write(self) -> list[Path]:
         """Write the files; return them in the preset's order. Raises OutputUnwritable."""
         written = []
+        if NORMAL in self._values and self._relief != 1.0:
+            self._values[NORMAL] = _with_relief(self._values[NORMAL][..., :3], self._relief)
         for item in self._preset.files:
             if not set(item.channels) & set(self._values):
                 continue
@@ -105,11 +108,23 @@ def export(material: bpy.types.Material, folder: str, preset: Preset, name: str 
 
 
 def _values(image: bpy.types.Image) -> np.ndarray:
-    """Return an image's values (H, W, C) 0 to 1 as its file has them, row 0 on top."""
+    """Return an image's values (H, W, C) 0 to 1 as its file has them, row 0 on top; colours with the sRGB curve."""
     width, height = images.size_of(image)
     flat = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(flat)
-    return np.clip(flat.reshape(height, width, image.channels)[::-1], 0, 1)
+    values = np.clip(flat.reshape(height, width, image.channels)[::-1], 0, 1)
+    if image.is_float and not image.colorspace_settings.is_data:  # Blender has them in linear light
+        values[..., :3] = pixels.srgb_from_linear(values[..., :3])
+    return values
+
+
+def _with_relief(normal: np.ndarray, strength: float) -> np.ndarray:
+    """Return normals (H, W, 3), 0 to 1, as a Normal Map node of that strength shows them."""
+    vectors = normal * 2.0 - 1.0
+    vectors[..., :2] *= strength
+    vectors[..., 2] = 1.0 + (vectors[..., 2] - 1.0) * min(max(strength, 0.0), 1.0)
+    length = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
+    return vectors / length * 0.5 + 0.5
 
 
 def _array(item: File, values: Mapping[str, np.ndarray], down: bool) -> np.ndarray:

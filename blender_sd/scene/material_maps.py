@@ -2,6 +2,8 @@
 """
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,8 +43,7 @@ def freeze_slot(obj: bpy.types.Object | None) -> Worn:
     """
     if obj is None:
         return Worn(scenes_of_file())
-    materials.check_object(obj)
-    materials.check_editable(obj, "object")
+    _check_wearer(obj)
     return Worn(scenes_of_file(), identity(obj), obj.active_material_index)
 
 
@@ -159,14 +160,14 @@ def set_relief(material: bpy.types.Material, relief: str | None = None, strength
 
     Raises:
         TargetUnusable: The material is none of ours, or linked.
-        InvalidRequest: There is no such relief.
+        InvalidRequest: There is no such relief, or its strength is not finite.
     """
     check_ours(material)
-    if relief is not None:
-        check_relief(relief)
+    check_relief(relief, strength)
     nodes, links = material.node_tree.nodes, material.node_tree.links
-    if strength is not None:
-        nodes[_RELIEF].outputs[0].default_value = strength
+    if strength is None:
+        strength = strength_of(material)
+    nodes[_RELIEF].outputs[0].default_value = nodes[_NORMAL_NODE].inputs["Strength"].default_value = strength
     if relief is None:
         return
     normal, moved = nodes[_SHADER].inputs["Normal"], nodes[_OUTPUT].inputs["Displacement"]
@@ -193,19 +194,39 @@ def relief_of(material: bpy.types.Material | None) -> str:
 
 
 def controls(material: bpy.types.Material) -> tuple[bpy.types.NodeSocket, bpy.types.NodeSocket]:
-    """Return the sockets whose values are the scale and the relief of a material of ours."""
+    """Return the sockets whose values are the scale of a material of ours, and the strength of the relief that it
+    shows."""
     nodes = material.node_tree.nodes
-    return nodes[_SCALE].outputs[0], nodes[_RELIEF].outputs[0]
+    by_normals = relief_of(material) == NORMAL_MAP
+    return nodes[_SCALE].outputs[0], nodes[_NORMAL_NODE].inputs["Strength"] if by_normals else nodes[_RELIEF].outputs[0]
+
+
+def strength_of(material: bpy.types.Material) -> float:
+    """Return how strong the relief of a material of ours is; 1 is as estimated."""
+    shown, kept = controls(material)[1].default_value, material.node_tree.nodes[_RELIEF].outputs[0].default_value
+    return kept if shown == 0 and kept < 0 else shown  # a Normal Map node knows no negative strength
+
+
+def settle_scales() -> None:
+    """Write the scale of all materials of ours under the link that their Mapping node has it from, where Blender's glTF
+    exporter reads it."""
+    for material in bpy.data.materials:
+        if relief_of(material) and "SD Mapping" in material.node_tree.nodes:
+            scale = controls(material)[0].default_value
+            material.node_tree.nodes["SD Mapping"].inputs["Scale"].default_value = (scale, scale, scale)
 
 
 def clipped_light(source: object) -> str:
-    """Return a note if a source is an image with a wider range of light than a picture of 8 bits; else ""."""
-    if not isinstance(source, bpy.types.Image) or source.type in screens.RENDERED or not source.is_float:
+    """Return a note if a source, an image or a file, can hold light that is brighter than white; else ""."""
+    if isinstance(source, bpy.types.Image):
+        if source.type in screens.RENDERED or not images.holds_light(source):
+            return ""
+        name = source.name
+    elif isinstance(source, (str, os.PathLike)) and os.fspath(source).lower().endswith(images.OF_LIGHT):
+        name = os.path.basename(os.fspath(source))
+    else:
         return ""
-    if source.colorspace_settings.is_data:
-        return ""
-    return (f"'{source.name}' holds a wider range of light (HDR) than is used here: what is brighter than white is "
-            "clipped.")
+    return f"'{name}' holds a wider range of light (HDR) than is used here: what is brighter than white is clipped."
 
 
 def picture_node(role: str) -> str:
@@ -213,10 +234,12 @@ def picture_node(role: str) -> str:
     return f"SD {role.title()} Map"
 
 
-def check_relief(relief: str) -> None:
-    """Raise InvalidRequest unless `relief` is one of RELIEFS."""
-    if relief not in RELIEFS:
+def check_relief(relief: str | None, strength: float | None = None) -> None:
+    """Raise InvalidRequest unless `relief` is one of RELIEFS and `strength` finite; None is neither checked."""
+    if relief is not None and relief not in RELIEFS:
         raise InvalidRequest(f"There is no relief called '{relief:.40}'.", suggestion(relief, RELIEFS))
+    if strength is not None and not math.isfinite(strength):
+        raise InvalidRequest("The strength of the relief must be a finite number.", "1 is as estimated.")
 
 
 def check_ours(material: bpy.types.Material) -> None:
@@ -260,7 +283,7 @@ def _relief_nodes(tree: bpy.types.NodeTree, pictures: Mapping[str, bpy.types.Sha
     tree.links.new(metres.outputs[0], smaller.inputs[0])
     tree.links.new(tree.nodes[_SCALE].outputs[0], smaller.inputs[1])
     normal = _node(tree, "NormalMap", _NORMAL_NODE, -160, -100)
-    tree.links.new(relief.outputs[0], normal.inputs["Strength"])
+    normal.inputs["Strength"].default_value = strength  # no link: Blender's glTF exporter passes over one
     bump = _node(tree, "Bump", _BUMP_NODE, -160, -330)
     displacement = _node(tree, "Displacement", _DISPLACEMENT_NODE, 240, -640)
     displacement.inputs["Midlevel"].default_value = _MIDDLE
@@ -289,13 +312,24 @@ def _has_alpha(image: bpy.types.Image) -> bool:
     return image.depth == 32  # bits of a pixel in the file; Blender's buffer has four channels in any case
 
 
+def _check_wearer(obj: bpy.types.Object) -> None:
+    """Raise TargetUnusable unless a material can be put into a slot of an object; the one that is there may be linked
+    from another file."""
+    materials.check_mesh(obj)
+    materials.check_editable(obj, "object")
+    if not obj.material_slots or not obj.data.uv_layers:
+        materials.check_editable(obj.data, "mesh")
+
+
 def _wear(obj: bpy.types.Object, slot: int, material: bpy.types.Material) -> None:
-    materials.check_object(obj)
+    _check_wearer(obj)
     if not obj.material_slots:
         obj.data.materials.append(material)
     else:
         place = obj.material_slots[min(slot, len(obj.material_slots) - 1)]
-        if place.material is not None:
+        if not obj.data.is_editable:
+            place.link = "OBJECT"
+        if place.material is not None and place.material.is_editable:
             place.material.use_fake_user = True
         place.material = material
     uv.ensure_uv(obj)

@@ -100,14 +100,7 @@ def check_object(obj: bpy.types.Object | None) -> bpy.types.Material | None:
     Raises:
         TargetUnusable: `obj` cannot take an image: it is None, no mesh, without faces, or linked from another file.
     """
-    if obj is None:
-        raise TargetUnusable("There is no active object.", "Click an object first.")
-    if obj.type != "MESH":
-        raise TargetUnusable(f"'{obj.name}' is not a mesh, so it has no faces to put an image on.",
-                             "Choose a mesh, or convert it (Object ▸ Convert).")
-    if not _has_faces(obj):
-        raise TargetUnusable(f"The mesh of '{obj.name}' has no faces to put an image on.",
-                             "Choose an object with faces.")
+    check_mesh(obj)
     material = obj.active_material
     if material is None:  # the object and its mesh are changed only where something is missing
         check_editable(obj, "object")
@@ -118,6 +111,18 @@ def check_object(obj: bpy.types.Object | None) -> bpy.types.Material | None:
     if not obj.data.uv_layers:
         check_editable(obj.data, "mesh")
     return material
+
+
+def check_mesh(obj: bpy.types.Object | None) -> None:
+    """Raise TargetUnusable unless `obj` is a mesh with faces."""
+    if obj is None:
+        raise TargetUnusable("There is no active object.", "Click an object first.")
+    if obj.type != "MESH":
+        raise TargetUnusable(f"'{obj.name}' is not a mesh, so it has no faces to put an image on.",
+                             "Choose a mesh, or convert it (Object ▸ Convert).")
+    if not _has_faces(obj):
+        raise TargetUnusable(f"The mesh of '{obj.name}' has no faces to put an image on.",
+                             "Choose an object with faces.")
 
 
 def missing(obj: bpy.types.Object, material: bpy.types.Material | None) -> tuple[str, ...]:

@@ -247,3 +247,113 @@ def test_gltf_has_all_maps(tmp_path: Path, cube: bpy.types.Object, results: list
     packed.write_bytes(data[start:start + view["byteLength"]])
     values = read_png(packed)[0, 0]
     assert round(float(values[1]) * 255) == VALUES[ROUGHNESS] and round(float(values[2]) * 255) == VALUES[METALLIC]
+
+
+def exported(cube: bpy.types.Object, path: Path) -> dict:
+    """The material that Blender's glTF exporter writes of the cube's, with the add-on among the enabled ones."""
+    import addon_utils
+
+    addon_utils.enable("io_scene_gltf2")
+    addons = bpy.context.preferences.addons
+    enabled = addons.new()
+    enabled.module = "blender_sd"
+    try:
+        bpy.ops.export_scene.gltf(filepath=str(path), export_format="GLB")
+    finally:
+        addons.remove(addons["blender_sd"])
+    data = path.read_bytes()
+    read = json.loads(data[20:20 + struct.unpack_from("<I", data, 12)[0]])
+    return next(item for item in read["materials"] if item["name"] == cube.active_material.name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("copied", [False, True])
+def test_gltf_has_the_scale_and_the_relief(tmp_path: Path, cube: bpy.types.Object, results: list[Result],
+                                           copied: bool) -> None:
+    scene.place_material(scene.freeze_slot(cube), results, "old bricks")
+    if copied:
+        cube.active_material = cube.active_material.copy()
+    scale, relief = scene.relief_controls(cube.active_material)
+    scale.default_value, relief.default_value = 4.0, 0.5  # as the panel's fields do
+    read = exported(cube, tmp_path / "bricks.glb")
+    assert read["normalTexture"]["scale"] == pytest.approx(0.5)
+    for texture in (read["normalTexture"], read["occlusionTexture"], read["pbrMetallicRoughness"]["baseColorTexture"],
+                    read["pbrMetallicRoughness"]["metallicRoughnessTexture"]):
+        assert texture["extensions"]["KHR_texture_transform"]["scale"] == pytest.approx([4.0, 4.0])
+
+
+def test_exported_normals_have_the_relief(tmp_path: Path, results: list[Result]) -> None:
+    material = scene.place_material(scene.freeze_slot(None), results, "bricks")
+    steepness = []
+    for strength in (1.0, 0.5, -0.5, 0.0):
+        scene.set_relief(material, strength=strength)
+        (normal,) = [path for path in scene.export_maps(material, str(tmp_path), preset_named("blender"))
+                     if path.stem.endswith("Normal")]
+        vector = read_png(normal)[0, 0, :3] * 2 - 1
+        steepness.append(float(vector[1] / vector[2]))
+        assert strength == 1 or np.linalg.norm(vector) == pytest.approx(1, abs=1e-3)
+    whole = 0.5 * (45000 / 32767.5 - 1) / (1 + 0.5 * (60000 / 32767.5 - 2))
+    assert steepness[1] == pytest.approx(whole, abs=1e-3) and steepness[2] < 0 and abs(steepness[3]) < 1e-3
+
+
+def test_deep_base_colours_are_exported_as_displayed(tmp_path: Path, results: list[Result]) -> None:
+    material = scene.place_material(scene.freeze_slot(None), results, "bricks")
+    path = tmp_path / "deep.png"
+    with open(path, "wb") as file:
+        png_arrays.write(np.full((SIDE, SIDE, 3), 100 * 257, np.uint16), file)
+    material.node_tree.nodes[material_maps.picture_node(BASE_COLOUR)].image = bpy.data.images.load(str(path))
+    base = scene.export_maps(material, str(tmp_path / "out"), preset_named("blender"))[0]
+    assert round(float(read_png(base)[0, 0, 0]) * 255) == 100
+
+
+def test_a_linked_material_gives_way(tmp_path: Path, cube: bpy.types.Object, results: list[Result]) -> None:
+    bpy.ops.mesh.primitive_cube_add()
+    other = bpy.context.object
+    other.data.materials.append(bpy.data.materials.new("shelf"))
+    bpy.data.libraries.write(str(tmp_path / "shelf.blend"), {other.data, other})
+    mesh, name = other.data.name, other.name
+    bpy.data.batch_remove([*bpy.data.materials, other.data, other])
+    with bpy.data.libraries.load(str(tmp_path / "shelf.blend"), link=True) as (_, wanted):
+        wanted.materials, wanted.meshes, wanted.objects = ["shelf"], [mesh], [name]
+    shelf, mesh, other = wanted.materials[0], wanted.meshes[0], wanted.objects[0]
+    cube.data.materials.append(shelf)
+    assert scene.place_material(scene.freeze_slot(cube), results, "own") == cube.active_material
+    placed = bpy.data.objects.new("placed", mesh)  # an object of this file with a mesh of another
+    bpy.context.collection.objects.link(placed)
+    material = scene.place_material(scene.freeze_slot(placed), results, "own too")
+    assert placed.active_material == material and mesh.materials[0] == shelf
+    with pytest.raises(TargetUnusable, match="linked from another file"):
+        scene.freeze_slot(other)
+
+
+def test_a_strength_that_is_no_number_changes_nothing(results: list[Result]) -> None:
+    material = scene.place_material(scene.freeze_slot(None), results, "bricks")
+    with pytest.raises(InvalidRequest, match="finite"):
+        scene.set_relief(material, "bump", float("nan"))
+    assert scene.relief_of(material) == "normal" and scene.relief_controls(material)[1].default_value == 1.0
+
+
+def test_the_strength_stays_where_the_relief_is_shown_in_another_way(results: list[Result]) -> None:
+    material = scene.place_material(scene.freeze_slot(None), results, "bricks")
+    scene.relief_controls(material)[1].default_value = 0.25  # as the panel's field does
+    scene.set_relief(material, "bump")
+    assert scene.relief_controls(material)[1].default_value == 0.25
+    scene.set_relief(material, strength=-2.0)
+    scene.set_relief(material, "normal")
+    assert scene.relief_controls(material)[1].default_value <= 0
+    scene.set_relief(material, "displacement")
+    assert scene.relief_controls(material)[1].default_value == -2.0
+
+
+def test_only_what_can_be_brighter_than_white_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    with open(path, "wb") as file:
+        png_arrays.write(np.full((SIDE, SIDE, 3), 30000, np.uint16), file)
+    deep = bpy.data.images.load(str(path))
+    assert deep.size[0] and deep.is_float and scene.clipped_light(deep) == ""
+    light = bpy.data.images.new("light", SIDE, SIDE, float_buffer=True)
+    light.filepath_raw, light.file_format = str(tmp_path / "light.exr"), "OPEN_EXR"
+    light.save()
+    for source in (light, light.filepath_raw, Path(light.filepath_raw)):
+        assert "HDR" in scene.clipped_light(source)
+    assert scene.clipped_light(str(path)) == ""
