@@ -35,6 +35,8 @@ SHEET = (
     "blue water caustics", "orange lava", "purple woven fabric", "red knitted wool", "green and black tartan",
     "black and white checkerboard", "yellow and blue diagonal stripes", "white polka dots on red",
     "green camouflage", "emerald dragon scales", "large black slate stone blocks, worn",
+    "mossy grey cobblestone", "wet red bricks", "dusty brown parquet floor", "snowy grey stone wall",
+    "blue painted planks", "cracked beige concrete", "polished green marble", "blue and white tiles",
 )  # fmt: skip
 
 
