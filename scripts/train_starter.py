@@ -12,6 +12,8 @@ can continue from there, here with one more hour for the denoiser:
     python scripts/train_starter.py --stage restore --stage data --stage latents --stage unet --stage export --minutes
     unet=60
 
+The stage "data" also has Blender render 3,000 scenes, so it needs bpy; a run that is interrupted keeps those it has.
+
 Checkpoints and rendered data live in ``.cache/starter``; the result is ``blender_sd/models/starter`` and, beside it,
 its ControlNet ``starter_control``, the estimator of material maps ``starter_maps`` and the upscaler
 ``starter_upscaler``. Eight to nine hours on two CPU cores; a CUDA device is used when there is one.
@@ -45,10 +47,12 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
     """Run one stage; imports wait until they are needed, so that "data" works without torch."""
-    from starter import data
+    from starter import data, scenes
 
     if stage == "data":
-        data.prepare(Path(__file__).resolve().parents[1] / ".cache" / "starter" / "data", print, workers)
+        folder = Path(__file__).resolve().parents[1] / ".cache" / "starter" / "data"
+        data.prepare(folder, print, workers)
+        scenes.prepare(folder, "scenes", print, workers)
         return
     from starter import workers as team
     from starter.common import CACHE, CONTROL, MODEL, log

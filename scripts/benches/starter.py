@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-DESCRIPTION = "the embedded model: autoencoder, materials, colours, seams, diversity, few steps, speed"
+DESCRIPTION = "the embedded model: autoencoder, materials, colours, seams, diversity, few steps, restyled scenes, speed"
 
 
 def run(log: Callable[[str], None]) -> dict:

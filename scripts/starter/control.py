@@ -1,9 +1,10 @@
-"""Stage "control": a small ControlNet that makes the starter follow a height map or a line drawing.
+"""Stage "control": a small ControlNet that makes the starter follow a depth picture or a line drawing.
 
 Trained on what the materials themselves know: every periodic picture was rendered with its height map. Half of the
 batches see the heights as grey (white = high, as depth ControlNets take near), half see lines drawn from them (white on
-black). The denoiser and the text encoder stay as they are (Zhang et al. 2023, "Adding Conditional Control to
-Text-to-Image Diffusion Models"); the ControlNet begins as a copy of the denoiser's way down.
+black). Scenes come with the depth and line pictures that the add-on draws of them. The denoiser and the text encoder
+stay as they are (Zhang et al. 2023, "Adding Conditional Control to Text-to-Image Diffusion Models"); the ControlNet
+begins as a copy of the denoiser's way down.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 
-from . import captions, data, text
+from . import data, scenes, text
 from . import unet as unet_stage
 from .common import DEVICE, Average, Clock, autocast, load, log, rate, save
-from .latents import Batch, Latents, placement
+from .latents import SIDES, Batch, Latents, crops, placement
 from .workers import Team
 from .wrap import twin
 
-MIX = {"small": 0.7, "crop": 0.3}
-BATCH = 32
+# kind of batch: (share of the steps, pictures)
+MIX = {"small": (0.50, 32), "crop": (0.20, 32), "scene": (0.30, 8)}
 PEAK = 6e-4
 
 
@@ -48,45 +49,36 @@ def lines(heights: np.ndarray, threshold: float) -> np.ndarray:
 
 
 class Pairs:
-    """Draws latents with the height map that each picture was rendered with."""
+    """Draws latents with what each picture was rendered with: its height map, or a scene's depth and lines."""
 
     def __init__(self, folder: Path, seed: int, scale: float):
         self.latents = Latents(folder, seed, scale)
         self.rng = self.latents.rng
         self.small, self.large = data.load_heights(folder, "small"), data.load_heights(folder, "large")
+        self.scenes = scenes.load(folder, "scenes")
         self.corners, self.rolls = placement()
 
     def draw(self, kind: str, batch: int) -> tuple[Batch, torch.Tensor]:
-        """A batch and its control pictures (B, 3, 64, 64), 0…1."""
-        rng, source = self.rng, self.latents
-        indices = rng.integers(len(source.sets[kind]), size=batch)
-        latents = source.sets[kind][indices]
-        if kind == "small":
-            moves = rng.integers(latents.shape[-1], size=(batch, 2))
-            latents = np.stack([np.roll(one, tuple(move), (1, 2)) for one, move in zip(latents, moves, strict=True)])
-            heights = np.stack(
-                [
-                    np.roll(self.small[i], tuple(self.rolls[i] + 4 * move), (0, 1))
-                    for i, move in zip(indices, moves, strict=True)
-                ]
-            )
-            specs = [source.small_specs[i] for i in indices]
+        """A batch and its control pictures (B, 3, h, w), 0…1, of the pictures' size."""
+        indices, moves = self.latents.choose(kind, batch)
+        drawn = self.rng.random() < 0.5
+        if kind == "scene":
+            layer = self.scenes["lines" if drawn else "depth"]
+            control = crops(layer, self.corners[kind], indices, SIDES[kind]).astype(np.float32) / 255
         else:
-            numbers = indices % len(self.large)
-            heights = np.stack(
-                [
-                    self.large[n, top : top + 64, left : left + 64]
-                    for n, (top, left) in zip(numbers, self.corners[indices], strict=True)
-                ]
-            )
-            specs = [source.large_specs[n] for n in numbers]
-        texts = ["" if rng.random() < 0.1 else captions.caption(spec, rng) for spec in specs]
-        control = heights.astype(np.float32) / 255
-        if rng.random() < 0.5:
-            control = lines(control, float(rng.uniform(0.04, 0.12)))
-        tensor = torch.from_numpy(latents.astype(np.float32) * source.scale).to(DEVICE)
+            control = self._heights(kind, indices, moves).astype(np.float32) / 255
+            control = lines(control, float(self.rng.uniform(0.04, 0.12))) if drawn else control
         picture = torch.from_numpy(control)[:, None].expand(-1, 3, -1, -1).contiguous().to(DEVICE)
-        return Batch(tensor, texts, kind == "small"), picture
+        return self.latents.batch(kind, indices, moves), picture
+
+    def _heights(self, kind: str, indices: np.ndarray, moves: np.ndarray) -> np.ndarray:
+        """The height maps (B, 64, 64) of periodic pictures."""
+        if kind == "crop":
+            return crops(self.large, self.corners[kind], indices, SIDES[kind])
+        return np.stack([
+            np.roll(self.small[i], tuple(self.rolls[i] + 4 * move), (0, 1))
+            for i, move in zip(indices, moves, strict=True)
+        ])
 
 
 class Trainer:
@@ -137,18 +129,15 @@ class Trainer:
         """One step on this worker's part of a batch; returns its loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate(self.team.progress, PEAK)
-        latents, count = batch.latents, len(batch.latents)
+        count = len(batch.latents)
         # Layout is decided at the noisy end: the square root draws twice as often from there.
         place = (torch.arange(count, device=DEVICE) + torch.rand(count, device=DEVICE)) / count
         times = (place[torch.randperm(count, device=DEVICE)].sqrt() * 1000).long().clamp(max=999)
-        alpha = self.alphas[times].sqrt()[:, None, None, None]
-        sigma = (1.0 - self.alphas[times]).sqrt()[:, None, None, None]
-        noise = torch.randn_like(latents)
-        noisy = (alpha * latents + sigma * noise).contiguous(memory_format=torch.channels_last)
+        noisy, target = unet_stage.diffused(batch, times, self.alphas)
         with autocast():
             hidden = self.encoder(text.tokenize(self.tokenizer, batch.texts).to(DEVICE)).last_hidden_state
             output = _predict(*self.networks[batch.circular], noisy, times, hidden, picture)
-        loss = F.mse_loss(output.float(), alpha * noise - sigma * latents)
+        loss = F.mse_loss(output.float(), target)
         self.optimiser.zero_grad()
         loss.backward()
         self.team.share(self.parameters, progress)
@@ -193,8 +182,8 @@ def train(team: Team, cache: Path, minutes: float, seed: int = 3) -> None:
     losses: list[float] = []
     saved, team.progress = clock.spent, clock.progress
     while team.progress < 1.0:
-        kind = str(order.choice(list(MIX), p=list(MIX.values())))
-        losses.append(trainer.train_step(*source.draw(kind, BATCH // team.size), clock.progress))
+        kind = str(order.choice(list(MIX), p=[share for share, _ in MIX.values()]))
+        losses.append(trainer.train_step(*source.draw(kind, MIX[kind][1] // team.size), clock.progress))
         if not team.leads:
             continue
         if trainer.step % 50 == 0:

@@ -2,9 +2,9 @@
 
     small    (N, 64, 64, 3)    whole periodic pictures
     large    (M, 128, 128, 3)  whole periodic pictures; zero-padded crops are cut from these
-    scenes   (K, 64, 64, 3)    objects on a floor, not periodic
     held     (H, 64, 64, 3), held_large (H', 128, 128, 3)   never trained on
-Each uint8 sRGB, with a JSON-lines file of specs beside it, and height maps (uint8) beside the periodic sets.
+Each uint8 sRGB, with a JSON-lines file of specs beside it, and height maps (uint8).
+Rendered scenes are another module's: :mod:`scenes`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import materials, modifiers, palette, scenes
+from . import materials, modifiers
 from .surface import Spec
 
 # name: (pictures, size, first seed)
@@ -25,7 +25,6 @@ SETS = {
     "held_large": (496, 128, 910_000_000),
     "large": (12000, 128, 100_000_000),
     "small": (60000, 64, 200_000_000),
-    "scenes": (9000, 64, 300_000_000),
 }
 MODIFIED = 0.4  # the share of pictures with a modifier, where one suits the family
 _CHUNK = 64
@@ -64,26 +63,6 @@ def _render_chunk(job: tuple[str, str, int, int]) -> int:
     return stop - start
 
 
-def scene_of(index: int, count_large: int) -> tuple[str, int | None, str]:
-    """(kind, number of the large picture that covers it or None, plain colour) of scene ``index``."""
-    rng = np.random.default_rng(SETS["scenes"][2] + index)
-    kind = ("sphere", "box", "plane")[rng.integers(3)]
-    tile = int(rng.integers(count_large)) if rng.random() < 0.75 else None
-    return kind, tile, palette.NAMES[rng.integers(len(palette.NAMES))]
-
-
-def _scene_chunk(job: tuple[str, str, int, int]) -> int:
-    folder, name, start, stop = job
-    pictures = np.load(Path(folder) / f"{name}.npy", mmap_mode="r+")
-    large = np.load(Path(folder) / "large.npy", mmap_mode="r")
-    for index in range(start, stop):
-        kind, tile, colour = scene_of(index, len(large))
-        cover = None if tile is None else large[tile].astype(np.float32) / 255
-        rng = np.random.default_rng(SETS["scenes"][2] + 50_000_000 + index)
-        pictures[index] = np.round(scenes.render(rng, pictures.shape[1], kind, cover, colour) * 255)
-    return stop - start
-
-
 def prepare(folder: Path, log, workers: int = 2, share: float = 1.0) -> None:
     """Render every set that is not there yet. ``share`` < 1 makes the training sets smaller, for a trial."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,14 +72,13 @@ def prepare(folder: Path, log, workers: int = 2, share: float = 1.0) -> None:
             continue
         number = number if name.startswith("held") else max(int(number * share), 31)
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, (number, size, size, 3)).flush()
-        if name != "scenes":
-            np.lib.format.open_memmap(folder / f"{name}_height.npy", "w+", np.uint8, (number, size, size)).flush()
-            lines = (json.dumps(asdict(spec_of(name, index))) for index in range(number))
-            (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        np.lib.format.open_memmap(folder / f"{name}_height.npy", "w+", np.uint8, (number, size, size)).flush()
+        lines = (json.dumps(asdict(spec_of(name, index))) for index in range(number))
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         jobs = [(str(folder), name, start, min(start + _CHUNK, number)) for start in range(0, number, _CHUNK)]
         finished = 0
         with get_context("fork").Pool(workers) as pool:
-            for amount in pool.imap_unordered(_scene_chunk if name == "scenes" else _render_chunk, jobs):
+            for amount in pool.imap_unordered(_render_chunk, jobs):
                 finished += amount
                 if finished // 4096 != (finished - amount) // 4096:
                     log(f"data: {name} {finished}/{number}")
@@ -114,14 +92,12 @@ def render_all(specs: list[Spec], size: int) -> np.ndarray:
 
 
 def load_set(folder: Path, name: str) -> tuple[np.ndarray, list[Spec]]:
-    """A set's pictures (memory-mapped uint8) and specs; scenes have no specs of their own."""
+    """A set's pictures (memory-mapped uint8) and specs."""
     pictures = np.load(folder / f"{name}.npy", mmap_mode="r")
-    if name == "scenes":
-        return pictures, []
     lines = (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return pictures, [Spec(**json.loads(line)) for line in lines]
 
 
 def load_heights(folder: Path, name: str) -> np.ndarray:
-    """The height maps of a periodic set, (N, S, S) uint8."""
+    """The height maps of a set, (N, S, S) uint8."""
     return np.load(folder / f"{name}_height.npy", mmap_mode="r")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
-from . import captions, classifier, data, following, materials, modifiers, palette, regularity, vae
+from . import captions, classifier, data, following, materials, modifiers, palette, regularity, restyling, vae
 from .common import autocast, set_circular
 from .surface import Spec
 
@@ -180,6 +180,7 @@ def gates(folder: Path, control_folder: Path, log) -> dict:
     if control_folder.is_dir():
         figures |= following.measure(pipe, control_folder, log)
         bars["control_gain"] = _bar(figures["control_followed_height"] - figures["control_followed_without"], 0.2)
+        _scene_gates(restyling.measure(pipe, control_folder, judges, log), figures, bars)
     return {"figures": {name: round(value, 4) for name, value in figures.items()}, "bars": bars}
 
 
@@ -239,6 +240,18 @@ def _modifier_gates(pipe, judges: list[classifier.Scorer], known: list[str], fig
         share = min(float(result[number :: len(known)].mean()) for result in results)
         figures[f"modifier_{name.replace(' ', '_')}"] = share
     log(f"modifiers: {right}, {figures}")
+
+
+def _scene_gates(measured: dict[str, float], figures: dict, bars: dict) -> None:
+    """Restyled renders; of the two control pictures the one counts that keeps to a bar less well."""
+    figures |= measured
+    both = {name: [measured[f"scenes_{name}_{kind}"] for kind in restyling.CONTROLS]
+            for name in ("material", "edges", "fine", "noise")}  # fmt: skip
+    bars["scenes_material"] = _bar(min(both["material"]), 0.85)
+    bars["scenes_edges"] = _bar(min(both["edges"]), 0.8)
+    bars["scenes_fine_least"] = _bar(min(both["fine"]), 0.7)
+    bars["scenes_fine_most"] = _bar(max(both["fine"]), None, 1.3)
+    bars["scenes_noise"] = _bar(max(both["noise"]), None, 1.2)
 
 
 def _layout_gates(pipe, judge: classifier.Scorer, bars: dict, log) -> None:

@@ -2,9 +2,10 @@
 
     lat_small  whole periodic 64 px pictures, wrapping encoder
     lat_crop   64 px crops of the 128 px pictures, zero padding
-    lat_scene  rendered scenes, zero padding
-Each (N, 4, 16, 16) float16. Under wrapping padding rolling a latent is the same as rolling its picture by four
-pixels a step, so rolls are drawn afresh at every use.
+    lat_scene  128 px crops of the rendered scenes, zero padding
+    lat_twin   the same crops of their grey twins
+Each (N, 4, 16, 16) float16, those of scenes (N, 4, 32, 32). Under wrapping padding rolling a latent is the same as
+rolling its picture by four pixels a step, so rolls are drawn afresh at every use.
 """
 
 from __future__ import annotations
@@ -15,22 +16,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import captions, data
+from . import captions, data, scenes
 from .common import DEVICE, autocast, load, log, set_circular
 from .vae import build, to_tensor
 
 # Pictures to encode of each set; more is better where encoding time allows.
-COUNTS = {"small": 40000, "crop": 24000, "scene": 9000}
+COUNTS = {"small": 40000, "crop": 24000, "scene": 6000, "twin": 6000}
+SIDES = {"small": 64, "crop": 64, "scene": 128, "twin": 128}  # pixels
 CHUNK = 64
 
 
 @torch.no_grad()
-def _encode(vae, path: Path, number: int, fetch) -> None:
-    """Encode ``fetch(start, stop)``, 64 px pictures, in chunks into ``path`` unless it is complete."""
+def _encode(vae, folder: Path, name: str, fetch) -> None:
+    """Encode ``fetch(start, stop)``, pictures of a set, in chunks unless its file is complete."""
+    path, number = folder / f"lat_{name}.npy", COUNTS[name]
     if path.exists():
         return
     temporary = path.with_suffix(".part")
-    out = np.lib.format.open_memmap(temporary, "w+", np.float16, (number, 4, 16, 16))
+    shape = (number, 4, SIDES[name] // 4, SIDES[name] // 4)
+    out = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
     for start in range(0, number, CHUNK):
         stop = min(start + CHUNK, number)
         with autocast():
@@ -41,13 +45,22 @@ def _encode(vae, path: Path, number: int, fetch) -> None:
     temporary.replace(path)
 
 
-def placement() -> tuple[np.ndarray, np.ndarray]:
-    """Where the encoded pictures lie in the rendered ones: the top left corner (N, 2) of every crop, and by how many
-    pixels (N, 2), 0…3, every small picture was rolled before it was encoded; the same at every call."""
+def placement() -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Where the encoded pictures lie in the rendered ones: the top left corner (N, 2) of every "crop" and "scene", and
+    by how many pixels (N, 2), 0…3, every small picture was rolled before it was encoded; the same at every call."""
     rng = np.random.default_rng(17)
-    corners = rng.integers(0, 65, (COUNTS["crop"], 2))
+    corners = {"crop": rng.integers(0, 65, (COUNTS["crop"], 2))}
     rolls = rng.integers(0, 4, (-(-COUNTS["small"] // CHUNK), 2))
+    corners["scene"] = rng.integers(0, scenes.SIZE - SIDES["scene"] + 1, (COUNTS["scene"], 2))
     return corners, rolls.repeat(CHUNK, 0)[: COUNTS["small"]]
+
+
+def crops(pictures: np.ndarray, corners: np.ndarray, numbers: np.ndarray, side: int) -> np.ndarray:
+    """Return the crops of these numbers, (B, side, side, …): crop i lies in picture i modulo how many there are."""
+    return np.stack([
+        pictures[number % len(pictures), top : top + side, left : left + side]
+        for number, (top, left) in zip(numbers, corners[numbers], strict=True)
+    ])
 
 
 def prepare(cache: Path) -> None:
@@ -55,33 +68,33 @@ def prepare(cache: Path) -> None:
     folder = cache / "data"
     vae = build().to(DEVICE).to(memory_format=torch.channels_last)
     vae.load_state_dict(load(cache / "vae.pt")["average"])
-    small, large, scenes = (data.load_set(folder, name)[0] for name in ("small", "large", "scenes"))
+    small, large = (data.load_set(folder, name)[0] for name in ("small", "large"))
+    rendered = scenes.load(folder, "scenes")
     corners, rolls = placement()
 
-    def crop(start: int, stop: int) -> np.ndarray:
-        return np.stack([
-            large[i % len(large), top : top + 64, left : left + 64]
-            for i, (top, left) in zip(range(start, stop), corners[start:stop], strict=True)
-        ])
+    def fetch(name: str, pictures: np.ndarray, kind: str):
+        return lambda a, b: crops(pictures, corners[kind], np.arange(a, b), SIDES[name])
 
     def rolled(start: int, stop: int) -> np.ndarray:
         return np.roll(small[start:stop], tuple(rolls[start]), (1, 2))
 
     vae.eval()
     set_circular(vae, False)
-    _encode(vae, folder / "lat_crop.npy", COUNTS["crop"], crop)
-    _encode(vae, folder / "lat_scene.npy", COUNTS["scene"], lambda a, b: scenes[a:b])
+    _encode(vae, folder, "crop", fetch("crop", large, "crop"))
+    _encode(vae, folder, "scene", fetch("scene", rendered["picture"], "scene"))
+    _encode(vae, folder, "twin", fetch("twin", rendered["twin"], "scene"))
     set_circular(vae, True)
-    _encode(vae, folder / "lat_small.npy", COUNTS["small"], rolled)
+    _encode(vae, folder, "small", rolled)
 
 
 @dataclass
 class Batch:
-    """Latents (B, 4, h, w), their captions, and the padding that they were encoded with."""
+    """Latents (B, 4, h, w), their captions, the padding that they were encoded with, and scenes' grey twins."""
 
     latents: torch.Tensor
     texts: list[str]
     circular: bool
+    twins: torch.Tensor | None = None
 
 
 class Latents:
@@ -91,28 +104,31 @@ class Latents:
         self.rng = np.random.default_rng(seed)
         self.scale = scale
         self.sets = {name: np.load(folder / f"lat_{name}.npy", mmap_mode="r") for name in COUNTS}
-        self.small_specs = data.load_set(folder, "small")[1]
-        self.large_specs = data.load_set(folder, "large")[1]
+        small, large = (data.load_set(folder, name)[1] for name in ("small", "large"))
+        count = len(scenes.ready(folder, "scenes"))
+        self.described = {"small": small, "crop": large,
+                          "scene": [scenes.scene_of("scenes", index) for index in range(count)]}  # fmt: skip
 
     def draw(self, kind: str, batch: int) -> Batch:
-        """A batch of "small" pictures (wrapping), or of "crop" ones with a sixth of scenes (zero padding)."""
-        rng = self.rng
-        scenes = batch // 6 if kind == "crop" else 0
-        indices = rng.integers(len(self.sets[kind]), size=batch - scenes)
-        latents = self.sets[kind][indices]
-        specs = self.small_specs if kind == "small" else self.large_specs
-        texts = [captions.caption(specs[i % len(specs)], rng) for i in indices]
-        circular = kind == "small"
-        if circular:
-            latents = np.stack([np.roll(one, tuple(rng.integers(one.shape[-1], size=2)), (1, 2)) for one in latents])
-        if scenes:
-            chosen = rng.integers(len(self.sets["scene"]), size=scenes)
-            latents = np.concatenate([latents, self.sets["scene"][chosen]])
-            texts += [self._scene_text(int(i)) for i in chosen]
-        texts = ["" if rng.random() < 0.1 else text for text in texts]
-        tensor = torch.from_numpy(latents.astype(np.float32) * self.scale).to(DEVICE)
-        return Batch(tensor, texts, circular)
+        """A batch of "small" pictures (wrapping), of "crop" or of "scene" ones (zero padding)."""
+        indices, moves = self.choose(kind, batch)
+        return self.batch(kind, indices, moves)
 
-    def _scene_text(self, index: int) -> str:
-        kind, tile, colour = data.scene_of(index, len(self.large_specs))
-        return captions.scene_caption(kind, None if tile is None else self.large_specs[tile], colour, self.rng)
+    def choose(self, kind: str, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers of a batch's latents, and by how many of their pixels (B, 2) to roll each: 0 but for "small"."""
+        indices = self.rng.integers(len(self.sets[kind]), size=batch)
+        return indices, self.rng.integers(self.sets[kind].shape[-1] if kind == "small" else 1, size=(batch, 2))
+
+    def batch(self, kind: str, indices: np.ndarray, moves: np.ndarray) -> Batch:
+        """The batch of what was chosen."""
+        latents = self.sets[kind][indices]
+        if kind == "small":
+            latents = np.stack([np.roll(one, tuple(move), (1, 2)) for one, move in zip(latents, moves, strict=True)])
+        described, words = self.described[kind], scenes.caption if kind == "scene" else captions.caption
+        texts = [
+            "" if self.rng.random() < 0.1 else words(described[i % len(described)], self.rng) for i in indices]
+        twins = self._tensor(self.sets["twin"][indices]) if kind == "scene" else None
+        return Batch(self._tensor(latents), texts, kind == "small", twins)
+
+    def _tensor(self, latents: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(latents.astype(np.float32) * self.scale).to(DEVICE)

@@ -1,111 +1,174 @@
-"""Small rendered scenes: spheres, boxes and floors, plain or covered with the materials.
+"""Rendered scenes: simple objects on a floor, in a material or a plain colour, as Cycles shows them.
 
-They teach the model what a camera render looks like, so that restyling one (image-to-image at half strength) keeps its
-light and shapes. Not periodic. A handful of analytic ray intersections in numpy is all it takes.
+They teach the denoiser what a render looks like, and the ControlNet the depth and line pictures that the add-on draws
+from a scene's geometry, so that restyling a render yields clean materials and shapes. Each scene is fully described by
+its number. Its layers, (N, 192, 192) or (N, 192, 192, 3) uint8, are files beside each other:
+
+    picture   what has been rendered, sRGB
+    twin      the same with everything that shows the material in neutral grey: what a restyle starts from
+    depth     the add-on's control picture of that name
+    lines     the add-on's control picture of that name
+    things    what each pixel shows: 0 nothing, 1, 2, … the objects, `FLOOR`, `WALL`
+
+Blender renders them (:mod:`scene_render`) in processes of their own. A run that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 
-from . import palette
+from . import captions, data, materials, palette
+from .surface import Spec
+
+SIZE = 192
+# name: (scenes, first seed, share of the materials with a modifier)
+SETS = {"scenes": (3000, 320_000_000, data.MODIFIED), "held_scenes": (62, 920_000_000, 0.0)}
+LAYERS = {"picture": (3,), "twin": (3,), "depth": (), "lines": (), "things": ()}
+FLOOR, WALL = 101, 102
+# The objects, and what `captions.SCENE_WORDS` has for them, where it has a word.
+SHAPES = {"sphere": "sphere", "box": "box", "bevelled box": "box", "cylinder": "", "torus": "", "monkey": "",
+          "cloth": "", "stairs": ""}  # fmt: skip
+_PLAIN = 0.2  # the share of scenes in a plain colour
+_ROOM = 0.15  # the share of the others whose floor and wall show the material
 
 
-def _sample(tile: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Bilinear look-up in a wrapping (S, S, 3) picture, u and v in pixels."""
-    size = tile.shape[0]
-    u0, v0 = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
-    fu, fv = (u - u0)[..., None], (v - v0)[..., None]
-    u0, v0, u1, v1 = u0 % size, v0 % size, (u0 + 1) % size, (v0 + 1) % size
-    top = tile[v0, u0] * (1 - fu) + tile[v0, u1] * fu
-    return top * (1 - fv) + (tile[v1, u0] * (1 - fu) + tile[v1, u1] * fu) * fv
+@dataclass(frozen=True)
+class Scene:
+    """What a scene shows.
 
-
-def _sphere(origin, rays, centre, radius):
-    """First hit of rays from ``origin`` with a sphere: distance (inf where missed) and unit normals."""
-    to = origin - centre
-    b = rays @ to
-    root = b * b - (to @ to - radius * radius)
-    hit = root > 0
-    t = np.where(hit, -b - np.sqrt(np.where(hit, root, 0.0)), np.inf)
-    t = np.where(t > 0, t, np.inf)
-    point = to + rays * np.where(np.isfinite(t), t, 0.0)[..., None]
-    return t, point / radius
-
-
-def _box(origin, rays, centre, half, yaw):
-    """First hit with a box turned by ``yaw`` about the vertical axis: distance, world normal, (u, v) on the face."""
-    c, s = np.cos(yaw), np.sin(yaw)
-    turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
-    o, d = turn @ (origin - centre), rays @ turn.T
-    d = np.where(np.abs(d) < 1e-6, 1e-6, d)
-    near, far = (-np.sign(d) * half - o) / d, (np.sign(d) * half - o) / d
-    axis = near.argmax(-1)
-    t = near.max(-1)
-    t = np.where((t < far.min(-1)) & (t > 0), t, np.inf)
-    point = o + d * np.where(np.isfinite(t), t, 0.0)[..., None]
-    normal = -np.sign(np.take_along_axis(d, axis[..., None], -1)) * np.eye(3)[axis]
-    u = np.where(axis == 0, point[..., 2], point[..., 0])
-    v = np.where(axis == 1, point[..., 2], -point[..., 1])
-    return t, normal @ turn, u, v
-
-
-def render(rng: np.random.Generator, size: int, kind: str, tile: np.ndarray | None, colour: str) -> np.ndarray:
-    """Draw a scene of one object (``kind`` "sphere", "box") or only a floor ("plane"); (size, size, 3) sRGB 0…1.
-
-    ``tile`` (S, S, 3) covers the object; None paints it in the plain ``colour``. The floor and the sky are plain.
+    Attributes:
+        shapes: the objects, names of `SHAPES`.
+        spec: the material of what the scene is about, or None for a plain colour.
+        colour: the plain colour, a name of the palette.
+        room: whether floor and wall show the material rather than the objects.
+        seed: what everything else is drawn from.
     """
-    large = 2 * size
-    y, x = np.mgrid[0:large, 0:large]
-    aim = np.array([rng.uniform(-0.35, 0.35), rng.uniform(0.45, 1.0), 0.0])
-    origin = np.array([0.0, rng.uniform(1.0, 3.2), -rng.uniform(4.2, 6.0)])
-    forward = (aim - origin) / np.linalg.norm(aim - origin)
-    right = np.cross([0.0, 1.0, 0.0], forward)
-    right /= np.linalg.norm(right)
-    up = np.cross(forward, right)
-    fx, fy = ((x + 0.5) / large - 0.5) * 0.75, (0.5 - (y + 0.5) / large) * 0.75
-    rays = forward + fx[..., None] * right + fy[..., None] * up
-    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-    light = np.array([rng.uniform(-0.8, 0.8), 1.0, rng.uniform(-0.9, -0.2)])
-    light /= np.linalg.norm(light)
 
-    names = palette.NAMES[:-2]
-    floor = np.array(palette.COLOURS[names[rng.integers(len(names))]]) * 0.5 + 0.25
-    sky = np.array(palette.COLOURS[names[rng.integers(len(names))]]) * 0.4 + 0.35
-    picture = sky * (0.8 + 0.5 * (fy[..., None] + 0.4))
-    pixels = rng.uniform(45.0, 80.0)
+    shapes: tuple[str, ...]
+    spec: Spec | None
+    colour: str
+    room: bool
+    seed: int
 
-    ground = np.where(rays[..., 1] < -1e-3, -origin[1] / np.minimum(rays[..., 1], -1e-3), np.inf)
-    point = origin + rays * np.where(np.isfinite(ground), ground, 0.0)[..., None]
-    shade = 0.5 + 0.5 * light[1]
-    if kind == "plane" and tile is not None:
-        detail = np.clip(1.6 - ground / 9.0, 0.0, 1.0)[..., None]
-        cover = _sample(tile, point[..., 0] * pixels, -point[..., 2] * pixels)
-        colours = cover * detail + tile.mean((0, 1)) * (1 - detail)
-    else:
-        colours = np.broadcast_to(np.array(palette.COLOURS[colour]) if kind == "plane" else floor, picture.shape)
-    far = np.clip(ground / 25.0, 0.0, 1.0)[..., None]
-    if kind != "plane":
-        spread = np.hypot(point[..., 0] + 0.5 * light[0], point[..., 2] + 0.5 * light[2])
-        shade = shade * (1.0 - 0.55 * np.exp(-((spread / rng.uniform(0.9, 1.2)) ** 4)))[..., None]
-    picture = np.where(np.isfinite(ground)[..., None], colours * shade * (1 - far) + picture * far, picture)
-    if kind != "plane":
-        picture = _object(rng, picture, ground, origin, rays, kind, tile, colour, light, pixels)
-    return np.clip(picture, 0, 1).reshape(size, 2, size, 2, 3).mean((1, 3)).astype(np.float32)
+    @property
+    def word(self) -> str:
+        """What `captions.SCENE_WORDS` calls the things that show the material; "" if it has no word."""
+        return "plane" if self.room else SHAPES[self.shapes[0]] if len(set(self.shapes)) == 1 else ""
 
 
-def _object(rng, picture, ground, origin, rays, kind, tile, colour, light, pixels):
-    """Paint the scene's object over the floor and sky."""
-    if kind == "sphere":
-        radius = rng.uniform(0.75, 1.15)
-        t, normal = _sphere(origin, rays, np.array([0.0, radius, 0.0]), radius)
-        u = np.arctan2(normal[..., 0], -normal[..., 2]) * radius
-        v = -np.arcsin(np.clip(normal[..., 1], -1, 1)) * radius
-    else:
-        half = rng.uniform(0.55, 0.95, 3)
-        t, normal, u, v = _box(origin, rays, np.array([0.0, half[1], 0.0]), half, rng.uniform(0.15, 1.4))
-    cover = np.array(palette.COLOURS[colour]) if tile is None else _sample(tile, u * pixels, v * pixels)
-    lit = 0.40 + 0.75 * np.clip(normal @ light, 0, 1)
-    gloss = 0.25 * np.clip(normal @ light, 0, 1) ** 24 if tile is None else 0.0
-    shaded = cover * lit[..., None] + np.asarray(gloss)[..., None]
-    return np.where((t < ground)[..., None], shaded, picture)
+def scene_of(name: str, index: int) -> Scene:
+    """Return scene ``index`` of a set: families in turn, everything else drawn from its own seed."""
+    _, first, modified = SETS[name]
+    seed = first + index
+    rng = np.random.default_rng(seed)
+    spec = materials.sample(rng, materials.FAMILIES[index % len(materials.FAMILIES)], modified)
+    count = int(rng.choice((1, 2, 3), p=(0.5, 0.3, 0.2)))
+    shapes = tuple(str(shape) for shape in rng.choice(list(SHAPES), count))
+    colour = palette.NAMES[rng.integers(len(palette.NAMES))]
+    plain, room = rng.random() < _PLAIN, rng.random() < _ROOM
+    return Scene(shapes, None if plain else spec, colour, room and not plain, seed)
+
+
+def caption(scene: Scene, rng: np.random.Generator) -> str:
+    """Return a random caption of a scene's picture."""
+    if scene.word:
+        return captions.scene_caption(scene.word, scene.spec, scene.colour, rng)
+    words = captions.RENDER_WORDS
+    shown = words[rng.integers(len(words))]
+    if scene.spec is None:
+        plain = captions.PLAIN_WORDS[rng.integers(len(captions.PLAIN_WORDS))]
+        return f"{plain} {captions.colour_word(scene.colour, '', rng)}, {shown}"
+    text = captions.caption(scene.spec, rng)
+    return text if rng.random() < 0.5 else f"{text}, {shown}"
+
+
+def prompt(scene: Scene) -> str:
+    """Return the plain words that a scene's twin is restyled with when the model is measured."""
+    if scene.spec is None:
+        return f"plain {scene.colour}, 3d render"
+    return captions.canonical(scene.spec).replace("seamless texture", "3d render")
+
+
+def shown(scene: Scene, things: np.ndarray) -> list[np.ndarray]:
+    """Return where each part that shows the material is: masks (S, S) bool, of what the picture ``things`` names."""
+    numbers = (FLOOR, WALL) if scene.room else range(1, len(scene.shapes) + 1)
+    return [things == number for number in numbers if (things == number).any()]
+
+
+def prepare(folder: Path, name: str, log: Callable[[str], None], workers: int = 2, count: int | None = None) -> None:
+    """Render the scenes of a set that are not there yet, in ``workers`` processes.
+
+    Args:
+        folder: where the layers are.
+        name: one of `SETS`.
+        log: is told how far it is.
+        workers: how many processes render.
+        count: render only the first so many.
+
+    Raises:
+        RuntimeError: Blender could not render; the text is the end of what it wrote.
+    """
+    number = SETS[name][0] if count is None else count
+    lay_out(folder, name, number)
+    missing = number - int(ready(folder, name).sum())
+    if not missing:
+        return
+    log(f"{name}: {missing} of {number} to render")
+    parts = [_start(folder, name, part, workers) for part in range(workers)]
+    try:
+        for part in parts:
+            while not _ended(part):
+                log(f"{name}: {int(ready(folder, name).sum())} of {number}")
+    finally:
+        for part in parts:
+            part.terminate()
+    if not ready(folder, name).all():
+        ends = (_path(folder, name, f"{part}.log").read_text(encoding="utf-8")[-1000:] for part in range(workers))
+        raise RuntimeError("\n".join(ends))
+    log(f"{name}: ready, {number} scenes of {SIZE} px")
+
+
+def lay_out(folder: Path, name: str, number: int) -> None:
+    """Make the files of a set of ``number`` scenes, all of them missing, unless they are there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for layer, channels in {**LAYERS, "ready": None}.items():
+        path = _path(folder, name, f"{layer}.npy")
+        shape = (number,) if channels is None else (number, SIZE, SIZE, *channels)
+        if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
+            np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
+
+
+def ready(folder: Path, name: str) -> np.ndarray:
+    """Return which scenes of a set are there, (N,) uint8 that can be written."""
+    return np.load(_path(folder, name, "ready.npy"), mmap_mode="r+")
+
+
+def load(folder: Path, name: str, mode: str = "r") -> dict[str, np.ndarray]:
+    """Return a set's layers, memory-mapped."""
+    return {layer: np.load(_path(folder, name, f"{layer}.npy"), mmap_mode=mode) for layer in LAYERS}
+
+
+def _start(folder: Path, name: str, part: int, workers: int) -> subprocess.Popen:
+    command = [sys.executable, "-m", "starter.scene_render", str(folder), name, str(part), str(workers)]
+    with open(_path(folder, name, f"{part}.log"), "w", encoding="utf-8") as file:
+        scripts = Path(__file__).resolve().parents[1]
+        return subprocess.Popen(command, cwd=scripts, stdout=subprocess.DEVNULL, stderr=file)
+
+
+def _ended(part: subprocess.Popen) -> bool:
+    """Wait for a process, at most a minute; return whether it has ended."""
+    try:
+        part.wait(60)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _path(folder: Path, name: str, file: str) -> Path:
+    return folder / f"{name}_{file}"

@@ -3,7 +3,8 @@
 Velocity prediction (Salimans & Ho 2022) on a schedule that ends in almost pure noise, so that overall colour is learnt
 and not leaked. The pooled text joins the time embedding (``addition_embed_type="text"``), which steers colour and
 material as a whole; cross attention on the two coarser levels does the rest. Batches alternate between wrapping and
-zero padding: the model paints seamless tiles and ordinary pictures alike.
+zero padding: the model paints seamless tiles and ordinary pictures alike. Scenes are also seen as a restyle sees them,
+which starts from a grey render instead of noise alone (:func:`diffused`).
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from torch import nn
 
 from . import text
 from .common import DEVICE, Average, Clock, autocast, load, log, rate, save
-from .latents import Latents
+from .latents import Batch, Latents
 from .workers import Team
 from .wrap import twin
 
 # kind of batch: (share of the steps, pictures)
-MIX = {"small": (0.60, 32), "crop": (0.40, 32)}
+MIX = {"small": (0.55, 32), "crop": (0.30, 32), "scene": (0.15, 8)}
 PEAK = 1e-3
+STARTS = (350, 750)  # the times at which restyles start that are trained on
+RESTYLED = 0.5  # their share of the scenes that far down the schedule
 SCHEDULE = {
     "num_train_timesteps": 1000,
     "beta_schedule": "scaled_linear",
@@ -65,6 +68,31 @@ def latent_scale(folder: Path) -> float:
     """The factor that brings the latents to unit deviation, diffusers' ``scaling_factor``."""
     sample = np.load(folder / "lat_small.npy", mmap_mode="r")[:4096].astype(np.float32)
     return round(1.0 / float(sample.std()), 4)
+
+
+def diffused(batch: Batch, times: torch.Tensor, alphas: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return noisy latents (channels last), and the velocity that is to be predicted from them.
+
+    A restyle starts at a time t₀ from α₀ · twin + σ₀ · noise. Seen from the latents that it shall arrive at, that is
+    noise of noise + α₀/σ₀ · (twin − latents), of which a deterministic sampler keeps the same share all the way down.
+
+    Args:
+        batch: the latents, with or without twins.
+        times: (B,) whole numbers in 0…999.
+        alphas: the schedule's cumulative products, (1000,).
+    """
+    alpha = alphas[times].sqrt()[:, None, None, None]
+    sigma = (1.0 - alphas[times]).sqrt()[:, None, None, None]
+    noise = torch.randn_like(batch.latents)
+    if batch.twins is not None:
+        low = times.clamp(min=STARTS[0])
+        start = (low + torch.rand(len(times), device=times.device) * (STARTS[1] - low)).long().clamp(max=STARTS[1])
+        share = (alphas[start] / (1.0 - alphas[start])).sqrt()
+        some = torch.rand(len(times), device=times.device) < RESTYLED
+        share = torch.where(some & (times < STARTS[1]), share, 0.0)
+        noise = noise + share[:, None, None, None] * (batch.twins - batch.latents)
+    noisy = (alpha * batch.latents + sigma * noise).contiguous(memory_format=torch.channels_last)
+    return noisy, alpha * noise - sigma * batch.latents
 
 
 class Trainer:
@@ -122,23 +150,19 @@ class Trainer:
             },
         )
 
-    def train_step(self, latents: torch.Tensor, texts: list[str], circular: bool, progress: float) -> float:
+    def train_step(self, batch: Batch, progress: float) -> float:
         """One step on this worker's part of a batch; returns its loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate(self.team.progress, PEAK)
-        count = len(latents)
+        count = len(batch.latents)
         # Stratified over the batch: every step sees all noise levels.
         place = (torch.arange(count, device=DEVICE) + torch.rand(count, device=DEVICE)) / count
         times = (place[torch.randperm(count, device=DEVICE)] * 1000).long()
-        alpha = self.alphas[times].sqrt()[:, None, None, None]
-        sigma = (1.0 - self.alphas[times]).sqrt()[:, None, None, None]
-        noise = torch.randn_like(latents)
-        noisy = (alpha * latents + sigma * noise).contiguous(memory_format=torch.channels_last)
-        target = alpha * noise - sigma * latents
-        tokens = text.tokenize(self.tokenizer, texts).to(DEVICE)
+        noisy, target = diffused(batch, times, self.alphas)
+        tokens = text.tokenize(self.tokenizer, batch.texts).to(DEVICE)
         with autocast():
             hidden = self.encoder(tokens).last_hidden_state
-            output = self.forward[circular](self.networks[circular], noisy, times, hidden)
+            output = self.forward[batch.circular](self.networks[batch.circular], noisy, times, hidden)
         loss = F.mse_loss(output.float(), target)
         self.optimiser.zero_grad()
         loss.backward()
@@ -169,7 +193,7 @@ def train(team: Team, cache: Path, minutes: float, seed: int = 2) -> None:
     while team.progress < 1.0:
         kind = str(order.choice(kinds, p=shares))
         batch = source.draw(kind, MIX[kind][1] // team.size)
-        losses.append(trainer.train_step(batch.latents, batch.texts, batch.circular, clock.progress))
+        losses.append(trainer.train_step(batch, clock.progress))
         if not team.leads:
             continue
         if trainer.step % 50 == 0:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderTiny
 from torch import nn
 
-from . import data
+from . import data, scenes
 from .common import DEVICE, Average, Clock, autocast, load, log, rate, save, set_circular
 from .workers import Team
 from .wrap import twin
@@ -48,7 +48,7 @@ class Pictures:
         self.count = BATCH
         self.large = data.load_set(folder, "large")[0]
         self.small = data.load_set(folder, "small")[0]
-        self.scenes = data.load_set(folder, "scenes")[0]
+        self.scenes = scenes.load(folder, "scenes")["picture"]
 
     def batch(self, circular: bool) -> torch.Tensor:
         """(self.count, 3, 64, 64) in -1…1, channels last."""
@@ -58,12 +58,14 @@ class Pictures:
             shift = rng.integers(CROP, size=2)
             pictures = np.roll(chosen, tuple(shift), (1, 2))
         else:
-            scenes = self.count // 4
-            top, left = rng.integers(0, 128 - CROP + 1, 2)
-            crops = self.large[np.sort(rng.integers(len(self.large), size=self.count - scenes))]
-            crops = crops[:, top : top + CROP, left : left + CROP]
-            pictures = np.concatenate([crops, self.scenes[np.sort(rng.integers(len(self.scenes), size=scenes))]])
+            share = self.count // 4
+            pictures = np.concatenate([self._crops(self.large, self.count - share), self._crops(self.scenes, share)])
         return to_tensor(pictures)
+
+    def _crops(self, pictures: np.ndarray, number: int) -> np.ndarray:
+        """Pieces of random pictures, all from the same place in them."""
+        top, left = self.rng.integers(0, pictures.shape[1] - CROP + 1, 2)
+        return pictures[np.sort(self.rng.integers(len(pictures), size=number)), top : top + CROP, left : left + CROP]
 
 
 def to_tensor(pictures: np.ndarray) -> torch.Tensor:
