@@ -27,6 +27,7 @@ STRENGTH, STEPS, GUIDANCE = 0.5, 20, 3.0
 _LEAST = 600  # visible pixels of a part that is judged
 _WINDOW = 64  # pixels a side of what a judge sees
 _REACH = 2  # pixels by which edges may be off, and that are left out along a part's border
+_CONTRASTS = (1, 2, 4, 8)  # how strong edges must be is tried out, as in Martin et al. 2004: the best counts
 _BINOMIAL = np.outer((1, 2, 1), (1, 2, 1)) / 16
 _Layers = dict[str, np.ndarray]
 
@@ -39,7 +40,8 @@ def measure(
 
         scenes_material_…  the share of parts (objects, or floor and wall) whose material is recognised; the lower one
                            of the judges counts. Without a control in its name: in the renders themselves
-        scenes_edges_…     F-score of the edges against the geometry's lines. "source": that of the grey render
+        scenes_edges_…     F-score of the edges against the geometry's lines. "source": that of the grey render;
+                           "render": that of the render in the material
         scenes_fine_…      median over parts of the power of fine detail, by that of the render in the material
         scenes_noise_…     RMS of fine detail on plain things by the grey render's. "autoencoder": that of the grey
                            render encoded and decoded
@@ -60,6 +62,7 @@ def compared(
     figures = {
         "scenes_material": recognised(listed, layers, layers["picture"], judges),
         "scenes_edges_source": edges(listed, layers, layers["twin"]),
+        "scenes_edges_render": edges(listed, layers, layers["picture"]),
         "scenes_noise_autoencoder": noise(listed, layers, coded(pipe, layers["twin"])),
     }
     for kind in CONTROLS:
@@ -77,7 +80,7 @@ def compared(
 def restyled(
     pipe: StableDiffusionPipeline, folder: Path, listed: list[scenes.Scene], layers: _Layers, kind: str
 ) -> np.ndarray:
-    """Restyle the twins with a layer as the control picture; returns (N, S, S, 3) float32 sRGB 0…1."""
+    """Restyle the twins with a layer as the control picture; returns (N, S, S, 3) float32 sRGB, 8-bit levels in 0…1."""
     net = ControlNetModel.from_pretrained(folder)
     parts = {name: part for name, part in pipe.components.items() if name != "image_encoder"}
     steered = StableDiffusionControlNetImg2ImgPipeline(**parts, controlnet=net, requires_safety_checker=False)
@@ -87,13 +90,13 @@ def restyled(
     made = []
     for number, scene in enumerate(listed):
         with autocast("cpu"):
-            made.append(steered(
+            painted = steered(
                 scenes.prompt(scene), image=_image(layers["twin"][number]),
                 control_image=_image(layers[kind][number].astype(np.float32) / 255).convert("RGB"), strength=STRENGTH,
                 num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=torch.Generator().manual_seed(number),
-                output_type="np",
-            ).images[0])  # fmt: skip
-    return np.stack(made).astype(np.float32)
+            ).images[0]  # fmt: skip
+        made.append(np.asarray(painted, np.float32) / 255)
+    return np.stack(made)
 
 
 @torch.no_grad()
@@ -127,18 +130,19 @@ def window(picture: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def edges(listed: list[scenes.Scene], layers: _Layers, pictures: np.ndarray) -> float:
-    """Return the mean F-score of Canny edges against the geometry's lines.
+    """Return the mean F-score of Canny edges against the geometry's lines, at the threshold that suits all scenes best.
 
     Inside parts in a material, edges count neither way: they are the material's own.
     """
-    scores = []
+    scores = np.empty((len(listed), len(_CONTRASTS)))
     for number, (scene, picture) in enumerate(zip(listed, pictures, strict=True)):
         lines, things = layers["lines"][number] > 0, layers["things"][number]
         counted = np.ones(lines.shape, bool)
         for part in scenes.shown(scene, things) if scene.spec is not None else []:
             counted &= ~_inside(part)
-        scores.append(f_score(canny(picture.mean(-1)), lines, counted))
-    return float(np.mean(scores))
+        for column, contrast in enumerate(_CONTRASTS):
+            scores[number, column] = f_score(canny(picture.mean(-1) * contrast), lines, counted)
+    return float(scores.mean(0).max())
 
 
 def f_score(drawn: np.ndarray, lines: np.ndarray, counted: np.ndarray) -> float:
@@ -156,15 +160,17 @@ def fine(listed: list[scenes.Scene], layers: _Layers, pictures: np.ndarray) -> f
     """Return the median over parts in a material of the power of fine detail, by that of the render in the material."""
     ratios = []
     for number, part in _parts(listed, layers, plain=False):
-        ratios.append(_power(pictures[number], part) / max(_power(layers["picture"][number], part), 1e-9))
+        smooth = part & (layers["lines"][number] == 0)
+        ratios.append(_power(pictures[number], smooth) / max(_power(layers["picture"][number], smooth), 1e-9))
     return float(np.median(ratios))
 
 
 def noise(listed: list[scenes.Scene], layers: _Layers, pictures: np.ndarray) -> float:
     """Return the RMS of fine detail on plain parts, by that of the grey render."""
-    powers = [
-        (_power(pictures[number], part), _power(layers["twin"][number], part))
-        for number, part in _parts(listed, layers, plain=True)]  # fmt: skip
+    powers = []
+    for number, part in _parts(listed, layers, plain=True):
+        smooth = part & (layers["lines"][number] == 0)
+        powers.append((_power(pictures[number], smooth), _power(layers["twin"][number], smooth)))
     made, source = np.mean(powers, 0)
     return float(np.sqrt(made / max(source, 1e-12)))
 

@@ -63,9 +63,11 @@ def test_fine_detail_and_noise_are_measured_inside_the_parts():
     things = np.zeros((2, 64, 64), np.uint8)
     things[:, 10:50, 10:50] = 1
     render = rng.normal(0.5, 0.05, (2, 64, 64, 3)).astype(np.float32)
-    layers = {"things": things, "picture": render, "twin": render}
+    layers = {"things": things, "lines": np.zeros_like(things), "picture": render, "twin": render}
     rougher = 0.5 + 2 * (render - 0.5)
     rougher[:, :8] = rng.normal(0.5, 0.4, rougher[:, :8].shape)
+    layers["lines"][:, 30] = 255
+    rougher[:, 30] += 0.5
     assert restyling.fine(listed, layers, rougher) == pytest.approx(4.0, rel=1e-3)
     assert restyling.noise(listed, layers, rougher) == pytest.approx(2.0, rel=1e-3)
 
