@@ -62,9 +62,9 @@ def material(prompt: str, *, size: int | tuple[int, int] | None = None, tiling: 
         raise InvalidRequest("A material is made of one picture, so it takes no grid and no 'count'.",
                              "Call it once for each material.")
     settings["tiling"] = tiling
-    maps = map_task(map_source, map_bits, metres, tiling)
     settings["target"] = settings.get("target") or _placing(settings.get("label"), obj, relief, relief_strength)
-    return submit(with_regions(prepare(TEXT_TO_IMAGE, prompt, settings)), {}, maps=maps)
+    order = with_regions(prepare(TEXT_TO_IMAGE, prompt, settings))
+    return submit(order, {}, maps=map_task(map_source, map_bits, metres, tiling))
 
 
 @task_call(MAKE_SEAMLESS)
@@ -87,6 +87,7 @@ def pbr_maps(source: Any, prompt: str | None = None, *, seamless: bool = False, 
     label = settings.get("label") or ""
     if seamless:
         maps = map_task(map_source, map_bits, metres, "xy")
+        settings["label"] = label = label or prompt or _name_of(source)
         settings["target"] = settings.get("target") or _placing(label, obj, relief, relief_strength)
         order = prepare(MAKE_SEAMLESS, prompt, settings, source)
         data, size = open_source(source)

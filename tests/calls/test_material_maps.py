@@ -46,8 +46,9 @@ def test_a_picture_becomes_a_material(sd):
 
 def test_a_photo_becomes_seamless_first_in_the_same_job(sd, small):
     image = generated(np.random.default_rng(1).random((64, 64, 4)).astype(np.float32), "photo")
-    job = sd.pbr_maps(image, "bricks", seamless=True, **small)
+    job = sd.pbr_maps(image, seamless=True, **small)
     (material,) = job.result(timeout=PATIENCE)
+    assert material.name == job.label == "photo"  # not after the model
     assert [result.role for result in job.results] == ["picture", *MAPS]
     assert job.results[0].request.task.name == "make_seamless" and len(textures(material)) == 6
 
@@ -82,6 +83,11 @@ def test_bad_input_starts_nothing(sd, small, call, keywords, error):
         else:
             sd.pbr_maps(image, **keywords)
     assert (len(sd.jobs()), len(bpy.data.materials)) == before
+
+
+def test_a_wrong_tiling_is_named_as_such(sd, small):
+    with pytest.raises(InvalidRequest, match="tiling"):
+        sd.material("moss", tiling="q", size=64, **small)
 
 
 def test_weights_that_the_policy_forbids_are_passed_over(sd, monkeypatch):

@@ -10,6 +10,8 @@ import pytest
     (("red bricks", "--wraps", "xy"), "--wraps is about the picture"),
     ((), "either a prompt or --image"),
     (("red bricks", "--image", "photo.png"), "either a prompt or --image"),
+    (("red bricks", "--seamless"), "--seamless is about the picture"),
+    (("--image", "photo.png", "--seamless", "--wraps", "x"), "repeats on both axes"),
 ])
 def test_options_that_would_change_nothing_are_refused(sd, arguments, words):
     status, events = sd("material", *arguments)

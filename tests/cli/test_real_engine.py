@@ -88,6 +88,8 @@ def test_materials_of_words_and_of_a_file(command):
     maps = {event["role"]: event["path"] for event in events if event["event"] == "made"}
     assert status == 0 and list(maps) == list(MAPS), events
     assert events[-1] == {"event": "end", "status": 0, "made": len(MAPS), "kept": 0, "failed": 0, "cancelled": 0}
+    status, events = ended(command("material", "bricks", "--image", made["picture"], "--seamless", "--steps", "2"))
+    assert status == 0 and [event["role"] for event in events if event["event"] == "made"] == ["picture", *MAPS], events
     status, events = ended(command("material", "--image", maps["normal"]))
     assert status != 0 and "normal map" in json.dumps(events)
     assert ended(command("material"))[0] == 2 and ended(command(*arguments, "--preset", "unity"))[0] != 0

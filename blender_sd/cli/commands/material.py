@@ -21,8 +21,10 @@ HELP = "make a material with all its maps, from words or from a picture"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("prompt", nargs="?", help="what the material is made of; left out with --image")
+    parser.add_argument("prompt", nargs="?", help="what the material is made of; with --image only for --seamless")
     parser.add_argument("--image", metavar="FILE", help="make the maps of this picture")
+    parser.add_argument("--seamless", action="store_true", help="with --image: make it seamless first, by the "
+                                                                "picture's settings; the prompt says what it shows")
     parser.add_argument("--map-source", choices=tuple(MAP_SOURCES), help="what makes the maps (auto)")
     parser.add_argument("--map-bits", choices=("8", "16"), help="bits of normal and height (16)")
     parser.add_argument("--metres", type=float, metavar="X", help="the width that the picture shows in metres (1)")
@@ -38,17 +40,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(asked: argparse.Namespace) -> int:
-    if bool(asked.prompt) == bool(asked.image):
-        raise InvalidRequest("Give either a prompt or --image.", 'Such as: material "mossy cobblestones".')
     settings = settings_in(asked, TEXT_TO_IMAGE)
-    if asked.image and settings:
-        raise InvalidRequest(f"'{next(iter(settings))}' changes nothing where the maps are made of a picture.",
-                             "Leave it out, or give a prompt in place of --image.")
-    if asked.prompt and asked.wraps is not None:
-        raise InvalidRequest("--wraps is about the picture that --image gives.", "Give --tiling with a prompt.")
+    _check(asked, settings)
     set_up(asked)
     job = _begun(asked, settings)
     return _finished(asked, job)
+
+
+def _check(asked: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """Raise InvalidRequest for options that do not go together."""
+    if asked.seamless and not asked.image:
+        raise InvalidRequest("--seamless is about the picture that --image gives.",
+                             "A material of words repeats anyway.")
+    if bool(asked.prompt) == bool(asked.image) and not asked.seamless:
+        raise InvalidRequest("Give either a prompt or --image.", 'Such as: material "mossy cobblestones".')
+    if asked.image and settings and not asked.seamless:
+        raise InvalidRequest(f"'{next(iter(settings))}' changes nothing where the maps are made of a picture.",
+                             "Leave it out, or give a prompt in place of --image.")
+    if asked.seamless and asked.wraps is not None:
+        raise InvalidRequest("What is made seamless repeats on both axes.", "Leave out --wraps.")
+    if asked.prompt and asked.wraps is not None:
+        raise InvalidRequest("--wraps is about the picture that --image gives.", "Give --tiling with a prompt.")
 
 
 def _begun(asked: argparse.Namespace, settings: dict[str, Any]) -> Job:
@@ -58,6 +70,8 @@ def _begun(asked: argparse.Namespace, settings: dict[str, Any]) -> Job:
 
     keywords: dict[str, Any] = {name: value for name in ("map_source", "map_bits", "metres")
                                 if (value := getattr(asked, name)) is not None}
+    if settings.pop("control_pictures", None):
+        raise InvalidRequest("A material takes no --control.", "Paint the picture first, then give it as --image.")
     if asked.preset:
         the_scene().check_relief("normal")  # NeedsBlender is raised now, not when the maps are made
     else:
@@ -65,10 +79,9 @@ def _begun(asked: argparse.Namespace, settings: dict[str, Any]) -> Job:
     if asked.image:
         if asked.wraps is not None:
             keywords["wraps"] = asked.wraps
-        return material_maps.pbr_maps(whole_path(asked.image), label=asked.name or None,
-                                      **keywords)
-    if settings.pop("control_pictures", None):
-        raise InvalidRequest("A material takes no --control.", "Paint the picture first, then give it as --image.")
+        if asked.seamless:
+            keywords |= {"prompt": asked.prompt, "seamless": True, **settings}
+        return material_maps.pbr_maps(whole_path(asked.image), label=asked.name or None, **keywords)
     return material_maps.material(asked.prompt, **keywords, **settings, label=asked.name or None)
 
 
