@@ -1,8 +1,8 @@
 """Train the embedded starter model from nothing: ``python scripts/train_starter.py``.
 
-Stages, each resumable (run again to continue): data, classifier, vae, latents, decoder, unet, control, maps, detail,
-export, evaluate. ``--stage`` runs only some of them, ``--minutes`` sets a stage's length in all (work done in earlier
-runs counts), as in
+Stages, each resumable (run again to continue): data, classifier, vae, latents, decoder, unet, control, recogniser,
+maps, detail, export, evaluate. ``--stage`` runs only some of them, ``--minutes`` sets a stage's length in all (work
+done in earlier runs counts), as in
 
     python scripts/train_starter.py --stage unet --stage export --minutes unet=240
 
@@ -16,7 +16,7 @@ The stage "data" also has Blender render 3,000 scenes, so it needs bpy; a run th
 
 Checkpoints and rendered data live in ``.cache/starter``; the result is ``blender_sd/models/starter`` and, beside it,
 its ControlNet ``starter_control``, the estimator of material maps ``starter_maps`` and the upscaler
-``starter_upscaler``. Eight to nine hours on two CPU cores; a CUDA device is used when there is one.
+``starter_upscaler``. Nine to ten hours on two CPU cores; a CUDA device is used when there is one.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 MINUTES = {
-    "classifier": 24.0, "vae": 42.0, "decoder": 10.0, "unet": 180.0, "control": 35.0, "maps": 75.0, "detail": 120.0,
+    "classifier": 24.0, "vae": 42.0, "decoder": 10.0, "unet": 180.0, "control": 35.0, "recogniser": 18.0,
+    "maps": 100.0, "detail": 120.0,
 }  # fmt: skip
-STAGES = ("data", "classifier", "vae", "latents", "decoder", "unet", "control", "maps", "detail", "export", "evaluate")
+STAGES = ("data", "classifier", "vae", "latents", "decoder", "unet", "control", "recogniser", "maps", "detail",
+          "export", "evaluate")  # fmt: skip
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -87,14 +89,15 @@ def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
         from starter import control
 
         team.run(control.train, CACHE, minutes[stage], size=workers)
-    elif stage == "maps":
-        from starter import maps, maps_data
+    elif stage in ("recogniser", "maps"):
+        from starter import maps, maps_data, recogniser
 
-        writers = maps_data.start_writing(CACHE / "maps")
-        team.run(maps.train, CACHE, minutes[stage], size=workers)
-        for process in writers:
-            process.terminate()
-        maps.export(CACHE)
+        maps_data.prepare(CACHE / "maps", workers)
+        if stage == "recogniser":
+            team.run(recogniser.train, CACHE, minutes[stage], size=workers)
+        else:
+            team.run(maps.train, CACHE, minutes[stage], size=workers)
+            maps.export(CACHE)
     elif stage == "detail":
         from starter import detail
 

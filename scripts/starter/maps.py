@@ -1,7 +1,8 @@
 """Stage "maps": train the estimator of material maps as a regression, and export it.
 
 The net sees pictures of 128 × 128 pixels that wrap around and learns base colour without light, slopes, a coarse
-height, roughness and what is metal. The height that counts is the one integrated from slopes and coarse height.
+height, roughness and what is metal. The height that counts is the one integrated from slopes and coarse height. Its
+recogniser is taken as the stage before left it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import lighting, maps_data, physical
+from . import lighting, maps_data, recogniser
 from .common import ROOT, Average, Clock, load, log, rate, save, write_json
 from .workers import Team
 
@@ -27,7 +28,7 @@ BATCH = 8  # of each worker
 _PEAK = 1e-3
 _HOLD = 0.15  # share of the time at that rate
 _WIDE = 0.12  # share of the rate for layers with hundreds of inputs, which a full step throws far
-_NAMING = 0.3  # weight of naming a picture's family
+_TELLING = 0.3  # weight of naming a picture's family and telling figures of the whole
 _RARER = 2.2  # times as many pixels are no metal; metal counts that much more, so that neither is preferred
 
 
@@ -40,13 +41,13 @@ def loss_of(estimate: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Tens
     parts = {
         "base": 4.0 * F.l1_loss(estimate["base"], truth["base"])
         + 2.0 * F.l1_loss(estimate["base"].mean((2, 3)), truth["base"].mean((2, 3)))
-        + 0.2 * (error + 1e-4).log().mean(),
+        + 0.5 * (error + 1e-4).log().mean(),
         "normal": 2.0 * F.l1_loss(lighting.normals(estimate["slope"]), normal)
         + 1.0 * F.l1_loss(lighting.normals(lighting.slopes(height)), normal),
         "height": _height_loss(height, level),
-        "roughness": 1.5 * F.l1_loss(estimate["roughness"], truth["roughness"])
-        + 0.75 * F.l1_loss(estimate["roughness"].mean((2, 3)), truth["roughness"].mean((2, 3))),
-        "metallic": 0.35 * F.binary_cross_entropy_with_logits(
+        "roughness": 0.8 * F.l1_loss(estimate["roughness"], truth["roughness"])
+        + 0.4 * F.l1_loss(estimate["roughness"].mean((2, 3)), truth["roughness"].mean((2, 3))),
+        "metallic": 0.8 * F.binary_cross_entropy_with_logits(
             estimate["metallic"], truth["metallic"], torch.where(truth["metallic"] > 0.5, _RARER, 1.0)
         ),
     }
@@ -59,7 +60,7 @@ def _height_loss(height: Tensor, level: Tensor) -> Tensor:
     energies = (height.square().mean((1, 2, 3)) + 1e-3) * (level.square().mean((1, 2, 3)) + 1e-3)
     unlike = 1.0 - (height * level).mean((1, 2, 3)) / energies.sqrt()
     shaped = (deviation.flatten() > 0.3).float()
-    return 0.35 * ((height - level) / (deviation + 0.3)).abs().mean() + 0.5 * (unlike * shaped).mean()
+    return 0.35 * ((height - level) / (deviation + 0.3)).abs().mean() + 1.5 * (unlike * shaped).mean()
 
 
 class _Wrapping(torch.autograd.Function):
@@ -93,18 +94,20 @@ def _wrapped(self: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 class Student:
-    """The net in training, its average, and what names the family of a picture. Naming serves the training alone: it
-    teaches the net to tell materials apart, from which roughness, metal and base colour follow."""
+    """The net in training, its average, and what tells what the whole picture is. Telling serves the training alone: it
+    teaches the net to tell materials and lights apart, from which roughness, metal and base colour follow."""
 
     def __init__(self) -> None:
         self.net = MapNet().to(memory_format=torch.channels_last)
         for module in self.net.modules():
             if isinstance(module, nn.Conv2d):
                 module.forward = MethodType(_wrapped, module)
-        self.namer = nn.Linear(2 * HIDDEN, len(physical.families(False)))
+        self.net.recogniser.eval().requires_grad_(False)
+        self.teller = recogniser.Teller(2 * HIDDEN)
         self.average = Average(self.net, 0.996)
-        wide = [p for part in (self.net.whole, self.net.more, self.net.steer, self.namer) for p in part.parameters()]
-        rest = [p for p in self.net.parameters() if all(p is not other for other in wide)]
+        parts = (self.net.whole, self.net.more, self.net.steer, self.teller, self.net.overall)
+        wide = [p for part in parts for p in part.parameters()]
+        rest = [p for p in self.net.parameters() if p.requires_grad and all(p is not other for other in wide)]
         self.parameters = [*rest, *wide]
         groups = [{"params": rest, "share": 1.0}, {"params": wide, "share": _WIDE}]
         self.optimiser = torch.optim.AdamW(groups, lr=_PEAK, weight_decay=1e-3, betas=(0.9, 0.98), fused=True)
@@ -112,43 +115,50 @@ class Student:
     def state(self) -> dict:
         """What a checkpoint keeps."""
         return {"net": self.net.state_dict(), "average": self.average.model.state_dict(), "steps": self.average.steps,
-                "namer": self.namer.state_dict(), "optimiser": self.optimiser.state_dict()}  # fmt: skip
+                "teller": self.teller.state_dict(), "optimiser": self.optimiser.state_dict()}  # fmt: skip
 
     def resume(self, state: dict) -> None:
         """Go on from what a checkpoint kept."""
         self.net.load_state_dict(state["net"])
         self.average.model.load_state_dict(state["average"])
         self.average.steps = state["steps"]
-        self.namer.load_state_dict(state["namer"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.teller.load_state_dict(state["teller"])
+        if "optimiser" in state:  # a restored net has none
+            self.optimiser.load_state_dict(state["optimiser"])
+
+    def recognise(self, state: dict) -> None:
+        """Take the recogniser as the stage before kept it."""
+        for net in (self.net, self.average.model):
+            net.recogniser.load_state_dict(recogniser.alone(state))
 
     def loss(self, picture: Tensor, truth: dict[str, Tensor], family: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """What is wrong with a batch's maps and names, and its parts, the share of right names among them."""
+        """What is wrong with a batch's maps and with what it is taken for, and the parts."""
         levels = self.net.encode(picture.contiguous(memory_format=torch.channels_last))
         understood = self.net.understand(self.net.summarise(levels))
         loss, parts = loss_of(self.net.read(self.net.guided(levels, understood), picture), truth)
-        names = self.namer(understood)
-        naming = F.cross_entropy(names, family, label_smoothing=0.05)
-        named = float((names.argmax(1) == family).float().mean())
-        return loss + _NAMING * naming, {**parts, "family": float(naming.detach()), "named": named}
+        telling, more = self.teller.loss(understood, family, recogniser.told(picture, truth))
+        return loss + _TELLING * telling, {**parts, **more}
 
     def step(self, progress: float) -> None:
         """Follow the gradients, at the rate for a share of the time."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate(progress, _PEAK * group["share"], hold=_HOLD)
-        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         self.average.update(self.net)
 
 
 def restore(cache: Path, steps: int = 1000) -> None:
-    """Make a checkpoint of the net that is shipped, to train it further with a new clock; ``steps`` is how far back
-    the average of its weights is taken to reach."""
-    student = Student()
+    """Make checkpoints of the net that is shipped, to train it and its recogniser further with a new clock; ``steps``
+    is how far back the average of its weights is taken to reach."""
+    student, pupil = Student(), recogniser.Pupil()
     weights = {name: value.float() for name, value in load_file(FOLDER / "model.safetensors").items()}
     for net in (student.net, student.average.model):
         net.load_state_dict(weights, strict=False)
-    save(cache / "maps.pt", {**student.state(), "steps": steps, "spent": 0.0})
+    pupil.recogniser.load_state_dict(student.net.recogniser.state_dict())
+    state = {name: value for name, value in student.state().items() if name != "optimiser"}
+    save(cache / "maps.pt", {**state, "steps": steps, "spent": 0.0})
+    save(cache / "recogniser.pt", {"pupil": pupil.state_dict(), "spent": 0.0})
 
 
 def train(team: Team, cache: Path, minutes: float) -> None:
@@ -159,6 +169,8 @@ def train(team: Team, cache: Path, minutes: float) -> None:
     if state := load(path):
         student.resume(state)
         clock = Clock(minutes, state["spent"])
+    if state := load(cache / "recogniser.pt"):
+        student.recognise(state)
     rng = np.random.default_rng((int(clock.spent), team.rank))
     batches = maps_data.Batches(cache / "maps", rng).stream(BATCH)
     saved, sums, taken = clock.spent, {}, 0

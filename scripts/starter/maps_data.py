@@ -1,13 +1,12 @@
-"""Stage "maps", its data: physical maps drawn ahead into files, and batches of them under new light each time.
+"""Stage "maps", its data: physical maps and pictures of them, drawn ahead into files, and batches of both.
 
-Files of ``CHUNK`` materials each in ``.cache/starter/maps``: ``colours`` (N, 5, S, S) uint8 with base colour,
-roughness and metallic, ``height`` (N, S, S) float16 in pixels, and the family of each. The sets "seen" (families that
-are trained on, other seeds) and "unseen" (families never trained on) are for measuring alone.
+Files of ``CHUNK`` materials each in ``.cache/starter/maps``, arrays of `ITEM`: every material ``LIGHTS`` times, turned
+otherwise and under another light each time. The sets "seen" (families that are trained on, other seeds) and "unseen"
+(families never trained on) are for measuring alone.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,8 +20,12 @@ from . import lighting, physical
 
 SIZE = 128
 CHUNK = 108
-CHUNKS = 48
-_OFTEN = 50  # batches after which new files are looked for
+CHUNKS = 96
+LIGHTS = 3
+# Base colour, roughness and metallic are the five colours; heights are in pixels; families count in alphabetical order.
+ITEM = np.dtype([("picture", "u1", (3, SIZE, SIZE)), ("colours", "u1", (5, SIZE, SIZE)),
+                 ("height", "f2", (SIZE, SIZE)), ("family", "u1")])  # fmt: skip
+_TOGETHER = 12  # pictures lit in one batch
 _STRANGE = 0.5  # share of the pictures without metal whose colour channels change places
 _FIRST_SEED = {"train": 500_000_000, "seen": 600_000_000, "unseen": 700_000_000}
 MEASURED = {"seen": 8, "unseen": 16}  # pictures of each family
@@ -48,26 +51,39 @@ def pack(which: str, start: int, stop: int) -> dict[str, np.ndarray]:
     }
 
 
-def _write(folder: Path, first: int, stride: int) -> None:
+def varied(packed: dict[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Materials of :func:`pack` as an array of ``ITEM``, ``LIGHTS`` of each: turned, mirrored, tinted and newly lit."""
+    number = len(packed["family"])
+    items = np.empty(number * LIGHTS, ITEM)
+    known = np.array(sorted(physical.families(False)))
+    items["family"] = np.tile(np.searchsorted(known, packed["family"]), LIGHTS)
+    for index in range(len(items)):
+        turn, mirrored = rng.integers(4), rng.random() < 0.5
+        way = lambda value: np.rot90(value, turn, (-2, -1))[..., :: -1 if mirrored else 1]  # noqa: E731, B023
+        colours = way(packed["colours"][index % number])
+        if colours[4].max() == 0 and rng.random() < _STRANGE:
+            colours = colours[[*rng.permutation(3), 3, 4]]
+        items["colours"][index], items["height"][index] = colours, way(packed["height"][index % number])
+    for start in range(0, len(items), _TOGETHER):
+        part = items[start : start + _TOGETHER]
+        part["picture"] = (lit(tensors(part["colours"], part["height"]), rng) * 255).round().byte().numpy()
+    return items
+
+
+def _write(path: Path, index: int) -> None:
     torch.set_num_threads(1)
-    for index in range(first, CHUNKS, stride):
-        path = folder / f"train_{index:03}.npz"
-        if not path.exists():
-            part = path.with_suffix(".part.npz")
-            np.savez(part, **pack("train", index * CHUNK, (index + 1) * CHUNK))
-            part.replace(path)
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.save(file, varied(pack("train", index * CHUNK, (index + 1) * CHUNK), np.random.default_rng(index)))
+    part.replace(path)
 
 
-def start_writing(folder: Path, workers: int = 1) -> list:
-    """Draw the training files that are missing, in other processes."""
+def prepare(folder: Path, workers: int) -> None:
+    """Draw the training files that are missing; all of them take 16 minutes of one core."""
     folder.mkdir(parents=True, exist_ok=True)
-    team = [
-        get_context("spawn").Process(target=_write, args=(folder, first, workers), daemon=True)
-        for first in range(workers)
-    ]
-    for process in team:
-        process.start()
-    return team
+    files = [(folder / f"train_{index:03}.npy", index) for index in range(CHUNKS)]
+    with get_context("spawn").Pool(workers) as pool:
+        pool.starmap(_write, [job for job in files if not job[0].exists()], chunksize=1)
 
 
 def measured(which: str) -> tuple[dict[str, Tensor], np.ndarray]:
@@ -95,58 +111,39 @@ def lit(maps: dict[str, Tensor], rng: np.random.Generator, simply: float = 0.25)
 
 
 class Batches(IterableDataset):
-    """Batches from the files drawn so far: turned, mirrored, rolled and tinted at random, newly lit."""
+    """Batches from the drawn files, rolled at random."""
 
     def __init__(self, folder: Path, rng: np.random.Generator):
         self.folder, self.rng = folder, rng
-        self.names: list[Path] = []
-        self.colours: list[np.ndarray] = []
-        self.heights: list[np.ndarray] = []
-        self.families: list[np.ndarray] = []
-        self.known = np.array(sorted(physical.families(False)))
+        self.files: dict[Path, np.ndarray] = {}
 
     def stream(self, batch: int) -> Iterator[tuple[Tensor, dict[str, Tensor], Tensor]]:
-        """What :meth:`take` gives, without end, made in a process of its own: lighting a batch takes a fifth as long
-        as learning from it."""
+        """What :meth:`take` gives, without end, made in a process of its own."""
         self.batch = batch
         loader = DataLoader(self, None, num_workers=1, prefetch_factor=3, multiprocessing_context="spawn")
         return iter(loader)
 
     def __iter__(self) -> Iterator[tuple[Tensor, dict[str, Tensor], Tensor]]:
         torch.set_num_threads(1)
-        while not self.look():
-            time.sleep(1)
+        self.look()
         while True:
-            for _ in range(_OFTEN):
-                yield self.take(self.batch)
-            self.look()
+            yield self.take(self.batch)
 
     def look(self) -> int:
-        """Take in files that have appeared; returns how many there are."""
-        for path in sorted(self.folder.glob("train_???.npz")):
-            if path not in self.names:
-                with np.load(path) as data:
-                    self.names.append(path)
-                    self.colours.append(data["colours"])
-                    self.heights.append(data["height"])
-                    self.families.append(np.searchsorted(self.known, data["family"]))
-        return len(self.names)
+        """Open the files that there are; returns their number."""
+        for path in self.folder.glob("train_???.npy"):
+            if path not in self.files:
+                self.files[path] = np.load(path, mmap_mode="r")
+        return len(self.files)
 
     def take(self, batch: int) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """Pictures (B, 3, S, S), their maps, and the numbers of their families in ``known``."""
-        colours, heights, families = [], [], []
-        for _ in range(batch):
-            file, item = self.rng.integers(len(self.names)), self.rng.integers(CHUNK)
-            turn, flip, roll = self.rng.integers(4), self.rng.random() < 0.5, self.rng.integers(0, SIZE, 2)
-            pair = [self.colours[file][item], self.heights[file][item][None]]
-            for index, value in enumerate(pair):
-                value = np.rot90(value, turn, (1, 2))
-                value = value[:, :, ::-1] if flip else value
-                pair[index] = np.roll(value, roll, (1, 2))
-            if pair[0][4].max() == 0 and self.rng.random() < _STRANGE:
-                pair[0] = pair[0][[*self.rng.permutation(3), 3, 4]]
-            colours.append(pair[0])
-            heights.append(pair[1][0])
-            families.append(self.families[file][item])
-        maps = tensors(np.stack(colours), np.stack(heights))
-        return lit(maps, self.rng), maps, torch.from_numpy(np.stack(families))
+        """Pictures (B, 3, S, S), their maps, and the numbers of their families."""
+        paths, items = sorted(self.files), np.empty(batch, ITEM)
+        for index in range(batch):
+            file = self.files[paths[self.rng.integers(len(paths))]]
+            item, roll = file[self.rng.integers(len(file))], self.rng.integers(0, SIZE, 2)
+            for name in ("picture", "colours", "height"):
+                items[name][index] = np.roll(item[name], roll, (-2, -1))
+            items["family"][index] = item["family"]
+        picture = torch.from_numpy(items["picture"].copy()).float() / 255
+        return picture, tensors(items["colours"], items["height"]), torch.from_numpy(items["family"].astype(np.int64))

@@ -1,11 +1,12 @@
-"""How the estimator of materials is trained: quick wrapping, restarts, and a summary that tells pictures apart."""
+"""How the estimator of materials is trained: its data, quick wrapping, restarts, what a whole picture is taken for."""
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from starter import maps, physical  # noqa: E402
+from starter import lighting, maps, maps_data, physical, recogniser  # noqa: E402
 
 from blender_sd.engine.maps.network import MapNet  # noqa: E402
 
@@ -38,16 +39,77 @@ def test_a_checkpoint_goes_on_where_it_stopped(tmp_path):
     assert all(torch.allclose(made[name], expected[name], atol=1e-4) for name in expected)
 
 
+def _truth(number):
+    return {"height": torch.randn(number, 1, 32, 32), "base": torch.rand(number, 3, 32, 32),
+            "roughness": torch.rand(number, 1, 32, 32), "metallic": torch.ones(number, 1, 32, 32)}
+
+
 def test_every_part_of_the_net_learns():
     torch.manual_seed(2)
     student = maps.Student()
     torch.nn.init.normal_(student.net.steer.weight, std=0.01)
-    flat = {"height": torch.randn(4, 1, 32, 32), "base": torch.rand(4, 3, 32, 32),
-            "roughness": torch.rand(4, 1, 32, 32), "metallic": torch.ones(4, 1, 32, 32)}
-    loss, parts = student.loss(torch.rand(4, 3, 32, 32), flat, torch.arange(4))
+    loss, parts = student.loss(torch.rand(4, 3, 32, 32), _truth(4), torch.arange(4))
     loss.backward()
-    assert 0 <= parts["named"] <= 1 and student.namer.out_features == len(physical.families(False))
+    assert 0 <= parts["named"] <= 1 and student.teller.families == len(physical.families(False))
     assert all(p.grad is not None and float(p.grad.abs().max()) > 0 for p in student.parameters)
+    own = {id(p) for p in student.parameters} | {id(p) for p in student.net.recogniser.parameters()}
+    assert own == {id(p) for part in (student.net, student.teller) for p in part.parameters()}
+
+
+def test_the_net_takes_the_recogniser_that_was_taught_and_leaves_it_so():
+    torch.manual_seed(3)
+    pupil, student = recogniser.Pupil(), maps.Student()
+    student.recognise({"pupil": pupil.state_dict()})
+    picture = torch.rand(2, 3, 32, 32)
+    for _ in range(2):
+        student.optimiser.zero_grad()
+        student.loss(picture, _truth(2), torch.arange(2))[0].backward()
+        student.step(0.5)
+    taught, taken = pupil.recogniser.state_dict(), student.net.recogniser.state_dict()
+    assert all(torch.equal(taught[name], taken[name]) for name in taught)
+
+
+def test_recogniser_learns_names_and_figures():
+    torch.manual_seed(4)
+    pupil, family = recogniser.Pupil(), torch.tensor([0, 1, 2, 3] * 2)
+    picture = torch.rand(8, 3, 32, 32) * 0.3 + torch.eye(4)[family][:, :3, None, None] * 0.5
+    truth = _truth(8)
+    optimiser, losses = torch.optim.AdamW(pupil.parameters(), lr=3e-3), []
+    for _ in range(25):
+        loss, parts = pupil.loss(picture, truth, family)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert parts["named"] == 1 and losses[-1] < 0.6 * losses[0]
+
+
+def test_told_figures_are_those_of_the_maps():
+    y = torch.arange(64.0)[:, None] * 2 * torch.pi / 64
+    height = (torch.sin(3 * y) * 2).expand(64, 64)[None, None]
+    truth = {"height": height, "base": torch.full((1, 3, 64, 64), 0.5),
+             "roughness": torch.full((1, 1, 64, 64), 0.3), "metallic": torch.ones(1, 1, 64, 64)}
+    picture = 0.4 + 0.2 * lighting.slopes(height)[:, 1:].expand(-1, 3, -1, -1)
+    offset, rough, relief, across, down, metal = np.split(
+        recogniser.told(picture, truth)[0].numpy(), (3, 4, 5, 6, 7))
+    assert np.allclose(offset, 0.1, atol=1e-3) and np.allclose([rough[0], metal[0]], [0.3, 1.0], atol=1e-4)
+    assert abs(across[0]) < 0.01 and 0.15 < down[0] < 0.2, "darker where the height falls downwards"
+    assert relief[0] > recogniser.told(picture, {**truth, "height": height / 4})[0, 4]
+
+
+def test_pictures_stay_with_their_maps(tmp_path):
+    packed = maps_data.pack("train", 0, 2)
+    items = maps_data.varied(packed, np.random.default_rng(1))
+    assert len(items) == 2 * maps_data.LIGHTS and set(items["family"]) <= set(range(len(physical.families(False))))
+    assert not np.array_equal(items["picture"][0], items["picture"][2]), "the same material, another light"
+    np.save(tmp_path / "train_000.npy", items)
+    source = maps_data.Batches(tmp_path, np.random.default_rng(2))
+    assert source.look() == 1
+    picture, maps_, family = source.take(6)
+    for index in range(6):
+        brightness = picture[index].mean(0).flatten(), maps_["base"][index].mean(0).flatten()
+        assert float(torch.corrcoef(torch.stack(brightness))[0, 1]) > 0.3, "rolled alike"
+    assert picture.shape == (6, 3, maps_data.SIZE, maps_data.SIZE) and family.dtype == torch.int64
 
 
 def test_shipped_summary_tells_pictures_apart():

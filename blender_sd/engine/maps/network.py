@@ -1,9 +1,10 @@
 """The net that estimates a material's maps from one picture of it: a small U-Net, fully convolutional.
 
 It works at half the picture's size and below (the picture's pixels are folded into channels first), so that it is
-quick on a CPU. Means over the whole picture of its features at every level say what the whole is like (which material,
-how brightly lit), and scale and shift the features on the way up. A picture that is worked through tile by tile takes
-those means over all tiles first, and then gives the same maps as in one piece.
+quick on a CPU. A branch of its own, the recogniser, sees what the whole picture is like: which material, how lit. Means
+over the whole picture of its traits and of the features at every level scale and shift the features on the way up. A
+picture that is worked through tile by tile takes those means over all tiles first, and then gives the same maps as in
+one piece.
 """
 from __future__ import annotations
 
@@ -11,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STRIDES = (2, 4, 8, 16)  # pixels of the picture that a feature of each level covers
+STRIDES = (2, 4, 8, 16, 16)  # pixels of the picture that a feature of each level covers, the traits last
 STRIDE = STRIDES[-1]  # sides of what goes in are multiples of it
 REACH = 256  # pixels beyond which nothing changes a place's maps, the summary aside; a multiple of STRIDE
 WIDTHS = (24, 48, 96, 128)
-TRAITS = 384  # features of the deepest level that serve the summary alone
+SIGHT = (40, 80, 128)  # widths of the recogniser, which begins at a quarter of the picture's size
+TRAITS = 256  # what the recogniser says of each place
 HIDDEN = 384  # width of what the summary is read with
 OUTPUTS = {"base": 3, "slope": 2, "height": 1, "roughness": 1, "metallic": 1}
 
@@ -67,8 +69,9 @@ class MapNet(nn.Module):
         self.down_b = nn.Sequential(_change(a, b, 2, 2), _Block(b))
         self.down_c = nn.Sequential(_change(b, c, 2, 2), _Block(c), _Block(c))
         self.down_d = nn.Sequential(_change(c, d, 2, 2), _Block(d), _Block(d, 2), _Block(d))
-        # Without normalisation a few large features drown the others, and the units that read the summary die.
-        self.traits = nn.Sequential(nn.BatchNorm2d(d, affine=False), *_change(d, TRAITS))
+        e, f, g = SIGHT
+        self.recogniser = nn.Sequential(_change(12, e, 3, 2), _Block(e), _change(e, f, 3, 2), _Block(f),
+                                        _change(f, g, 3, 2), _Block(g), _change(g, TRAITS))
         self.standard = _Standard(2 * sum(WIDTHS) + TRAITS, momentum=0.02, affine=False)
         self.whole = nn.Sequential(nn.Linear(self.standard.num_features, HIDDEN), nn.LayerNorm(HIDDEN), nn.SiLU())
         self.more = nn.Sequential(nn.Linear(HIDDEN, HIDDEN), nn.LayerNorm(HIDDEN), nn.SiLU())
@@ -78,8 +81,11 @@ class MapNet(nn.Module):
         self.up_b, self.join_b = _change(c, b), nn.Sequential(_change(2 * b, b), _Block(b))
         self.up_a, self.join_a = _change(b, a), nn.Sequential(_change(2 * a, a), _Block(a))
         self.out = nn.Conv2d(a, 4 * sum(OUTPUTS.values()), 3, padding=1)
+        # How rough, how metallic, how much brighter the whole is reaches the maps without a detour through the levels.
+        self.overall = nn.Linear(2 * HIDDEN, sum(OUTPUTS.values()))
         nn.init.normal_(self.out.weight, std=0.01)
-        nn.init.zeros_(self.out.bias)
+        for start in (self.out.bias, self.overall.weight, self.overall.bias):
+            nn.init.zeros_(start)
 
     def set_wrapping(self, wrapping: bool) -> MapNet:
         """Let all convolutions wrap around (what it is trained with), or see nothing beyond the borders.
@@ -94,18 +100,19 @@ class MapNet(nn.Module):
         return self
 
     def encode(self, picture: Tensor) -> list[Tensor]:
-        """Return the features of a picture at a half, a quarter, an eighth and a sixteenth of its size."""
+        """Return the features of a picture at a half, a quarter, an eighth and a sixteenth of its size, and its traits,
+        at a sixteenth too."""
         x = F.pixel_unshuffle(picture * 2 - 1, 2)
         levels = [self.down_a(self.stem(x))]
         for stage in (self.down_b, self.down_c, self.down_d):
             levels.append(stage(levels[-1]))
-        return levels
+        return [*levels, self.recogniser(x)]
 
     def summarise(self, levels: list[Tensor]) -> Tensor:
         """Return means over the picture: of the features of each level, of their squares, and of the traits."""
-        parts = [level.float().mean((2, 3)) for level in levels]
-        parts += [level.float().square().mean((2, 3)) for level in levels]
-        return torch.cat((*parts, self.traits(levels[-1]).float().mean((2, 3))), 1)
+        *levels, traits = (level.float() for level in levels)
+        parts = [level.mean((2, 3)) for level in levels] + [level.square().mean((2, 3)) for level in levels]
+        return torch.cat((*parts, traits.mean((2, 3))), 1)
 
     def understand(self, summary: Tensor) -> Tensor:
         """Return what the summary says of the picture, (B, 2 × HIDDEN)."""
@@ -116,19 +123,19 @@ class MapNet(nn.Module):
         return torch.cat((first, self.more(first)), 1)
 
     def decode(self, levels: list[Tensor], summary: Tensor) -> Tensor:
-        """Return the raw maps of encoded features, given the whole picture's summary."""
+        """Return the raw maps of what :meth:`encode` gives, given the whole picture's summary."""
         return self.guided(levels, self.understand(summary))
 
     def guided(self, levels: list[Tensor], understood: Tensor) -> Tensor:
-        """Return the raw maps of encoded features, given what the whole picture is understood to be."""
-        a, b, c, d = levels
+        """Return the raw maps of what :meth:`encode` gives, given what the whole picture is understood to be."""
+        a, b, c, d, _ = levels
         steer = self.steer(understood).to(d.dtype)[:, :, None, None].split([2 * width for width in WIDTHS], 1)
         x = self.deep(_steered(d, steer[3]))
         for up, join, skip, way in ((self.up_c, self.join_c, c, steer[2]), (self.up_b, self.join_b, b, steer[1]),
                                     (self.up_a, self.join_a, a, steer[0])):
             x = join(torch.cat((F.interpolate(up(x), scale_factor=2.0, mode="nearest"), skip), 1))
             x = _steered(x, way)
-        return F.pixel_shuffle(self.out(x), 2)
+        return F.pixel_shuffle(self.out(x), 2) + self.overall(understood)[..., None, None].to(x.dtype)
 
     def read(self, raw: Tensor, picture: Tensor) -> dict[str, Tensor]:
         """Return raw maps as named ones.
