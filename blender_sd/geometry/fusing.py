@@ -177,9 +177,9 @@ class MapBaker(Baker):
         return super()._image(number, blend, self._written(colours) if self._written is not None else colours, known)
 
     def _in_tangents(self, world: np.ndarray) -> np.ndarray:
-        """Return vectors by which the height grows (N×3, world) as unit normals in the tangents of the UVs."""
+        """Return vectors by which the height grows (N×3, world) as unit normals in the tangents of the UV maps."""
         texels, layout = self.texels, self.layout
-        corners, hand = tangents(layout.surface)
+        corners, hand = tangents(layout.surface, self._unturned())
         result = np.empty_like(world)
 
         def write(part: slice) -> None:
@@ -193,6 +193,15 @@ class MapBaker(Baker):
 
         each(write, len(world), self.cancelled)
         return result
+
+    def _unturned(self) -> np.ndarray:
+        """Return the UVs (T×3×2) as they are in the UV maps, but for their place."""
+        surface = self.layout.surface
+        uv = np.array(surface.uv)
+        for texture, turn in {sheet.texture: sheet.turn for sheet in self.layout.sheets}.items():
+            mine = surface.textures == texture
+            uv[mine] = uv[mine] @ np.linalg.inv(np.array(turn).reshape(2, 2)).T
+        return uv
 
     def _metallic(self, medians: _Medians) -> dict[int, bool]:
         """Return for each texture whether more than half of what is seen of it is metal."""
@@ -278,11 +287,12 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.where(half > 0, mixed, 0).astype(np.float32)
 
 
-def tangents(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
+def tangents(surface: Surface, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the tangents of all corners as renderers smooth them (MikkTSpace, Mikkelsen 2008), T×3×3 float32 of unit
-    length, 0 where UVs have no area; and T float32, 1 where the UVs are handed as the surface is, −1 where mirrored.
+    length, 0 where UVs (T×3×2) have no area; and T float32, 1 where the UVs are handed as the surface is, −1 where
+    mirrored.
     """
-    corners, uv = surface.vertices[surface.triangles], surface.uv
+    corners = surface.vertices[surface.triangles]
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     (u1, v1), (u2, v2) = (uv[:, 1] - uv[:, 0]).T, (uv[:, 2] - uv[:, 0]).T
     area = u1 * v2 - u2 * v1

@@ -23,12 +23,15 @@ class Sheet:
         texture: The index of its texture (`Mesh.textures`).
         width, height: Its size in texels.
         tile: For a tile of a UDIM image its column and row, counted from 0; None for an ordinary image, which repeats.
+        turn: What takes directions in the UV map, in whose tangents normals are read, to those of `Mesh.uv`: 2×2 by
+            rows.
     """
 
     texture: int
     width: int
     height: int
     tile: tuple[int, int] | None = None
+    turn: tuple[float, ...] = (1.0, 0.0, 0.0, 1.0)
 
 
 class Layout:

@@ -82,6 +82,7 @@ class Onto:
         width, height: Its size in texels.
         udim: The number of its tile, 1001 and up; 0 for an ordinary image, which repeats.
         background: Red, green, blue in linear light for texels that nothing is baked into, where there is no image.
+        turn: What takes directions in the UV map to those in the image, 2×2 by rows: a Mapping node may turn it.
     """
 
     texture: int
@@ -89,6 +90,7 @@ class Onto:
     height: int
     udim: int = 0
     background: tuple[float, ...] = (0.8, 0.8, 0.8)
+    turn: tuple[float, ...] = (1.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from .replacing import take_place
 from .shapes import Shape, read_mesh, readable
 from .sources import SourceLike
 from .targets import Identity, find, identity, lookup, push_undo, scenes_of_file
-from .triangles import Collected, Placed, Texture, check_objects, collect
+from .triangles import Collected, Placed, Texture, check_objects, collect, mapping_in
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def place(plan: Plan, results: Sequence[Result], label: str = "") -> list[bpy.ty
         for image, spot in zip(loaded, plan.places):
             shown.append(_put(image, spot, own))
         shown = _whole(loaded, shown, plan.places)
-        object_maps.put(maps, shown, own)
+        object_maps.put(maps, shown, own, [(spot.texture, spot.udim) for spot in plan.places])
         pictures = [_debug_picture(result, plan) for result in results if result.role in BAKE_PICTURES]
     except TargetUnusable as error:
         names = ", ".join(f"'{image.name}'" for image in loaded[len(shown):])
@@ -243,8 +243,9 @@ def _sheets(collected: Collected, size: tuple[int, int]) -> tuple[list[Onto], li
         image = lookup(texture.image) if texture.image is not None else None
         shapes = tuple(_shape(find(owner)) for owner in texture.owners)
         colour = _background(texture)
+        turn = np.eye(2) if texture.material is None else np.array(mapping_in(find(texture.material))[1].matrix)[:2, :2]
         for udim in texture.udim or (0,):
-            sheets.append(Onto(number, *_size(image, udim, size), udim, colour))
+            sheets.append(Onto(number, *_size(image, udim, size), udim, colour, tuple(turn.ravel().tolist())))
             places.append(Place(texture, udim, shapes))
     return sheets, places
 

@@ -8,29 +8,26 @@ import bpy
 from ..core.errors import SDError, SourceUnusable, TargetUnusable
 from ..core.roles import METALLIC, NORMAL, ROUGHNESS
 from ..protocol.messages import Result
-from . import images, materials
+from . import images, materials, tiles
 from .replacing import nodes_with
 from .targets import find, lookup
 from .triangles import Texture, mapping_in
 
 _INPUTS = {NORMAL: "Normal", ROUGHNESS: "Roughness", METALLIC: "Metallic"}
-_TURNED = 1e-6
+_AREA = 1e-6  # of the image's coordinates to those of the UV map, below which the mapping has squashed them
 Loaded = Mapping[str, Sequence[bpy.types.Image]]
 
 
 def check(textures: Iterable[Texture]) -> None:
     """Raise TargetUnusable if any texture cannot have maps beside its base colour."""
     for texture in textures:
-        if texture.udim:
-            raise TargetUnusable(f"'{texture.owners[0].name}' has UDIM tiles, beside which no other maps are made.",
-                                 "Turn All Maps off, or use a UV map within one tile.")
         if texture.material is None:
             continue
         material = find(texture.material)
         turn = mapping_in(material)[1].matrix
-        if abs(turn[0][1]) > _TURNED or abs(turn[1][0]) > _TURNED or turn[0][0] <= 0 or turn[1][1] <= 0:
-            raise TargetUnusable(f"A Mapping node turns or mirrors the base color of '{material.name}', which a normal "
-                                 "map does not follow.", "Apply that to the UVs, or turn All Maps off.")
+        if abs(turn[0][0] * turn[1][1] - turn[0][1] * turn[1][0]) < _AREA:
+            raise TargetUnusable(f"A Mapping node squashes the base color of '{material.name}' to a line, so a normal "
+                                 "map has no directions there.", "Change its scale or rotation, or turn All Maps off.")
         for owner in texture.owners:
             for name in _INPUTS.values():
                 materials.check_place(find(owner), material, name)
@@ -58,24 +55,31 @@ def load(results: Sequence[Result], textures: Sequence[Texture]) -> Loaded:
     return loaded
 
 
-def put(maps: Loaded, shown: Sequence[bpy.types.Image], own: Mapping[Texture, bpy.types.Material]) -> None:
-    """Put maps into the inputs of the materials whose base colours were just put there, mapped as those are.
+def put(maps: Loaded, shown: Sequence[bpy.types.Image], own: Mapping[Texture, bpy.types.Material],
+        places: Sequence[tuple[Texture, int]]) -> None:
+    """Put maps into the inputs of the materials whose base colours were just put there, mapped as those are. The maps
+    of a UDIM image's tiles become one UDIM image.
 
     Args:
         maps: What `load` returned.
-        shown: The base colour of each texture.
-        own: The material of each texture, in the same order.
+        shown: The base colour at each place.
+        own: The material of each texture.
+        places: The texture, and its tile or 0, of each map.
 
     Raises:
         TargetUnusable: An object was deleted meanwhile.
     """
+    bases = {texture: base for (texture, _), base in zip(places, shown)}
     for role, several in maps.items():
-        for image, base, (texture, material) in zip(several, shown, own.items(), strict=True):
+        for texture, material in own.items():
+            mine = {tile: image for image, (other, tile) in zip(several, places, strict=True) if other == texture}
+            image = tiles.together(mine) if texture.udim else mine[0]
             put_image = materials.put(image, find(texture.owners[0]), _INPUTS[role], material, own=True)
-            _map_alike(material, base, put_image)
+            _map_alike(material, bases[texture], put_image)
             if role == NORMAL:
                 _use_tangents(material, put_image, texture.uv_map)
-    for base, material in zip(shown, own.values()):
+    for texture, material in own.items():
+        base = bases[texture]
         for owner, node in nodes_with(base):
             if owner == material:  # Solid ▸ Texture shows the active node, and Texture Paint paints on it
                 node.id_data.nodes.active = node

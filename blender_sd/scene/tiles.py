@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import bpy
@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core.errors import SourceUnusable, TargetUnusable
 from ..library import files
-from . import compat, pixels
+from . import compat, marks, pixels
 from .image_paths import guarded_path
 
 FOLDER = "tiles"  # beside the finished pictures, where the tiles of images lie that were files before
@@ -114,6 +114,29 @@ def with_picture(former: bpy.types.Image, picture: bpy.types.Image, number: int,
     _add_empty_tiles(image, former)
     image.tiles.active_index = next(index for index, tile in enumerate(image.tiles) if tile.number == number)
     image.name = picture.name
+    return image
+
+
+def together(pictures: Mapping[int, bpy.types.Image]) -> bpy.types.Image:
+    """Return one UDIM image of packed pictures by the numbers of their tiles, packed; the pictures are removed.
+
+    Raises:
+        TargetUnusable: The disk is full.
+    """
+    first = next(iter(pictures.values()))
+    name, stem = first.name, _stem(first)
+    with tempfile.TemporaryDirectory(prefix="blender_sd-", ignore_cleanup_errors=True) as folder:
+        try:
+            _copy_tiles(folder, stem, ".png", {number: still.packed_file.data for number, still in pictures.items()})
+        except OSError as error:
+            raise TargetUnusable(f"The tiles of '{name}' cannot be written.", "Look whether their disk is full.",
+                                 str(error)) from None
+        image = _read_set(os.path.join(folder, f"{stem}.{min(pictures)}.png"), first)
+        image.pack()
+    _name_packed(image, f"//textures/{stem}.<UDIM>.png")
+    marks.mark_loaded(image, marks.facts_of(first))
+    bpy.data.batch_remove(list(pictures.values()))
+    image.name = name
     return image
 
 

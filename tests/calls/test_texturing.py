@@ -72,9 +72,25 @@ def test_maps_follow_the_mapping_of_the_base_colour(sd, cube, quick):
     nodes = [node for node in tree.nodes if node.type == "TEX_IMAGE"]
     assert len(nodes) == 4
     assert all(node.inputs["Vector"].links[0].from_node == mapping for node in nodes)
-    mapping.inputs["Rotation"].default_value[2] = 1.0
-    with pytest.raises(TargetUnusable, match="turns or mirrors"):
+    mapping.inputs["Scale"].default_value = (0.5, 0.0, 1.0)
+    with pytest.raises(TargetUnusable, match="squashes"):
         sd.texture_object(cube, "rusty iron", maps=True, **quick)
+
+
+def test_tiles_get_maps_of_their_own(sd, cube, quick):
+    before = bpy.data.images.new("before", 64, 64, tiled=True)
+    before.tiles.new(1002)
+    sd.apply(before, cube)
+    layer = cube.data.uv_layers[0]
+    for polygon in cube.data.polygons:
+        for loop in polygon.loop_indices:
+            layer.uv[loop].vector.x = layer.uv[loop].vector.x * 0.9 + 0.05 + polygon.index % 2
+    job = sd.texture_object(cube, "rusty iron", maps=True, map_source="estimated", **quick)
+    job.result(PATIENCE)
+    assert [result.role for result in job.results].count("normal") == 2
+    for name in ("Base Color", "Normal", "Roughness", "Metallic"):
+        held = materials.image_in(cube.active_material, name)
+        assert held.source == "TILED" and [tile.number for tile in held.tiles] == [1001, 1002], name
 
 
 def test_several_objects_get_an_image_each_and_others_none(sd, cube, quick):

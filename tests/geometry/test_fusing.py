@@ -121,4 +121,4 @@ def test_medians_of_several_groups_agree_with_those_of_one(monkeypatch):
 
 def test_tangents_of_uvs_without_an_area_are_nothing():
     surface = Surface(mesh((*plane()[:2], np.zeros((2, 3, 2)))))
-    assert not tangents(surface)[0].any()
+    assert not tangents(surface, surface.uv)[0].any()

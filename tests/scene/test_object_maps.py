@@ -79,13 +79,27 @@ def studio() -> None:
     current.view_settings.view_transform = "Raw"
 
 
-@pytest.mark.parametrize(("scale", "turn"), [((1, 1, 1), 0.0), ((1, 1, 1), 0.9), ((-1, 1, 1), 0.4)])
-def test_cycles_reads_the_detail_as_it_was_meant(studio, tmp_path, scale, turn):
+def mapped(sphere: bpy.types.Object, turn: float, scale: tuple[float, float]) -> bpy.types.ShaderNode:
+    """Give the sphere a base colour whose Mapping node turns and stretches it; return that node."""
+    materials.put(bpy.data.images.new("base", 128, 128), sphere, "Base Color", None)
+    tree = sphere.active_material.node_tree
+    coordinates, mapping = tree.nodes.new("ShaderNodeTexCoord"), tree.nodes.new("ShaderNodeMapping")
+    mapping.inputs["Rotation"].default_value[2], mapping.inputs["Scale"].default_value = turn, (*scale, 1)
+    tree.links.new(coordinates.outputs["UV"], mapping.inputs["Vector"])
+    tree.links.new(mapping.outputs["Vector"], materials.base_color_node(sphere.active_material).inputs["Vector"])
+    return mapping
+
+
+@pytest.mark.parametrize(("scale", "turn", "mapping"), [
+    ((1, 1, 1), 0.0, None), ((1, 1, 1), 0.9, None), ((-1, 1, 1), 0.4, None), ((1, 1, 1), 0.0, (1.1, (0.6, 0.7))),
+    ((1, 1, 1), 0.3, (2.5, (-0.6, 0.6)))])
+def test_cycles_reads_the_detail_as_it_was_meant(studio, tmp_path, scale, turn, mapping):
     bpy.ops.mesh.primitive_uv_sphere_add(segments=32, ring_count=16)
     sphere = bpy.context.object
     sphere.scale, sphere.rotation_euler = scale, (0.3, 0, turn)
     bpy.ops.object.shade_smooth()
     bpy.context.view_layer.update()
+    turned = mapped(sphere, *mapping) if mapping else None
     plan = scene.prepare_bake([sphere], (128, 128))
     given = plan.seen_by(())()
     triangles = given.triangles
@@ -95,7 +109,8 @@ def test_cycles_reads_the_detail_as_it_was_meant(studio, tmp_path, scale, turn):
     grey = np.full((128, 128), 0.5, np.float32)
     base = np.dstack([grey, grey, grey, np.ones_like(grey)])
     maps = [ViewMaps(base, slopes_in(surface, view), grey, grey) for view in views]
-    baker = MapBaker(surface, [Sheet(onto.texture, onto.width, onto.height) for onto in given.sheets], Settings(soft=0))
+    sheets = [Sheet(onto.texture, onto.width, onto.height, turn=onto.turn) for onto in given.sheets]
+    baker = MapBaker(surface, sheets, Settings(soft=0))
     normal = baker.fuse(views, maps)[0][0].normal
     image = bpy.data.images.new("normal", 128, 128, float_buffer=True, is_data=True)
     pixels = np.ones((128, 128, 4), np.float32)
@@ -103,14 +118,17 @@ def test_cycles_reads_the_detail_as_it_was_meant(studio, tmp_path, scale, turn):
     image.pixels.foreach_set(pixels.ravel())
     materials.put(image, sphere, "Normal", None, own=True)
     tree = sphere.active_material.node_tree
-    mapped = rendered(tmp_path, next(node for node in tree.nodes if node.type == "NORMAL_MAP").outputs["Normal"])
+    if turned is not None:
+        node = next(node for node in tree.nodes if node.type == "TEX_IMAGE" and node.image == image)
+        tree.links.new(turned.outputs["Vector"], node.inputs["Vector"])
+    leaning = rendered(tmp_path, next(node for node in tree.nodes if node.type == "NORMAL_MAP").outputs["Normal"])
     plain = rendered(tmp_path, tree.nodes.new("ShaderNodeNewGeometry").outputs["Normal"])
     inner = (plain[..., 3] > 0.999) & (np.abs(np.linalg.norm(plain[..., :3], axis=-1) - 1) < 0.01)
     assert inner.mean() > 0.15
     own = plain[inner, :3] / np.linalg.norm(plain[inner, :3], axis=-1, keepdims=True)
     wanted = own - (GROWS - own * (own @ GROWS)[:, None])
     wanted /= np.linalg.norm(wanted, axis=-1, keepdims=True)
-    angle = np.degrees(np.arccos(np.clip((mapped[inner, :3] * wanted).sum(-1)
-                                         / np.linalg.norm(mapped[inner, :3], axis=-1), -1, 1)))
+    angle = np.degrees(np.arccos(np.clip((leaning[inner, :3] * wanted).sum(-1)
+                                         / np.linalg.norm(leaning[inner, :3], axis=-1), -1, 1)))
     lean = np.degrees(np.arccos(np.clip((own * wanted).sum(-1), -1, 1)))
     assert lean.mean() > 8 and np.median(angle) < 1.5 and np.percentile(angle, 95) < 6

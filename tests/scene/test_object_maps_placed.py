@@ -13,7 +13,7 @@ from blender_sd.core.request import Request
 from blender_sd.core.roles import BASE_COLOUR, METALLIC, NON_COLOR, NORMAL, ROUGHNESS, SRGB
 from blender_sd.protocol import png_arrays
 from blender_sd.protocol.messages import Result
-from blender_sd.scene import baking, compat, materials, object_maps
+from blender_sd.scene import baking, compat, materials, object_maps, tiles
 
 pytestmark = pytest.mark.bpy
 
@@ -77,9 +77,70 @@ def test_a_job_that_lost_a_map_changes_nothing(cube, results):
     assert len(bpy.data.images) == before and not cube.material_slots
 
 
-def test_tiles_are_refused(cube):
+def tile_results(folder: Path, numbers: tuple[int, ...]) -> list[Result]:
+    """Maps of tiles, each of its own level."""
+    request = Request.of("texture_object", prompt="rusty iron", width=64, height=64, maps=True, seed=3)
+    made = []
+    for index, role in enumerate(INPUTS):
+        for number in numbers:
+            path = folder / f"{index}-{number}.png"
+            shape = (SIDE, SIDE) if role in (ROUGHNESS, METALLIC) else (SIDE, SIDE, 3)
+            level = (number - 1000) * 20 + index
+            with open(path, "wb") as file:
+                png_arrays.write(np.full(shape, level * 257, np.uint16) if role == NORMAL
+                                 else np.full(shape, level, np.uint8), file)
+            made.append(Result(str(path), request, SIDE, SIDE, role=role, made_by="Built In",
+                               colour_space=SRGB if role == BASE_COLOUR else NON_COLOR))
+    return made
+
+
+@pytest.mark.parametrize("used", [(1001, 1002), (1002, 1003), (1002,)])
+def test_maps_of_tiles_become_udim_images(cube, tmp_path, used):
     image = bpy.data.images.new("tiled", SIDE, SIDE, tiled=True)
-    image.pack()
+    for number in (1002, 1003):
+        image.tiles.new(number)
     materials.put(image, cube, "Base Color", None)
-    with pytest.raises(TargetUnusable, match="UDIM"):
+    layer = cube.data.uv_layers[0]
+    for polygon in cube.data.polygons:
+        for loop in polygon.loop_indices:
+            layer.uv[loop].vector.x = layer.uv[loop].vector.x * 0.9 + 0.05 + used[polygon.index % len(used)] - 1001
+    plan = scene.prepare_bake([cube], (SIDE, SIDE))
+    assert tuple(place.udim for place in plan.places) == used
+    object_maps.check(textures(plan))
+    before = len(bpy.data.images)
+    scene.place_baked(plan, tile_results(tmp_path, used), "rusty iron")
+    assert len(bpy.data.images) == before + 4, "one image of each map, and the former base color"
+    material = cube.active_material
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "saved.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "saved.blend"))
+    material = bpy.context.scene.objects["Cube"].active_material
+    for index, (role, name) in enumerate(INPUTS.items()):
+        held = materials.image_in(material, name)
+        assert held.source == "TILED" and held.packed_files, role
+        assert held.colorspace_settings.name == (SRGB if role == BASE_COLOUR else NON_COLOR)
+        assert set(used) <= {tile.number for tile in held.tiles} and tile_levels(held, used) == [
+            (number - 1000) * 20 + index for number in used], role
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def tile_levels(image: bpy.types.Image, numbers: tuple[int, ...]) -> list[int]:
+    """The first value of each tile, of 255, as its file has it."""
+    levels = []
+    for number in numbers:
+        with tiles.tile_of(image, number) as still:
+            levels.append(round(still.pixels[0] * 255))
+    return levels
+
+
+def test_a_mapping_that_leaves_no_area_is_refused(cube):
+    image = bpy.data.images.new("before", SIDE, SIDE)
+    materials.put(image, cube, "Base Color", None)
+    tree = cube.active_material.node_tree
+    coordinates, mapping = tree.nodes.new("ShaderNodeTexCoord"), tree.nodes.new("ShaderNodeMapping")
+    tree.links.new(coordinates.outputs["UV"], mapping.inputs["Vector"])
+    tree.links.new(mapping.outputs["Vector"], materials.base_color_node(cube.active_material).inputs["Vector"])
+    mapping.inputs["Rotation"].default_value[2] = 1.0
+    object_maps.check(textures(scene.prepare_bake([cube], (SIDE, SIDE))))
+    mapping.inputs["Scale"].default_value = (1, 0, 1)
+    with pytest.raises(TargetUnusable, match="squashes"):
         object_maps.check(textures(scene.prepare_bake([cube], (SIDE, SIDE))))

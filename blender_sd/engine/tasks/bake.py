@@ -91,7 +91,7 @@ def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inpu
 def sheet_of(onto: Onto) -> Sheet:
     """Return an image that is baked, as `geometry` knows it."""
     tile = onto.udim - _FIRST_TILE
-    return Sheet(onto.texture, onto.width, onto.height, (tile % 10, tile // 10) if onto.udim else None)
+    return Sheet(onto.texture, onto.width, onto.height, (tile % 10, tile // 10) if onto.udim else None, onto.turn)
 
 
 def view_of(lens: Lens, size: tuple[int, int]) -> View:
