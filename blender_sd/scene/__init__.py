@@ -23,10 +23,11 @@ from .masks import (
     bring_back as bring_back_masks, check_maskable, keep_painted as keep_painted_masks, mask_of, masked_image,
     painted_image, remember as remember_masks,
 )
+from .losses import clipped_light
 from .map_export import Export as MapExport, export as export_maps
 from .material_maps import (
-    check_relief, clipped_light, controls as relief_controls, freeze_slot, place as place_material, relief_of,
-    set_relief, settle_scales,
+    check_relief, controls as relief_controls, freeze_slot, place as place_material, relief_of, set_relief,
+    settle_scales,
 )
 from .materials import apply_image
 from .nodes import add_image_node

@@ -28,8 +28,6 @@ from .screens import RENDERED
 # A PNG of one black pixel
 _DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 _STARTED = time.time()
-OF_LIGHT = (".exr", ".hdr")  # how files with a wider range of light end
-_WHOLE = ("PNG", "TIFF", "JPEG2000", "DPX", "CINEON")  # formats of whole numbers, which end at white
 _OF_MANY = ("SEQUENCE", "TILED")  # image sources that hold several pictures
 MAX_NAME = 40  # characters; Blender keeps 63 bytes and needs some for ".001"
 
@@ -92,27 +90,6 @@ def changed_on_disk(image: bpy.types.Image) -> bool:
         return tuple(other.size) != tuple(image.size) or not np.array_equal(_buffer(other), _buffer(image))
     finally:
         bpy.data.images.remove(other)
-
-
-def loss_of(image: bpy.types.Image) -> str:
-    """Return what is lost if a result replaces `image`, in a sentence; "" for nothing worth mentioning."""
-    if image.source == "SEQUENCE":
-        return (f"'{image.name}' is an image sequence, and one picture takes the place of all its frames; it stays in "
-                "the file.")
-    if image.source == "MOVIE":
-        return f"'{image.name}' is a movie, and one picture takes the place of all its frames; it stays in the file."
-    if image.type in RENDERED or not image.has_data and not image.filepath_raw.lower().endswith(OF_LIGHT):
-        return ""
-    if holds_light(image):
-        return (f"'{image.name}' holds a wider range of light (HDR) than the result in its place, which has 8 bits; it "
-                "stays in the file.")
-    return ""
-
-
-def holds_light(image: bpy.types.Image) -> bool:
-    """Return whether an image can have colours brighter than white, as files of 16 whole bits cannot."""
-    return (image.is_float and not image.colorspace_settings.is_data
-            and (image.source == "GENERATED" or image.file_format not in _WHOLE))
 
 
 def load_result(result: Result, name: str = "") -> bpy.types.Image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -214,19 +213,6 @@ def settle_scales() -> None:
         if relief_of(material) and "SD Mapping" in material.node_tree.nodes:
             scale = controls(material)[0].default_value
             material.node_tree.nodes["SD Mapping"].inputs["Scale"].default_value = (scale, scale, scale)
-
-
-def clipped_light(source: object) -> str:
-    """Return a note if a source, an image or a file, can hold light that is brighter than white; else ""."""
-    if isinstance(source, bpy.types.Image):
-        if source.type in screens.RENDERED or not images.holds_light(source):
-            return ""
-        name = source.name
-    elif isinstance(source, (str, os.PathLike)) and os.fspath(source).lower().endswith(images.OF_LIGHT):
-        name = os.path.basename(os.fspath(source))
-    else:
-        return ""
-    return f"'{name}' holds a wider range of light (HDR) than is used here: what is brighter than white is clipped."
 
 
 def picture_node(role: str) -> str:

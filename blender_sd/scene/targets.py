@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import bpy
 
 from ..core.errors import TargetUnusable
-from . import images, marks, materials, renders, replacing, screens, shaders, tiles
+from . import images, losses, marks, materials, renders, replacing, screens, shaders, tiles
 
 KINDS = ("new", "material", "slot", "canvas", "editor", "camera_background")
 
@@ -166,7 +166,7 @@ def remarks(target: Target, source: object = None) -> list[str]:
         if images.changed_on_disk(image):
             notes.append(f"The file of '{image.name}' was changed on disk since it was read; what Blender shows of it "
                          "is what counts.")
-    if former is not None and (loss := images.loss_of(former)):
+    if former is not None and (loss := losses.loss_of(former)):
         notes.append(loss)
     owner = lookup(target.owner) if target.kind == "slot" and target.owner else None
     if isinstance(owner,

@@ -22,6 +22,7 @@ _CONTRAST = 400  # the least variance, of 255, of a picture in which anything ca
 _SAME = 4  # levels within which a background is plain
 _BORDER, _BACKGROUND = 0.9, 0.2  # shares of the border, and of the whole picture, that a plain background has
 
+
 def seam_ratios(pixels: np.ndarray) -> tuple[float, float]:
     """Return the mean step across the wrap over the mean step inside, across and down; 1 is ideal.
 
