@@ -68,6 +68,24 @@ def rate(progress: float, peak: float, warm: float = 0.02, floor: float = 0.02, 
     return peak * (1.0 - (1.0 - floor) * fall)
 
 
+class Tally:
+    """Means of the parts of a loss over every so many steps."""
+
+    def __init__(self, every: int):
+        self.every = every
+        self._taken, self._sums = 0, {}
+
+    def add(self, parts: dict[str, float]) -> str:
+        """Count a step; return the means in words when that many are together, else ""."""
+        self._taken += 1
+        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in parts.items()}
+        if self._taken < self.every:
+            return ""
+        text = ", ".join(f"{name} {value / self._taken:.3f}" for name, value in self._sums.items())
+        self._taken, self._sums = 0, {}
+        return text
+
+
 class Average:
     """Exponential moving average of a model's weights, taken every ``every`` steps; its horizon grows with time."""
 

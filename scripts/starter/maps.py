@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import lighting, maps_data, recogniser
-from .common import ROOT, Average, Clock, load, log, rate, save, write_json
+from .common import ROOT, Average, Clock, Tally, load, log, rate, save, write_json
 from .workers import Team
 
 from blender_sd.engine.maps.height import integrate
@@ -136,7 +136,7 @@ class Student:
         levels = self.net.encode(picture.contiguous(memory_format=torch.channels_last))
         understood = self.net.understand(self.net.summarise(levels))
         loss, parts = loss_of(self.net.read(self.net.guided(levels, understood), picture), truth)
-        telling, more = self.teller.loss(understood, family, recogniser.told(picture, truth))
+        telling, more = self.teller.loss(understood, family, recogniser.whole_figures(picture, truth))
         return loss + _TELLING * telling, {**parts, **more}
 
     def step(self, progress: float) -> None:
@@ -173,7 +173,7 @@ def train(team: Team, cache: Path, minutes: float) -> None:
         student.recognise(state)
     rng = np.random.default_rng((int(clock.spent), team.rank))
     batches = maps_data.Batches(cache / "maps", rng).stream(BATCH)
-    saved, sums, taken = clock.spent, {}, 0
+    saved, tally = clock.spent, Tally(50)
     team.progress = clock.progress
     while team.progress < 1:
         loss, parts = student.loss(*next(batches))
@@ -182,13 +182,8 @@ def train(team: Team, cache: Path, minutes: float) -> None:
         progress = team.progress
         team.share(student.parameters, clock.progress)
         student.step(progress)
-        taken += 1
-        sums = {name: sums.get(name, 0.0) + value for name, value in parts.items()}
-        if taken == 50:
-            text = ", ".join(f"{name} {value / taken:.3f}" for name, value in sums.items())
-            if team.leads:
-                log(f"maps: step {student.average.steps}, {clock.spent / 60:.1f} min: {text}")
-            sums, taken = {}, 0
+        if (means := tally.add(parts)) and team.leads:
+            log(f"maps: step {student.average.steps}, {clock.spent / 60:.1f} min: {means}")
         if team.leads and (clock.spent - saved > 90 or team.progress >= 1):
             saved = clock.spent
             save(path, {**student.state(), "spent": clock.spent})

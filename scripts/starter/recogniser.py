@@ -14,20 +14,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import lighting, maps_data, physical
-from .common import Clock, load, log, rate, save
+from .common import Clock, Tally, load, log, rate, save
 from .workers import Team
 
 from blender_sd.engine.maps.network import TRAITS, MapNet
 
 BATCH = 48  # of each worker
 _PEAK = 2e-3
-# Usual sizes of what is told: base colour less the picture's, roughness, relief, and the direction of the shading.
+# Usual sizes of the figures: base colour less the picture's, roughness, relief, and the direction of the shading.
 _USUAL = (0.08, 0.08, 0.08, 0.25, 1.0, 0.1, 0.1)
-TOLD = len(_USUAL) + 1  # metal's share besides
+FIGURES = len(_USUAL) + 1  # metal's share besides
 
 
-def told(picture: Tensor, truth: dict[str, Tensor]) -> Tensor:
-    """Return figures of whole pictures (B, TOLD): mean base colour less the picture's mean, mean roughness, relief
+def whole_figures(picture: Tensor, truth: dict[str, Tensor]) -> Tensor:
+    """Return figures of whole pictures (B, FIGURES): mean base colour less the picture's mean, mean roughness, relief
     (logarithm of the mean slope), the direction in which slopes brighten the picture, and the share of metal."""
     slope = lighting.slopes(truth["height"]).flatten(2)
     relief = (slope.square().mean((1, 2)).sqrt() + 0.02).log()
@@ -45,11 +45,11 @@ class Teller(nn.Linear):
 
     def __init__(self, features: int) -> None:
         self.families = len(physical.families(False))
-        super().__init__(features, self.families + TOLD)
+        super().__init__(features, self.families + FIGURES)
 
     def loss(self, features: Tensor, family: Tensor, figures: Tensor) -> tuple[Tensor, dict[str, float]]:
         """What is wrong with names and figures, and its parts, the share of right names among them."""
-        names, values = self(features).split((self.families, TOLD), 1)
+        names, values = self(features).split((self.families, FIGURES), 1)
         naming = F.cross_entropy(names, family, label_smoothing=0.05)
         metal = F.binary_cross_entropy_with_logits(values[:, -1], figures[:, -1])
         telling = (values[:, :-1] - figures[:, :-1] / torch.tensor(_USUAL)).abs().mean()
@@ -71,7 +71,7 @@ class Pupil(nn.Module):
         """What is wrong with what a batch is taken for, and its parts."""
         folded = F.pixel_unshuffle(picture * 2 - 1, 2).contiguous(memory_format=torch.channels_last)
         traits = self.recogniser(folded).mean((2, 3))
-        return self.teller.loss(self.standard(traits), family, told(picture, truth))
+        return self.teller.loss(self.standard(traits), family, whole_figures(picture, truth))
 
 
 def alone(state: dict) -> dict[str, Tensor]:
@@ -90,7 +90,7 @@ def train(team: Team, cache: Path, minutes: float) -> None:
         clock = Clock(minutes, state["spent"])
     optimiser = torch.optim.AdamW(pupil.parameters(), lr=_PEAK, weight_decay=0.02, fused=True)
     batches = maps_data.Batches(cache / "maps", np.random.default_rng((int(clock.spent), team.rank))).stream(BATCH)
-    sums, steps, saved, team.progress = {}, 0, clock.spent, clock.progress
+    steps, tally, saved, team.progress = 0, Tally(100), clock.spent, clock.progress
     while team.progress < 1:
         for group in optimiser.param_groups:
             group["lr"] = rate(team.progress, _PEAK, hold=0.3)
@@ -100,12 +100,8 @@ def train(team: Team, cache: Path, minutes: float) -> None:
         team.share(pupil.parameters(), clock.progress)
         optimiser.step()
         steps += 1
-        sums = {name: sums.get(name, 0.0) + value / 100 for name, value in parts.items()}
-        if steps % 100 == 0:
-            if team.leads:
-                text = ", ".join(f"{name} {value:.3f}" for name, value in sums.items())
-                log(f"recogniser: step {steps}, {clock.spent / 60:.1f} min: {text}")
-            sums = {}
+        if (means := tally.add(parts)) and team.leads:
+            log(f"recogniser: step {steps}, {clock.spent / 60:.1f} min: {means}")
         if team.leads and (clock.spent - saved > 90 or team.progress >= 1):
             saved = clock.spent
             save(path, {"pupil": pupil.state_dict(), "spent": clock.spent})

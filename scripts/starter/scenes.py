@@ -107,7 +107,7 @@ def prepare(folder: Path, name: str, log: Callable[[str], None], workers: int = 
     Args:
         folder: where the layers are.
         name: one of `SETS`.
-        log: is told how far it is.
+        log: called with how far it is.
         workers: how many processes render.
         count: render only the first so many.
 

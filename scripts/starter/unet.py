@@ -74,7 +74,7 @@ def diffused(batch: Batch, times: torch.Tensor, alphas: torch.Tensor) -> tuple[t
     """Return noisy latents (channels last), and the velocity that is to be predicted from them.
 
     A restyle starts at a time t₀ from α₀ · twin + σ₀ · noise. Seen from the latents that it shall arrive at, that is
-    noise of noise + α₀/σ₀ · (twin − latents), of which a deterministic sampler keeps the same share all the way down.
+    noise of noise + α₀/σ₀ · (twin − latents). A deterministic sampler keeps the same share of it all the way down.
 
     Args:
         batch: the latents, with or without twins.

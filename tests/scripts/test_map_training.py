@@ -84,17 +84,17 @@ def test_recogniser_learns_names_and_figures():
     assert parts["named"] == 1 and losses[-1] < 0.6 * losses[0]
 
 
-def test_told_figures_are_those_of_the_maps():
+def test_figures_of_the_whole_are_those_of_the_maps():
     y = torch.arange(64.0)[:, None] * 2 * torch.pi / 64
     height = (torch.sin(3 * y) * 2).expand(64, 64)[None, None]
     truth = {"height": height, "base": torch.full((1, 3, 64, 64), 0.5),
              "roughness": torch.full((1, 1, 64, 64), 0.3), "metallic": torch.ones(1, 1, 64, 64)}
     picture = 0.4 + 0.2 * lighting.slopes(height)[:, 1:].expand(-1, 3, -1, -1)
     offset, rough, relief, across, down, metal = np.split(
-        recogniser.told(picture, truth)[0].numpy(), (3, 4, 5, 6, 7))
+        recogniser.whole_figures(picture, truth)[0].numpy(), (3, 4, 5, 6, 7))
     assert np.allclose(offset, 0.1, atol=1e-3) and np.allclose([rough[0], metal[0]], [0.3, 1.0], atol=1e-4)
     assert abs(across[0]) < 0.01 and 0.15 < down[0] < 0.2, "darker where the height falls downwards"
-    assert relief[0] > recogniser.told(picture, {**truth, "height": height / 4})[0, 4]
+    assert relief[0] > recogniser.whole_figures(picture, {**truth, "height": height / 4})[0, 4]
 
 
 def test_pictures_stay_with_their_maps(tmp_path):

@@ -73,14 +73,14 @@ def test_the_lower_judge_counts_and_modifiers_that_one_does_not_know_are_left_ou
     monkeypatch.setattr(classifier, "score", score)
     monkeypatch.setattr(data, "render_all", lambda specs, size: np.zeros((len(specs), 8, 8, 3), np.uint8))
     everything = {"", *modifiers.MODIFIERS}
-    figures, bars, told = {}, {}, []
-    known = evaluate._judge_gates([everything, everything - {"wet"}], figures, bars, told.append)
+    figures, bars, logged = {}, {}, []
+    known = evaluate._judge_gates([everything, everything - {"wet"}], figures, bars, logged.append)
     assert known == [name for name in modifiers.MODIFIERS if name != "wet"]
     assert figures["judge_wet"] == 0.0 and figures["judge_mossy"] == 1.0 and figures["modifiers_left_out"] == 1
-    assert "not know well enough: wet" in told[0]
+    assert "not know well enough: wet" in logged[0]
     assert bars["judges"]["holds"] and 0 < bars["judge_modifier"]["value"] < 1
 
     monkeypatch.setattr(evaluate, "generate", lambda pipe, prompts, size, **options: np.zeros((len(prompts), 8, 8, 3)))
-    evaluate._modifier_gates(None, [everything, everything - {"mossy"}], known, figures, bars, told.append)
+    evaluate._modifier_gates(None, [everything, everything - {"mossy"}], known, figures, bars, logged.append)
     assert figures["modifier_mossy"] == 0.0 and figures["modifier_cracked"] == 1.0 and "modifier_wet" not in figures
     assert bars["modifier"]["value"] == pytest.approx(7 / 8) and bars["modifier"]["holds"]

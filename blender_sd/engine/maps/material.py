@@ -89,7 +89,7 @@ def _finished(maps: Estimate, wraps: tuple[bool, bool], alpha: Image.Image | Non
 
 
 def _wraps(wraps: tuple[bool, bool], task: PbrMaps, note: Callable[[str], None]) -> tuple[bool, bool]:
-    """Return the axes on which a task's picture repeats, of which `wraps` are seen to."""
+    """Return the axes on which a task's picture repeats, given those that its pixels show to (`wraps`)."""
     if task.wraps != "auto":
         return "x" in task.wraps, "y" in task.wraps
     if not any(wraps):
