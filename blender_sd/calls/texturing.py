@@ -52,7 +52,8 @@ def texture_object(objects: Iterable[bpy.types.Object | str] | bpy.types.Object 
         {settings}
 
     With `maps`, the views' maps are fused at each texel: base colour without light, roughness, what is metal (decided
-    for each material as a whole), and normals that add detail to those of the mesh. All go into the materials.
+    for each material as a whole), and normals that add detail to those of the mesh. All go into the materials. What a
+    `mask` leaves out, and without `fill` what no view sees, keeps each map's own values.
 
     `controls` guide every view, each by a picture of its own, which is drawn from the objects: those given with them
     are not used. Kinds: depth, normal, lines.
@@ -70,12 +71,15 @@ def texture_object(objects: Iterable[bpy.types.Object | str] | bpy.types.Object 
     order = _order(prompt, {**settings, **sides, "parts": parts, "look": look}, view_size)
     request, task = order.request, order.request.task
     assert isinstance(task, TextureObject)
-    maps = _checked_maps(plan, task, mask, map_source, map_bits) if task.maps and not look else None
+    maps = _checked_maps(plan, map_source, map_bits) if task.maps and not look else None
     lenses = scene.cameras_of(cameras, [(request.width, request.height)] * len(cameras))
     order.label = order.label or prompt or f"Texture {', '.join(obj.name for obj in meshes)}"
     if not look and order.target is None:
         order.target = lambda job: scene.place_baked(plan, job.results, order.label)
-    job = submit(order, _inputs(plan, task, source, mask), given=source, scenery=plan.seen_by(lenses), maps=maps)
+    inputs = _inputs(plan, task, source, mask)
+    if maps is not None and (mask is not None or not task.fill):
+        inputs |= plan.existing_maps()
+    job = submit(order, inputs, given=source, scenery=plan.seen_by(lenses), maps=maps)
     if not look:
         job.covers = lambda: scene.textured_faces(plan)
     return job
@@ -110,11 +114,8 @@ def _inputs(plan: Any, task: TextureObject, source: Any, mask: Any) -> dict[str,
     return inputs
 
 
-def _checked_maps(plan: Any, task: TextureObject, mask: Any, source: str, bits: str) -> PbrMaps:
+def _checked_maps(plan: Any, source: str, bits: str) -> PbrMaps:
     """Return how the objects' maps are made. Raises SDError."""
-    if mask is not None or not task.fill:
-        raise InvalidRequest("Maps are made for whole textures, but a part of them is to stay as it is.",
-                             "Leave out the mask and turn Fill on, or turn All Maps off.")
     runtime.scene.check_object_maps(place.texture for place in plan.places)
     return map_task(source, bits, 1.0, "none")
 

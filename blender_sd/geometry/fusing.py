@@ -71,12 +71,14 @@ class MapBaker(Baker):
         super().__init__(surface, sheets, settings, cancelled)
         self._written: Callable[[np.ndarray], np.ndarray] | None = None
 
-    def fuse(self, views: Sequence[View], maps: Sequence[ViewMaps]) -> tuple[list[Fused], Report]:
+    def fuse(self, views: Sequence[View], maps: Sequence[ViewMaps], keep: Sequence[np.ndarray | None] = ()
+             ) -> tuple[list[Fused], Report]:
         """Return the maps of each sheet.
 
         Args:
             views: The cameras, in the world.
             maps: What is estimated of each; of its view's size.
+            keep: For each sheet the texels that have no say in whether its material is a metal: H×W bool, or None.
 
         Raises:
             JobCancelled: It was cancelled.
@@ -90,7 +92,7 @@ class MapBaker(Baker):
         details = self._finished(medians, slice(3, 6))
         self._written = None
         rest = self._finished(medians, slice(5, 8))  # the second is roughness; metallic is decided for all of a sheet
-        metallic = self._metallic(medians)
+        metallic = self._metallic(medians, keep)
         return [Fused(colour, _flat_where_unset(detail), np.where(other.set, other.colours[..., 1], 0.5).clip(0, 1),
                       metallic[sheet.texture])
                 for colour, detail, other, sheet in zip(base, details, rest, self.layout.sheets)], report
@@ -203,10 +205,16 @@ class MapBaker(Baker):
             uv[mine] = uv[mine] @ np.linalg.inv(np.array(turn).reshape(2, 2)).T
         return uv
 
-    def _metallic(self, medians: _Medians) -> dict[int, bool]:
-        """Return for each texture whether more than half of what is seen of it is metal."""
+    def _metallic(self, medians: _Medians, keep: Sequence[np.ndarray | None]) -> dict[int, bool]:
+        """Return for each texture whether more than half of what is seen of it, and not kept, is metal."""
         texture = self.layout.surface.textures[self.layout.triangle[self.texels.laid]]
         seen = medians.quality > 0
+        if any(kept is not None for kept in keep):
+            sheet, row, column = self.texels.places()
+            for number, kept in enumerate(keep):
+                if kept is not None:
+                    here = np.flatnonzero(sheet == number)
+                    seen[here] &= ~kept[row[here], column[here]]
         result = {}
         for number in {sheet.texture for sheet in self.layout.sheets}:
             mine = seen & (texture == number)

@@ -10,12 +10,13 @@ import numpy as np
 
 from ..core.errors import SDError, SourceUnusable, TargetUnusable
 from ..core.roles import BAKE_PICTURES, BASE_COLOUR
-from ..protocol.messages import Result, Source
+from ..protocol.messages import Result
 from ..protocol.surfaces import Bare, Lens, Onto, Scenery, Unwrapping
 from . import compat, images, marks, materials, object_maps, shaders, tiles, uv
+from .held_maps import held_maps
 from .replacing import take_place
 from .shapes import Shape, read_mesh, readable
-from .sources import SourceLike
+from .sources import SourceLike, held_source
 from .targets import Identity, find, identity, lookup, push_undo, scenes_of_file
 from .triangles import Collected, Placed, Texture, check_objects, collect, mapping_in
 
@@ -81,10 +82,14 @@ class Plan:
         for number, place in enumerate(self.places):
             image = lookup(place.texture.image) if place.texture.image is not None and place.texture.uv_map else None
             if image is not None:
-                source = _source(image, place.udim)
+                source = held_source(image, place.udim)
                 if source is not None:
                     result[f"existing{number}"] = source
         return result
+
+    def existing_maps(self) -> dict[str, SourceLike]:
+        """Return what the maps beside base colours hold now, as inputs for the engine. Raises TargetUnusable."""
+        return held_maps((place.texture, place.udim) for place in self.places)
 
     def write_maps(self) -> None:
         """Write the new UV maps to their meshes. Raise TargetUnusable if an object is gone."""
@@ -260,17 +265,6 @@ def _size(image: bpy.types.Image | None, udim: int, size: tuple[int, int]) -> tu
         return images.size_of(image)
     except SourceUnusable:  # an image whose file is lost, or an empty tile
         return size
-
-
-def _source(image: bpy.types.Image, udim: int) -> SourceLike | None:
-    try:
-        if udim:
-            with tiles.tile_of(image, udim) as tile:
-                source = images.source_of(tile)
-                return source if isinstance(source, Source) else source()  # the tile is gone afterwards
-        return images.source_of(image)
-    except SourceUnusable:
-        return None
 
 
 def _background(texture: Texture) -> tuple[float, ...]:

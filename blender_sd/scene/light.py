@@ -45,6 +45,20 @@ def of_image(image: bpy.types.Image, shown: Opened) -> Opened:
     return whole
 
 
+def of_map(image: bpy.types.Image, shown: Opened) -> Opened:
+    """Return `shown`, an opened Non-Color image, with the values that it holds where they have more than 8 bits."""
+    if not image.is_float:
+        return shown
+    values = _values(image)
+
+    def whole() -> Source:
+        full = np.ones((*values.shape[:2], 4), np.float32)
+        full[..., :3] = values[..., :3] if values.shape[2] >= 3 else values[..., :1]
+        return _with(shown, full, None, light.SIXTEEN)
+
+    return whole
+
+
 def of_render(scene: bpy.types.Scene, shown: Opened) -> Opened:
     """Return `shown`, the Render Result as displayed, with its scene-linear values where `scene` writes OpenEXR."""
     if scene.render.image_settings.file_format not in _EXR or not compat.works_in_rec709():

@@ -148,6 +148,15 @@ def image_in(material: bpy.types.Material, slot: str) -> bpy.types.Image | None:
     return node.image if node is not None else None
 
 
+def input_of(material: bpy.types.Material, slot: str) -> Place | None:
+    """Return the input (any case) of the shader that `apply_image` puts pictures into, or None."""
+    try:
+        shader = _shader(material)
+    except TargetUnusable:
+        return None
+    return _place(shader, slot) if shader is not None else None
+
+
 def unmute(muted: shaders.Muted) -> None:
     """Unmute everything in `muted`."""
     for part in muted:
@@ -243,11 +252,7 @@ def _place(shader: Giver, slot: str) -> Place | None:
 
 
 def _node_in(material: bpy.types.Material, slot: str) -> bpy.types.ShaderNodeTexImage | None:
-    try:
-        shader = _shader(material)
-    except TargetUnusable:
-        return None
-    place = _place(shader, slot) if shader is not None else None
+    place = input_of(material, slot)
     node = shaders.route_to(place).node if place is not None else None
     return node if node is not None and node.type == "TEX_IMAGE" else None
 

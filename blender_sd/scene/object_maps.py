@@ -13,7 +13,7 @@ from .replacing import nodes_with
 from .targets import find, lookup
 from .triangles import Texture, mapping_in
 
-_INPUTS = {NORMAL: "Normal", ROUGHNESS: "Roughness", METALLIC: "Metallic"}
+INPUTS = {NORMAL: "Normal", ROUGHNESS: "Roughness", METALLIC: "Metallic"}
 _AREA = 1e-6  # of the image's coordinates to those of the UV map, below which the mapping has squashed them
 Loaded = Mapping[str, Sequence[bpy.types.Image]]
 
@@ -29,7 +29,7 @@ def check(textures: Iterable[Texture]) -> None:
             raise TargetUnusable(f"A Mapping node squashes the base color of '{material.name}' to a line, so a normal "
                                  "map has no directions there.", "Change its scale or rotation, or turn All Maps off.")
         for owner in texture.owners:
-            for name in _INPUTS.values():
+            for name in INPUTS.values():
                 materials.check_place(find(owner), material, name)
 
 
@@ -41,7 +41,7 @@ def load(results: Sequence[Result], textures: Sequence[Texture]) -> Loaded:
     """
     loaded: dict[str, list[bpy.types.Image]] = {}
     try:
-        for role in _INPUTS:
+        for role in INPUTS:
             mine = [result for result in results if result.role == role]
             for result, texture in zip(mine, textures, strict=bool(mine)):
                 owner = lookup(texture.owners[0])
@@ -74,7 +74,7 @@ def put(maps: Loaded, shown: Sequence[bpy.types.Image], own: Mapping[Texture, bp
         for texture, material in own.items():
             mine = {tile: image for image, (other, tile) in zip(several, places, strict=True) if other == texture}
             image = tiles.together(mine) if texture.udim else mine[0]
-            put_image = materials.put(image, find(texture.owners[0]), _INPUTS[role], material, own=True)
+            put_image = materials.put(image, find(texture.owners[0]), INPUTS[role], material, own=True)
             _map_alike(material, bases[texture], put_image)
             if role == NORMAL:
                 _use_tangents(material, put_image, texture.uv_map)

@@ -16,7 +16,7 @@ from ..library.paths import open_plain
 from ..protocol import light as deep_sources
 from ..protocol import picture_arrays
 from ..protocol.messages import Source
-from . import frames, handlers, images, light, masks, renders, viewport
+from . import frames, handlers, images, light, masks, renders, tiles, viewport
 from .screens import RENDERED
 
 SourceLike = Source | Callable[[], Source]
@@ -84,6 +84,25 @@ def open_mask(mask: Any, size: tuple[int, int], masked: Any = None) -> SourceLik
     if isinstance(mask, np.ndarray) and mask.size and mask.dtype.kind in "iu" and mask.min() >= 0 and mask.max() <= 1:
         mask = mask.astype(bool)  # 0 and 1 of whole numbers are no and yes, not two kinds of black
     return open_source(mask, ("FACES", "ALPHA"))[0]
+
+
+def held_source(image: bpy.types.Image, tile: int, deep: bool = False) -> SourceLike | None:
+    """Return what an image holds, of a UDIM image the `tile`; None where it has no pixels.
+
+    With `deep`, a Non-Color image's values of more than 8 bits come too (`protocol.light`).
+    """
+    def read(still: bpy.types.Image) -> SourceLike:
+        shown = images.source_of(still)
+        return light.of_map(still, shown) if deep else shown
+
+    try:
+        if not tile:
+            return read(image)
+        with tiles.tile_of(image, tile) as still:
+            source = read(still)
+            return source if isinstance(source, Source) else source()  # the tile is gone afterwards
+    except SourceUnusable:
+        return None
 
 
 def array_source(obj: Any, names: Iterable[str] = ()) -> Source | Callable[[], Source]:

@@ -27,6 +27,10 @@ def pixels(image):
     return np.rint(np.array(image.pixels[:]).reshape(image.size[1], image.size[0], 4) * 255).astype(int)
 
 
+def values(image):
+    return np.array(image.pixels[:]).reshape(image.size[1], image.size[0], 4)
+
+
 def test_an_object_wears_its_texture_after_one_undo_step(sd, cube, quick):
     job = sd.texture_object(cube, "red brick wall", **quick)
     image, = job.result(PATIENCE)
@@ -127,6 +131,36 @@ def test_a_vertex_group_keeps_the_rest(sd, cube, quick):
         sd.texture_object(cube, "red brick wall", mask="none", **quick)
 
 
+def test_a_mask_keeps_every_map_elsewhere(sd, cube, quick):
+    settings = {**quick, "maps": True, "map_source": "estimated"}
+    sd.texture_object(cube, "rusty iron", **settings).result(PATIENCE)
+    names = ("Base Color", "Normal", "Roughness", "Metallic")
+    was = {name: materials.image_in(cube.active_material, name) for name in names}
+    before = {name: values(image) for name, image in was.items()}
+    assert was["Normal"].is_float, "16 bits"
+    mask = np.zeros((64, 64), bool)
+    mask[:, 32:] = True
+    sd.texture_object(cube, "red brick wall", **{**settings, "mask": mask, "seed": 8}).result(PATIENCE)
+    for name in names:
+        image = materials.image_in(cube.active_material, name)
+        same = (values(image) == before[name]).all(-1)
+        assert image != was[name] and same[:, :30].all(), name
+        assert name == "Metallic" or same[:, 34:].mean() < 0.9, name
+
+
+def test_maps_that_cannot_be_kept_in_part_are_named(sd, cube, quick):
+    before = bpy.data.images.new("before", 64, 64)
+    before.pack()
+    sd.apply(before, cube)
+    tree = cube.active_material.node_tree
+    noise = tree.nodes.new("ShaderNodeTexNoise")
+    shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
+    tree.links.new(noise.outputs[0], shader.inputs["Roughness"])
+    with pytest.raises(TargetUnusable, match="'Roughness'"):
+        sd.texture_object(cube, "red brick wall", maps=True, fill=False, **quick)
+    assert shown(cube) == before and shader.inputs["Roughness"].links[0].from_node == noise
+
+
 def test_an_empty_mask_changes_nothing(sd, cube, quick):
     job = sd.texture_object(cube, "red brick wall", mask=np.zeros((64, 64), bool), **quick)
     with pytest.raises(SourceUnusable, match="mask"):
@@ -178,7 +212,6 @@ def test_gltf_reads_the_texture_back(sd, cube, quick, tmp_path):
     ({"size": 0}, InvalidRequest, ""),
     ({"axes": [("steps", "2, 3")]}, InvalidRequest, "grids"),
     ({"strenght": 0.5}, InvalidRequest, "strength"),
-    ({"maps": True, "fill": False}, InvalidRequest, "stay as it is"),
     ({"maps": True, "map_source": "magic"}, InvalidRequest, "magic"),
 ])
 def test_bad_input_changes_nothing(sd, cube, quick, changes, error, words):

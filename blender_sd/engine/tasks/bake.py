@@ -103,24 +103,30 @@ def view_of(lens: Lens, size: tuple[int, int]) -> View:
 
 def laid(baked: Baked, onto: Onto, existing: Source | None, locked: Source | None, filled: bool) -> np.ndarray:
     """Return a sheet's image, H×W×4 uint8: over what exists, or the background."""
-    size = (onto.width, onto.height)
     if existing is not None:
-        picture, alpha = sources.resized(*sources.open_source(existing), size)
+        picture, alpha = sources.resized(*sources.open_source(existing), (onto.width, onto.height))
         under = np.asarray(picture.convert("RGBA")).copy()
         if alpha is not None:
             under[..., 3] = np.asarray(alpha)
     else:
         under = np.full((onto.height, onto.width, 4), 255, np.uint8)
         under[..., :3] = colours.displayed(np.array(onto.background[:3]))
-    keep = None
-    if locked is not None:
-        mask = sources.resized(*sources.open_source(locked), size)[0]
-        keep = np.asarray(mask.convert("L")) >= 128
-    if filled or existing is None:  # nothing is there to fade into
-        share = baked.set.astype(np.float32) if keep is None else (baked.set & ~keep).astype(np.float32)
-    else:
-        share = compose.weights(baked, keep)
-    return compose.into(under, baked, share)
+    return compose.into(under, baked, share_of(baked, kept_by(locked, onto), filled or existing is None))
+
+
+def kept_by(locked: Source | None, onto: Onto) -> np.ndarray | None:
+    """Return the texels of a sheet that keep what they have, H×W bool; None if that is none."""
+    if locked is None:
+        return None
+    mask = sources.resized(*sources.open_source(locked), (onto.width, onto.height))[0]
+    return np.asarray(mask.convert("L")) >= 128
+
+
+def share_of(baked: Baked, keep: np.ndarray | None, whole: bool) -> np.ndarray:
+    """Return the share that each texel takes of what is baked, H×W float32: all, or as it fades into what exists."""
+    if not whole:
+        return compose.weights(baked, keep)
+    return (baked.set if keep is None else baked.set & ~keep).astype(np.float32)
 
 
 def tell(report: Report, count: int, note: Callable[[str], None]) -> None:

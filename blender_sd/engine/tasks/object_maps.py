@@ -15,24 +15,29 @@ from ...geometry.fusing import Fused, MapBaker
 from ...geometry.slices import Cancelled, check
 from ...geometry.surface import Mesh, Surface
 from ...geometry.views import View, cast
-from ...protocol.messages import Generate
-from ...protocol.surfaces import Scenery
+from ...protocol import light
+from ...protocol.messages import Generate, Source
+from ...protocol.surfaces import Onto
+from ..conditioning import sources
 from ..maps.material import Map, as_image
 from ..maps.views import maps_of_view
 from ..memory import devices
-from .bake import laid, sheet_of, tell, view_of
+from .bake import kept_by, laid, share_of, sheet_of, tell, view_of
 
 _SOFT = 3  # pixels at edges, where an estimate takes the outline for relief
+_PLAIN = {NORMAL: (0.5, 0.5, 1.0), ROUGHNESS: (0.5,), METALLIC: (0.0,)}  # what a map holds where there is none
 
 
 def object_maps(message: Generate, pictures: Sequence[Image.Image], cancelled: Cancelled, note: Callable[[str], None],
                 device: torch.device) -> Iterator[Map]:
     """Yield base colours, normals, roughness and metallic maps: of each role one for each sheet of the scenery.
 
-    Heights have no meaning in an object's UVs, so there are none.
+    Heights have no meaning in an object's UVs, so there are none. Where the inputs "locked0", … are white, and without
+    filling where no view sees them, maps keep what "existing0", … (base colours), "normal0", "roughness0" and
+    "metallic0", … hold.
 
     Args:
-        message: The objects, a camera for each picture, and how their maps are made.
+        message: The objects, a camera for each picture, how their maps are made, and what they keep.
         pictures: What each camera sees; sRGB as displayed.
         cancelled: Returns whether to stop.
         note: Called with what the artist should know.
@@ -52,9 +57,11 @@ def object_maps(message: Generate, pictures: Sequence[Image.Image], cancelled: C
     views = [view_of(lens, picture.size) for lens, picture in zip(scenery.lenses, pictures, strict=True)]
     maps = [maps_of_view(picture, _shown(surface, view, cancelled), task, partial(check, cancelled), device)
             for view, picture in zip(views, pictures)]
-    fused, report = MapBaker(surface, sheets, Settings(soft=_SOFT), cancelled).fuse(views, maps)
+    keep = [kept_by(message.inputs.get(f"locked{number}"), onto) for number, onto in enumerate(scenery.sheets)]
+    settings = Settings(soft=_SOFT, fill=message.request.task.fill)
+    fused, report = MapBaker(surface, sheets, settings, cancelled).fuse(views, maps, keep)
     tell(report, len(pictures), note)
-    yield from _finished(fused, scenery, task.map_bits == "16")
+    yield from _finished(fused, keep, message)
 
 
 def _shown(surface: Surface, view: View, cancelled: Cancelled) -> np.ndarray:
@@ -64,12 +71,47 @@ def _shown(surface: Surface, view: View, cancelled: Cancelled) -> np.ndarray:
     return shown if shown.any() else np.ones_like(shown)
 
 
-def _finished(fused: Sequence[Fused], scenery: Scenery, deep: bool) -> Iterator[Map]:
-    for sheet, onto in zip(fused, scenery.sheets):
-        yield Map(BASE_COLOUR, Image.fromarray(laid(sheet.base, onto, None, None, True)), SRGB)
-    for sheet in fused:
-        yield Map(NORMAL, as_image(sheet.normal * 0.5 + 0.5, deep))
-    for sheet in fused:
-        yield Map(ROUGHNESS, as_image(sheet.roughness[..., None], False))
-    for sheet in fused:
-        yield Map(METALLIC, as_image(np.full((*sheet.roughness.shape, 1), float(sheet.metallic), np.float32), False))
+def _finished(fused: Sequence[Fused], keep: Sequence[np.ndarray | None], message: Generate) -> Iterator[Map]:
+    filled, inputs = message.request.task.fill, message.inputs
+    shares = []
+    for number, (sheet, kept, onto) in enumerate(zip(fused, keep, message.scenery.sheets)):
+        whole = kept is None and filled
+        existing = None if whole else inputs.get(f"existing{number}")
+        yield Map(BASE_COLOUR, Image.fromarray(laid(sheet.base, onto, existing, inputs.get(f"locked{number}"), filled)),
+                  SRGB)
+        shares.append(None if whole else share_of(sheet.base, kept, filled or existing is None)[..., None])
+    for role in (NORMAL, ROUGHNESS, METALLIC):
+        for number, (sheet, share, onto) in enumerate(zip(fused, shares, message.scenery.sheets)):
+            values = _values(sheet, role)
+            if share is not None:
+                values = _over(_held(inputs.get(f"{role}{number}"), role, onto), values, share, role == NORMAL)
+            yield Map(role, as_image(values, role == NORMAL and message.maps.map_bits == "16"))
+
+
+def _values(sheet: Fused, role: str) -> np.ndarray:
+    """Return a map of a sheet as its image holds it: H×W×3 or H×W×1, 0 to 1."""
+    if role == NORMAL:
+        return sheet.normal * 0.5 + 0.5
+    if role == ROUGHNESS:
+        return sheet.roughness[..., None]
+    return np.full((*sheet.roughness.shape, 1), float(sheet.metallic), np.float32)
+
+
+def _held(source: Source | None, role: str, onto: Onto) -> np.ndarray:
+    """Return what a map holds so far, in the form of `_values`: of 16 bits where it has them at that size."""
+    size, plain = (onto.width, onto.height), _PLAIN[role]
+    if source is None:
+        return np.full((*size[::-1], len(plain)), plain, np.float32)
+    if source.encoded is not None and light.size_of(source.encoded[:64]) == size:
+        return light.read(source.encoded).values[..., :len(plain)]
+    picture = sources.resized(*sources.open_source(source), size)[0]
+    return np.asarray(picture, np.float32)[..., :len(plain)] / 255
+
+
+def _over(held: np.ndarray, values: np.ndarray, share: np.ndarray, directions: bool) -> np.ndarray:
+    """Return values laid over what is held, by a share of H×W×1; where that is 0, exactly what is held."""
+    mixed = held + (values - held) * share
+    if directions:
+        mixed = mixed * 2 - 1
+        mixed = mixed / np.maximum(np.linalg.norm(mixed, axis=-1, keepdims=True), 1e-6) * 0.5 + 0.5
+    return np.where(share > 0, mixed, held)
