@@ -34,10 +34,14 @@ def encoded(vectors: np.ndarray) -> np.ndarray:
     return np.rint((vectors * 0.5 + 0.5).clip(0, 1) * 255).astype(np.uint8)
 
 
-def as_jpeg(pixels: np.ndarray) -> np.ndarray:
+def as_jpeg(pixels: np.ndarray, quality: int = 85) -> np.ndarray:
     data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "JPEG", quality=85)
+    Image.fromarray(pixels).save(data, "JPEG", quality=quality)
     return np.asarray(Image.open(data))
+
+
+def smaller(pixels: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX))
 
 
 def with_srgb_curve(pixels: np.ndarray) -> np.ndarray:
@@ -75,7 +79,10 @@ NORMAL_MAPS = {
     "steep": lambda: encoded(bricks(4.0)),
     "flat": lambda: np.full((SIDE, SIDE, 3), (128, 128, 255), np.uint8),
     "jpeg": lambda: as_jpeg(encoded(bricks(1.0))),
-    "half its size": lambda: np.asarray(Image.fromarray(encoded(bricks(1.0))).resize((64, 64), Image.Resampling.BOX)),
+    "jpeg, small file": lambda: as_jpeg(encoded(bricks(2.0)), 40),
+    "jpeg, steep": lambda: as_jpeg(encoded(bricks(6.0))),
+    "half its size": lambda: smaller(encoded(bricks(1.0)), 64),
+    "a quarter of its size, steep": lambda: smaller(encoded(bricks(6.0)), 32),
     "read as light": lambda: with_srgb_curve(encoded(bricks(1.0))),
     "two axes, blue full": lambda: with_blue(encoded(bricks(1.0)), 255),
     "two axes, blue empty": lambda: with_blue(encoded(bricks(1.0)), 0),
@@ -99,7 +106,16 @@ def lit(colour: tuple[int, int, int], share: float = 0.4, seed: int = 5) -> np.n
     return np.clip(np.array(colour) * light, 0, 255).astype(np.uint8)
 
 
+def mosaic(*colours: tuple[int, int, int]) -> np.ndarray:
+    """Stones of several colours, unevenly lit."""
+    number = np.random.default_rng(4).integers(len(colours), size=(16, 16)).repeat(SIDE // 16, 0).repeat(SIDE // 16, 1)
+    return (np.array(colours)[number] * (lit((255, 255, 255))[..., :1] / 255)).astype(np.uint8)
+
+
 SURFACES = {
+    "lavender, jpeg": lambda: as_jpeg(lit((150, 150, 255)), 40),
+    "pink and teal": lambda: mosaic((220, 110, 220), (70, 190, 230)),
+    "blue and white": lambda: mosaic((60, 60, 200), (240, 240, 240)),
     "lavender": lambda: lit((140, 140, 255)),
     "pale lavender": lambda: lit((128, 128, 230), 0.15),
     "olive": lambda: lit((140, 140, 0)),

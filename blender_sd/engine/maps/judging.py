@@ -12,6 +12,9 @@ _MOST = 0.97
 _AHEAD, _TILTED = 0.12, 0.4  # the mean that x and y of normals may have
 _BACK = -0.05  # what the z of normals that face the viewer is not below
 _TOGETHER = 0.7  # the correlation from which channels follow each other
+_BOX = 4  # pixels a side over which JPEG's coarser colours agree with its brightness again
+_BLUE, _LONG = 0.3, 1.1  # the mean z of normals at least, and the length that means of normals do not reach
+_BRIGHT = 0.9  # the correlation with z from which x or y is but brightness: JPEG leaves some of it in normals
 _FLAT = 0.05  # how far one colour throughout may be from straight normals
 _BLOCKS = 4
 # Share of a picture's unevenness that lies between its parts, from which it is likely no material: one that repeats may
@@ -47,14 +50,16 @@ def wraps(pixels: np.ndarray) -> tuple[bool, bool]:
 def refuse_normal_map(pixels: np.ndarray) -> None:
     """Raise SourceUnusable if a picture (H, W, 3) uint8 is a normal map: of tangent space, green up or down, also
     after JPEG, scaling or an sRGB curve, or with a blue that holds nothing; or of object space."""
-    shown = _thinned(pixels, _LOOKED_AT)[..., :3].reshape(-1, 3)
+    picture = _thinned(pixels, _LOOKED_AT)[..., :3]
+    shown = picture.reshape(-1, 3)
     drawn = shown[shown.any(-1)]  # an atlas is black between its islands
     if len(drawn) * 2 < len(shown):
         return
     values = drawn.astype(np.float32) / 255
     decoded = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
     if _are_normals(values * 2 - 1) or _are_normals(decoded * 2 - 1) or _are_normals(
-            np.concatenate([values[:, :2] * 2 - 1, values[:, 2:]], -1)) or _are_two_axes(values):
+            np.concatenate([values[:, :2] * 2 - 1, values[:, 2:]], -1)) or _are_two_axes(values) or (
+            len(drawn) == len(shown) and _were_normals(picture)):
         raise SourceUnusable("The picture is a normal map, from which no other maps can be made.",
                              "Choose the picture of the material itself, such as its base color.")
 
@@ -80,10 +85,30 @@ def _are_normals(vectors: np.ndarray) -> bool:
     return bool(ahead and sides[:2].max() < _AHEAD and near and not _follow(vectors[:, 2], vectors[:, :2].sum(-1)))
 
 
+def _were_normals(picture: np.ndarray) -> bool:
+    """Return whether a picture (H, W, 3) uint8 shows normals of which JPEG or scaling has left but their means: around
+    straight ahead, x and y each for itself, none longer than a normal."""
+    box = _BOX if min(picture.shape[:2]) >= 32 * _BOX else _BOX // 2
+    rows, columns = (side // box for side in picture.shape[:2])
+    if min(rows, columns) < 8:
+        return False
+    boxes = picture[:rows * box, :columns * box].reshape(rows, box, columns, box, 3)
+    x, y, z = (boxes.mean((1, 3), dtype=np.float32).reshape(-1, 3) / 127.5 - 1).T
+    if max(abs(x.mean()), abs(y.mean())) > _AHEAD or z.mean() < _BLUE or min(x.std(), y.std()) < 0.005:
+        return False
+    lengths = np.sqrt(x * x + y * y + z * z)
+    return bool((lengths > _LONG).mean() < 0.02 and abs(_correlation(x, y)) < _TOGETHER
+                and max(_correlation(x, z), _correlation(y, z)) < _BRIGHT)
+
+
+def _correlation(values: np.ndarray, others: np.ndarray) -> float:
+    spread = float(values.std() * others.std())
+    return float(np.mean((values - values.mean()) * (others - others.mean()))) / spread if spread > 1e-9 else 0.0
+
+
 def _follow(values: np.ndarray, others: np.ndarray) -> bool:
     """Return whether numbers follow others, as the channels of a lit colour do."""
-    spread = float(values.std() * others.std())
-    return bool(spread > 1e-9 and np.mean((values - values.mean()) * (others - others.mean())) > _TOGETHER * spread)
+    return _correlation(values, others) > _TOGETHER
 
 
 def _are_two_axes(values: np.ndarray) -> bool:
