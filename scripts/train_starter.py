@@ -49,71 +49,16 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
     """Run one stage; imports wait until they are needed, so that "data" works without torch."""
+    if stage != "data":
+        from starter import stages
+
+        stages.RUN[stage](minutes.get(stage, 0.0), workers)
+        return
     from starter import data, scenes
 
-    if stage == "data":
-        folder = Path(__file__).resolve().parents[1] / ".cache" / "starter" / "data"
-        data.prepare(folder, print, workers)
-        scenes.prepare(folder, "scenes", print, workers)
-        return
-    from starter import workers as team
-    from starter.common import CACHE, CONTROL, MODEL, log
-
-    if stage == "restore":
-        from starter import maps, restore
-
-        restore.write(CACHE, MODEL)
-        maps.restore(CACHE)
-    elif stage == "classifier":
-        from starter import classifier
-
-        for number in classifier.WEIGHTS:
-            classifier.train(CACHE, minutes[stage] / len(classifier.WEIGHTS), number)
-    elif stage == "vae":
-        from starter import vae
-
-        team.run(vae.train, CACHE, minutes[stage], size=workers)
-    elif stage == "latents":
-        from starter import latents
-
-        latents.prepare(CACHE)
-    elif stage == "decoder":
-        from starter import decoder
-
-        decoder.train(CACHE, minutes[stage])
-    elif stage == "unet":
-        from starter import unet
-
-        team.run(unet.train, CACHE, minutes[stage], size=workers)
-    elif stage == "control":
-        from starter import control
-
-        team.run(control.train, CACHE, minutes[stage], size=workers)
-    elif stage in ("recogniser", "maps"):
-        from starter import maps, maps_data, recogniser
-
-        maps_data.prepare(CACHE / "maps", workers)
-        if stage == "recogniser":
-            team.run(recogniser.train, CACHE, minutes[stage], size=workers)
-        else:
-            team.run(maps.train, CACHE, minutes[stage], size=workers)
-            maps.export(CACHE)
-    elif stage == "detail":
-        from starter import detail
-
-        detail.prepare(CACHE / "detail", workers)
-        team.run(detail.train, CACHE, minutes[stage], size=1)
-        detail.export(CACHE)
-    elif stage == "export":
-        from starter import export
-
-        export.write(CACHE, MODEL)
-        export.write_control(CACHE, CONTROL)
-    elif stage == "evaluate":
-        from starter import evaluate
-        from starter.common import write_json
-
-        write_json(CACHE / "gates.json", evaluate.gates(MODEL, CONTROL, log))
+    folder = Path(__file__).resolve().parents[1] / ".cache" / "starter" / "data"
+    data.prepare(folder, print, workers)
+    scenes.prepare(folder, "scenes", print, workers)
 
 
 def main() -> None:
