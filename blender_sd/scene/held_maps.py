@@ -58,6 +58,8 @@ def _held(material: bpy.types.Material, role: str, texture: Texture, tile: int) 
     if node.type != "TEX_IMAGE" or giver.socket.name != "Color" or node.image is None or not (
             node.image.colorspace_settings.is_data and _lies_alike(giver, material, texture)):
         raise _mixed(material, role)
+    if not texture.uv_map:
+        return None  # the mesh gets its UVs with the new maps
     return held_source(node.image, tile if node.image.source == "TILED" else 0, deep=True)
 
 

@@ -30,8 +30,8 @@ def shader(cube) -> bpy.types.ShaderNode:
 
 
 def held(cube) -> dict:
-    found = scene.prepare_bake([cube], (SIDE, SIDE)).existing_maps()
-    return {role: source() if callable(source) else source for role, source in found.items()}
+    maps = scene.prepare_bake([cube], (SIDE, SIDE)).existing_maps()
+    return {role: source() if callable(source) else source for role, source in maps.items()}
 
 
 def test_an_object_without_a_material_has_no_maps(cube):
@@ -53,6 +53,12 @@ def test_images_are_held_in_their_own_depth(cube, shader):
     deep = light.read(maps["normal0"].encoded)
     assert deep.bits == light.SIXTEEN and np.abs(deep.values[..., :3] - 0.123456).max() < 1e-6
     assert (deep.values[..., 3] == 1).all()
+
+
+def test_images_without_uvs_are_not_held(cube, shader):
+    materials.put(image_of(0.25), cube, "Roughness", None, own=True)
+    cube.data.uv_layers.remove(cube.data.uv_layers[0])
+    assert sorted(held(cube)) == ["metallic0"]
 
 
 def mix_in(tree, socket):
