@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
 
-from ..core.errors import GeometryMissing, InvalidRequest, OutputUnwritable, SDError, WordBlocked
+from ..core.errors import GeometryMissing, InvalidRequest, SDError, WordBlocked
 from ..core.image_origin import COMPOSITE, ORIGIN_KEY, Origin
 from ..core.request import Request
 from ..core.roles import CONTROL, SHEET
@@ -29,16 +28,18 @@ from ..protocol.light import DEEP_KEY
 from ..protocol.messages import (
     EngineConfig, Event, Finished, Generate, Ready, Result, Source, Unwrapped,
 )
+from ..protocol.picture_arrays import pixels_of
 from ..protocol.pictures import sheet_first
 from . import quiet
 from .conditioning import controlnets
-from .image_calls import ImageCalls, pixels_of
+from .image_calls import ImageCalls
+from .job import Cancel, Emit, Job
 from .memory import acceleration, budget, devices
 from .models.cache import Model
 from .models.identity import Identity
 from .output import image_origin, pictures as output_pictures
-from .output.content_credentials import Credentials
-from .painter import Cancel, Emit, Job, Painted, Painter, check_allowed
+from .output.keeping import Keeper
+from .painter import Painted, Painter, check_allowed
 
 if TYPE_CHECKING:
     from ..geometry.bake import Repaint
@@ -68,7 +69,7 @@ class Engine(ImageCalls):
         self._busy = threading.RLock()
         self._painter: Painter | None = None
         self._ready: Ready | None = None
-        self._credentials = Credentials(self._config)
+        self._keeper = Keeper(self._config)
         self._digests = ContentDigests(self._config.digests)
 
     # ---- the pipeline that a session drives --------------------------------------------------------------
@@ -187,7 +188,7 @@ class Engine(ImageCalls):
 
         The result carries the pixels if there is no output folder, or if that can no longer be written.
         """
-        self._check_output(job)
+        self._keeper.check(job)
         origin, first = None, None
         index = 0
         for index, painted in enumerate(self._painted(job, resolved), start=1):
@@ -197,8 +198,8 @@ class Engine(ImageCalls):
                 origin = image_origin.origin_of(painted.model, _with_loras_of(request, resolved.request))
             if index == 1:
                 first = painted
-                self._keep_inputs(job, request)
-            done = self._kept(job, index, result, image, origin, deep := image.info.pop(DEEP_KEY, None))
+                self._keeper.keep_inputs(job, request)
+            done = self._keeper.keep(job, index, result, image, origin, deep := image.info.pop(DEEP_KEY, None))
             yield from output_pictures.with_light(done, deep, origin, job.note)
         if job.message.scenery is not None and first is not None:
             over = replace(origin, kind=COMPOSITE)
@@ -231,7 +232,7 @@ class Engine(ImageCalls):
         if scenery is None:
             raise InvalidRequest("A bake cannot be repeated from its settings: they hold no objects and cameras.",
                                  "Bake again from the objects.")
-        self._check_output(job)
+        self._keeper.check(job)
         origin = Origin(generator(), kind=COMPOSITE, model=", ".join(scenery.made_by))
         pictures = sources_of(scenery, job.message.inputs)
         yield from self._onto(job, request, pictures, request.task, origin if scenery.made_by else None,
@@ -246,7 +247,7 @@ class Engine(ImageCalls):
             raise InvalidRequest("A texture cannot be painted again from its settings: they hold no object.",
                                  "Select the object and press Texture Object.")
         rules = check_allowed(resolved, self._config)
-        self._check_output(job)
+        self._keeper.check(job)
         self.warm()
         identity, noted = Identity(self._digests, resolved.message.folder, job.check), set()
         single = job.request.single(0)
@@ -266,7 +267,8 @@ class Engine(ImageCalls):
                 count += 1
                 yield result
         sheet = contact_sheet(done.pictures)
-        yield self._kept(job, count + 1, Result("", request, sheet.width, sheet.height, role=SHEET), sheet, origin)
+        result = Result("", request, sheet.width, sheet.height, role=SHEET)
+        yield self._keeper.keep(job, count + 1, result, sheet, origin)
 
     def _on_objects(self, job: Job, request: Request, done: PaintedViews, repaint: Repaint, origin: Origin
                     ) -> Iterator[Result]:
@@ -287,15 +289,14 @@ class Engine(ImageCalls):
 
         rules = check_allowed(resolved, self._config)
         self.warm()
-        restyle(job, resolved, rules, self._config, self._painter, self._digests,
-                self._credentials if self._marking else None)
+        restyle(job, resolved, rules, self._config, self._painter, self._digests, self._keeper.credentials)
 
     def _mapped_source(self, job: Job, task: PbrMaps) -> Iterator[Result]:
         """Yield the maps of the job's source once they are on disk."""
         from .tasks.pbr_maps import made_by, of_source
 
-        self._check_output(job)
-        self._keep_inputs(job, job.request)
+        self._keeper.check(job)
+        self._keeper.keep_inputs(job, job.request)
         maps = of_source(job.message.inputs.get("source"), task, job.check,
                          lambda share: job.step(round(share * 100), 100, 1), job.note,
                          devices.choose(self._config).torch)
@@ -307,7 +308,7 @@ class Engine(ImageCalls):
         from .tasks.pbr_maps import results_of, with_estimators
 
         for index, (result, image) in enumerate(results_of(maps, request, task), start=before + 1):
-            yield self._kept(job, index, result, image, with_estimators(origin, task))
+            yield self._keeper.keep(job, index, result, image, with_estimators(origin, task))
 
     def _onto(self, job: Job, request: Request, pictures: Sequence[Image.Image], settings: Bake, origin: Origin | None,
               progress: Callable[[float], None], before: int = 0, **options: Any) -> Iterator[Result]:
@@ -318,35 +319,7 @@ class Engine(ImageCalls):
                       **options)
         for index, (role, image) in enumerate(images, start=before + 1):
             result = Result("", request, image.width, image.height, role=role)
-            yield self._kept(job, index, result, image, origin)
-
-    def _check_output(self, job: Job) -> None:
-        if job.message.output:
-            output_pictures.check_folder(Path(job.message.output))
-            if self._marking:
-                self._credentials.ready(job.note)
-
-    @property
-    def _marking(self) -> bool:
-        return self._config.marking or policy.current().marking
-
-    def _kept(self, job: Job, index: int, result: Result, image: Image.Image | np.ndarray,
-              origin: Origin | None, deep: np.ndarray | None = None) -> Result:
-        """Return `result` with the file that it was written to, or with its pixels. `origin`: None if no model had a
-        part in it; `deep`: see DEEP_KEY."""
-        if not job.message.output:
-            return replace(result, pixels=pixels_of(image))
-        marking = self._marking and origin is not None
-        filtered = image.info if isinstance(image, Image.Image) else {}
-        finished = image_origin.finished(origin or Origin(generator()), filtered)
-        sign = self._credentials.signing(result.request, job.message.inputs, finished, job.note) if marking else None
-        try:
-            path = str(output_pictures.save(image, Path(job.message.output), job.message.job, index, result.request,
-                                            finished, marking, sign, result.role, deep))
-        except OutputUnwritable as error:  # the folder was fine before the painting, which may have taken long
-            job.note(f"{error.message}. What could not be written is in the open file alone: save that, or the image.")
-            return replace(result, pixels=pixels_of(image))
-        return replace(result, path=path)
+            yield self._keeper.keep(job, index, result, image, origin)
 
     def _control_pictures(self, job: Job) -> Iterator[Result]:
         """Yield what the job's ControlNets would read."""
@@ -354,15 +327,6 @@ class Engine(ImageCalls):
             if note:
                 job.note(note)
             yield Result("", job.request, picture.width, picture.height, pixels_of(picture), CONTROL)
-
-    def _keep_inputs(self, job: Job, request: Request) -> None:
-        for role, digest in request.inputs.items():
-            if role in job.message.inputs and job.message.output:
-                try:
-                    output_pictures.save_input(job.message.inputs[role], digest, Path(job.message.output))
-                except OutputUnwritable as error:  # no reason to discard the picture
-                    job.note(f"{error.message}. No copy of the {role} image was kept, so the picture cannot be "
-                             "repeated from its settings alone.")
 
     def _load(self, model: str) -> Model:
         with self._busy:

@@ -19,8 +19,8 @@ from ..core.settings import shown
 from ..core.tasks import IMAGE_TO_IMAGE, INPAINT, MAKE_SEAMLESS, OUTPAINT, TASKS, TEXT_TO_IMAGE, UPSCALE
 from ..library.look_ups import FolderLookUps
 from ..library.styles import StyleFolder
-from ..protocol import picture_arrays
 from ..protocol.messages import Source
+from ..protocol.picture_arrays import pixels_of
 
 if TYPE_CHECKING:
     from .painter import Emit
@@ -189,8 +189,3 @@ def _pairs(given: Any, what: str) -> list[tuple[Any, Picture]]:
         return [(part, picture) for part, picture in given or ()]
     except (TypeError, ValueError):
         raise InvalidRequest(f"{what} must be a list of {what} with their pictures, not {shown(given)}.") from None
-
-
-def pixels_of(image: Picture) -> np.ndarray:
-    """Return an image as H×W×4 uint8, the form in which sources travel."""
-    return picture_arrays.pixels_of(image)

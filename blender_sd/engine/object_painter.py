@@ -33,6 +33,7 @@ from ..geometry.agreement import Links, carried, link
 from ..library.model_paths import Resolved
 from ..library.policy import Policy
 from ..protocol.messages import EngineConfig, Source
+from ..protocol.picture_arrays import pixels_of
 from ..protocol.surfaces import Lens
 from .conditioning import controlnets
 from .denoise import many_views
@@ -41,11 +42,11 @@ from .denoise.painting import Listener
 from .denoise.passes import pipes
 from .denoise.plan import Plan
 from .denoise.previews import SHARE
-from .image_calls import pixels_of
+from .job import Job
 from .memory import budget, devices
 from .models import embeddings
 from .models.cache import Model
-from .painter import Job, Painter
+from .painter import Painter
 from .tasks.texture_object import MeshPreview, Stage
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from ..core import blocked_words, prompt_steps
@@ -20,7 +19,7 @@ from ..library import policy
 from ..library.model_paths import Resolved
 from ..library.policy import Policy
 from ..protocol import framing
-from ..protocol.messages import EngineConfig, Event, Generate, Loading, Note, Source, Step
+from ..protocol.messages import EngineConfig, Source
 from .conditioning import controlnets, reference
 from .conditioning.prompts import labelled
 from .denoise.many_views import Preview, Together
@@ -29,6 +28,7 @@ from .denoise import regional
 from .denoise.passes import carry_out, pipes
 from .denoise.plan import NOTHING, Plan
 from .denoise.upscalers import Upscaler, Upscalers
+from .job import Job
 from .memory import acceleration, budget, devices, memory_modes
 from .memory.devices import Device
 from .models import embeddings, loras
@@ -39,50 +39,6 @@ from .output.contact_sheet import WITHHELD, Sheet
 from .tasks import preparation
 
 log = logging.getLogger(__name__)
-Emit = Callable[[Event], None]
-Cancel = Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A request on its way through the engine.
-
-    Attributes:
-        message: The session's message, with the names of models and files as the person gave them.
-        emit: Receives the job's events.
-        cancelled: Returns whether the job was cancelled; called often, from any thread.
-    """
-
-    message: Generate
-    emit: Emit
-    cancelled: Cancel
-
-    @property
-    def request(self) -> Request:
-        """Return the request of all pictures."""
-        return self.message.request
-
-    def check(self) -> None:
-        """Raise JobCancelled if the job was cancelled."""
-        if self.cancelled():
-            raise JobCancelled("The job was cancelled.")
-
-    def loading(self, text: str) -> None:
-        """Report what is being loaded."""
-        self.emit(Loading(self.message.job, text))
-
-    def note(self, text: str, about: str = "") -> None:
-        """Report what the artist should know, also of the LoRA called `about`."""
-        self.emit(Note(self.message.job, text, about))
-
-    def step(self, done: int, steps: int, number: int, preview: np.ndarray | None = None) -> None:
-        """Report that `done` of `steps` steps of the picture with that number (from 1) are done."""
-        self.emit(Step(self.message.job, done, steps, number, self.request.pictures, preview))
-
-    def listener(self, number: int, preview_px: int) -> Listener:
-        """Return a listener that reports the progress of the picture with that number (from 1)."""
-        return Listener(self.check, lambda done, steps, preview: self.step(done, steps, number, preview), self.note,
-                        preview_px)
 
 
 @dataclass(frozen=True)

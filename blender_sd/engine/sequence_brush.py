@@ -18,17 +18,18 @@ from ..library.model_paths import Resolved
 from ..library.policy import Policy
 from ..protocol import shots
 from ..protocol.messages import EngineConfig, Source, Step
+from ..protocol.picture_arrays import pixels_of
 from .conditioning import controlnets, regions, sources
 from .denoise.agreeing import AttachedNoise
 from .denoise.many_views import Together
 from .denoise.painting import Listener
 from .denoise.passes import pipes
 from .denoise.plan import Plan
-from .image_calls import pixels_of
+from .job import Job
 from .memory import budget
 from .models import embeddings
 from .models.cache import Model
-from .painter import Job, Painter
+from .painter import Painter
 from .tasks import keeping
 from .tasks.restyle_sequence import Stage
 

@@ -26,9 +26,10 @@ from ..library.model_paths import Resolved
 from ..library.policy import Policy
 from ..protocol import shots
 from ..protocol.messages import EngineConfig
+from .job import Job
 from .models.cache import Model
 from .output.frames import FrameStore
-from .painter import Job, Painter
+from .painter import Painter
 from .sequence_brush import Brush, as_bytes
 from .tasks.restyle_sequence import Shown, Stage, Stretch
 

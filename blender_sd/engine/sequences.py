@@ -13,11 +13,12 @@ from ..library.model_paths import Resolved
 from ..library.policy import Policy
 from ..protocol.messages import EngineConfig, FrameDone
 from ..protocol.shots import Shot
+from .job import Job
 from .models.identity import Identity
 from .output import image_origin
 from .output.content_credentials import Credentials
 from .output.frames import FrameStore
-from .painter import Job, Painter
+from .painter import Painter
 from .sequence_painter import SequencePainter
 
 
