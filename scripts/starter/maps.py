@@ -2,7 +2,7 @@
 
 The net sees pictures of 128 × 128 pixels that wrap around and learns base colour without light, slopes, a coarse
 height, roughness and what is metal. The height that counts is the one integrated from slopes and coarse height. Its
-recogniser is taken as the stage before left it.
+recogniser is taken as the stage before left it, and learns on at a lower rate.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from torch.nn import functional as F
 
 from . import lighting, maps_data, recogniser
 from .common import ROOT, Average, Clock, Tally, load, log, rate, save, write_json
+from .muon import Muon
 from .workers import Team
 
 from blender_sd.engine.maps.height import integrate
 from blender_sd.engine.maps.network import HIDDEN, MapNet
 
 FOLDER = ROOT / "blender_sd" / "models" / "starter_maps"
-BATCH = 8  # of each worker
+BATCH = 12  # of each worker
 _PEAK = 1e-3
 _HOLD = 0.15  # share of the time at that rate
 _WIDE = 0.12  # share of the rate for layers with hundreds of inputs, which a full step throws far
+_GENTLY = 0.4  # share of the rate for the recogniser, which has been taught
 _TELLING = 0.3  # weight of naming a picture's family and telling figures of the whole
 _RARER = 2.2  # times as many pixels are no metal; metal counts that much more, so that neither is preferred
 
@@ -41,13 +43,13 @@ def loss_of(estimate: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Tens
     parts = {
         "base": 4.0 * F.l1_loss(estimate["base"], truth["base"])
         + 2.0 * F.l1_loss(estimate["base"].mean((2, 3)), truth["base"].mean((2, 3)))
-        + 0.5 * (error + 1e-4).log().mean(),
+        + 0.7 * (error + 1e-4).log().mean(),
         "normal": 2.0 * F.l1_loss(lighting.normals(estimate["slope"]), normal)
         + 1.0 * F.l1_loss(lighting.normals(lighting.slopes(height)), normal),
         "height": _height_loss(height, level),
-        "roughness": 0.8 * F.l1_loss(estimate["roughness"], truth["roughness"])
-        + 0.4 * F.l1_loss(estimate["roughness"].mean((2, 3)), truth["roughness"].mean((2, 3))),
-        "metallic": 0.8 * F.binary_cross_entropy_with_logits(
+        "roughness": 0.5 * F.l1_loss(estimate["roughness"], truth["roughness"])
+        + 0.25 * F.l1_loss(estimate["roughness"].mean((2, 3)), truth["roughness"].mean((2, 3))),
+        "metallic": 1.0 * F.binary_cross_entropy_with_logits(
             estimate["metallic"], truth["metallic"], torch.where(truth["metallic"] > 0.5, _RARER, 1.0)
         ),
     }
@@ -102,20 +104,28 @@ class Student:
         for module in self.net.modules():
             if isinstance(module, nn.Conv2d):
                 module.forward = MethodType(_wrapped, module)
-        self.net.recogniser.eval().requires_grad_(False)
+        self.net.recogniser.eval()  # its normalisation stays
         self.teller = recogniser.Teller(2 * HIDDEN)
-        self.average = Average(self.net, 0.996)
+        self.average = Average(self.net, 0.988)
         parts = (self.net.whole, self.net.more, self.net.steer, self.teller, self.net.overall)
         wide = [p for part in parts for p in part.parameters()]
-        rest = [p for p in self.net.parameters() if p.requires_grad and all(p is not other for other in wide)]
-        self.parameters = [*rest, *wide]
-        groups = [{"params": rest, "share": 1.0}, {"params": wide, "share": _WIDE}]
-        self.optimiser = torch.optim.AdamW(groups, lr=_PEAK, weight_decay=1e-3, betas=(0.9, 0.98), fused=True)
+        taught = list(self.net.recogniser.parameters())
+        slow = {id(p) for p in (*wide, *taught)}
+        rest = [p for p in self.net.parameters() if id(p) not in slow]
+        self.parameters = [*rest, *wide, *taught]
+        inner = {id(p) for p in (*rest, *taught) if p.dim() == 4} - {id(self.net.out.weight)}
+        groups = ((rest, 1.0), (wide, _WIDE), (taught, _GENTLY))
+        chosen = lambda within: [{"params": [p for p in group if (id(p) in inner) == within], "share": share}  # noqa: E731
+                                 for group, share in groups]  # fmt: skip
+        adam = torch.optim.AdamW(chosen(False), _PEAK, (0.9, 0.98), weight_decay=1e-3, fused=True)
+        self.optimisers = (Muon(chosen(True), _PEAK), adam)
 
     def state(self) -> dict:
         """What a checkpoint keeps."""
-        return {"net": self.net.state_dict(), "average": self.average.model.state_dict(), "steps": self.average.steps,
-                "teller": self.teller.state_dict(), "optimiser": self.optimiser.state_dict()}  # fmt: skip
+        parts = {"net": self.net, "average": self.average.model, "teller": self.teller}
+        optimisers = [optimiser.state_dict() for optimiser in self.optimisers]
+        return {**{name: part.state_dict() for name, part in parts.items()}, "optimisers": optimisers,
+                "steps": self.average.steps}  # fmt: skip
 
     def resume(self, state: dict) -> None:
         """Go on from what a checkpoint kept."""
@@ -123,8 +133,8 @@ class Student:
         self.average.model.load_state_dict(state["average"])
         self.average.steps = state["steps"]
         self.teller.load_state_dict(state["teller"])
-        if "optimiser" in state:  # a restored net has none
-            self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=False):
+            optimiser.load_state_dict(kept)
 
     def recognise(self, state: dict) -> None:
         """Take the recogniser as the stage before kept it."""
@@ -141,10 +151,11 @@ class Student:
 
     def step(self, progress: float) -> None:
         """Follow the gradients, at the rate for a share of the time."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate(progress, _PEAK * group["share"], hold=_HOLD)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate(progress, _PEAK * group["share"], hold=_HOLD)
+            optimiser.step()
         self.average.update(self.net)
 
 
@@ -156,28 +167,34 @@ def restore(cache: Path, steps: int = 1000) -> None:
     for net in (student.net, student.average.model):
         net.load_state_dict(weights, strict=False)
     pupil.recogniser.load_state_dict(student.net.recogniser.state_dict())
-    state = {name: value for name, value in student.state().items() if name != "optimiser"}
-    save(cache / "maps.pt", {**state, "steps": steps, "spent": 0.0})
+    save(cache / "maps.pt", {**student.state(), "optimisers": [], "steps": steps, "spent": 0.0})
     save(cache / "recogniser.pt", {"pupil": pupil.state_dict(), "spent": 0.0})
+
+
+def begin(cache: Path, minutes: float) -> tuple[Student, Clock]:
+    """Return what is trained, as the last checkpoint has it, and its clock. The recogniser is taken as the stage before
+    left it until this stage has begun."""
+    torch.manual_seed(1)
+    student, clock = Student(), Clock(minutes)
+    if state := load(cache / "maps.pt"):
+        student.resume(state)
+        clock = Clock(minutes, state["spent"])
+    if not clock.before and (state := load(cache / "recogniser.pt")):
+        student.recognise(state)
+    return student, clock
 
 
 def train(team: Team, cache: Path, minutes: float) -> None:
     """Train for ``minutes`` in all, from the last checkpoint if there is one."""
-    path = cache / "maps.pt"
-    torch.manual_seed(1)
-    student, clock = Student(), Clock(minutes)
-    if state := load(path):
-        student.resume(state)
-        clock = Clock(minutes, state["spent"])
-    if state := load(cache / "recogniser.pt"):
-        student.recognise(state)
+    path, (student, clock) = cache / "maps.pt", begin(cache, minutes)
     rng = np.random.default_rng((int(clock.spent), team.rank))
     batches = maps_data.Batches(cache / "maps", rng).stream(BATCH)
     saved, tally = clock.spent, Tally(50)
     team.progress = clock.progress
     while team.progress < 1:
         loss, parts = student.loss(*next(batches))
-        student.optimiser.zero_grad(set_to_none=True)
+        for optimiser in student.optimisers:
+            optimiser.zero_grad(set_to_none=True)
         loss.backward()
         progress = team.progress
         team.share(student.parameters, clock.progress)
@@ -191,16 +208,18 @@ def train(team: Team, cache: Path, minutes: float) -> None:
 
 @torch.no_grad()
 def averaged(cache: Path, batches: int = 24) -> MapNet:
-    """The averaged net of the last checkpoint, its normalisation measured afresh."""
+    """The averaged net of the last checkpoint, its normalisation measured afresh; the recogniser was trained with its
+    own as it is."""
     net = MapNet().set_wrapping(True)
     net.load_state_dict(load(cache / "maps.pt")["average"])
     source = maps_data.Batches(cache / "maps", np.random.default_rng(7))
     source.look()
+    kept = set(net.recogniser.modules())
     for module in net.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module not in kept:
             module.reset_running_stats()
             module.momentum = None
-    net.train()
+    net.train().recogniser.eval()
     for _ in range(batches):
         net(source.take(16)[0])
     return net.eval()

@@ -14,16 +14,16 @@ from torch.nn import functional as F
 
 STRIDES = (2, 4, 8, 16, 16)  # pixels of the picture that a feature of each level covers, the traits last
 STRIDE = STRIDES[-1]  # sides of what goes in are multiples of it
-REACH = 256  # pixels beyond which nothing changes a place's maps, the summary aside; a multiple of STRIDE
+REACH = 288  # pixels beyond which nothing changes a place's maps, the summary aside; a multiple of STRIDE
 WIDTHS = (24, 48, 96, 128)
 SIGHT = (40, 80, 128)  # widths of the recogniser, which begins at a quarter of the picture's size
 TRAITS = 256  # what the recogniser says of each place
 HIDDEN = 384  # width of what the summary is read with
-OUTPUTS = {"base": 3, "slope": 2, "height": 1, "roughness": 1, "metallic": 1}
+OUTPUTS = {"base": 3, "slope": 2, "height": 1, "roughness": 1, "metallic": 1, "gain": 1}
 
 
 class _Block(nn.Module):
-    """Two convolutions beside an identity, each with batch normalisation."""
+    """Two convolutions beside an identity, which it is at first, each with batch normalisation."""
 
     def __init__(self, width: int, dilation: int = 1):
         super().__init__()
@@ -31,6 +31,7 @@ class _Block(nn.Module):
         self.first_norm = nn.BatchNorm2d(width)
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.second_norm = nn.BatchNorm2d(width)
+        nn.init.zeros_(self.second_norm.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.first_norm(self.first(x)))
@@ -77,9 +78,9 @@ class MapNet(nn.Module):
         self.more = nn.Sequential(nn.Linear(HIDDEN, HIDDEN), nn.LayerNorm(HIDDEN), nn.SiLU())
         self.steer = nn.Linear(2 * HIDDEN, 2 * sum(WIDTHS))
         self.deep = nn.Sequential(_Block(d), _Block(d))
-        self.up_c, self.join_c = _change(d, c), nn.Sequential(_change(2 * c, c), _Block(c))
-        self.up_b, self.join_b = _change(c, b), nn.Sequential(_change(2 * b, b), _Block(b))
-        self.up_a, self.join_a = _change(b, a), nn.Sequential(_change(2 * a, a), _Block(a))
+        self.up_c, self.join_c = _change(d, c), nn.Sequential(_change(2 * c, c), _Block(c), _Block(c))
+        self.up_b, self.join_b = _change(c, b), nn.Sequential(_change(2 * b, b), _Block(b), _Block(b))
+        self.up_a, self.join_a = _change(b, a), nn.Sequential(_change(2 * a, a), _Block(a), _Block(a))
         self.out = nn.Conv2d(a, 4 * sum(OUTPUTS.values()), 3, padding=1)
         # How rough, how metallic, how much brighter the whole is reaches the maps without a detour through the levels.
         self.overall = nn.Linear(2 * HIDDEN, sum(OUTPUTS.values()))
@@ -141,11 +142,12 @@ class MapNet(nn.Module):
         """Return raw maps as named ones.
 
         Returns:
-            `base` sRGB 0…1 (the net adds to the picture), `slope` (x right, y down; pixels per pixel), `height`
-            (pixels, only its coarse shape matters), `roughness` 0…1, `metallic` as a logit.
+            `base` sRGB 0…1 (the net scales the picture and adds to it), `slope` (x right, y down; pixels per pixel),
+            `height` (pixels, only its coarse shape matters), `roughness` 0…1, `metallic` as a logit.
         """
         parts = dict(zip(OUTPUTS, raw.float().split(tuple(OUTPUTS.values()), 1), strict=True))
-        parts["base"] = picture + parts["base"]
+        # Light dims or brightens; what it adds, and what metal mirrors, is taken away with the picture itself.
+        parts["base"] = picture * (1 + parts.pop("gain")) + parts["base"]
         parts["height"] = parts["height"] * 8.0
         parts["roughness"] = torch.sigmoid(parts["roughness"])
         return parts

@@ -1,0 +1,56 @@
+"""The optimiser Muon: momentum whose every update is made orthogonal, so that all directions of a matrix learn.
+
+Six minutes of one core on top of the same map estimator brought its base colours to 26.22 dB and its normals to 7.74°;
+with Adam it was 26.04 dB and 7.86°. torch's own Muon takes no convolutions, and works in bfloat16, which many CPUs only
+emulate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+_QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's coefficients: they bring all singular values near 1 in five rounds
+
+
+def orthogonal(matrices: Tensor, rounds: int = 5) -> Tensor:
+    """Return matrices (N, A, B), A <= B, with all singular values brought near 1 by Newton and Schulz's iteration."""
+    first, third, fifth = _QUINTIC
+    x = matrices / (matrices.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+    for _ in range(rounds):
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=third, alpha=fifth), x, beta=first)
+    return x
+
+
+class Muon(torch.optim.Optimizer):
+    """Update weights of convolutions and matrices; a rate means as large a step as Adam's at that rate."""
+
+    def __init__(self, params: Iterable[nn.Parameter] | Iterable[dict], lr: float, momentum: float = 0.95,
+                 weight_decay: float = 1e-3):  # fmt: skip
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Follow the gradients; weights of the same shape are worked through together."""
+        for group in self.param_groups:
+            alike: dict[tuple[int, ...], list[tuple[nn.Parameter, Tensor]]] = {}
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                mean = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+                ahead = parameter.grad.lerp(mean, group["momentum"])
+                alike.setdefault(tuple(parameter.shape), []).append((parameter, ahead.flatten(1)))
+            for pairs in alike.values():
+                self._move(pairs, group["lr"], group["weight_decay"])
+
+    def _move(self, pairs: list[tuple[nn.Parameter, Tensor]], rate: float, decay: float) -> None:
+        updates = torch.stack([update for _, update in pairs])
+        rows, columns = updates.shape[1:]
+        updates = orthogonal(updates) if rows <= columns else orthogonal(updates.mT).mT
+        for (parameter, _), update in zip(pairs, updates, strict=True):
+            parameter.mul_(1 - rate * decay)
+            parameter.add_(update.reshape(parameter.shape), alpha=-0.2 * rate * max(rows, columns) ** 0.5)
