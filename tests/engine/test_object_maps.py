@@ -1,4 +1,4 @@
-"""Maps of objects of which a part is kept: each map's own values there, bit for bit, and nothing else."""
+"""Maps of objects that are repainted in part: elsewhere each map keeps its own values, bit for bit."""
 from __future__ import annotations
 
 from dataclasses import replace

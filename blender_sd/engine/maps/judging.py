@@ -86,8 +86,8 @@ def _are_normals(vectors: np.ndarray) -> bool:
 
 
 def _were_normals(picture: np.ndarray) -> bool:
-    """Return whether a picture (H, W, 3) uint8 shows normals of which JPEG or scaling has left but their means: around
-    straight ahead, x and y each for itself, none longer than a normal."""
+    """Return whether a picture (H, W, 3) uint8 shows normals that JPEG or scaling has averaged: around straight ahead,
+    x and y independent of each other, none longer than a normal."""
     box = _BOX if min(picture.shape[:2]) >= 32 * _BOX else _BOX // 2
     rows, columns = (side // box for side in picture.shape[:2])
     if min(rows, columns) < 8:
