@@ -69,7 +69,7 @@ def test_what_is_locked_keeps_every_map_bit_for_bit():
         assert now.dtype == values.dtype and np.array_equal(now[keep], values[keep]), role
     assert (maps[METALLIC][~keep] < 255).any() and not whole[METALLIC].any()
     inner = np.zeros_like(keep)
-    inner[8:18, 48:58] = True  # within a face of the cube, all of which is painted
+    inner[8:18, 48:58] = True  # within a face of the cube that is painted throughout
     for role in (NORMAL, ROUGHNESS, METALLIC):
         assert np.abs(maps[role][inner].astype(int) - whole[role][inner]).max() <= 1, role
 

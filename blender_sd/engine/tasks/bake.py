@@ -80,9 +80,10 @@ def bake(scenery: Scenery, pictures: Sequence[Image.Image], settings: Bake, inpu
         views, [colours.linear(np.asarray(picture.convert("RGBA"))) for picture in pictures])
     tell(report, len(pictures), note)
     for number, (one, onto) in enumerate(zip(baked, scenery.sheets)):
-        locked = inputs.get(f"locked{number}", inputs.get("locked"))
-        existing = inputs.get(f"existing{number}") if locked is not None or not settings.fill else None
-        yield BASE_COLOUR, Image.fromarray(laid(one, onto, existing, locked, settings.fill))
+        keep = kept_by(inputs.get(f"locked{number}", inputs.get("locked")), onto)
+        existing = inputs.get(f"existing{number}") if keep is not None or not settings.fill else None
+        share = share_of(one, keep, settings.fill or existing is None)
+        yield BASE_COLOUR, Image.fromarray(laid(one, onto, existing, share))
     for kind in scenery.debug:
         for number, one in enumerate(baked):
             yield kind, Image.fromarray(debug.picture(kind, one, baker.layout, number))
@@ -101,8 +102,8 @@ def view_of(lens: Lens, size: tuple[int, int]) -> View:
                 (lens.centre_x * across, lens.centre_y * down), *size, lens.perspective, lens.near, lens.far)
 
 
-def laid(baked: Baked, onto: Onto, existing: Source | None, locked: Source | None, filled: bool) -> np.ndarray:
-    """Return a sheet's image, H×W×4 uint8: over what exists, or the background."""
+def laid(baked: Baked, onto: Onto, existing: Source | None, share: np.ndarray) -> np.ndarray:
+    """Return a sheet's image, H×W×4 uint8: over what exists, or the background, by the share of `share_of`."""
     if existing is not None:
         picture, alpha = sources.resized(*sources.open_source(existing), (onto.width, onto.height))
         under = np.asarray(picture.convert("RGBA")).copy()
@@ -111,7 +112,7 @@ def laid(baked: Baked, onto: Onto, existing: Source | None, locked: Source | Non
     else:
         under = np.full((onto.height, onto.width, 4), 255, np.uint8)
         under[..., :3] = colours.displayed(np.array(onto.background[:3]))
-    return compose.into(under, baked, share_of(baked, kept_by(locked, onto), filled or existing is None))
+    return compose.into(under, baked, share)
 
 
 def kept_by(locked: Source | None, onto: Onto) -> np.ndarray | None:

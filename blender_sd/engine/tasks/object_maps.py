@@ -77,9 +77,9 @@ def _finished(fused: Sequence[Fused], keep: Sequence[np.ndarray | None], message
     for number, (sheet, kept, onto) in enumerate(zip(fused, keep, message.scenery.sheets)):
         whole = kept is None and filled
         existing = None if whole else inputs.get(f"existing{number}")
-        yield Map(BASE_COLOUR, Image.fromarray(laid(sheet.base, onto, existing, inputs.get(f"locked{number}"), filled)),
-                  SRGB)
-        shares.append(None if whole else share_of(sheet.base, kept, filled or existing is None)[..., None])
+        share = share_of(sheet.base, kept, filled or existing is None)
+        yield Map(BASE_COLOUR, Image.fromarray(laid(sheet.base, onto, existing, share)), SRGB)
+        shares.append(None if whole else share[..., None])
     for role in (NORMAL, ROUGHNESS, METALLIC):
         for number, (sheet, share, onto) in enumerate(zip(fused, shares, message.scenery.sheets)):
             values = _values(sheet, role)
