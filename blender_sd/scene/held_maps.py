@@ -9,7 +9,7 @@ import numpy as np
 from ..core.errors import TargetUnusable
 from ..core.roles import NORMAL
 from ..protocol.messages import Source
-from . import materials, shaders
+from . import materials, shaders, uv
 from .object_maps import INPUTS
 from .shaders import Giver, Place
 from .shapes import readable
@@ -82,9 +82,8 @@ def _lies_alike(giver: Giver, material: bpy.types.Material, texture: Texture) ->
 def _named(uv_map: str, texture: Texture) -> str:
     """Return the name of a UV map that nodes name, "" being the one for rendering."""
     with readable(find(texture.owners[0])) as mesh:
-        names = [layer.name for layer in mesh.uv_layers]
-        render = next((layer.name for layer in mesh.uv_layers if layer.active_render), texture.uv_map)
-    return uv_map if uv_map in names else render
+        rendered = uv.rendered(mesh)
+        return uv_map if uv_map in mesh.uv_layers else rendered.name if rendered is not None else texture.uv_map
 
 
 def _constant(value: float) -> Source:

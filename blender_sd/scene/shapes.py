@@ -9,6 +9,8 @@ from functools import cached_property
 import bpy
 import numpy as np
 
+from . import uv
+
 _SINGLY = 4000  # triangles that are read one by one faster than all of a large mesh
 
 
@@ -68,11 +70,12 @@ def read_mesh(mesh: bpy.types.Mesh) -> Shape:
         places = np.empty(len(mesh.loops) * 2, np.float32)
         layer.uv.foreach_get("vector", places)
         uvs[layer.name] = places.reshape(-1, 2)
-    render = next((layer.name for layer in mesh.uv_layers if layer.active_render), next(iter(uvs), ""))
+    rendered = uv.rendered(mesh)
     slots = mesh.attributes.get("material_index")
     # Attributes are copied as they lie in memory; asking vertices, loops or polygons takes 200 times as long.
     return Shape(vertices_of(mesh), _values(mesh.attributes[".corner_vert"], "value", np.int32), polygons,
-                 _many(mesh, polygons), _values(slots, "value", np.int32) if slots is not None else None, uvs, render)
+                 _many(mesh, polygons), _values(slots, "value", np.int32) if slots is not None else None, uvs,
+                 rendered.name if rendered is not None else "")
 
 
 def vertices_of(mesh: bpy.types.Mesh) -> np.ndarray:

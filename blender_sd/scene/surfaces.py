@@ -101,13 +101,12 @@ def mapping_on(obj: bpy.types.Object, image: bpy.types.Image | None) -> shaders.
     If `image` is None or not used, the active material's base color counts. The UV map for rendering is used if no node
     names another.
     """
-    layers = obj.data.uv_layers
     nodes = _nodes(obj, image)
     mapping = next((shaders.mapping_of(node, shaders.groups_of(material, node)) for material, node in nodes),
                    shaders.Mapping())
-    if mapping.uv_map in layers or not mapping.by_uv:
+    if mapping.uv_map in obj.data.uv_layers or not mapping.by_uv:
         return mapping
-    return mapping._replace(uv_map=next((layer.name for layer in layers if layer.active_render), layers.active.name))
+    return mapping._replace(uv_map=uv.rendered(obj.data).name)
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------
@@ -191,7 +190,7 @@ def _surface(obj: bpy.types.Object, shown: bpy.types.Object, material: bpy.types
     normals = np.empty((len(mesh.polygons), 3), np.float32)
     mesh.polygon_normals.foreach_get("vector", normals.ravel())
     corners, facing = positions[vertex[loops]], np.repeat(normals[polygons], 3, axis=0)
-    layer = mesh.uv_layers.get(uv_map) or next((layer for layer in mesh.uv_layers if layer.active_render), None)
+    layer = mesh.uv_layers.get(uv_map) or uv.rendered(mesh)
     if layer is None:
         scale = np.abs(np.array(obj.matrix_world.to_scale(), np.float32))
         return Surface(identity(obj), corners, uv.box_projection(corners * scale, facing), facing)

@@ -34,6 +34,11 @@ def ensure_uv(obj: bpy.types.Object) -> None:
     mesh.update()
 
 
+def rendered(mesh: bpy.types.Mesh) -> bpy.types.MeshUVLoopLayer | None:
+    """Return the mesh's UV map for rendering, which nodes read that name none."""
+    return next((layer for layer in mesh.uv_layers if layer.active_render), mesh.uv_layers.active)
+
+
 def write_map(mesh: bpy.types.Mesh, places: np.ndarray) -> None:
     """Give a mesh without UV maps, which is not in Edit Mode, one with these UVs: L×2, one for each corner."""
     layer = mesh.uv_layers.new(name=NAME, do_init=False)

@@ -18,7 +18,7 @@ def check_shown(obj: bpy.types.Object, material: bpy.types.Material | None) -> N
         raise TargetUnusable(f"'{obj.name}' is sculpted with Dyntopo, which keeps no UV map.",
                              "Switch Dyntopo off first, then unwrap.")
     if obj.data.uv_layers and obj.mode != "EDIT" and _is_flat(obj.data):
-        raise TargetUnusable(f"The UV map '{_rendered(obj.data).name}' of '{obj.name}' has no area, so the picture "
+        raise TargetUnusable(f"The UV map '{uv.rendered(obj.data).name}' of '{obj.name}' has no area, so the picture "
                              "would be one colour.",
                              "Unwrap the mesh (UV ▸ Unwrap), or delete the map, and another is made.")
     if not obj.modifiers or obj.mode == "EDIT":
@@ -61,15 +61,11 @@ def _wears(shown: bpy.types.Mesh, obj: bpy.types.Object, material: bpy.types.Mat
     return any(block is not None and block.original == material for block in worn)
 
 
-def _rendered(mesh: bpy.types.Mesh) -> bpy.types.MeshUVLoopLayer:
-    return next((layer for layer in mesh.uv_layers if layer.active_render), mesh.uv_layers.active)
-
-
 def _is_flat(mesh: bpy.types.Mesh) -> bool:
     """Return whether all corners lie on one point of the UV map for rendering."""
     values = np.empty(len(mesh.loops) * 2, np.float32)
     if not len(values):
         return False
-    _rendered(mesh).uv.foreach_get("vector", values)
+    uv.rendered(mesh).uv.foreach_get("vector", values)
     corners = values.reshape(-1, 2)
     return bool((corners == corners[0]).all())
