@@ -69,33 +69,6 @@ def test_one_undo_step_takes_it_off(window):
     window.wait_for(lambda: len(window.run_script(WORN)) == 1, 10, "the texture again")
 
 
-def test_all_maps_of_the_selected_faces_leave_the_rest(window):
-    window.run_script("""
-import numpy as np
-values = lambda image: np.array(image.pixels[:], np.float32).reshape(-1, 4)
-shown = lambda name: sys.modules['bl_ext.user_default.blender_sd.scene.materials'].image_in(
-    bpy.data.objects["Cube"].active_material, name)
-before = values(shown("Base Color"))
-settings = bpy.context.scene.sd
-settings.prompt, settings.texture_mask, settings.object_maps = "green grass", "FACES", True
-for polygon in bpy.data.objects["Cube"].data.polygons:
-    polygon.select = polygon.normal.z > 0.5
-""")
-    window.click_text("Texture Object", window.sidebar(), nth=1)
-    window.wait_for("len(sd.jobs()) == 2 and sd.jobs()[-1].done", ENGINE_START)
-    assert window.run_script("result = str(sd.jobs()[-1].error)") == "None"
-    window.wait_for(lambda: len(window.run_script(WORN)) == 4, 30, "all maps on the cube")
-    kept, plain = window.run_script("""
-kept = (values(shown("Base Color")) == before).all(1)
-rough = values(shown("Roughness"))[:, 0]
-result = [float(kept.mean()), float((abs(rough[kept] - 0.5) < 0.003).mean())]
-""")
-    assert 0.6 < kept < 0.97 and plain > 0.95
-    window.wait_for(lambda: 0.01 < reds(window, "masked maps"), 60, "red sides, beside the green top")
-    window.run_script("bpy.ops.ed.undo()")
-    window.wait_for(lambda: len(window.run_script(WORN)) == 1, 10, "the cube as it was")
-
-
 def test_the_views_are_shown_and_still_chosen_by_clicks(window):
     window.run_script("""
 import mathutils
