@@ -13,6 +13,7 @@ can continue from there, here with one more hour for the denoiser:
     unet=60
 
 The stage "data" also has Blender render 3,000 scenes, so it needs bpy; a run that is interrupted keeps those it has.
+Where there is little time, ``--share 0.25`` makes a quarter of the pictures and scenes.
 
 Checkpoints and rendered data live in ``.cache/starter``; the result is ``blender_sd/models/starter`` and, beside it,
 its ControlNet ``starter_control``, the estimator of material maps ``starter_maps`` and the upscaler
@@ -43,11 +44,12 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--stage", action="append", choices=(*STAGES, "restore"), help="run only this stage (repeatable)"
     )
     parser.add_argument("--minutes", action="append", default=[], metavar="STAGE=N", help="length of a stage in all")
+    parser.add_argument("--share", type=float, default=1.0, help="the share of the training data to make (default: 1)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 2, help="processes (default: all cores)")
     return parser.parse_args(argv)
 
 
-def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
+def run_stage(stage: str, minutes: dict[str, float], workers: int, share: float = 1.0) -> None:
     """Run one stage; imports wait until they are needed, so that "data" works without torch."""
     if stage != "data":
         from starter import stages
@@ -57,8 +59,8 @@ def run_stage(stage: str, minutes: dict[str, float], workers: int) -> None:
     from starter import data, scenes
 
     folder = Path(__file__).resolve().parents[1] / ".cache" / "starter" / "data"
-    data.prepare(folder, print, workers)
-    scenes.prepare(folder, "scenes", print, workers)
+    data.prepare(folder, print, workers, share)
+    scenes.prepare(folder, "scenes", print, workers, int(scenes.SETS["scenes"][0] * share))
 
 
 def main() -> None:
@@ -71,7 +73,7 @@ def main() -> None:
             raise SystemExit(f"--minutes: no timed stage is called {stage!r}; there are {', '.join(minutes)}")
         minutes[stage] = float(amount)
     for stage in args.stage or STAGES:
-        run_stage(stage, minutes, args.workers)
+        run_stage(stage, minutes, args.workers, args.share)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,11 @@ STOCK = (
 SCENE_WORDS = {
     "sphere": ("sphere", "ball", "round object"),
     "box": ("cube", "box", "block"),
+    "cylinder": ("cylinder", "column", "pillar"),
+    "torus": ("torus", "ring", "doughnut"),
+    "monkey": ("monkey head", "monkey", "sculpture"),
+    "cloth": ("draped cloth", "drapery", "curtain"),
+    "stairs": ("stairs", "staircase", "steps"),
     "plane": ("ground", "floor", "landscape"),
 }
 RENDER_WORDS = ("3d render", "render", "scene", "studio lighting", "still life", "rendered object")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from . import data, materials, modifiers, palette
 from .common import DEVICE, Clock, autocast, log, rate
+from .muon import Muon
 from .surface import Spec
 from .vae import to_tensor
 
@@ -29,11 +30,13 @@ HEADS = ("material", "colour", "modifier")
 _EITHER = ("checker", "stripes", "plaid")
 # Families that show cracks when they are old.
 _CRACKING = ("tiles", "plaster", "concrete")
+FEATURES = 192
 _BATCH = 128
+_PEAK = 2e-3
 
 
 class Verdict(NamedTuple):
-    """What a judge makes of pictures: logits (B, classes) of each head, and features (B, 160)."""
+    """What a judge makes of pictures: logits (B, classes) of each head, and features (B, `FEATURES`)."""
 
     material: Tensor
     colour: Tensor
@@ -46,7 +49,7 @@ class Scorer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (3, 32, 64, 96, 160)
+        widths = (3, 32, 64, 128, FEATURES)
         layers: list[nn.Module] = []
         for before, after in zip(widths, widths[1:], strict=False):
             layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
@@ -88,9 +91,11 @@ def masked(pictures: Tensor, masks: Tensor) -> Tensor:
 
 
 def _augment(pictures: Tensor, rng: np.random.Generator) -> Tensor:
-    """Roll; now and then blur slightly or add grain, as an autoencoder does."""
+    """Roll and mirror; now and then blur slightly or add grain, as an autoencoder does."""
     size = pictures.shape[-1]
     pictures = torch.roll(pictures, tuple(rng.integers(size, size=2)), (2, 3))
+    if rng.random() < 0.5:
+        pictures = pictures.flip(3)
     if rng.random() < 0.35:
         soft = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="circular"), 3, 1)
         pictures = torch.lerp(pictures, soft, float(rng.uniform(0.2, 0.8)))
@@ -117,9 +122,8 @@ def objects(pictures: Tensor, rng: np.random.Generator, size: int = 64) -> Tenso
     angle, reach = draw(-0.5, 0.5), draw(0.7, 1.3) * stretch * size / side
     x = (u * angle.cos() - v * angle.sin()) * reach + draw(-1, 1)
     y = (u * angle.sin() + v * angle.cos()) * reach + draw(-1, 1)
-    wide = F.pad(pictures, [3 * side // 4] * 4, mode="circular")
-    place = torch.stack([x, y], -1) * (side / wide.shape[-1])
-    crop = F.grid_sample(wide, place, padding_mode="border", align_corners=False)
+    place = (torch.stack([x, y], -1).add(1).remainder(2) - 1) * (side / (side + 2))  # once round the picture
+    crop = F.grid_sample(F.pad(pictures, [1] * 4, mode="circular"), place, align_corners=False)
     light = (draw(0.8, 1.15) + draw(-0.35, 0.35) * u + draw(-0.35, 0.35) * v)[:, None].clamp(0.3, 1.4)
     sides = [draw(-3.15, 3.15) for _ in range(3)]
     edges = torch.stack([u * way.cos() + v * way.sin() < draw(0.3, 1.3) for way in sides])
@@ -182,20 +186,25 @@ def train(cache: Path, minutes: float, number: int) -> None:
     held, specs = data.load_set(cache / "data", "held")
     held = to_tensor(np.array(held))
     scorer = (load(number) if WEIGHTS[number].exists() else Scorer().to(DEVICE)).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(scorer.parameters(), 2e-3, weight_decay=0.02)
+    chosen = lambda inner: [p for p in scorer.body.parameters() if (p.dim() == 4) == inner]  # noqa: E731
+    heads = [p for name, p in scorer.named_parameters() if not name.startswith("body.")]
+    optimisers = (Muon(chosen(True), _PEAK, weight_decay=0.02),
+                  torch.optim.AdamW([*chosen(False), *heads], _PEAK, weight_decay=0.02))  # fmt: skip
     clock, step = Clock(minutes), 0
     while clock.progress < 1.0:
-        for group in optimiser.param_groups:
-            group["lr"] = rate(clock.progress, 2e-3)
+        for group in (group for optimiser in optimisers for group in optimiser.param_groups):
+            group["lr"] = rate(clock.progress, _PEAK)
         pictures, labels = source.draw()
         scorer.train()
         with autocast():
             verdict = scorer(pictures)
         loss = sum(F.cross_entropy(getattr(verdict, head).float(), label)
                    for head, label in zip(HEADS, labels, strict=True))  # fmt: skip
-        optimiser.zero_grad()
+        for optimiser in optimisers:
+            optimiser.zero_grad()
         loss.backward()
-        optimiser.step()
+        for optimiser in optimisers:
+            optimiser.step()
         step += 1
         if step % 200 == 0:
             right = lowest([scorer], held, specs)

@@ -26,7 +26,7 @@ from .workers import Team
 from .wrap import twin
 
 # kind of batch: (share of the steps, pictures)
-MIX = {"small": (0.50, 32), "crop": (0.20, 32), "scene": (0.30, 8)}
+MIX = {"small": (0.40, 32), "whole": (0.10, 8), "crop": (0.15, 32), "scene": (0.35, 8)}
 PEAK = 6e-4
 
 
@@ -54,7 +54,8 @@ class Pairs:
     def __init__(self, folder: Path, seed: int, scale: float):
         self.latents = Latents(folder, seed, scale)
         self.rng = self.latents.rng
-        self.small, self.large = data.load_heights(folder, "small"), data.load_heights(folder, "large")
+        small, large = data.load_heights(folder, "small"), data.load_heights(folder, "large")
+        self.heights = {"small": small, "whole": large, "crop": large}
         self.scenes = scenes.load(folder, "scenes")
         self.corners, self.rolls = placement()
 
@@ -72,11 +73,12 @@ class Pairs:
         return self.latents.batch(kind, indices, moves), picture
 
     def _heights(self, kind: str, indices: np.ndarray, moves: np.ndarray) -> np.ndarray:
-        """The height maps (B, 64, 64) of periodic pictures."""
+        """The height maps (B, S, S) of materials."""
+        heights = self.heights[kind]
         if kind == "crop":
-            return crops(self.large, self.corners[kind], indices, SIDES[kind])
+            return crops(heights, self.corners[kind], indices, SIDES[kind])
         return np.stack([
-            np.roll(self.small[i], tuple(self.rolls[i] + 4 * move), (0, 1))
+            np.roll(heights[i % len(heights)], tuple(self.rolls[kind][i] + 4 * move), (0, 1))
             for i, move in zip(indices, moves, strict=True)
         ])
 
@@ -115,7 +117,8 @@ class Trainer:
             return
         self.control.load_state_dict(state["control"])
         self.average.model.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        if "optimiser" in state:  # a restored net has none
+            self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.spent = state["step"], state["spent"]
         self.average.steps = self.step
 

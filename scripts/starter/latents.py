@@ -1,10 +1,11 @@
 """Encode the training pictures once, and draw training batches of latents and captions from them.
 
     lat_small  whole periodic 64 px pictures, wrapping encoder
+    lat_whole  whole periodic 128 px pictures, wrapping encoder
     lat_crop   64 px crops of the 128 px pictures, zero padding
     lat_scene  128 px crops of the rendered scenes, zero padding
     lat_twin   the same crops of their grey twins
-Each (N, 4, 16, 16) float16, those of scenes (N, 4, 32, 32). Under wrapping padding rolling a latent is the same as
+Each (N, 4, S / 4, S / 4) float16 for pictures of S pixels. Under wrapping padding rolling a latent is the same as
 rolling its picture by four pixels a step, so rolls are drawn afresh at every use.
 """
 
@@ -20,9 +21,10 @@ from . import captions, data, scenes
 from .common import DEVICE, autocast, load, log, set_circular
 from .vae import build, to_tensor
 
-# Pictures to encode of each set; more is better where encoding time allows.
-COUNTS = {"small": 40000, "crop": 24000, "scene": 6000, "twin": 6000}
-SIDES = {"small": 64, "crop": 64, "scene": 128, "twin": 128}  # pixels
+# Pictures to encode of each set; more is better where encoding time allows. Small sets are gone through again.
+COUNTS = {"small": 40000, "whole": 12000, "crop": 24000, "scene": 6000, "twin": 6000}
+SIDES = {"small": 64, "whole": 128, "crop": 64, "scene": 128, "twin": 128}  # pixels
+PERIODIC = ("small", "whole")
 CHUNK = 64
 
 
@@ -45,14 +47,18 @@ def _encode(vae, folder: Path, name: str, fetch) -> None:
     temporary.replace(path)
 
 
-def placement() -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Where the encoded pictures lie in the rendered ones: the top left corner (N, 2) of every "crop" and "scene", and
-    by how many pixels (N, 2), 0…3, every small picture was rolled before it was encoded; the same at every call."""
-    rng = np.random.default_rng(17)
-    corners = {"crop": rng.integers(0, 65, (COUNTS["crop"], 2))}
-    rolls = rng.integers(0, 4, (-(-COUNTS["small"] // CHUNK), 2))
-    corners["scene"] = rng.integers(0, scenes.SIZE - SIDES["scene"] + 1, (COUNTS["scene"], 2))
-    return corners, rolls.repeat(CHUNK, 0)[: COUNTS["small"]]
+def placement() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return where the encoded pictures lie in the rendered ones: the top left corner (N, 2) of every "crop" and
+    "scene", and by how many pixels (N, 2), 0…3, those of each periodic set were rolled before they were encoded; the
+    same at every call."""
+    corners, rolls = {}, {}
+    for kind, rendered in (("crop", 128), ("scene", scenes.SIZE)):
+        rng = np.random.default_rng([17, len(corners)])
+        corners[kind] = rng.integers(0, rendered - SIDES[kind] + 1, (COUNTS[kind], 2))
+    for kind in PERIODIC:
+        rng = np.random.default_rng([18, len(rolls)])
+        rolls[kind] = rng.integers(0, 4, (-(-COUNTS[kind] // CHUNK), 2)).repeat(CHUNK, 0)[: COUNTS[kind]]
+    return corners, rolls
 
 
 def crops(pictures: np.ndarray, corners: np.ndarray, numbers: np.ndarray, side: int) -> np.ndarray:
@@ -75,8 +81,8 @@ def prepare(cache: Path) -> None:
     def fetch(name: str, pictures: np.ndarray, kind: str):
         return lambda a, b: crops(pictures, corners[kind], np.arange(a, b), SIDES[name])
 
-    def rolled(start: int, stop: int) -> np.ndarray:
-        return np.roll(small[start:stop], tuple(rolls[start]), (1, 2))
+    def rolled(kind: str, pictures: np.ndarray):
+        return lambda a, b: np.roll(pictures[np.arange(a, b) % len(pictures)], tuple(rolls[kind][a]), (1, 2))
 
     vae.eval()
     set_circular(vae, False)
@@ -84,7 +90,8 @@ def prepare(cache: Path) -> None:
     _encode(vae, folder, "scene", fetch("scene", rendered["picture"], "scene"))
     _encode(vae, folder, "twin", fetch("twin", rendered["twin"], "scene"))
     set_circular(vae, True)
-    _encode(vae, folder, "small", rolled)
+    _encode(vae, folder, "small", rolled("small", small))
+    _encode(vae, folder, "whole", rolled("whole", large))
 
 
 @dataclass
@@ -106,29 +113,30 @@ class Latents:
         self.sets = {name: np.load(folder / f"lat_{name}.npy", mmap_mode="r") for name in COUNTS}
         small, large = (data.load_set(folder, name)[1] for name in ("small", "large"))
         count = len(scenes.ready(folder, "scenes"))
-        self.described = {"small": small, "crop": large,
+        self.described = {"small": small, "whole": large, "crop": large,
                           "scene": [scenes.scene_of("scenes", index) for index in range(count)]}  # fmt: skip
 
     def draw(self, kind: str, batch: int) -> Batch:
-        """A batch of "small" pictures (wrapping), of "crop" or of "scene" ones (zero padding)."""
+        """Return a batch of "small" or "whole" pictures (wrapping), of "crop" or of "scene" ones (zero padding)."""
         indices, moves = self.choose(kind, batch)
         return self.batch(kind, indices, moves)
 
     def choose(self, kind: str, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of a batch's latents, and by how many of their pixels (B, 2) to roll each: 0 but for "small"."""
+        """Return the numbers of a batch's latents, and by how many of their pixels (B, 2) to roll each: 0 but for
+        periodic ones."""
         indices = self.rng.integers(len(self.sets[kind]), size=batch)
-        return indices, self.rng.integers(self.sets[kind].shape[-1] if kind == "small" else 1, size=(batch, 2))
+        return indices, self.rng.integers(self.sets[kind].shape[-1] if kind in PERIODIC else 1, size=(batch, 2))
 
     def batch(self, kind: str, indices: np.ndarray, moves: np.ndarray) -> Batch:
         """The batch of what was chosen."""
         latents = self.sets[kind][indices]
-        if kind == "small":
+        if kind in PERIODIC:
             latents = np.stack([np.roll(one, tuple(move), (1, 2)) for one, move in zip(latents, moves, strict=True)])
         described, words = self.described[kind], scenes.caption if kind == "scene" else captions.caption
         texts = [
             "" if self.rng.random() < 0.1 else words(described[i % len(described)], self.rng) for i in indices]
         twins = self._tensor(self.sets["twin"][indices]) if kind == "scene" else None
-        return Batch(self._tensor(latents), texts, kind == "small", twins)
+        return Batch(self._tensor(latents), texts, kind in PERIODIC, twins)
 
     def _tensor(self, latents: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(latents.astype(np.float32) * self.scale).to(DEVICE)

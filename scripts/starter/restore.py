@@ -9,15 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import ControlNetModel, StableDiffusionPipeline
 
 from . import text
 from .common import log, save
 
 
-def write(cache: Path, folder: Path) -> None:
-    """Write the checkpoints "vae" and "unet" from the diffusers folder; those that exist are kept."""
+def write(cache: Path, folder: Path, control_folder: Path) -> None:
+    """Write the checkpoints "vae", "unet" and "control" from the diffusers folders; those that exist are kept."""
     pipe = StableDiffusionPipeline.from_pretrained(folder)
+    control = ControlNetModel.from_pretrained(control_folder).state_dict()
     vae, unet = (part.state_dict() for part in (pipe.vae, pipe.unet))
     encoder = _with_todays_words(pipe)
     start = {"step": 0, "spent": 0.0}
@@ -31,6 +32,7 @@ def write(cache: Path, folder: Path) -> None:
             "samples": 0,
             **start,
         },
+        "control": {"control": control, "average": control, **start},
     }
     for name, state in states.items():
         path = cache / f"{name}.pt"

@@ -31,9 +31,9 @@ SIZE = 192
 SETS = {"scenes": (3000, 320_000_000, data.MODIFIED), "held_scenes": (62, 920_000_000, 0.0)}
 LAYERS = {"picture": (3,), "twin": (3,), "depth": (), "lines": (), "things": ()}
 FLOOR, WALL = 101, 102
-# The objects, and what `captions.SCENE_WORDS` has for them, where it has a word.
-SHAPES = {"sphere": "sphere", "box": "box", "bevelled box": "box", "cylinder": "", "torus": "", "monkey": "",
-          "cloth": "", "stairs": ""}  # fmt: skip
+# The objects, and what `captions.SCENE_WORDS` calls them.
+SHAPES = {"sphere": "sphere", "box": "box", "bevelled box": "box", "cylinder": "cylinder", "torus": "torus",
+          "monkey": "monkey", "cloth": "cloth", "stairs": "stairs"}  # fmt: skip
 _PLAIN = 0.2  # the share of scenes in a plain colour
 _ROOM = 0.15  # the share of the others whose floor and wall show the material
 
@@ -58,7 +58,7 @@ class Scene:
 
     @property
     def word(self) -> str:
-        """What `captions.SCENE_WORDS` calls the things that show the material; "" if it has no word."""
+        """What `captions.SCENE_WORDS` calls the things that show the material; "" if they are of several kinds."""
         return "plane" if self.room else SHAPES[self.shapes[0]] if len(set(self.shapes)) == 1 else ""
 
 

@@ -20,7 +20,7 @@ def _together(module: ModuleType) -> Stage:
 
 
 def _restore(_minutes: float, _count: int) -> None:
-    restore.write(CACHE, MODEL)
+    restore.write(CACHE, MODEL, CONTROL)
     maps.restore(CACHE)
 
 

@@ -3,8 +3,9 @@
 Velocity prediction (Salimans & Ho 2022) on a schedule that ends in almost pure noise, so that overall colour is learnt
 and not leaked. The pooled text joins the time embedding (``addition_embed_type="text"``), which steers colour and
 material as a whole; cross attention on the two coarser levels does the rest. Batches alternate between wrapping and
-zero padding: the model paints seamless tiles and ordinary pictures alike. Scenes are also seen as a restyle sees them,
-which starts from a grey render instead of noise alone (:func:`diffused`).
+zero padding: the model paints seamless tiles and ordinary pictures alike. Half of the work goes into pictures of twice
+the side, which teach it to keep a pattern's order over many rows. Scenes are also seen as a restyle sees them, which
+starts from a grey render instead of noise alone (:func:`diffused`).
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from torch import nn
 from . import text
 from .common import DEVICE, Average, Clock, autocast, load, log, rate, save
 from .latents import Batch, Latents
+from .muon import Muon
 from .workers import Team
 from .wrap import twin
 
 # kind of batch: (share of the steps, pictures)
-MIX = {"small": (0.55, 32), "crop": (0.30, 32), "scene": (0.15, 8)}
-PEAK = 1e-3
+MIX = {"small": (0.35, 64), "whole": (0.30, 16), "crop": (0.20, 64), "scene": (0.15, 16)}
+PEAK = 7e-4
 STARTS = (350, 750)  # the times at which restyles start that are trained on
 RESTYLED = 0.5  # their share of the scenes that far down the schedule
 SCHEDULE = {
@@ -95,6 +97,16 @@ def diffused(batch: Batch, times: torch.Tensor, alphas: torch.Tensor) -> tuple[t
     return noisy, alpha * noise - sigma * batch.latents
 
 
+def optimisers(*networks: nn.Module) -> tuple[torch.optim.Optimizer, ...]:
+    """Return Muon for convolutions and matrices, and Adam for the rest: embeddings, what takes latents in and out."""
+    ends = ("conv_in.", "conv_out.", "token_embedding.", "position_embedding.", "positional_embedding")
+    named = [(name, parameter) for network in networks for name, parameter in network.named_parameters()]
+    chosen = lambda inner: [parameter for name, parameter in named  # noqa: E731
+                            if (parameter.dim() > 1 and not any(end in name for end in ends)) == inner]
+    adam = torch.optim.AdamW(chosen(False), PEAK, betas=(0.9, 0.98), weight_decay=0.01, fused=DEVICE.type == "cpu")
+    return Muon(chosen(True), PEAK, weight_decay=0.01), adam
+
+
 class Trainer:
     """The networks being trained, their averages and their optimiser; checkpoints carry all of it."""
 
@@ -107,9 +119,7 @@ class Trainer:
         self.encoder = text.build_encoder(self.tokenizer).to(DEVICE)
         self.average, self.encoder_average = Average(self.unet), Average(self.encoder)
         self.parameters = [*self.unet.parameters(), *self.encoder.parameters()]
-        self.optimiser = torch.optim.AdamW(
-            self.parameters, 1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=DEVICE.type == "cpu"
-        )
+        self.optimisers = optimisers(self.unet, self.encoder)
         self.step, self.samples, self.spent = 0, 0, 0.0
         self._resume()
         wrapped = twin(self.unet, lambda: build().to(DEVICE).to(memory_format=torch.channels_last))
@@ -129,8 +139,8 @@ class Trainer:
         self.encoder.load_state_dict(state["encoder"])
         self.average.model.load_state_dict(state["unet_average"])
         self.encoder_average.model.load_state_dict(state["encoder_average"])
-        if "optimiser" in state:  # a restored model has none
-            self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, kept in zip(self.optimisers, state.get("optimisers", ()), strict=False):  # restored: none
+            optimiser.load_state_dict(kept)
         self.step, self.samples, self.spent = state["step"], state["samples"], state["spent"]
         self.average.steps = self.encoder_average.steps = self.step
 
@@ -143,7 +153,7 @@ class Trainer:
                 "encoder": self.encoder.state_dict(),
                 "unet_average": self.average.model.state_dict(),
                 "encoder_average": self.encoder_average.model.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
+                "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
                 "step": self.step,
                 "samples": self.samples,
                 "spent": spent,
@@ -152,7 +162,7 @@ class Trainer:
 
     def train_step(self, batch: Batch, progress: float) -> float:
         """One step on this worker's part of a batch; returns its loss."""
-        for group in self.optimiser.param_groups:
+        for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
             group["lr"] = rate(self.team.progress, PEAK)
         count = len(batch.latents)
         # Stratified over the batch: every step sees all noise levels.
@@ -164,11 +174,13 @@ class Trainer:
             hidden = self.encoder(tokens).last_hidden_state
             output = self.forward[batch.circular](self.networks[batch.circular], noisy, times, hidden)
         loss = F.mse_loss(output.float(), target)
-        self.optimiser.zero_grad()
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
         loss.backward()
         self.team.share(self.parameters, progress)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.average.update(self.unet)
         self.encoder_average.update(self.encoder)
         self.step += 1

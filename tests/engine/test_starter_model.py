@@ -105,9 +105,9 @@ def test_inpaint_keeps_what_is_not_masked(pipe):
 
 def test_training_can_go_on_from_what_is_shipped(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER.parents[2] / "scripts"))
-    from starter import common, restore, text, unet, vae
+    from starter import common, control, restore, text, unet, vae
 
-    restore.write(tmp_path, FOLDER)
+    restore.write(tmp_path, FOLDER, FOLDER.with_name("starter_control"))
     state = common.load(tmp_path / "unet.pt")
     unet.build().load_state_dict(state["unet_average"])
     tokenizer = text.build_tokenizer()
@@ -119,3 +119,4 @@ def test_training_can_go_on_from_what_is_shipped(tmp_path, monkeypatch):
         for model, tokens in ((encoder.eval(), tokenizer), (shipped.text_encoder, shipped.tokenizer))]
     assert torch.allclose(*hidden, atol=1e-4), "words that it knew mean what they did"
     vae.build().load_state_dict(common.load(tmp_path / "vae.pt")["average"])
+    control.build().load_state_dict(common.load(tmp_path / "control.pt")["average"])

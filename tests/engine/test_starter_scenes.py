@@ -108,7 +108,7 @@ def cache(tmp_path, monkeypatch):
 def test_latents_twins_and_control_pictures_show_the_same_place(cache, monkeypatch, kind):
     monkeypatch.setattr(control, "lines", lambda heights, threshold: heights)
     batch, pictures = control.Pairs(cache / "data", 3, 1.0).draw(kind, 8)
-    assert len(batch.texts) == 8 and batch.circular == (kind == "small") and len(set(batch.texts)) > 3
+    assert len(batch.texts) == 8 and batch.circular == (kind in latents.PERIODIC) and len(set(batch.texts)) > 3
     side = latents.SIDES[kind]
     assert pictures.shape == (8, 3, side, side) and batch.latents.shape == (8, 4, side // 4, side // 4)
     expected = torch.nn.functional.avg_pool2d(pictures, 4)[:, :1] * 2 - 1

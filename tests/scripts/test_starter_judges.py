@@ -60,7 +60,7 @@ def test_a_judge_from_before_modifiers_sees_none(tmp_path, monkeypatch):
     save_file(state, tmp_path / "old.safetensors")
     monkeypatch.setattr(classifier, "WEIGHTS", {1: tmp_path / "old.safetensors"})
     verdict = classifier.load()(torch.rand(3, 3, 64, 64))
-    assert not verdict.modifier.any() and verdict.features.shape == (3, 160)
+    assert not verdict.modifier.any() and verdict.features.shape == (3, classifier.FEATURES)
 
 
 def test_the_lower_judge_counts_and_modifiers_that_one_does_not_know_are_left_out(monkeypatch):

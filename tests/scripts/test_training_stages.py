@@ -22,3 +22,13 @@ def test_stages_get_their_minutes_and_processes(monkeypatch):
     monkeypatch.setattr(stages.classifier, "train", lambda cache, minutes, number: ran.append((minutes, number)))
     train_starter.run_stage("classifier", {"classifier": 10.0}, 3)
     assert ran[3:] == [(5.0, number) for number in stages.classifier.WEIGHTS]
+
+
+def test_a_share_of_the_data_is_made_where_there_is_little_time(monkeypatch):
+    from starter import data, scenes
+
+    made = []
+    monkeypatch.setattr(data, "prepare", lambda folder, log, workers, share: made.append(share))
+    monkeypatch.setattr(scenes, "prepare", lambda folder, name, log, workers, count: made.append(count))
+    train_starter.run_stage("data", {}, 2, 0.25)
+    assert made == [0.25, 750]
