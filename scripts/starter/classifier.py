@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from . import data, materials, modifiers, palette
 from .common import DEVICE, Clock, autocast, log, rate
-from .muon import Muon
+from .muon import Both
 from .surface import Spec
 from .vae import to_tensor
 
@@ -186,25 +186,19 @@ def train(cache: Path, minutes: float, number: int) -> None:
     held, specs = data.load_set(cache / "data", "held")
     held = to_tensor(np.array(held))
     scorer = (load(number) if WEIGHTS[number].exists() else Scorer().to(DEVICE)).to(memory_format=torch.channels_last)
-    chosen = lambda inner: [p for p in scorer.body.parameters() if (p.dim() == 4) == inner]  # noqa: E731
     heads = [p for name, p in scorer.named_parameters() if not name.startswith("body.")]
-    optimisers = (Muon(chosen(True), _PEAK, weight_decay=0.02),
-                  torch.optim.AdamW([*chosen(False), *heads], _PEAK, weight_decay=0.02))  # fmt: skip
+    optimiser = Both([{"params": list(scorer.parameters())}], heads, weight_decay=0.02)
     clock, step = Clock(minutes), 0
     while clock.progress < 1.0:
-        for group in (group for optimiser in optimisers for group in optimiser.param_groups):
-            group["lr"] = rate(clock.progress, _PEAK)
         pictures, labels = source.draw()
         scorer.train()
         with autocast():
             verdict = scorer(pictures)
         loss = sum(F.cross_entropy(getattr(verdict, head).float(), label)
                    for head, label in zip(HEADS, labels, strict=True))  # fmt: skip
-        for optimiser in optimisers:
-            optimiser.zero_grad()
+        optimiser.zero_grad()
         loss.backward()
-        for optimiser in optimisers:
-            optimiser.step()
+        optimiser.step(rate(clock.progress, _PEAK))
         step += 1
         if step % 200 == 0:
             right = lowest([scorer], held, specs)

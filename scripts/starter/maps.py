@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from . import lighting, maps_data, recogniser
 from .common import ROOT, Average, Clock, Tally, load, log, rate, save, write_json
-from .muon import Muon
+from .muon import Both
 from .workers import Team
 
 from blender_sd.engine.maps.height import integrate
@@ -113,18 +113,14 @@ class Student:
         slow = {id(p) for p in (*wide, *taught)}
         rest = [p for p in self.net.parameters() if id(p) not in slow]
         self.parameters = [*rest, *wide, *taught]
-        inner = {id(p) for p in (*rest, *taught) if p.dim() == 4} - {id(self.net.out.weight)}
-        groups = ((rest, 1.0), (wide, _WIDE), (taught, _GENTLY))
-        chosen = lambda within: [{"params": [p for p in group if (id(p) in inner) == within], "share": share}  # noqa: E731
-                                 for group, share in groups]  # fmt: skip
-        adam = torch.optim.AdamW(chosen(False), _PEAK, (0.9, 0.98), weight_decay=1e-3, fused=True)
-        self.optimisers = (Muon(chosen(True), _PEAK), adam)
+        groups = [{"params": group, "share": share} for group, share in ((rest, 1.0), (wide, _WIDE), (taught, _GENTLY))]
+        matrices = [p for p in self.parameters if p.dim() != 4]
+        self.optimiser = Both(groups, [*wide, *matrices, self.net.out.weight])
 
     def state(self) -> dict:
         """What a checkpoint keeps."""
         parts = {"net": self.net, "average": self.average.model, "teller": self.teller}
-        optimisers = [optimiser.state_dict() for optimiser in self.optimisers]
-        return {**{name: part.state_dict() for name, part in parts.items()}, "optimisers": optimisers,
+        return {**{name: part.state_dict() for name, part in parts.items()}, "optimiser": self.optimiser.state_dict(),
                 "steps": self.average.steps}  # fmt: skip
 
     def resume(self, state: dict) -> None:
@@ -133,8 +129,7 @@ class Student:
         self.average.model.load_state_dict(state["average"])
         self.average.steps = state["steps"]
         self.teller.load_state_dict(state["teller"])
-        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=False):
-            optimiser.load_state_dict(kept)
+        self.optimiser.load_state_dict(state["optimiser"])
 
     def recognise(self, state: dict) -> None:
         """Take the recogniser as the stage before kept it."""
@@ -152,10 +147,7 @@ class Student:
     def step(self, progress: float) -> None:
         """Follow the gradients, at the rate for a share of the time."""
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = rate(progress, _PEAK * group["share"], hold=_HOLD)
-            optimiser.step()
+        self.optimiser.step(rate(progress, _PEAK, hold=_HOLD))
         self.average.update(self.net)
 
 
@@ -167,7 +159,7 @@ def restore(cache: Path, steps: int = 1000) -> None:
     for net in (student.net, student.average.model):
         net.load_state_dict(weights, strict=False)
     pupil.recogniser.load_state_dict(student.net.recogniser.state_dict())
-    save(cache / "maps.pt", {**student.state(), "optimisers": [], "steps": steps, "spent": 0.0})
+    save(cache / "maps.pt", {**student.state(), "optimiser": [], "steps": steps, "spent": 0.0})
     save(cache / "recogniser.pt", {"pupil": pupil.state_dict(), "spent": 0.0})
 
 
@@ -193,8 +185,7 @@ def train(team: Team, cache: Path, minutes: float) -> None:
     team.progress = clock.progress
     while team.progress < 1:
         loss, parts = student.loss(*next(batches))
-        for optimiser in student.optimisers:
-            optimiser.zero_grad(set_to_none=True)
+        student.optimiser.zero_grad()
         loss.backward()
         progress = team.progress
         team.share(student.parameters, clock.progress)

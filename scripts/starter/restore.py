@@ -30,6 +30,7 @@ def write(cache: Path, folder: Path, control_folder: Path) -> None:
             "encoder": encoder,
             "encoder_average": encoder,
             "samples": 0,
+            "optimiser": [],
             **start,
         },
         "control": {"control": control, "average": control, **start},

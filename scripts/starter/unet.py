@@ -22,13 +22,15 @@ from torch import nn
 from . import text
 from .common import DEVICE, Average, Clock, autocast, load, log, rate, save
 from .latents import Batch, Latents
-from .muon import Muon
+from .muon import Both
 from .workers import Team
 from .wrap import twin
 
 # kind of batch: (share of the steps, pictures)
 MIX = {"small": (0.35, 64), "whole": (0.30, 16), "crop": (0.20, 64), "scene": (0.15, 16)}
 PEAK = 7e-4
+# The layers that Adam trains.
+ENDS = ("conv_in.", "conv_out.", "token_embedding.", "position_embedding.", "positional_embedding")
 STARTS = (350, 750)  # the times at which restyles start that are trained on
 RESTYLED = 0.5  # their share of the scenes that far down the schedule
 SCHEDULE = {
@@ -97,16 +99,6 @@ def diffused(batch: Batch, times: torch.Tensor, alphas: torch.Tensor) -> tuple[t
     return noisy, alpha * noise - sigma * batch.latents
 
 
-def optimisers(*networks: nn.Module) -> tuple[torch.optim.Optimizer, ...]:
-    """Return Muon for convolutions and matrices, and Adam for the rest: embeddings, what takes latents in and out."""
-    ends = ("conv_in.", "conv_out.", "token_embedding.", "position_embedding.", "positional_embedding")
-    named = [(name, parameter) for network in networks for name, parameter in network.named_parameters()]
-    chosen = lambda inner: [parameter for name, parameter in named  # noqa: E731
-                            if (parameter.dim() > 1 and not any(end in name for end in ends)) == inner]
-    adam = torch.optim.AdamW(chosen(False), PEAK, betas=(0.9, 0.98), weight_decay=0.01, fused=DEVICE.type == "cpu")
-    return Muon(chosen(True), PEAK, weight_decay=0.01), adam
-
-
 class Trainer:
     """The networks being trained, their averages and their optimiser; checkpoints carry all of it."""
 
@@ -118,8 +110,10 @@ class Trainer:
         self.unet = build().to(DEVICE).to(memory_format=torch.channels_last)
         self.encoder = text.build_encoder(self.tokenizer).to(DEVICE)
         self.average, self.encoder_average = Average(self.unet), Average(self.encoder)
-        self.parameters = [*self.unet.parameters(), *self.encoder.parameters()]
-        self.optimisers = optimisers(self.unet, self.encoder)
+        named = [*self.unet.named_parameters(), *self.encoder.named_parameters()]
+        self.parameters = [parameter for _, parameter in named]
+        ends = [parameter for name, parameter in named if any(end in name for end in ENDS)]
+        self.optimiser = Both([{"params": self.parameters}], ends, weight_decay=0.01)
         self.step, self.samples, self.spent = 0, 0, 0.0
         self._resume()
         wrapped = twin(self.unet, lambda: build().to(DEVICE).to(memory_format=torch.channels_last))
@@ -139,8 +133,7 @@ class Trainer:
         self.encoder.load_state_dict(state["encoder"])
         self.average.model.load_state_dict(state["unet_average"])
         self.encoder_average.model.load_state_dict(state["encoder_average"])
-        for optimiser, kept in zip(self.optimisers, state.get("optimisers", ()), strict=False):  # restored: none
-            optimiser.load_state_dict(kept)
+        self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.samples, self.spent = state["step"], state["samples"], state["spent"]
         self.average.steps = self.encoder_average.steps = self.step
 
@@ -153,7 +146,7 @@ class Trainer:
                 "encoder": self.encoder.state_dict(),
                 "unet_average": self.average.model.state_dict(),
                 "encoder_average": self.encoder_average.model.state_dict(),
-                "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+                "optimiser": self.optimiser.state_dict(),
                 "step": self.step,
                 "samples": self.samples,
                 "spent": spent,
@@ -162,8 +155,6 @@ class Trainer:
 
     def train_step(self, batch: Batch, progress: float) -> float:
         """One step on this worker's part of a batch; returns its loss."""
-        for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
-            group["lr"] = rate(self.team.progress, PEAK)
         count = len(batch.latents)
         # Stratified over the batch: every step sees all noise levels.
         place = (torch.arange(count, device=DEVICE) + torch.rand(count, device=DEVICE)) / count
@@ -174,13 +165,12 @@ class Trainer:
             hidden = self.encoder(tokens).last_hidden_state
             output = self.forward[batch.circular](self.networks[batch.circular], noisy, times, hidden)
         loss = F.mse_loss(output.float(), target)
-        for optimiser in self.optimisers:
-            optimiser.zero_grad()
+        learning_rate = rate(self.team.progress, PEAK)
+        self.optimiser.zero_grad()
         loss.backward()
         self.team.share(self.parameters, progress)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        for optimiser in self.optimisers:
-            optimiser.step()
+        self.optimiser.step(learning_rate)
         self.average.update(self.unet)
         self.encoder_average.update(self.encoder)
         self.step += 1
