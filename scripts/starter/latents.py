@@ -19,12 +19,15 @@ import torch
 
 from . import captions, data, scenes
 from .common import DEVICE, autocast, load, log, set_circular
+from .regularity import PATTERNS
+from .surface import Spec
 from .vae import build, to_tensor
 
 # Pictures to encode of each set; more is better where encoding time allows. Small sets are gone through again.
 COUNTS = {"small": 40000, "whole": 12000, "crop": 24000, "scene": 6000, "twin": 6000}
 SIDES = {"small": 64, "whole": 128, "crop": 64, "scene": 128, "twin": 128}  # pixels
 PERIODIC = ("small", "whole")
+_ORDERED = 2.0  # how much more often patterns are drawn that must be regular, which take longer to learn
 CHUNK = 64
 
 
@@ -115,6 +118,7 @@ class Latents:
         count = len(scenes.ready(folder, "scenes"))
         self.described = {"small": small, "whole": large, "crop": large,
                           "scene": [scenes.scene_of("scenes", index) for index in range(count)]}  # fmt: skip
+        self.chances = {kind: _chances(self.described[kind], len(self.sets[kind])) for kind in self.described}
 
     def draw(self, kind: str, batch: int) -> Batch:
         """Return a batch of "small" or "whole" pictures (wrapping), of "crop" or of "scene" ones (zero padding)."""
@@ -124,7 +128,7 @@ class Latents:
     def choose(self, kind: str, batch: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the numbers of a batch's latents, and by how many of their pixels (B, 2) to roll each: 0 but for
         periodic ones."""
-        indices = self.rng.integers(len(self.sets[kind]), size=batch)
+        indices = self.rng.choice(len(self.sets[kind]), batch, p=self.chances[kind])
         return indices, self.rng.integers(self.sets[kind].shape[-1] if kind in PERIODIC else 1, size=(batch, 2))
 
     def batch(self, kind: str, indices: np.ndarray, moves: np.ndarray) -> Batch:
@@ -140,3 +144,11 @@ class Latents:
 
     def _tensor(self, latents: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(latents.astype(np.float32) * self.scale).to(DEVICE)
+
+
+def _chances(described: list[Spec] | list[scenes.Scene], count: int) -> np.ndarray:
+    """Return with what chance to draw each of ``count`` latents, of pictures that are described in turn."""
+    specs = [getattr(one, "spec", one) for one in described]
+    ordered = np.array([spec is not None and spec.family in PATTERNS for spec in specs])
+    weights = np.resize(np.where(ordered, _ORDERED, 1.0), count)
+    return weights / weights.sum()

@@ -27,8 +27,9 @@ from .workers import Team
 from .wrap import twin
 
 # kind of batch: (share of the steps, pictures)
-MIX = {"small": (0.35, 64), "whole": (0.30, 16), "crop": (0.20, 64), "scene": (0.15, 16)}
+MIX = {"small": (0.25, 64), "whole": (0.45, 16), "crop": (0.15, 64), "scene": (0.15, 16)}
 PEAK = 7e-4
+LAYOUT = 2 / 3  # power that sends evenly drawn numbers 0…1 towards the noisy end
 # The layers that Adam trains.
 ENDS = ("conv_in.", "conv_out.", "token_embedding.", "position_embedding.", "positional_embedding")
 STARTS = (350, 750)  # the times at which restyles start that are trained on
@@ -156,9 +157,9 @@ class Trainer:
     def train_step(self, batch: Batch, progress: float) -> float:
         """One step on this worker's part of a batch; returns its loss."""
         count = len(batch.latents)
-        # Stratified over the batch: every step sees all noise levels.
+        # Stratified over the batch: every step sees all noise levels, those that decide the layout more often.
         place = (torch.arange(count, device=DEVICE) + torch.rand(count, device=DEVICE)) / count
-        times = (place[torch.randperm(count, device=DEVICE)] * 1000).long()
+        times = (place[torch.randperm(count, device=DEVICE)].pow(LAYOUT) * 1000).long().clamp(max=999)
         noisy, target = diffused(batch, times, self.alphas)
         tokens = text.tokenize(self.tokenizer, batch.texts).to(DEVICE)
         with autocast():
