@@ -27,6 +27,8 @@ ADVICE = {
     "text": "The built-in texture model: small, offline, for walls, floors, fabrics and other materials",
 }
 
+LEARNT = ("mossy", "snowy")  # the modifiers that the exported model follows
+
 SHEET = (
     "red brick wall", "grey stone wall", "cobblestone street", "beige gravel", "blue ceramic tiles",
     "teal and gold mosaic", "white hexagon tiles", "brown wooden planks", "oak wood grain", "chestnut parquet floor",
@@ -90,8 +92,11 @@ def write(cache: Path, folder: Path) -> None:
 
 
 def write_vocabulary(folder: Path) -> None:
-    """Write the words of the captions, which the add-on's panel offers and checks prompts against."""
-    write_json(folder / "vocabulary.json", {"words": captions.vocabulary(), "phrases": captions.phrases()})
+    """Write the words of the captions, which the add-on's panel offers and checks prompts against. Modifiers that show
+    too seldom are not offered."""
+    phrases = captions.phrases()
+    phrases["condition"] = [words for words in phrases["condition"] if words[0] in LEARNT]
+    write_json(folder / "vocabulary.json", {"words": captions.vocabulary(), "phrases": phrases})
 
 
 def write_control(cache: Path, folder: Path) -> None:
