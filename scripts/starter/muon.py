@@ -1,8 +1,8 @@
 """The optimiser Muon: momentum whose every update is made orthogonal, so that all directions of a matrix learn.
 
 It suits the weights of convolutions and matrices inside a net; `Both` leaves all else to Adam. Six minutes of one core
-on top of the same map estimator brought its base colours to 26.22 dB and its normals to 7.74°; with Adam it was 26.04 dB
-and 7.86°. torch's own Muon takes no convolutions, and works in bfloat16, which many CPUs only emulate.
+on top of the same map estimator brought its base colours to 26.22 dB and its normals to 7.74°; with Adam it was 26.04
+dB and 7.86°. torch's own Muon takes no convolutions, and works in bfloat16, which many CPUs only emulate.
 """
 
 from __future__ import annotations
