@@ -148,7 +148,7 @@ class Latents:
 
 def _chances(described: list[Spec] | list[scenes.Scene], count: int) -> np.ndarray:
     """Return with what chance to draw each of ``count`` latents, of pictures that are described in turn."""
-    specs = [getattr(one, "spec", one) for one in described]
+    specs = [getattr(shown, "spec", shown) for shown in described]
     ordered = np.array([spec is not None and spec.family in PATTERNS for spec in specs])
     weights = np.resize(np.where(ordered, _ORDERED, 1.0), count)
     return weights / weights.sum()
