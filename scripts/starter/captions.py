@@ -114,8 +114,11 @@ def _colour_part(spec: Spec, noun: str, rng: np.random.Generator) -> tuple[str, 
 
 def _adjectives(spec: Spec, rng: np.random.Generator, chance: float) -> list[str]:
     words = []
-    for options in (SIZE_WORDS[spec.size], WEAR_WORDS[spec.wear], CONTRAST_WORDS[spec.contrast]):
-        if options and rng.random() < chance * (0.3 if options is SIZE_WORDS["medium"] else 1.0):
+    # Small and large are nearly always said, so that a prompt without a size means medium.
+    sized = chance * 0.3 if spec.size == "medium" else 2.0 * chance
+    for options, likely in ((SIZE_WORDS[spec.size], sized), (WEAR_WORDS[spec.wear], chance),
+                            (CONTRAST_WORDS[spec.contrast], chance)):  # fmt: skip
+        if options and rng.random() < likely:
             words.append(_pick(rng, options))
     rng.shuffle(words)
     return words

@@ -209,9 +209,9 @@ def train(cache: Path, minutes: float, number: int) -> None:
 
 
 def load(number: int = 1) -> Scorer:
-    """Return a trained judge, from its committed weights. One trained before there were modifiers knows none."""
+    """Return a trained judge, from its committed weights."""
     scorer = Scorer()
-    scorer.load_state_dict(scorer.state_dict() | load_file(WEIGHTS[number]))
+    scorer.load_state_dict(load_file(WEIGHTS[number]))
     return scorer.to(DEVICE).eval()
 
 

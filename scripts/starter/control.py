@@ -21,7 +21,7 @@ from torch import nn
 from . import data, scenes, text
 from . import unet as unet_stage
 from .common import DEVICE, Average, Clock, autocast, load, log, rate, save
-from .latents import SIDES, Batch, Latents, crops, placement
+from .latents import SIDES, Batch, Latents, crops
 from .workers import Team
 from .wrap import twin
 
@@ -57,7 +57,6 @@ class Pairs:
         small, large = data.load_heights(folder, "small"), data.load_heights(folder, "large")
         self.heights = {"small": small, "whole": large, "crop": large}
         self.scenes = scenes.load(folder, "scenes")
-        self.corners, self.rolls = placement()
 
     def draw(self, kind: str, batch: int) -> tuple[Batch, torch.Tensor]:
         """A batch and its control pictures (B, 3, h, w), 0…1, of the pictures' size."""
@@ -65,7 +64,7 @@ class Pairs:
         drawn = self.rng.random() < 0.5
         if kind == "scene":
             layer = self.scenes["lines" if drawn else "depth"]
-            control = crops(layer, self.corners[kind], indices, SIDES[kind]).astype(np.float32) / 255
+            control = crops(layer, self.latents.corners[kind], indices, SIDES[kind]).astype(np.float32) / 255
         else:
             control = self._heights(kind, indices, moves).astype(np.float32) / 255
             control = lines(control, float(self.rng.uniform(0.04, 0.12))) if drawn else control
@@ -76,9 +75,9 @@ class Pairs:
         """The height maps (B, S, S) of materials."""
         heights = self.heights[kind]
         if kind == "crop":
-            return crops(heights, self.corners[kind], indices, SIDES[kind])
+            return crops(heights, self.latents.corners[kind], indices, SIDES[kind])
         return np.stack([
-            np.roll(heights[i % len(heights)], tuple(self.rolls[kind][i] + 4 * move), (0, 1))
+            np.roll(heights[i % len(heights)], tuple(4 * move), (0, 1))
             for i, move in zip(indices, moves, strict=True)
         ])
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import materials, modifiers
+from . import anchors, materials, modifiers
 from .surface import Spec
 
 # name: (pictures, size, first seed)
@@ -26,6 +26,9 @@ SETS = {
     "large": (12000, 128, 100_000_000),
     "small": (60000, 64, 200_000_000),
 }
+# Of each set the first so many show patterns in the sizes that the denoiser learns. The rest, by which judges learn to
+# know patterns of all sizes, and the held-out ones show any.
+SETTLED = {"large": 12000, "small": 40000}
 MODIFIED = 0.4  # the share of pictures with a modifier, where one suits the family
 _CHUNK = 64
 
@@ -37,7 +40,8 @@ def spec_of(name: str, index: int, modified: float = MODIFIED) -> Spec:
     """
     _, _, seed = SETS[name]
     family = materials.FAMILIES[index % len(materials.FAMILIES)]
-    return materials.sample(np.random.default_rng(seed + index), family, modified)
+    spec = materials.sample(np.random.default_rng(seed + index), family, modified)
+    return anchors.settled(spec) if index < SETTLED.get(name, 0) else spec
 
 
 def modified_specs(each: int, offset: int = 0) -> list[Spec]:

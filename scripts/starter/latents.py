@@ -6,7 +6,8 @@
     lat_scene  128 px crops of the rendered scenes, zero padding
     lat_twin   the same crops of their grey twins
 Each (N, 4, S / 4, S / 4) float16 for pictures of S pixels. Under wrapping padding rolling a latent is the same as
-rolling its picture by four pixels a step, so rolls are drawn afresh at every use.
+rolling its picture by four pixels a step, so rolls are drawn afresh at every use: mostly by whole fields of the
+denoiser's grid, see :mod:`anchors`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import captions, data, scenes
+from . import anchors, captions, data, scenes
 from .common import DEVICE, autocast, load, log, set_circular
 from .regularity import PATTERNS
 from .surface import Spec
@@ -27,7 +28,10 @@ from .vae import build, to_tensor
 COUNTS = {"small": 40000, "whole": 12000, "crop": 24000, "scene": 6000, "twin": 6000}
 SIDES = {"small": 64, "whole": 128, "crop": 64, "scene": 128, "twin": 128}  # pixels
 PERIODIC = ("small", "whole")
-_ORDERED = 2.0  # how much more often patterns are drawn that must be regular, which take longer to learn
+_ORDERED = 3.0  # how much more often patterns are drawn that must be regular, which take longer to learn
+_MODIFIED = 1.5  # how much more often pictures with a modifier are drawn
+_ANCHORED = 0.75  # the share of pictures that begin where a field of the denoiser's grid does
+_FIELD = anchors.GRID // 4  # a field's latents
 CHUNK = 64
 
 
@@ -50,18 +54,17 @@ def _encode(vae, folder: Path, name: str, fetch) -> None:
     temporary.replace(path)
 
 
-def placement() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return where the encoded pictures lie in the rendered ones: the top left corner (N, 2) of every "crop" and
-    "scene", and by how many pixels (N, 2), 0…3, those of each periodic set were rolled before they were encoded; the
-    same at every call."""
-    corners, rolls = {}, {}
+def placement() -> dict[str, np.ndarray]:
+    """Return where the encoded pictures lie in the rendered ones: the top left corner (N, 2) of every "crop", mostly on
+    the denoiser's grid, and "scene"; the same at every call."""
+    corners = {}
     for kind, rendered in (("crop", 128), ("scene", scenes.SIZE)):
         rng = np.random.default_rng([17, len(corners)])
         corners[kind] = rng.integers(0, rendered - SIDES[kind] + 1, (COUNTS[kind], 2))
-    for kind in PERIODIC:
-        rng = np.random.default_rng([18, len(rolls)])
-        rolls[kind] = rng.integers(0, 4, (-(-COUNTS[kind] // CHUNK), 2)).repeat(CHUNK, 0)[: COUNTS[kind]]
-    return corners, rolls
+    rng = np.random.default_rng(18)
+    anchored = rng.random(COUNTS["crop"]) < _ANCHORED
+    corners["crop"][anchored] -= corners["crop"][anchored] % anchors.GRID
+    return corners
 
 
 def crops(pictures: np.ndarray, corners: np.ndarray, numbers: np.ndarray, side: int) -> np.ndarray:
@@ -79,13 +82,13 @@ def prepare(cache: Path) -> None:
     vae.load_state_dict(load(cache / "vae.pt")["average"])
     small, large = (data.load_set(folder, name)[0] for name in ("small", "large"))
     rendered = scenes.load(folder, "scenes")
-    corners, rolls = placement()
+    corners = placement()
 
     def fetch(name: str, pictures: np.ndarray, kind: str):
         return lambda a, b: crops(pictures, corners[kind], np.arange(a, b), SIDES[name])
 
-    def rolled(kind: str, pictures: np.ndarray):
-        return lambda a, b: np.roll(pictures[np.arange(a, b) % len(pictures)], tuple(rolls[kind][a]), (1, 2))
+    def whole(pictures: np.ndarray):
+        return lambda a, b: pictures[np.arange(a, b) % len(pictures)]
 
     vae.eval()
     set_circular(vae, False)
@@ -93,17 +96,19 @@ def prepare(cache: Path) -> None:
     _encode(vae, folder, "scene", fetch("scene", rendered["picture"], "scene"))
     _encode(vae, folder, "twin", fetch("twin", rendered["twin"], "scene"))
     set_circular(vae, True)
-    _encode(vae, folder, "small", rolled("small", small))
-    _encode(vae, folder, "whole", rolled("whole", large))
+    _encode(vae, folder, "small", whole(small))
+    _encode(vae, folder, "whole", whole(large))
 
 
 @dataclass
 class Batch:
-    """Latents (B, 4, h, w), their captions, the padding that they were encoded with, and scenes' grey twins."""
+    """Latents (B, 4, h, w), their captions, the padding that they were encoded with, which (B,) of them show a regular
+    pattern that lies off the denoiser's grid, and scenes' grey twins."""
 
     latents: torch.Tensor
     texts: list[str]
     circular: bool
+    loose: torch.Tensor
     twins: torch.Tensor | None = None
 
 
@@ -116,9 +121,10 @@ class Latents:
         self.sets = {name: np.load(folder / f"lat_{name}.npy", mmap_mode="r") for name in COUNTS}
         small, large = (data.load_set(folder, name)[1] for name in ("small", "large"))
         count = len(scenes.ready(folder, "scenes"))
+        self.corners = placement()
         self.described = {"small": small, "whole": large, "crop": large,
                           "scene": [scenes.scene_of("scenes", index) for index in range(count)]}  # fmt: skip
-        self.chances = {kind: _chances(self.described[kind], len(self.sets[kind])) for kind in self.described}
+        self.chances = {kind: _chances(kind, self.described[kind], len(self.sets[kind])) for kind in self.described}
 
     def draw(self, kind: str, batch: int) -> Batch:
         """Return a batch of "small" or "whole" pictures (wrapping), of "crop" or of "scene" ones (zero padding)."""
@@ -129,7 +135,10 @@ class Latents:
         """Return the numbers of a batch's latents, and by how many of their pixels (B, 2) to roll each: 0 but for
         periodic ones."""
         indices = self.rng.choice(len(self.sets[kind]), batch, p=self.chances[kind])
-        return indices, self.rng.integers(self.sets[kind].shape[-1] if kind in PERIODIC else 1, size=(batch, 2))
+        moves = self.rng.integers(self.sets[kind].shape[-1] if kind in PERIODIC else 1, size=(batch, 2))
+        anchored = self.rng.random(batch) < _ANCHORED
+        moves[anchored] -= moves[anchored] % _FIELD
+        return indices, moves
 
     def batch(self, kind: str, indices: np.ndarray, moves: np.ndarray) -> Batch:
         """The batch of what was chosen."""
@@ -140,15 +149,30 @@ class Latents:
         texts = [
             "" if self.rng.random() < 0.1 else words(described[i % len(described)], self.rng) for i in indices]
         twins = self._tensor(self.sets["twin"][indices]) if kind == "scene" else None
-        return Batch(self._tensor(latents), texts, kind in PERIODIC, twins)
+        loose = torch.from_numpy(self._loose(kind, indices, moves)).to(DEVICE)
+        return Batch(self._tensor(latents), texts, kind in PERIODIC, loose, twins)
+
+    def _loose(self, kind: str, indices: np.ndarray, moves: np.ndarray) -> np.ndarray:
+        if kind == "scene":
+            return np.zeros(len(indices), bool)
+        places = moves % _FIELD if kind in PERIODIC else self.corners[kind][indices] % anchors.GRID
+        described = self.described[kind]
+        return places.any(1) & np.array([described[i % len(described)].family in PATTERNS for i in indices])
 
     def _tensor(self, latents: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(latents.astype(np.float32) * self.scale).to(DEVICE)
 
 
-def _chances(described: list[Spec] | list[scenes.Scene], count: int) -> np.ndarray:
-    """Return with what chance to draw each of ``count`` latents, of pictures that are described in turn."""
+def _chances(kind: str, described: list[Spec] | list[scenes.Scene], count: int) -> np.ndarray:
+    """Return with what chance to draw each of ``count`` latents, of pictures that are described in turn.
+
+    Periodic pictures in which a pattern has another size than its words say are left out.
+    """
     specs = [getattr(shown, "spec", shown) for shown in described]
     ordered = np.array([spec is not None and spec.family in PATTERNS for spec in specs])
-    weights = np.resize(np.where(ordered, _ORDERED, 1.0), count)
+    modified = np.array([spec is not None and bool(spec.modifier) for spec in specs])
+    weights = np.where(ordered, _ORDERED, 1.0) * np.where(modified, _MODIFIED, 1.0)
+    if kind in PERIODIC:
+        weights *= [anchors.fits(spec, SIDES[kind]) for spec in specs]
+    weights = np.resize(weights, count)
     return weights / weights.sum()

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from .workers import Team
+
 _BETAS = (0.9, 0.98)  # of Adam
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's coefficients: they bring all singular values near 1 in five rounds
 
@@ -27,11 +29,15 @@ def orthogonal(matrices: Tensor, rounds: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Update weights of convolutions and matrices; a rate means as large a step as Adam's at that rate."""
+    """Update weights of convolutions and matrices; a rate means as large a step as Adam's at that rate.
+
+    Members of a team each work out their part of the updates, as these take as long as a few pictures.
+    """
 
     def __init__(self, params: Iterable[nn.Parameter] | Iterable[dict], lr: float, momentum: float = 0.95,
-                 weight_decay: float = 1e-3):  # fmt: skip
+                 weight_decay: float = 1e-3, team: Team | None = None):  # fmt: skip
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self._team = team or Team()
 
     @torch.no_grad()
     def step(self) -> None:
@@ -45,28 +51,41 @@ class Muon(torch.optim.Optimizer):
                 mean = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
                 ahead = parameter.grad.lerp(mean, group["momentum"])
                 alike.setdefault(tuple(parameter.shape), []).append((parameter, ahead.flatten(1)))
-            for pairs in alike.values():
-                self._move(pairs, group["lr"], group["weight_decay"])
+            updates = [self._mine(pairs) for pairs in alike.values()]
+            self._team.add(updates)
+            for pairs, update in zip(alike.values(), updates, strict=True):
+                self._move(pairs, update, group["lr"], group["weight_decay"])
 
-    def _move(self, pairs: list[tuple[nn.Parameter, Tensor]], rate: float, decay: float) -> None:
-        updates = torch.stack([update for _, update in pairs])
-        rows, columns = updates.shape[1:]
-        updates = orthogonal(updates) if rows <= columns else orthogonal(updates.mT).mT
+    def _mine(self, pairs: list[tuple[nn.Parameter, Tensor]]) -> Tensor:
+        """Return the updates (N, rows, columns) of this worker's part of weights of one shape; the others' are 0."""
+        mine = slice(self._team.rank, None, self._team.size)
+        ahead = torch.stack([update for _, update in pairs])
+        rows, columns = ahead.shape[1:]
+        updates = torch.zeros_like(ahead)
+        if len(pairs) > self._team.rank:
+            part = ahead[mine]
+            updates[mine] = orthogonal(part) if rows <= columns else orthogonal(part.mT).mT
+        return updates
+
+    def _move(self, pairs: list[tuple[nn.Parameter, Tensor]], updates: Tensor, rate: float, decay: float) -> None:
+        size = 0.2 * rate * max(updates.shape[1:]) ** 0.5
         for (parameter, _), update in zip(pairs, updates, strict=True):
             parameter.mul_(1 - rate * decay)
-            parameter.add_(update.reshape(parameter.shape), alpha=-0.2 * rate * max(rows, columns) ** 0.5)
+            parameter.add_(update.reshape(parameter.shape), alpha=-size)
 
 
 class Both:
     """Muon for convolutions and matrices and Adam for all else, as one optimiser."""
 
-    def __init__(self, groups: Iterable[dict], ends: Iterable[nn.Parameter] = (), weight_decay: float = 1e-3):
+    def __init__(self, groups: Iterable[dict], ends: Iterable[nn.Parameter] = (), weight_decay: float = 1e-3,
+                 team: Team | None = None):  # fmt: skip
         """Take charge of parameters.
 
         Args:
             groups: each with its "params" and, if it is not 1, its "share" of the rate.
             ends: convolutions and matrices for Adam: embeddings, and the layers where a net takes in and gives out.
             weight_decay: how much of a weight goes at each step, at rate 1.
+            team: those who train the same weights, with the same gradients.
         """
         outer = {id(parameter) for parameter in ends}
 
@@ -76,7 +95,7 @@ class Both:
                     for group in groups]  # fmt: skip
 
         self.parts = (
-            Muon(chosen(True), 0.0, weight_decay=weight_decay),
+            Muon(chosen(True), 0.0, weight_decay=weight_decay, team=team),
             torch.optim.AdamW(chosen(False), 0.0, _BETAS, weight_decay=weight_decay, fused=True),
         )
 

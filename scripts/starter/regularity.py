@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import materials
+from . import anchors, materials
 from .surface import Spec
 
 PATTERNS = ("brick", "tiles", "checker", "plaid", "stripes", "dots", "hexagons", "parquet")
@@ -63,7 +63,7 @@ def jittered(picture: np.ndarray, period: float, amount: float, rng: np.random.G
 def specs(pattern: str, count: int, seed: int = 90_000) -> list[Spec]:
     """Return ``count`` held-out orders for renders of ``pattern``."""
     return [
-        materials.sample(np.random.default_rng([seed, PATTERNS.index(pattern), number]), pattern)
+        anchors.settled(materials.sample(np.random.default_rng([seed, PATTERNS.index(pattern), number]), pattern))
         for number in range(count)
     ]
 

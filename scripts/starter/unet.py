@@ -27,9 +27,10 @@ from .workers import Team
 from .wrap import twin
 
 # kind of batch: (share of the steps, pictures)
-MIX = {"small": (0.25, 64), "whole": (0.45, 16), "crop": (0.15, 64), "scene": (0.15, 16)}
+MIX = {"small": (0.2, 64), "whole": (0.5, 16), "crop": (0.2, 64), "scene": (0.1, 16)}
 PEAK = 7e-4
 LAYOUT = 2 / 3  # power that sends evenly drawn numbers 0…1 towards the noisy end
+LAID_OUT = 0.6  # the noise level, 0…1, below which a picture shows where its pattern lies
 # The layers that Adam trains.
 ENDS = ("conv_in.", "conv_out.", "token_embedding.", "position_embedding.", "positional_embedding")
 STARTS = (350, 750)  # the times at which restyles start that are trained on
@@ -114,7 +115,7 @@ class Trainer:
         named = [*self.unet.named_parameters(), *self.encoder.named_parameters()]
         self.parameters = [parameter for _, parameter in named]
         ends = [parameter for name, parameter in named if any(end in name for end in ENDS)]
-        self.optimiser = Both([{"params": self.parameters}], ends, weight_decay=0.01)
+        self.optimiser = Both([{"params": self.parameters}], ends, 0.01, team)
         self.step, self.samples, self.spent = 0, 0, 0.0
         self._resume()
         wrapped = twin(self.unet, lambda: build().to(DEVICE).to(memory_format=torch.channels_last))
@@ -159,7 +160,9 @@ class Trainer:
         count = len(batch.latents)
         # Stratified over the batch: every step sees all noise levels, those that decide the layout more often.
         place = (torch.arange(count, device=DEVICE) + torch.rand(count, device=DEVICE)) / count
-        times = (place[torch.randperm(count, device=DEVICE)].pow(LAYOUT) * 1000).long().clamp(max=999)
+        place = place[torch.randperm(count, device=DEVICE)].pow(LAYOUT)
+        # A pattern that lies off the grid is seen where its place shows, as in a picture that is painted over.
+        times = (torch.where(batch.loose, LAID_OUT * place, place) * 1000).long().clamp(max=999)
         noisy, target = diffused(batch, times, self.alphas)
         tokens = text.tokenize(self.tokenizer, batch.texts).to(DEVICE)
         with autocast():

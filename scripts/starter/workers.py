@@ -42,6 +42,15 @@ class Team:
         for parameter, part in zip(parameters, parts, strict=True):
             parameter.grad.copy_(part.view_as(parameter))
 
+    def add(self, parts: list[torch.Tensor]) -> None:
+        """Add up the workers' tensors of the same shapes, in place."""
+        if self.size == 1:
+            return
+        flat = torch.cat([part.reshape(-1) for part in parts])
+        dist.all_reduce(flat)
+        for part, whole in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
+            part.copy_(whole.view_as(part))
+
 
 def _enter(rank: int, size: int, store: str, function: Callable, arguments: tuple) -> None:
     torch.set_num_threads(1)

@@ -53,16 +53,6 @@ def test_a_judge_is_written_and_read_with_all_heads(tmp_path, monkeypatch):
     assert set(right) == set(classifier.HEADS)
 
 
-def test_a_judge_from_before_modifiers_sees_none(tmp_path, monkeypatch):
-    from safetensors.torch import save_file
-
-    state = {name: value for name, value in classifier.Scorer().state_dict().items() if "modifier" not in name}
-    save_file(state, tmp_path / "old.safetensors")
-    monkeypatch.setattr(classifier, "WEIGHTS", {1: tmp_path / "old.safetensors"})
-    verdict = classifier.load()(torch.rand(3, 3, 64, 64))
-    assert not verdict.modifier.any() and verdict.features.shape == (3, classifier.FEATURES)
-
-
 def test_the_lower_judge_counts_and_modifiers_that_one_does_not_know_are_left_out(monkeypatch):
     """Judges are stand-ins here: each is the set of modifiers that it knows."""
 

@@ -1,0 +1,43 @@
+"""How large the features of regular patterns are, and where they lie: on the grid on which the denoiser works.
+
+At its coarsest level the denoiser looks at fields of `GRID` pixels, and under wrapping padding it can tell one place
+from another within such a field alone. A pattern of any size at any place makes it settle both from noise, everywhere
+alike; it never learnt to. A pattern whose cells are as large as a field, or a few, and that begins where a field does
+leaves it little to settle. So training pictures of regular patterns have one size for each size word, and at noise
+levels that decide the layout they begin at a field's edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .surface import Spec
+
+GRID = 16  # pixels of a field of the coarsest level: 4 of the autoencoder times 4 of the denoiser
+
+_SIDES = {"small": 16.0, "medium": 32.0, "large": 64.0}  # pixels of a cell
+# How many cells of each pattern's own procedure make its feature, and whether it counts cells in pairs.
+_FEATURES = {"brick": (1.0, False), "tiles": (1.0, False), "checker": (1.0, True), "plaid": (1 / 1.3, False),
+             "stripes": (1.0, False), "dots": (1 / 0.72, True), "parquet": (1.0, True)}  # fmt: skip
+# Hexagons have other distances across than down: 7 by 8, 5 by 6 and 3 by 4 of them fill `_HONEYCOMB` pixels.
+_HEXAGONS = {"small": 17.8 / 0.8, "medium": 25.6 / 0.8, "large": 40.0 / 0.8}
+_HONEYCOMB = 128
+
+
+def settled(spec: Spec) -> Spec:
+    """Return a spec with the one feature size of its size word if it is of a regular pattern, or as it is."""
+    if spec.family == "hexagons":
+        return replace(spec, pixels=_HEXAGONS[spec.size])
+    if spec.family not in _FEATURES:
+        return spec
+    return replace(spec, pixels=_SIDES[spec.size] * _FEATURES[spec.family][0])
+
+
+def fits(spec: Spec, size: int) -> bool:
+    """Return whether a picture of ``size`` pixels shows a settled spec in its own size, as whole cells fill it."""
+    if spec.family == "hexagons":
+        return size % _HONEYCOMB == 0
+    if spec.family not in _FEATURES:
+        return True
+    side = _SIDES[spec.size] * (2 if _FEATURES[spec.family][1] else 1)
+    return size % side == 0
