@@ -19,15 +19,14 @@ _SIDES = {"small": 16.0, "medium": 32.0, "large": 64.0}  # pixels of a cell
 # How many cells of each pattern's own procedure make its feature, and whether it counts cells in pairs.
 _FEATURES = {"brick": (1.0, False), "tiles": (1.0, False), "checker": (1.0, True), "plaid": (1 / 1.3, False),
              "stripes": (1.0, False), "dots": (1 / 0.72, True), "parquet": (1.0, True)}  # fmt: skip
-# Hexagons have other distances across than down: 7 by 8, 5 by 6 and 3 by 4 of them fill `_HONEYCOMB` pixels.
-_HEXAGONS = {"small": 17.8 / 0.8, "medium": 25.6 / 0.8, "large": 40.0 / 0.8}
-_HONEYCOMB = 128
+# Pixels of a hexagon so that 7 by 8, 4 by 4 and 2 by 2 of them fill 128 pixels, and the side that whole ones fill.
+_HEXAGONS = {"small": (17.8 / 0.8, 128), "medium": (33.5 / 0.8, 64), "large": (67.0 / 0.8, 128)}
 
 
 def settled(spec: Spec) -> Spec:
     """Return a spec with the one feature size of its size word if it is of a regular pattern, or as it is."""
     if spec.family == "hexagons":
-        return replace(spec, pixels=_HEXAGONS[spec.size])
+        return replace(spec, pixels=_HEXAGONS[spec.size][0])
     if spec.family not in _FEATURES:
         return spec
     return replace(spec, pixels=_SIDES[spec.size] * _FEATURES[spec.family][0])
@@ -36,7 +35,7 @@ def settled(spec: Spec) -> Spec:
 def fits(spec: Spec, size: int) -> bool:
     """Return whether a picture of ``size`` pixels shows a settled spec in its own size, as whole cells fill it."""
     if spec.family == "hexagons":
-        return size % _HONEYCOMB == 0
+        return size % _HEXAGONS[spec.size][1] == 0
     if spec.family not in _FEATURES:
         return True
     side = _SIDES[spec.size] * (2 if _FEATURES[spec.family][1] else 1)

@@ -4,8 +4,9 @@ Velocity prediction (Salimans & Ho 2022) on a schedule that ends in almost pure 
 and not leaked. The pooled text joins the time embedding (``addition_embed_type="text"``), which steers colour and
 material as a whole; cross attention on the two coarser levels does the rest. Batches alternate between wrapping and
 zero padding: the model paints seamless tiles and ordinary pictures alike. Half of the work goes into pictures of twice
-the side, which teach it to keep a pattern's order over many rows. Scenes are also seen as a restyle sees them, which
-starts from a grey render instead of noise alone (:func:`diffused`).
+the side, which teach it to keep a pattern's order over many rows; patterns mostly lie on the grid of its coarsest level
+(:mod:`anchors`). Scenes are also seen as a restyle sees them, which starts from a grey render instead of noise alone
+(:func:`diffused`).
 """
 
 from __future__ import annotations

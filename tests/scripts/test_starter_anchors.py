@@ -61,7 +61,7 @@ def test_the_denoiser_sees_patterns_in_settled_sizes_and_judges_in_any():
 
 def test_pictures_that_show_a_pattern_in_another_size_are_not_drawn():
     assert not anchors.fits(_spec("checker", "large"), 64), "two squares of 64 pixels do not fit"
-    assert not anchors.fits(_spec("hexagons", "medium"), 64)
+    assert not anchors.fits(_spec("hexagons", "small"), 64)
     described = [_spec("checker", "large"), _spec("brick", "small"), replace(_spec("brick", "small"), family="sand"),
                  replace(_spec("brick", "small"), modifier="wet")]  # fmt: skip
     chances = latents._chances("small", described, 8)
