@@ -21,13 +21,13 @@ ADVICE = {
     "size": 256,
     "steps": 20,
     "guidance": 3.0,
-    "sampler": "dpmpp_2m",
+    "sampler": "dpmpp_2m_sde",
     "scale": 1.0,
     "upscaler": "starter",
     "text": "The built-in texture model: small, offline, for walls, floors, fabrics and other materials",
 }
 
-LEARNT = ("mossy", "snowy")  # the modifiers that the exported model follows
+LEARNT = ("mossy", "dusty", "snowy", "polished", "two tone")  # the modifiers that the exported model follows
 
 SHEET = (
     "red brick wall", "grey stone wall", "cobblestone street", "beige gravel", "blue ceramic tiles",
