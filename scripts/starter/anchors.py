@@ -1,10 +1,10 @@
 """How large the features of regular patterns are, and where they lie: on the grid on which the denoiser works.
 
-At its coarsest level the denoiser looks at fields of `GRID` pixels, and under wrapping padding it can tell one place
-from another within such a field alone. A pattern of any size at any place makes it settle both from noise, everywhere
-alike; it never learnt to. A pattern whose cells are as large as a field, or a few, and that begins where a field does
-leaves it little to settle. So training pictures of regular patterns have one size for each size word, and at noise
-levels that decide the layout they begin at a field's edge.
+At its coarsest level the denoiser sees fields of `GRID` pixels, and under wrapping padding it knows where in a field a
+pixel lies but not in which field. If patterns may have any size and lie anywhere, it must settle both from noise, and
+in the same way all over the picture; it never learnt to. Cells as large as one field, two or four that begin at a
+field's edge leave little to settle. So training pictures of regular patterns have one size for each size word, and at
+the noise levels that decide the layout they begin at a field's edge.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .surface import Spec
 GRID = 16  # pixels of a field of the coarsest level: 4 of the autoencoder times 4 of the denoiser
 
 _SIDES = {"small": 16.0, "medium": 32.0, "large": 64.0}  # pixels of a cell
-# How many cells of each pattern's own procedure make its feature, and whether it counts cells in pairs.
+# For each pattern the spec's pixels for each pixel of a cell, and whether it counts cells in pairs.
 _FEATURES = {"brick": (1.0, False), "tiles": (1.0, False), "checker": (1.0, True), "plaid": (1 / 1.3, False),
              "stripes": (1.0, False), "dots": (1 / 0.72, True), "parquet": (1.0, True)}  # fmt: skip
 # Pixels of a hexagon so that 7 by 8, 4 by 4 and 2 by 2 of them fill 128 pixels, and the side that whole ones fill.

@@ -114,7 +114,7 @@ def _colour_part(spec: Spec, noun: str, rng: np.random.Generator) -> tuple[str, 
 
 def _adjectives(spec: Spec, rng: np.random.Generator, chance: float) -> list[str]:
     words = []
-    # Small and large are nearly always said, so that a prompt without a size means medium.
+    # Small and large are nearly always named, so that a prompt without a size means medium.
     sized = chance * 0.3 if spec.size == "medium" else 2.0 * chance
     for options, likely in ((SIZE_WORDS[spec.size], sized), (WEAR_WORDS[spec.wear], chance),
                             (CONTRAST_WORDS[spec.contrast], chance)):  # fmt: skip

@@ -165,7 +165,7 @@ class Trainer:
         # Stratified over the batch: every step sees all noise levels, those that decide the layout more often.
         place = (torch.arange(count, device=DEVICE) + torch.rand(count, device=DEVICE)) / count
         place = place[torch.randperm(count, device=DEVICE)].pow(LAYOUT)
-        # A pattern that lies off the grid is seen where its place shows, as in a picture that is painted over.
+        # Patterns off the grid are seen only where their place shows, as in a picture that is painted over.
         times = (torch.where(batch.loose, LAID_OUT * place, place) * 1000).long().clamp(max=999)
         noisy, target = diffused(batch, times, self.alphas)
         tokens = text.tokenize(self.tokenizer, batch.texts).to(DEVICE)

@@ -33,14 +33,12 @@ class Team:
         self.progress = progress
         if self.size == 1:
             return
-        parameters = [p for p in parameters if p.grad is not None]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         mine = torch.tensor([progress if self.leads else 0.0])
-        flat = torch.cat([mine, *(p.grad.reshape(-1) for p in parameters)])
-        dist.all_reduce(flat)
-        self.progress = float(flat[0])
-        parts = (flat[1:] / self.size).split([p.numel() for p in parameters])
-        for parameter, part in zip(parameters, parts, strict=True):
-            parameter.grad.copy_(part.view_as(parameter))
+        self.add([mine, *gradients])
+        self.progress = float(mine)
+        for gradient in gradients:
+            gradient.div_(self.size)
 
     def add(self, parts: list[torch.Tensor]) -> None:
         """Add up the workers' tensors of the same shapes, in place."""
