@@ -16,16 +16,17 @@ from starter import common, control, data, latents, restyling, scenes, unet
 def test_the_noise_of_a_restyle_leads_from_the_grey_render_to_the_scene(monkeypatch):
     alphas = unet.sampler().alphas_cumprod
     scene, twin = torch.full((64, 4, 8, 8), 2.0), torch.full((64, 4, 8, 8), -1.0)
+    loose = torch.zeros(64, dtype=torch.bool)
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
     times = torch.full((64,), unet.STARTS[1] - 1)
-    noisy, velocity = unet.diffused(latents.Batch(scene, [], False, twin), times, alphas)
+    noisy, velocity = unet.diffused(latents.Batch(scene, [], False, loose, twin), times, alphas)
     alpha, sigma = alphas[times[0]].sqrt(), (1 - alphas[times[0]]).sqrt()
     restyled = torch.isclose(noisy.mean((1, 2, 3)), alpha * twin.mean(), atol=0.02)
     assert 10 < int(restyled.sum()) < 54, "some start from the twin, the others from noise alone"
     assert torch.isclose(noisy[~restyled].mean(), alpha * scene.mean(), atol=1e-4)
     assert torch.allclose(alpha * noisy - sigma * velocity, scene, atol=1e-4), "all arrive at the scene"
     times = torch.full((64,), unet.STARTS[1])
-    noisy, _ = unet.diffused(latents.Batch(scene, [], False, twin), times, alphas)
+    noisy, _ = unet.diffused(latents.Batch(scene, [], False, loose, twin), times, alphas)
     assert torch.allclose(noisy, alphas[times[0]].sqrt() * scene), "no restyle starts that early"
 
 
