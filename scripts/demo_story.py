@@ -20,7 +20,7 @@ import blender_sd as sd
 RENDER_SIZE = (640, 480)
 SAMPLES = 48
 
-WALL = {"prompt": "large red brick wall, worn", "seed": 11, "size": (512, 512), "tiling": "xy"}
+WALL = {"prompt": "red brick wall", "seed": 11, "size": (512, 512), "tiling": "xy"}
 CRATE = {"prompt": "large brown wood planks", "seed": 5, "size": (256, 256), "tiling": "xy"}
 BALL = {"prompt": "blue and gold mosaic", "seed": 3, "size": (512, 512), "tiling": "xy"}
 FLOOR = {"prompt": "grey cobblestones", "seed": 8, "strength": 0.75, "tiling": "xy"}

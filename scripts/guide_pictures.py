@@ -120,7 +120,7 @@ def panel(window, first: str, last: str) -> tuple[int, int, int, int]:
 
 def tab(window) -> None:
     """Show a brick wall on the cube, and the tab that made it."""
-    on_the_cube(window, "settings.prompt = 'large red brick wall, worn'")
+    on_the_cube(window, "settings.prompt = 'red brick wall'")
     window.click_text("Generate")
     finished(window)
     aside(window)
