@@ -15,28 +15,24 @@ from .surface import Spec
 
 GRID = 16  # pixels of a field of the coarsest level: 4 of the autoencoder times 4 of the denoiser
 
-_SIDES = {"small": 16.0, "medium": 32.0, "large": 64.0}  # pixels of a cell
-# For each pattern the spec's pixels for each pixel of a cell, and whether it counts cells in pairs.
-_FEATURES = {"brick": (1.0, False), "tiles": (1.0, False), "checker": (1.0, True), "plaid": (1 / 1.3, False),
-             "stripes": (1.0, False), "dots": (1 / 0.72, True), "parquet": (1.0, True)}  # fmt: skip
-# Pixels of a hexagon so that 7 by 8, 4 by 4 and 2 by 2 of them fill 128 pixels, and the side that whole ones fill.
-_HEXAGONS = {"small": (17.8 / 0.8, 128), "medium": (33.5 / 0.8, 64), "large": (67.0 / 0.8, 128)}
+_CELLS = {"small": 16.0, "medium": 32.0, "large": 64.0}  # pixels a side
+# For most patterns the spec's pixels for each pixel of a cell, and how many cells repeat.
+_CELLULAR = {"brick": (1.0, 1), "tiles": (1.0, 1), "checker": (1.0, 2), "plaid": (1 / 1.3, 1), "stripes": (1.0, 1),
+             "dots": (1 / 0.72, 2), "parquet": (1.0, 2)}  # fmt: skip
+# For each pattern and size word the spec's pixels, and the side of the smallest picture that holds whole cells.
+_SETTLED = {family: {word: (share * side, repeat * side) for word, side in _CELLS.items()}
+            for family, (share, repeat) in _CELLULAR.items()}  # fmt: skip
+# 7 by 8, 4 by 4 and 2 by 2 hexagons fill 128 pixels.
+_SETTLED["hexagons"] = {"small": (17.8 / 0.8, 128), "medium": (33.5 / 0.8, 64), "large": (67.0 / 0.8, 128)}
 
 
 def settled(spec: Spec) -> Spec:
     """Return a spec with the one feature size of its size word if it is of a regular pattern, or as it is."""
-    if spec.family == "hexagons":
-        return replace(spec, pixels=_HEXAGONS[spec.size][0])
-    if spec.family not in _FEATURES:
-        return spec
-    return replace(spec, pixels=_SIDES[spec.size] * _FEATURES[spec.family][0])
+    sizes = _SETTLED.get(spec.family)
+    return replace(spec, pixels=sizes[spec.size][0]) if sizes else spec
 
 
 def fits(spec: Spec, size: int) -> bool:
     """Return whether a picture of ``size`` pixels shows a settled spec in its own size, as whole cells fill it."""
-    if spec.family == "hexagons":
-        return size % _HEXAGONS[spec.size][1] == 0
-    if spec.family not in _FEATURES:
-        return True
-    side = _SIDES[spec.size] * (2 if _FEATURES[spec.family][1] else 1)
-    return size % side == 0
+    sizes = _SETTLED.get(spec.family)
+    return not sizes or size % sizes[spec.size][1] == 0
