@@ -135,13 +135,20 @@ def prepare(folder: Path, name: str, log: Callable[[str], None], workers: int = 
 
 
 def lay_out(folder: Path, name: str, number: int) -> None:
-    """Make the files of a set of ``number`` scenes, all of them missing, unless they are there."""
+    """Make the files of a set of ``number`` scenes; those that are there stay, the others are missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for layer, channels in {**LAYERS, "ready": None}.items():
         path = _path(folder, name, f"{layer}.npy")
         shape = (number,) if channels is None else (number, SIZE, SIZE, *channels)
-        if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
-            np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
+        kept = np.load(path) if path.exists() else np.empty(0)
+        if kept.shape == shape:
+            continue
+        temporary = path.with_suffix(".part")
+        file = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+        if kept.shape[1:] == shape[1:]:
+            file[: len(kept)] = kept[:number]
+        file.flush()
+        temporary.replace(path)
 
 
 def ready(folder: Path, name: str) -> np.ndarray:

@@ -31,3 +31,14 @@ def test_what_shows_the_material_is_the_objects_or_the_room():
     room = scenes.Scene(("box", "torus"), None, "red", True, 1)
     assert [int(part.sum()) for part in scenes.shown(objects, things)] == [2, 1]
     assert [int(part.sum()) for part in scenes.shown(room, things)] == [1, 1]
+
+
+def test_a_set_of_another_length_keeps_the_scenes_that_it_has(tmp_path):
+    scenes.lay_out(tmp_path, "scenes", 3)
+    scenes.ready(tmp_path, "scenes")[:2] = 1
+    scenes.load(tmp_path, "scenes", "r+")["depth"][1] = 7
+    for number in (5, 2):
+        scenes.lay_out(tmp_path, "scenes", number)
+        assert list(scenes.ready(tmp_path, "scenes")) == [1, 1, 0, 0, 0][:number]
+        depth = scenes.load(tmp_path, "scenes")["depth"]
+        assert len(depth) == number and (depth[1] == 7).all() and not depth[0].any()
