@@ -1,17 +1,16 @@
 """Measure seamless pictures: the step across the wrapped border against other steps, and whether the networks really
 wrap.
 
-    seam_…      mean |step| across the border over the mean inside, averaged over the pictures; 1 is seamless. One
-    picture's
-                ratio scatters by about 0.4, according to whether a joint happens to lie on the border: so pictures are
-                made, of all tasks in turn, until the average of each is known to 0.025 (standard error) or the time is
-                up
+    seam_…      mean |step| across the border over the mean inside, of all pictures together; 1 is seamless. It matters
+                much whether a joint happens to lie on the border: so pictures are made, of all tasks in turn, until the
+                ratio of each is known to 0.025 (standard error) or the time is up
     error_…     the standard error that was reached
     roll_…      largest difference between rolling what goes in and rolling what comes out, over the largest value
 
+The border is compared with the other edges of the fields that the starter's coarsest level sees: joints lie there more
+often than elsewhere, and a network that wraps cannot tell the border from them.
 `upscale` is resampled and refined by the starter model; `upscaler` is a net of the kind that spandrel reads, alone,
-with random weights: such a net repeats a pattern of its own at every pixel of the source, so that its steps are
-compared with those at the same place of the pattern.
+with random weights.
 """
 from __future__ import annotations
 
@@ -37,9 +36,11 @@ PROMPTS = (
 SETTINGS = {"steps": 8, "guidance": 3.0}
 TASKS = ("text_to_image", "image_to_image", "upscale", "upscaler")
 SIDE, ZOOM = 64, 4
+FIELD = 16  # pixels
 MOST, FEWEST = 320, 32  # pictures of each task
 ENOUGH = 0.025
 BUDGET = 420.0  # seconds for all pictures
+Steps = tuple[float, float]  # across the border, and inside
 
 
 def run(log: Callable[[str], None]) -> dict:
@@ -49,12 +50,12 @@ def run(log: Callable[[str], None]) -> dict:
 
     engine = Engine(precision="fp32", threads=1)  # the pictures are too small for more to help
     with tempfile.TemporaryDirectory(prefix="sd-bench-", ignore_cleanup_errors=True) as temporary:
-        ratios, plain = painted(engine, build_upscaler(Path(temporary) / "net.safetensors"), log)
+        steps, plain = painted(engine, build_upscaler(Path(temporary) / "net.safetensors"), log)
     figures: dict[str, float] = {}
-    for name, found in ratios.items():
-        figures[f"seam_{name}"], figures[f"error_{name}"] = mean_and_error(found)
-        figures[f"pictures_{name}"] = len(found)
-    figures["seam_untiled_x"] = mean_and_error(plain)[0]
+    for name, pairs in steps.items():
+        figures[f"seam_{name}"], figures[f"error_{name}"] = ratio_and_error(pairs)
+        figures[f"pictures_{name}"] = len(pairs)
+    figures["seam_untiled_x"] = ratio_and_error(plain)[0]
     figures |= equivariance(engine)
     bars = {}
     for name, value in figures.items():
@@ -65,30 +66,32 @@ def run(log: Callable[[str], None]) -> dict:
     return {"figures": figures, "bars": bars}
 
 
-def painted(engine, net: str, log: Callable[[str], None]) -> tuple[dict[str, list[float]], list[float]]:
-    """Return the seam ratios of each task and axis ("upscale_x" …), and those of pictures that do not tile."""
-    ratios: dict[str, list[float]] = {f"{task}_{axis}": [] for task in TASKS for axis in "xy"}
-    plain = []
+def painted(engine, net: str, log: Callable[[str], None]) -> tuple[dict[str, list[Steps]], list[Steps]]:
+    """Return the steps of each task and axis ("upscale_x" …), and those of pictures that do not tile."""
+    steps: dict[str, list[Steps]] = {f"{task}_{axis}": [] for task in TASKS for axis in "xy"}
+    plain: list[Steps] = []
     started = time.monotonic()
     for number in range(MOST):
         prompt = PROMPTS[number % len(PROMPTS)]
-        wanted = [task for task in TASKS if not known(ratios, task)]
+        wanted = [task for task in TASKS if not known(steps, task)]
         if not wanted or number >= FEWEST and time.monotonic() - started > BUDGET:
             break
         tile = engine.generate(prompt, seed=100 + number, size=(SIDE, SIDE), tiling="xy", **SETTINGS)[0]
         for task in wanted:
             picture = made(engine, task, tile, prompt, number, net)
             for name, axis in (("x", 1), ("y", 0)):
-                ratios[f"{task}_{name}"].append(seam_ratio(picture, axis, ZOOM if task == "upscaler" else 1))
+                field = FIELD * ZOOM if task == "upscaler" else FIELD
+                steps[f"{task}_{name}"].append(seam_steps(picture, axis, field))
         if number < 2 * len(PROMPTS):
-            plain.append(seam_ratio(engine.generate(prompt, seed=100 + number, size=(SIDE, SIDE), **SETTINGS)[0], 1))
+            untiled = engine.generate(prompt, seed=100 + number, size=(SIDE, SIDE), **SETTINGS)[0]
+            plain.append(seam_steps(untiled, 1, FIELD))
         if number % 16 == 15:
-            figures = {name: mean_and_error(found) for name, found in ratios.items()}
+            figures = {name: ratio_and_error(pairs) for name, pairs in steps.items()}
             log(
                 f"{number + 1} rounds; "
-                + ", ".join(f"{name} {mean:.2f} ± {error:.2f}" for name, (mean, error) in figures.items())
+                + ", ".join(f"{name} {ratio:.2f} ± {error:.2f}" for name, (ratio, error) in figures.items())
             )
-    return ratios, plain
+    return steps, plain
 
 
 def made(engine, task: str, tile, prompt: str, number: int, net: str):
@@ -104,19 +107,22 @@ def made(engine, task: str, tile, prompt: str, number: int, net: str):
     return tile
 
 
-def known(ratios: dict[str, list[float]], task: str) -> bool:
+def known(steps: dict[str, list[Steps]], task: str) -> bool:
     """Return whether enough pictures of `task` were made."""
     return all(
-        len(ratios[f"{task}_{axis}"]) >= FEWEST and mean_and_error(ratios[f"{task}_{axis}"])[1] <= ENOUGH
+        len(steps[f"{task}_{axis}"]) >= FEWEST and ratio_and_error(steps[f"{task}_{axis}"])[1] <= ENOUGH
         for axis in "xy"
     )
 
 
-def mean_and_error(found: list[float]) -> tuple[float, float]:
-    """Return the mean and its standard error."""
+def ratio_and_error(steps: list[Steps]) -> tuple[float, float]:
+    """Return the steps across the border over those inside, of all pictures together, and the standard error."""
     import numpy as np
 
-    return float(np.mean(found)), float(np.std(found, ddof=1) / len(found) ** 0.5) if len(found) > 1 else float("inf")
+    border, inside = np.array(steps).T
+    ratio = border.mean() / inside.mean()
+    error = np.std(border - ratio * inside, ddof=1) / inside.mean() / len(steps) ** 0.5
+    return float(ratio), float(error) if len(steps) > 1 else float("inf")
 
 
 def build_upscaler(file: Path) -> str:
@@ -137,14 +143,15 @@ def build_upscaler(file: Path) -> str:
     return str(file)
 
 
-def seam_ratio(picture, axis: int, period: int = 1) -> float:
-    """`axis` 1: across the left and right border of the PIL image, 0: across top and bottom. Of a pattern that repeats
-    every `period` pixels, steps at the same place are compared."""
+def seam_steps(picture, axis: int, field: int) -> Steps:
+    """Return the mean step across the border of a PIL image, and that across the other edges of its fields, `field`
+    pixels wide. `axis` 1: left and right border, 0: top and bottom.
+    """
     import numpy as np
 
     pixels = np.asarray(picture, np.float64)
-    inside = np.abs(np.diff(pixels, axis=axis)).take(range(period - 1, pixels.shape[axis] - 1, period), axis).mean()
-    return float(np.abs(pixels.take(0, axis) - pixels.take(-1, axis)).mean() / inside)
+    inside = np.abs(np.diff(pixels, axis=axis)).take(range(field - 1, pixels.shape[axis] - 1, field), axis).mean()
+    return float(np.abs(pixels.take(0, axis) - pixels.take(-1, axis)).mean()), float(inside)
 
 
 def equivariance(engine) -> dict[str, float]:

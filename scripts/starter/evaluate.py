@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
-from . import captions, classifier, data, following, materials, modifiers, palette, regularity, restyling, vae
+from . import anchors, captions, classifier, data, following, materials, modifiers, palette, regularity, restyling, vae
 from .common import autocast, set_circular
 from .surface import Spec
 
@@ -70,10 +70,14 @@ def to_scorer(pictures: np.ndarray) -> torch.Tensor:
 
 
 def seam_ratio(pictures: np.ndarray) -> tuple[float, float]:
-    """Mean step across the wrap over the mean step inside, for (x, y); 1 is seamless."""
+    """Return the mean step across the wrap over that across the other edges of the denoiser's fields, for (x, y).
+
+    1 is seamless. Patterns' joints lie at these edges more often than elsewhere, at the wrap as at the others.
+    """
     ratios = []
     for axis in (2, 1):
-        inside = np.abs(np.diff(pictures, axis=axis)).mean()
+        edges = range(anchors.GRID - 1, pictures.shape[axis] - 1, anchors.GRID)
+        inside = np.abs(np.diff(pictures, axis=axis)).take(edges, axis).mean()
         wrap = np.abs(np.take(pictures, 0, axis) - np.take(pictures, -1, axis)).mean()
         ratios.append(float(wrap / inside))
     return ratios[0], ratios[1]

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from starter import anchors, data, latents, materials, muon, regularity, scenes  # noqa: E402
+from starter import anchors, data, evaluate, latents, materials, muon, regularity, scenes  # noqa: E402
 from starter.workers import Team  # noqa: E402
 
 _WORDS = ("small", "medium", "large")
@@ -94,6 +94,14 @@ class _Half(Team):
 
     def add(self, parts):
         self.parts = [part.clone() for part in parts]
+
+
+def test_seams_are_compared_with_edges_where_joints_lie_as_often():
+    wall = materials.render(_spec("brick", "medium"), 128)[0]
+    moved = np.stack([np.roll(wall, (step, step), (0, 1)) for step in range(0, 128, anchors.GRID)])
+    assert evaluate.seam_ratio(moved) == pytest.approx((1, 1), abs=0.01)
+    cut = moved[:, :112, :112] + np.linspace(0, 1, 112)[None, None, :, None]
+    assert evaluate.seam_ratio(cut)[0] > 2
 
 
 def test_two_workers_share_the_updates_of_muon():
