@@ -22,12 +22,15 @@ from . import data, scenes, text
 from . import unet as unet_stage
 from .common import DEVICE, Average, Clock, autocast, load, log, rate, save
 from .latents import SIDES, Batch, Latents, crops
+from .muon import Both
 from .workers import Team
 from .wrap import twin
 
 # kind of batch: (share of the steps, pictures)
-MIX = {"small": (0.40, 32), "whole": (0.10, 8), "crop": (0.15, 32), "scene": (0.35, 8)}
+MIX = {"small": (0.25, 32), "whole": (0.15, 8), "crop": (0.15, 32), "scene": (0.45, 8)}
 PEAK = 6e-4
+# The layers that Adam trains: where the net takes in and gives out.
+ENDS = ("conv_in.", "conv_out.", "controlnet_down_blocks.", "controlnet_mid_block.")
 
 
 def build() -> ControlNetModel:
@@ -97,7 +100,8 @@ class Trainer:
         self.control.load_state_dict(finished["unet_average"], strict=False)
         self.average = Average(self.control)
         self.parameters = list(self.control.parameters())
-        self.optimiser = torch.optim.AdamW(self.parameters, PEAK, betas=(0.9, 0.98), weight_decay=0.01)
+        ends = [parameter for name, parameter in self.control.named_parameters() if any(end in name for end in ENDS)]
+        self.optimiser = Both([{"params": self.parameters}], ends, 0.01, team)
         self.step, self.spent = 0, 0.0
         self._resume()
         self.networks = {
@@ -116,8 +120,7 @@ class Trainer:
             return
         self.control.load_state_dict(state["control"])
         self.average.model.load_state_dict(state["average"])
-        if "optimiser" in state:  # a restored net has none
-            self.optimiser.load_state_dict(state["optimiser"])
+        self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.spent = state["step"], state["spent"]
         self.average.steps = self.step
 
@@ -129,8 +132,6 @@ class Trainer:
 
     def train_step(self, batch: Batch, picture: torch.Tensor, progress: float) -> float:
         """One step on this worker's part of a batch; returns its loss."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate(self.team.progress, PEAK)
         count = len(batch.latents)
         # Layout is decided at the noisy end: the square root draws twice as often from there.
         place = (torch.arange(count, device=DEVICE) + torch.rand(count, device=DEVICE)) / count
@@ -144,7 +145,7 @@ class Trainer:
         loss.backward()
         self.team.share(self.parameters, progress)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimiser.step()
+        self.optimiser.step(rate(self.team.progress, PEAK))
         self.average.update(self.control)
         self.step += 1
         return loss.item()

@@ -28,8 +28,8 @@ from .vae import build, to_tensor
 COUNTS = {"small": 40000, "whole": 12000, "crop": 24000, "scene": 6000, "twin": 6000}
 SIDES = {"small": 64, "whole": 128, "crop": 64, "scene": 128, "twin": 128}  # pixels
 PERIODIC = ("small", "whole")
-_ORDERED = 3.0  # how much more often patterns are drawn that must be regular, which take longer to learn
-_MODIFIED = 1.5  # how much more often pictures with a modifier are drawn
+_ORDERED = 2.0  # how much more often patterns are drawn that must be regular, which take longer to learn
+_MODIFIED = 2.0  # how much more often pictures with a modifier are drawn
 _ANCHORED = 0.75  # the share of pictures that begin where a field of the denoiser's grid does
 _FIELD = anchors.GRID // 4  # a field's latents
 CHUNK = 64

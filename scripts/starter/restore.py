@@ -21,7 +21,7 @@ def write(cache: Path, folder: Path, control_folder: Path) -> None:
     control = ControlNetModel.from_pretrained(control_folder).state_dict()
     vae, unet = (part.state_dict() for part in (pipe.vae, pipe.unet))
     encoder = _with_todays_words(pipe)
-    start = {"step": 0, "spent": 0.0}
+    start = {"step": 0, "spent": 0.0, "optimiser": []}
     states = {
         "vae": {"model": vae, "average": vae, **start},
         "unet": {
@@ -30,7 +30,6 @@ def write(cache: Path, folder: Path, control_folder: Path) -> None:
             "encoder": encoder,
             "encoder_average": encoder,
             "samples": 0,
-            "optimiser": [],
             **start,
         },
         "control": {"control": control, "average": control, **start},

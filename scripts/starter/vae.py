@@ -127,7 +127,7 @@ def train(team: Team, cache: Path, minutes: float, seed: int = 1) -> None:
     if state := load(path):
         vae.load_state_dict(state["model"])
         average.model.load_state_dict(state["average"])
-        if "optimiser" in state:  # a restored model has none
+        if state["optimiser"]:  # a restored model has none
             optimiser.load_state_dict(state["optimiser"])
         step, spent, average.steps = state["step"], state["spent"], state["step"]
     wrapped = twin(vae, lambda: build().to(DEVICE).to(memory_format=torch.channels_last))
