@@ -27,6 +27,8 @@ from .vae import build, to_tensor
 # Pictures to encode of each set; more is better where encoding time allows. Small sets are gone through again.
 COUNTS = {"small": 40000, "whole": 12000, "crop": 24000, "scene": 6000, "twin": 6000}
 SIDES = {"small": 64, "whole": 128, "crop": 64, "scene": 128, "twin": 128}  # pixels
+_SOURCES = {"small": "small.npy", "whole": "large.npy", "crop": "large.npy", "scene": "scenes_picture.npy",
+            "twin": "scenes_twin.npy"}  # fmt: skip
 PERIODIC = ("small", "whole")
 _ORDERED = 2.0  # how much more often patterns are drawn that must be regular, which take longer to learn
 _MODIFIED = 2.0  # how much more often pictures with a modifier are drawn
@@ -37,9 +39,9 @@ CHUNK = 64
 
 @torch.no_grad()
 def _encode(vae, folder: Path, name: str, fetch) -> None:
-    """Encode ``fetch(start, stop)``, pictures of a set, in chunks unless its file is complete."""
+    """Encode ``fetch(start, stop)``, pictures of a set, in chunks unless that was done after they were rendered."""
     path, number = folder / f"lat_{name}.npy", COUNTS[name]
-    if path.exists():
+    if path.exists() and path.stat().st_mtime >= (folder / _SOURCES[name]).stat().st_mtime:
         return
     temporary = path.with_suffix(".part")
     shape = (number, 4, SIDES[name] // 4, SIDES[name] // 4)
@@ -76,7 +78,7 @@ def crops(pictures: np.ndarray, corners: np.ndarray, numbers: np.ndarray, side: 
 
 
 def prepare(cache: Path) -> None:
-    """Encode every set with the finished autoencoder; sets already encoded are kept."""
+    """Encode every set with the finished autoencoder; those already encoded, and not rendered since, are kept."""
     folder = cache / "data"
     vae = build().to(DEVICE).to(memory_format=torch.channels_last)
     vae.load_state_dict(load(cache / "vae.pt")["average"])

@@ -1,6 +1,8 @@
 """Regular patterns that keep to the denoiser's grid: their sizes, where they lie, how often they are drawn."""
 
+import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,6 +96,19 @@ class _Half(Team):
 
     def add(self, parts):
         self.parts = [part.clone() for part in parts]
+
+
+def test_pictures_that_were_rendered_again_are_encoded_again(tmp_path, monkeypatch):
+    monkeypatch.setitem(latents.COUNTS, "small", 3)
+    vae = SimpleNamespace(encoder=lambda pictures: pictures[:, :1, ::4, ::4].expand(-1, 4, -1, -1))
+    pictures, path = tmp_path / "small.npy", tmp_path / "lat_small.npy"
+    for shade, minute, shown in ((0, 0, 0), (255, 0, 0), (255, 2, 255)):
+        pictures.touch()
+        os.utime(pictures, (60 * minute, 60 * minute))
+        taken = np.full((3, 64, 64, 3), shade, np.uint8)
+        latents._encode(vae, tmp_path, "small", lambda start, stop, taken=taken: taken[start:stop])
+        assert (np.load(path) == shown / 127.5 - 1).all()
+        os.utime(path, (60, 60))
 
 
 def test_seams_are_compared_with_edges_where_joints_lie_as_often():
