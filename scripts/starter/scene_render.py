@@ -68,6 +68,8 @@ def _stand(scene: scenes.Scene, rng: np.random.Generator) -> float:
     current.render.engine, current.cycles.device = "CYCLES", "CPU"
     current.cycles.samples, current.cycles.max_bounces = SAMPLES, BOUNCES
     current.cycles.use_denoising, current.cycles.use_adaptive_sampling = True, False
+    # Half of the time that the best quality takes, and 45 instead of 46 dB.
+    current.cycles.denoising_quality = current.cycles.denoising_prefilter = "FAST"
     current.render.resolution_x = current.render.resolution_y = scenes.SIZE
     current.render.threads_mode, current.render.threads = "FIXED", 1
     current.view_settings.view_transform = "Standard"
