@@ -36,7 +36,7 @@ PROMPTS = (
 SETTINGS = {"steps": 8, "guidance": 3.0}
 TASKS = ("text_to_image", "image_to_image", "upscale", "upscaler")
 SIDE, ZOOM = 64, 4
-FIELD = 16  # pixels
+FIELD = 16  # pixels a side of what the starter's coarsest level sees as one
 MOST, FEWEST = 320, 32  # pictures of each task
 ENOUGH = 0.025
 BUDGET = 420.0  # seconds for all pictures
@@ -121,8 +121,10 @@ def ratio_and_error(steps: list[Steps]) -> tuple[float, float]:
 
     border, inside = np.array(steps).T
     ratio = border.mean() / inside.mean()
+    if len(steps) == 1:
+        return float(ratio), float("inf")
     error = np.std(border - ratio * inside, ddof=1) / inside.mean() / len(steps) ** 0.5
-    return float(ratio), float(error) if len(steps) > 1 else float("inf")
+    return float(ratio), float(error)
 
 
 def build_upscaler(file: Path) -> str:

@@ -22,7 +22,7 @@ from . import data, scenes, text
 from . import unet as unet_stage
 from .common import DEVICE, Average, Clock, autocast, load, log, rate, save
 from .latents import SIDES, Batch, Latents, crops
-from .muon import Both
+from .muon import Both, named_with
 from .workers import Team
 from .wrap import twin
 
@@ -100,7 +100,7 @@ class Trainer:
         self.control.load_state_dict(finished["unet_average"], strict=False)
         self.average = Average(self.control)
         self.parameters = list(self.control.parameters())
-        ends = [parameter for name, parameter in self.control.named_parameters() if any(end in name for end in ENDS)]
+        ends = named_with(self.control.named_parameters(), ENDS)
         self.optimiser = Both([{"params": self.parameters}], ends, 0.01, team)
         self.step, self.spent = 0, 0.0
         self._resume()

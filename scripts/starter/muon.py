@@ -28,6 +28,11 @@ def orthogonal(matrices: Tensor, rounds: int = 5) -> Tensor:
     return x
 
 
+def named_with(named: Iterable[tuple[str, nn.Parameter]], parts: Iterable[str]) -> list[nn.Parameter]:
+    """Return the parameters whose names contain one of the ``parts``."""
+    return [parameter for name, parameter in named if any(part in name for part in parts)]
+
+
 class Muon(torch.optim.Optimizer):
     """Update weights of convolutions and matrices; a rate means as large a step as Adam's at that rate.
 

@@ -140,7 +140,7 @@ def lay_out(folder: Path, name: str, number: int) -> None:
     for layer, channels in {**LAYERS, "ready": None}.items():
         path = _path(folder, name, f"{layer}.npy")
         shape = (number,) if channels is None else (number, SIZE, SIZE, *channels)
-        kept = np.load(path) if path.exists() else np.empty(0)
+        kept = np.load(path, mmap_mode="r") if path.exists() else np.empty(0)
         if kept.shape == shape:
             continue
         temporary = path.with_suffix(".part")

@@ -23,7 +23,7 @@ from torch import nn
 from . import text
 from .common import DEVICE, Average, Clock, autocast, load, log, rate, save
 from .latents import Batch, Latents
-from .muon import Both
+from .muon import Both, named_with
 from .workers import Team
 from .wrap import twin
 
@@ -118,8 +118,7 @@ class Trainer:
         self.average, self.encoder_average = Average(self.unet), Average(self.encoder)
         named = [*self.unet.named_parameters(), *self.encoder.named_parameters()]
         self.parameters = [parameter for _, parameter in named]
-        ends = [parameter for name, parameter in named if any(end in name for end in ENDS)]
-        self.optimiser = Both([{"params": self.parameters}], ends, 0.01, team)
+        self.optimiser = Both([{"params": self.parameters}], named_with(named, ENDS), 0.01, team)
         self.step, self.samples, self.spent = 0, 0, 0.0
         self._resume()
         wrapped = twin(self.unet, lambda: build().to(DEVICE).to(memory_format=torch.channels_last))
